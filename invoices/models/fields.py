@@ -1,0 +1,26 @@
+"""A column that holds a Stripe object exactly as it came."""
+
+import json
+from typing import Any
+
+from django.db import models
+
+
+class ObjectField(models.TextField):
+    """JSON kept as text, a dict in Python.
+
+    Not Django's JSONField: on PostgreSQL that is `jsonb`, which refuses `\\u0000`, rewrites numbers and forgets the
+    order of members. Nobody queries inside it; what people filter by has a column of its own.
+    """
+
+    def from_db_value(self, value: str | None, expression: Any, connection: Any) -> Any:
+        return None if value is None else json.loads(value)
+
+    def to_python(self, value: Any) -> Any:
+        return json.loads(value) if isinstance(value, str) else value
+
+    def get_prep_value(self, value: Any) -> str | None:
+        return None if value is None else json.dumps(value, separators=(",", ":"))
+
+    def value_to_string(self, obj: models.Model) -> str:
+        return self.get_prep_value(self.value_from_object(obj)) or ""

@@ -1,0 +1,55 @@
+"""Reads typed values out of a Stripe object of any shape: what is absent or of another type is None, never an error."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+BIGINT = 2**63
+
+
+def member(data: Any, *path: str) -> Any:
+    """`member(invoice, "parent", "subscription_details", "subscription")`, None wherever the path ends early."""
+    for key in path:
+        if not isinstance(data, dict):
+            return None
+        data = data.get(key)
+    return data
+
+
+def text(data: Any, *path: str, limit: int = 255) -> str | None:
+    value = member(data, *path)
+    return value[:limit].replace("\x00", "") if isinstance(value, str) else None
+
+
+def lower(data: Any, *path: str) -> str | None:
+    """For columns that people search without minding capitals."""
+    value = text(data, *path, limit=512)
+    return value.lower() if value is not None else None
+
+
+def ident(data: Any, *path: str) -> str | None:
+    """An expandable member: the id itself, or the id of the object that stands there."""
+    value = member(data, *path)
+    return text(value, "id") if isinstance(value, dict) else text(data, *path)
+
+
+def integer(data: Any, *path: str) -> int | None:
+    value = member(data, *path)
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if -BIGINT <= value < BIGINT else None
+
+
+def flag(data: Any, *path: str) -> bool | None:
+    value = member(data, *path)
+    return value if isinstance(value, bool) else None
+
+
+def moment(data: Any, *path: str) -> datetime | None:
+    """Stripe's seconds since 1970 as an aware datetime, UTC."""
+    value = integer(data, *path)
+    if value is None:
+        return None
+    try:
+        return datetime.fromtimestamp(value, UTC)
+    except (OverflowError, OSError, ValueError):
+        return None

@@ -1,0 +1,1 @@
+"""Celery tasks, one line each: a wake-up, never the work's own record."""
