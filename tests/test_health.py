@@ -1,0 +1,154 @@
+"""/healthz, /readyz, /metrics: they say what is wrong, to anybody, soon, and give nothing away."""
+
+import time
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from invoices import health
+from invoices.models import Event, Heartbeat, Operation, ReconciliationRun
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def all_well(monkeypatch):
+    monkeypatch.setattr(health, "reach_broker", lambda: None)
+    beat()
+    run()
+
+
+def beat(**ago):
+    Heartbeat.objects.update_or_create(name="worker", defaults={"seen_at": timezone.now() - timedelta(**ago)})
+
+
+def run(kind="sweep", state="finished", **ago):
+    finished_at = timezone.now() - timedelta(**ago) if state == "finished" else None
+    return ReconciliationRun.objects.create(kind=kind, state=state, finished_at=finished_at, exit_code=0)
+
+
+def event(id="evt_1", **ago):
+    return Event.objects.create(id=id, body="{}", received_at=timezone.now() - timedelta(**ago))
+
+
+def reasons(client):
+    response = client.get("/readyz")
+    found = response.json()
+    assert response.status_code == (503 if found["reasons"] else 200)
+    assert found["ready"] is not bool(found["reasons"])
+    return found["reasons"]
+
+
+def test_healthz_answers_without_asking_anybody(client, django_assert_num_queries):
+    with django_assert_num_queries(0):
+        response = client.get("/healthz")
+    assert (response.status_code, response.content) == (200, b"ok\n")
+    assert client.head("/healthz").status_code == 200
+    assert client.post("/healthz").status_code == 405
+
+
+def test_readyz_when_all_is_well(client, all_well):
+    event(seconds=3)
+    response = client.get("/readyz")
+    found = response.json()
+    assert response.status_code == 200
+    assert found["ready"] and found["reasons"] == []
+    assert found["database"] == found["broker"] == {"ok": True}
+    assert found["worker"]["seconds_ago"] < 5
+    assert found["events"]["pending"] == 1 and 3 <= found["events"]["oldest_pending_seconds"] < 10
+    assert found["last_reconciliation"]["kind"] == "sweep" and found["last_reconciliation"]["exit_code"] == 0
+
+
+def test_a_fresh_installation_says_what_it_still_needs(client, monkeypatch):
+    monkeypatch.setattr(health, "reach_broker", lambda: None)
+    assert reasons(client) == ["no worker was ever seen", "no reconciliation has finished yet"]
+
+
+def test_a_silent_worker(client, all_well):
+    beat(minutes=2)
+    assert reasons(client) == ["no worker seen for 120 s"]
+
+
+def test_an_event_that_waits_too_long(client, all_well):
+    event("evt_new", seconds=1)
+    event("evt_old", minutes=10)
+    assert reasons(client) == ["an event has been waiting for 600 s"]
+    Event.objects.filter(pk="evt_old").update(state=Event.State.FAILED)
+    assert reasons(client) == []
+
+
+def test_only_a_sweep_that_finished_lately_counts(client, all_well):
+    ReconciliationRun.objects.all().delete()
+    run(days=3)
+    run(kind="invoice")
+    run(kind="catch_up")
+    run(kind="full", state="failed")
+    assert reasons(client) == ["the last reconciliation finished 72 hours ago"]
+
+
+def test_a_broker_that_refuses(client, all_well, monkeypatch, settings):
+    def refuse():
+        raise ConnectionRefusedError("redis://:password@broker.example:6379/0")
+
+    monkeypatch.setattr(health, "reach_broker", refuse)
+    assert reasons(client) == ["the broker does not answer (ConnectionRefusedError)"]
+    assert b"password" not in client.get("/readyz").content
+
+
+def test_a_real_broker_that_is_not_there(monkeypatch):
+    from celery import Celery
+
+    nobody = Celery(broker="redis://127.0.0.1:9/0", set_as_current=False)
+    monkeypatch.setattr(health, "current_app", nobody)
+    began = time.monotonic()
+    with pytest.raises(Exception, match="refused"):
+        health.reach_broker()
+    assert time.monotonic() - began < health.PATIENCE + 1
+
+
+def test_the_configured_broker_is_reached():
+    health.reach_broker()
+
+
+def test_a_database_that_hangs_delays_the_answer_by_a_moment_and_is_asked_once(client, all_well, monkeypatch):
+    asked = []
+
+    def hang():
+        asked.append(1)
+        time.sleep(1)
+
+    monkeypatch.setattr(health, "facts", hang)
+    monkeypatch.setattr(health, "PATIENCE", 0.1)
+    began = time.monotonic()
+    assert reasons(client) == ["the database does not answer (not within 0.1 s)"]
+    assert reasons(client) == ["the database does not answer (not within 0.1 s)"]
+    assert time.monotonic() - began < 0.9
+    assert len(asked) == 1
+
+
+def test_metrics_count_requests_and_what_waits(client):
+    event()
+    Event.objects.create(id="evt_2", body="{}", state=Event.State.FAILED)
+    Operation.objects.create(action="pay", invoice="in_1", state=Operation.State.UNKNOWN, source="api")
+    response = client.get("/metrics")
+    found = response.content.decode()
+    assert response.status_code == 200 and response["Content-Type"].startswith("text/plain")
+    assert "django_http_requests_total_by_method_total" in found
+    for line in [
+        'invoice_desk_events{state="pending"} 1.0',
+        'invoice_desk_events{state="failed"} 1.0',
+        'invoice_desk_unfinished_operations{state="unknown"} 1.0',
+        'invoice_desk_unfinished_operations{state="ready"} 0.0',
+    ]:
+        assert line in found.splitlines()
+
+
+def test_metrics_answer_when_the_database_does_not(client, monkeypatch):
+    def fail():
+        raise RuntimeError("no database")
+
+    monkeypatch.setattr(health, "waiting", fail)
+    response = client.get("/metrics")
+    assert response.status_code == 200
+    assert b"invoice_desk" not in response.content and b"django_http" in response.content
