@@ -1,0 +1,27 @@
+"""The sandbox's own time: the real clock until somebody moves it. Never used for signatures and delivery."""
+
+import time
+from typing import Any
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.offset = 0.0
+        self.frozen_at: int | None = None
+
+    def now(self) -> int:
+        return self.frozen_at if self.frozen_at is not None else int(time.time() + self.offset)
+
+    def set(self, moment: int, frozen: bool = False) -> None:
+        self.offset = moment - time.time()
+        self.frozen_at = moment if frozen else None
+
+    def reset(self) -> None:
+        self.offset, self.frozen_at = 0.0, None
+
+    def state(self) -> dict[str, Any]:
+        return {"offset": self.offset, "frozen_at": self.frozen_at}
+
+    def restore(self, state: dict[str, Any] | None) -> None:
+        self.offset = (state or {}).get("offset", 0.0)
+        self.frozen_at = (state or {}).get("frozen_at")

@@ -1,0 +1,52 @@
+"""Money that arrives: every paid amount of an invoice goes through here."""
+
+from sandbox import payments
+from sandbox.call import Call
+from sandbox.events import emit, snapshot
+from sandbox.store import HIDDEN, Obj
+from sandbox.transitions import close_as_paid
+
+
+def count_attempt(call: Call, invoice: Obj) -> None:
+    """The first attempt counts, whoever made it; later ones only where Stripe made them."""
+    invoice["attempted"] = True
+    invoice["attempt_count"] = invoice["attempt_count"] + 1 if call.scheduled else max(invoice["attempt_count"], 1)
+    if call.scheduled:
+        invoice["next_payment_attempt"] = None
+
+
+def receive(call: Call, invoice: Obj, payment: Obj, amount: int, forgive: bool = False) -> None:
+    """An open payment is paid: the invoice takes it, and is closed when nothing remains."""
+    before = snapshot(invoice)
+    if payment["is_default"]:
+        count_attempt(call, invoice)
+    payment.update(status="paid", amount_paid=amount)
+    payment["status_transitions"]["paid_at"] = call.now
+    call.db.save("invoice_payment", payment)
+    taken = min(amount, invoice["amount_remaining"])
+    invoice["amount_paid"] += taken
+    invoice["amount_remaining"] = 0 if forgive else invoice["amount_remaining"] - taken
+    invoice["amount_overpaid"] += amount - taken
+    if payment["payment"]["type"] == "payment_record":
+        hidden = invoice.setdefault(HIDDEN, {})
+        hidden["off_stripe"] = hidden.get("off_stripe", 0) + taken
+    if invoice["amount_remaining"] == 0:
+        payments.cancel_open(call, invoice, "automatic")
+        close_as_paid(call, invoice)
+    else:
+        payments.lower_default(call, invoice)
+    call.db.save("invoice", invoice)
+    emit(call.later(), "invoice_payment.paid", payment)  # seen without the request that caused it
+    emit(call, "invoice.updated", invoice, before)
+    if invoice["status"] == "paid":
+        announce_paid(call, invoice, amount - taken)
+
+
+def announce_paid(call: Call, invoice: Obj, overpaid: int) -> None:
+    emit(call, "invoice.paid", invoice)
+    emit(call, "invoice.payment_succeeded", invoice)
+    if invoice["amount_overpaid"]:
+        emit(call, "invoice.overpaid", invoice)
+    customer = call.db.get("customer", invoice["customer"])
+    if overpaid and customer:
+        payments.change_balance(call, customer, -overpaid)

@@ -1,0 +1,168 @@
+"""/v1/customers: who owes."""
+
+import random
+import re
+
+from sandbox import amounts, params, refusals, shapes
+from sandbox.call import Call
+from sandbox.collection import find_method
+from sandbox.events import emit, snapshot
+from sandbox.ids import base62
+from sandbox.params import ADDRESS, array_of, clearable, hash_of, integer, metadata, moment_or_range, one_of, text
+from sandbox.resources import common
+from sandbox.resources.payment_methods import attach
+from sandbox.routes import delete, get, listing, post
+from sandbox.store import Obj
+
+PREFIX = re.compile(r"[A-Z0-9]{1,12}", re.ASCII)
+BAD_PREFIX = "Invoice number prefix must be 1–12 uppercase letters or numbers."
+SETTINGS = ("custom_fields", "default_payment_method", "footer", "rendering_options")
+SHIPPING = hash_of(("address", "name"), address=ADDRESS, name=text, phone=text)
+SPEC = {
+    "address": clearable(ADDRESS),
+    "balance": integer,
+    "description": clearable(text),
+    "email": clearable(lambda value, path: text(value, path, 512)),
+    "invoice_prefix": text,
+    "invoice_settings": hash_of(
+        custom_fields=clearable(array_of(hash_of(("name", "value"), name=text, value=text))),
+        default_payment_method=clearable(text),
+        footer=clearable(text),
+        rendering_options=clearable(hash_of(amount_tax_display=clearable(text), template=text)),
+    ),
+    "metadata": metadata,
+    "name": clearable(text),
+    "next_invoice_sequence": params.natural,
+    "phone": clearable(text),
+    "preferred_locales": array_of(text),
+    "shipping": clearable(SHIPPING),
+    "source": text,
+    "tax_exempt": one_of("none", "exempt", "reverse"),
+}
+
+
+def create(call: Call) -> Obj:
+    customer = shapes.customer(call.now, "")
+    customer["invoice_prefix"] = free_prefix(call)
+    call.db.add("customer", customer)
+    if "payment_method" in call.params:
+        method = find_method(call, call.params["payment_method"], "payment_method", None)
+        method = attach(call, method, customer["id"])
+        customer["invoice_settings"]["default_payment_method"] = None
+    apply(call, customer)
+    call.db.save("customer", customer)
+    emit(call, "customer.created", customer)
+    return customer
+
+
+def update(call: Call) -> Obj:
+    customer = common.fetch(call, "customer")
+    before = snapshot(customer)
+    apply(call, customer)
+    call.db.save("customer", customer)
+    emit(call, "customer.updated", customer, before)
+    refresh_drafts(call, customer)
+    return customer
+
+
+def apply(call: Call, customer: Obj) -> None:
+    common.set_given(
+        customer, call, "balance", "description", "email", "name", "phone", "preferred_locales", "tax_exempt"
+    )
+    common.set_given(customer, call, "next_invoice_sequence")
+    common.set_metadata(customer, call)
+    if "address" in call.params:
+        customer["address"] = common.address(call.params["address"])
+    if "shipping" in call.params:
+        customer["shipping"] = common.shipping(call.params["shipping"])
+    if "invoice_prefix" in call.params:
+        customer["invoice_prefix"] = chosen_prefix(call, customer["id"])
+    for name, value in call.params.get("invoice_settings", {}).items():
+        if name == "default_payment_method" and value:
+            value = own_method(call, customer, value)
+        customer["invoice_settings"][name] = value
+    if "source" in call.params:
+        take_source(call, customer)
+
+
+def own_method(call: Call, customer: Obj, id: str) -> str:
+    param = "invoice_settings[default_payment_method]"
+    method = call.db.get("payment_method", id)
+    if method is None:
+        raise refusals.missing_param("payment_method", id, param)
+    if method["customer"] != customer["id"]:
+        raise refusals.refused(
+            f"The customer does not have a payment method with the ID {id}. The payment method must be attached to the "
+            "customer.",
+            param,
+            "resource_missing",
+        )
+    return id
+
+
+def take_source(call: Call, customer: Obj) -> None:
+    """A token is a new card, attached and made the default."""
+    method = attach(call, find_method(call, call.params["source"], "source", None), customer["id"])
+    customer["invoice_settings"]["default_payment_method"] = method["id"]
+
+
+def free_prefix(call: Call) -> str:
+    while True:
+        prefix = base62(random.getrandbits(48), 8).upper()
+        if not holder_of(call, prefix):
+            return prefix
+
+
+def holder_of(call: Call, prefix: str) -> str | None:
+    row = call.db.execute("SELECT id FROM customer WHERE prefix = ? AND deleted = 0", (prefix,)).fetchone()
+    return row[0] if row else None
+
+
+def chosen_prefix(call: Call, id: str) -> str:
+    prefix: str = call.params["invoice_prefix"]
+    if not PREFIX.fullmatch(prefix):
+        raise refusals.invalid(BAD_PREFIX)
+    holder = holder_of(call, prefix)
+    if holder and holder != id:
+        raise refusals.refused(
+            f"This invoice number prefix is taken by customer: {holder}. Please enter a different prefix.", "invoice_prefix"
+        )
+    return prefix
+
+
+def refresh_drafts(call: Call, customer: Obj) -> None:
+    """A draft still shows its customer as they are; finalization freezes that."""
+    for invoice in call.db.find("invoice", customer=customer["id"], status="draft"):
+        before = snapshot(invoice)
+        invoice.update(shapes.of_customer(customer))
+        amounts.apply_balance(invoice, customer["balance"])
+        call.db.save("invoice", invoice)
+        emit(call, "invoice.updated", invoice, before)
+
+
+def retrieve(call: Call) -> Obj | str:
+    customer = call.db.get("customer", call.id, deleted=True)
+    if customer is None:
+        raise refusals.missing("customer", call.id)
+    return customer
+
+
+def remove(call: Call) -> Obj:
+    customer = common.fetch(call, "customer")
+    for method in call.db.find("payment_method", customer=customer["id"]):
+        method["customer"] = None
+        method["_"]["spent"] = True
+        call.db.save("payment_method", method)
+    gone = common.stub("customer", customer["id"])
+    call.db.remove("customer", customer["id"], gone)
+    emit(call, "customer.deleted", customer)
+    return gone
+
+
+ROUTES = [
+    post("/v1/customers", create, **SPEC, payment_method=text),
+    listing("/v1/customers", common.listing("customer"), created=moment_or_range, email=text, test_clock=text),
+    get("/v1/customers/:customer", retrieve),
+    post("/v1/customers/:customer", update, **SPEC),
+    delete("/v1/customers/:customer", remove),
+]

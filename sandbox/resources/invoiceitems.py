@@ -1,0 +1,220 @@
+"""/v1/invoiceitems: what will stand on an invoice, or already does."""
+
+from sandbox import amounts, lists, params, refusals, shapes
+from sandbox.call import Call
+from sandbox.events import emit, snapshot
+from sandbox.params import boolean, clearable, hash_of, integer, metadata, moment_or_range, natural, text
+from sandbox.resources import common
+from sandbox.routes import delete, get, listing, post
+from sandbox.store import Obj
+
+PERIOD = hash_of(("end", "start"), end=integer, start=integer)
+BOTH_AMOUNTS = "You may only specify one of these parameters: amount, unit_amount_decimal."
+MOST_LINES = 250
+TOO_MANY = f"Invoices can have at most {MOST_LINES} line items."
+
+
+def create(call: Call) -> Obj:
+    customer = common.named_in(call, "customer", "customer")
+    invoice = draft_named(call, customer) if "invoice" in call.params else None
+    currency = call.params.get("currency") or (invoice or customer).get("currency") or "usd"
+    item = build(call, call.params, customer["id"], currency, clearable_invoice(invoice))
+    remember_currency(call, customer, currency)
+    call.db.add("invoiceitem", item)
+    emit(call, "invoiceitem.created", item)
+    if invoice:
+        add_to(call, invoice, [item])
+    return item
+
+
+def clearable_invoice(invoice: Obj | None) -> str | None:
+    return invoice["id"] if invoice else None
+
+
+def build(call: Call, given: Obj, customer: str, currency: str, invoice: str | None) -> Obj:
+    quantity = given.get("quantity", 1)
+    unit, amount = priced(given, quantity)
+    item = shapes.invoiceitem(
+        call.now,
+        customer,
+        currency,
+        amount,
+        quantity=quantity,
+        quantity_decimal=str(quantity),
+        invoice=invoice,
+        pricing=shapes.price_details(unit),
+        **{name: given[name] for name in ("description", "discountable", "period") if name in given},
+    )
+    item["metadata"] = params.merged_metadata({}, given.get("metadata") or {})
+    return item
+
+
+def priced(given: Obj, quantity: int) -> tuple[int | str, int]:
+    """Unit amount and amount; a decimal unit amount is rounded once, on the whole."""
+    if "amount" in given and "unit_amount_decimal" in given:
+        raise refusals.invalid(BOTH_AMOUNTS, code="parameters_exclusive")
+    price_data = given.get("price_data") or {}
+    unit = given.get("unit_amount_decimal") or price_data.get("unit_amount_decimal") or price_data.get("unit_amount")
+    if unit is not None:
+        return unit, within(round(float(unit) * quantity))
+    amount = given.get("amount", 0)
+    return (amount if quantity == 1 else f"{amount / (quantity or 1):.12g}"), within(amount)
+
+
+def within(amount: int) -> int:
+    if abs(amount) > 99_999_999_999:
+        raise refusals.invalid("Amount is too large.", "amount", "amount_too_large")
+    return amount
+
+
+def remember_currency(call: Call, customer: Obj, currency: str) -> None:
+    """The first amount settles the customer's currency."""
+    if customer["currency"] is None:
+        before = snapshot(customer)
+        customer["currency"] = currency
+        call.db.save("customer", customer)
+        emit(call, "customer.updated", customer, before)
+
+
+def draft_named(call: Call, customer: Obj) -> Obj:
+    invoice = common.named_in(call, "invoice", "invoice")
+    if invoice["customer"] != customer["id"]:
+        raise refusals.refused(
+            f"The customer of the invoice ({invoice['customer']}) does not match the provided customer ({customer['id']}).",
+            "invoice",
+        )
+    if invoice["status"] != "draft":
+        raise refusals.refused(refusals.LINES_CLOSED, code="invoice_not_editable")
+    return invoice
+
+
+def add_to(call: Call, invoice: Obj, items: list[Obj]) -> None:
+    """Later items stand last, in order of addition."""
+    for item in items:
+        if item["currency"] != invoice["currency"]:
+            raise refusals.refused(
+                f"The currency of the invoice item ({item['currency']}) must match the currency of the invoice "
+                f"({invoice['currency']}).",
+                "currency",
+            )
+    before = snapshot(invoice)
+    lines = amounts.lines_of(invoice) + [shapes.line(invoice["id"], item) for item in items]
+    set_lines(call, invoice, lines)
+    call.db.save("invoice", invoice)
+    emit(call, "invoice.updated", invoice, before)
+
+
+def set_lines(call: Call, invoice: Obj, lines: list[Obj]) -> None:
+    if len(lines) > MOST_LINES:
+        raise refusals.refused(TOO_MANY, code="invoice_too_many_lines")
+    amounts.set_lines(invoice, lines)
+    customer = call.db.get("customer", invoice["customer"]) or {"balance": 0}
+    amounts.total_up(invoice, customer["balance"])
+
+
+def update(call: Call) -> Obj:
+    item = editable(call)
+    common.set_given(item, call, "description", "discountable", "period", "quantity")
+    if {"amount", "unit_amount_decimal", "quantity"} & call.params.keys():
+        given = dict(call.params)
+        if not {"amount", "unit_amount_decimal"} & given.keys():
+            given["unit_amount_decimal"] = item["pricing"]["unit_amount_decimal"]
+        unit, amount = priced(given, item["quantity"])
+        item["pricing"]["unit_amount_decimal"] = str(unit)
+        item.update(amount=amount, net_amount=amount, quantity_decimal=str(item["quantity"]))
+    common.set_metadata(item, call)
+    call.db.save("invoiceitem", item)
+    rewrite_line(call, item, drop=False)
+    return item
+
+
+def editable(call: Call) -> Obj:
+    item = call.db.get("invoiceitem", call.id, deleted=True)
+    if item is None or item.get("deleted"):
+        raise refusals.missing("invoiceitem", call.id)
+    if item["invoice"] is None:
+        return item
+    invoice = call.db.get("invoice", item["invoice"])
+    if invoice is None:  # its draft was deleted, and took it along
+        raise refusals.refused(refusals.ITEM_DELETED)
+    if invoice["status"] != "draft":
+        raise refusals.refused(refusals.LINES_CLOSED, code="invoice_not_editable")
+    return item
+
+
+def rewrite_line(call: Call, item: Obj, drop: bool) -> None:
+    invoice = call.db.get("invoice", item["invoice"]) if item["invoice"] else None
+    if invoice is None:
+        return
+    before = snapshot(invoice)
+    lines = []
+    for line in amounts.lines_of(invoice):
+        mine = line["parent"]["invoice_item_details"] or {}
+        if mine.get("invoice_item") != item["id"]:
+            lines.append(line)
+        elif not drop:
+            lines.append({**shapes.line(invoice["id"], item), "id": line["id"]})
+    set_lines(call, invoice, lines)
+    call.db.save("invoice", invoice)
+    emit(call, "invoice.updated", invoice, before)
+
+
+def remove(call: Call) -> Obj:
+    item = common.fetch(call, "invoiceitem")
+    invoice = call.db.get("invoice", item["invoice"], deleted=True) if item["invoice"] else None
+    if invoice and (invoice.get("deleted") or invoice["status"] != "draft"):
+        raise refusals.refused(refusals.ITEM_CLOSED)
+    gone = common.stub("invoiceitem", item["id"])
+    call.db.remove("invoiceitem", item["id"], gone)
+    rewrite_line(call, item, drop=True)
+    emit(call, "invoiceitem.deleted", item)
+    return gone
+
+
+def list_all(call: Call) -> str:
+    where = lists.filters(call, "invoiceitem")
+    if "pending" in call.params:
+        where.append(("(invoice IS NULL) = ?", int(call.params["pending"])))
+    return lists.page(call, "invoiceitem", where)
+
+
+PRICE_DATA = hash_of(
+    ("currency", "product"),
+    currency=params.currency,
+    product=text,
+    unit_amount=integer,
+    unit_amount_decimal=params.decimal,
+    tax_behavior=text,
+)
+ITEM = {
+    "amount": integer,
+    "description": clearable(text),
+    "discountable": boolean,
+    "metadata": metadata,
+    "period": PERIOD,
+    "price_data": PRICE_DATA,
+    "quantity": natural,
+    "unit_amount_decimal": params.decimal,
+}
+ROUTES = [
+    post(
+        "/v1/invoiceitems",
+        create,
+        ("customer",),
+        customer=params.filled,
+        currency=params.currency,
+        invoice=params.filled,
+        **ITEM,
+    ),
+    listing(
+        "/v1/invoiceitems",
+        list_all,
+        created=moment_or_range,
+        customer=text,
+        invoice=text,
+        pending=boolean,
+    ),
+    get("/v1/invoiceitems/:invoiceitem", common.retrieving("invoiceitem")),
+    post("/v1/invoiceitems/:invoiceitem", update, **ITEM),
+    delete("/v1/invoiceitems/:invoiceitem", remove),
+]

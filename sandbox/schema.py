@@ -1,0 +1,97 @@
+"""What is kept, and by which fields it can be listed: one table per kind of object."""
+
+from typing import Any
+
+# kind → columns by which its lists are filtered, each with the path of the field that fills it
+KINDS: dict[str, dict[str, str]] = {
+    "customer": {"created": "created", "email": "email", "prefix": "invoice_prefix"},
+    "payment_method": {
+        "created": "created",
+        "customer": "customer",
+        "type": "type",
+        "allow_redisplay": "allow_redisplay",
+    },
+    "source": {"created": "created", "customer": "customer"},
+    "mandate": {"payment_method": "payment_method"},
+    "invoiceitem": {"created": "date", "customer": "customer", "invoice": "invoice"},
+    "invoice": {
+        "created": "created",
+        "customer": "customer",
+        "status": "status",
+        "subscription": "parent.subscription_details.subscription",
+        "collection_method": "collection_method",
+        "due_date": "due_date",
+    },
+    "invoice_payment": {
+        "created": "created",
+        "invoice": "invoice",
+        "status": "status",
+        "payment_intent": "payment.payment_intent",
+        "payment_record": "payment.payment_record",
+    },
+    "payment_intent": {"created": "created", "customer": "customer"},
+    "charge": {"created": "created", "customer": "customer", "payment_intent": "payment_intent", "status": "status"},
+    "payment_record": {"created": "created"},
+    "billing_portal.session": {"created": "created"},
+    "webhook_endpoint": {"created": "created", "status": "status"},
+    "product": {"created": "created"},
+    "price": {"created": "created", "product": "product"},
+    "subscription": {"created": "created", "customer": "customer", "status": "status"},
+    "event": {"created": "created", "type": "type"},
+}
+# Only what is walked often: every index costs each write.
+INDEXES = {
+    "customer": ["email", "created", "prefix"],
+    "payment_method": ["customer"],
+    "source": ["customer"],
+    "mandate": ["payment_method"],
+    "invoiceitem": ["customer", "invoice"],
+    "invoice": ["customer", "status", "subscription", "created", "due_date"],
+    "invoice_payment": ["invoice", "payment_intent", "payment_record", "created"],
+    "payment_intent": ["customer", "created"],
+    "charge": ["payment_intent"],
+    "subscription": ["customer"],
+    "event": ["created", "type"],
+}
+
+
+def table(kind: str) -> str:
+    return '"' + kind + '"'
+
+
+def field(obj: dict[str, Any], path: str) -> Any:
+    value: Any = obj
+    for part in path.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def statements() -> list[str]:
+    """`body` stands last, so that a scan over the filter columns never reads its pages."""
+    made = []
+    for kind, columns in KINDS.items():
+        typed = "".join(f"{name} {'INTEGER' if name in ('created', 'due_date') else 'TEXT'}, " for name in columns)
+        made.append(
+            f"CREATE TABLE IF NOT EXISTS {table(kind)} (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, "
+            f"deleted INTEGER NOT NULL DEFAULT 0, {typed}hidden TEXT, body TEXT NOT NULL)"
+        )
+        for column in INDEXES.get(kind, []):
+            made.append(f'CREATE INDEX IF NOT EXISTS "{kind}_{column}" ON {table(kind)} ({column})')
+    return made + OTHERS
+
+
+OTHERS = [
+    "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS counter (name TEXT PRIMARY KEY, n INTEGER NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS charged (invoice TEXT PRIMARY KEY, n INTEGER NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS idempotency (key TEXT PRIMARY KEY, created INTEGER NOT NULL, path TEXT NOT NULL, "
+    "params TEXT NOT NULL, request TEXT NOT NULL, status INTEGER NOT NULL, headers TEXT NOT NULL, body TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS timer (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, what TEXT NOT NULL, id TEXT NOT NULL, "
+    "UNIQUE (what, id))",
+    "CREATE INDEX IF NOT EXISTS timer_at ON timer (at)",
+    "CREATE TABLE IF NOT EXISTS delivery (seq INTEGER PRIMARY KEY, event TEXT NOT NULL, type TEXT NOT NULL, "
+    "endpoint TEXT NOT NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, since REAL NOT NULL, "
+    "next_at REAL NOT NULL, note TEXT)",
+    "CREATE INDEX IF NOT EXISTS delivery_due ON delivery (next_at) WHERE state = 'pending'",
+    "CREATE INDEX IF NOT EXISTS delivery_event ON delivery (event)",
+]

@@ -1,0 +1,48 @@
+"""What nobody has seen at live Stripe, and the reading taken here: the strict one, so that no proof rests on kindness.
+
+Each is used by name where it decides something; none of these sentences is promised by Stripe.
+"""
+
+from sandbox import refusals
+
+UNKNOWNS = {
+    "void_uncollectible": "Documented as allowed, seen live refused with V1: refused.",
+    "pay_void": "Not seen: refused with V1.",
+    "pay_draft_out_of_band": "Not seen (a card on a draft works): refused with V1; finalize first.",
+    "pay_uncollectible": "Documented as allowed: allowed.",
+    "pay_while_processing": "Not seen: a second payment while a bank debit is under way is refused.",
+    "pay_without_card": "Not seen on invoices: answered as subscriptions answer, 400 resource_missing without param.",
+    "pay_foreign_payment_method": "Not seen: a payment method that is not the customer's is refused.",
+    "pay_forgive": "Not seen: the source's whole available amount is charged, and the invoice is paid with nothing remaining.",
+    "send_automatic": "Seen for send_invoice alone: an open invoice that is charged automatically is refused with S1.",
+    "send_closed": "Paid was seen refused; void and uncollectible are refused alike.",
+    "update_auto_advance": "Seen on drafts alone: refused on anything finalized, as other fields are.",
+    "void_partly_paid": "Not seen: refused with V2, since it holds a paid payment.",
+    "void_while_processing": "Not seen: refused with V1, since money may be on its way.",
+    "attach_not_open": "Not seen: payments are attached to open invoices alone.",
+    "attach_twice": "Not seen: refused, also to another invoice.",
+    "attach_other_currency": "Not seen: refused.",
+    "attach_other_customer": "Not seen: refused.",
+    "get_deleted_draft": "Not seen: 404, as for an id that never was.",
+    "attach_declining_card": "0002 was seen declining when charged: here it can be attached, and declines then.",
+    "finalized_then_charged": "With auto_advance, next_payment_attempt is an hour after a finalization by hand.",
+    "retry_schedule": "A failed automatic charge is tried again after 3, 5 and 7 days; live Stripe picks its own moments.",
+    "overpaid_amounts": "amount_paid stays at amount_due, amount_overpaid is the rest; the InvoicePayment holds the whole amount.",
+    "out_of_band_succeeded": "Whether invoice.payment_succeeded is sent too: it is not.",
+    "out_of_band_payments": "The default InvoicePayment and its PaymentIntent are canceled; no paid one takes their place.",
+    "partial_then_card": "The default InvoicePayment asks for what remains, never for more.",
+}
+
+PAY_VOID = refusals.NOT_OPEN
+PAY_DRAFT_OUT_OF_BAND = refusals.NOT_OPEN
+PAY_WHILE_PROCESSING = "This invoice has a payment that is still processing. Wait for it to succeed or fail."
+PAY_FOREIGN_METHOD = "The provided PaymentMethod does not belong to the customer of this invoice."
+PAY_FOREIGN_SOURCE = "The provided source does not belong to the customer of this invoice."
+PAY_FOREIGN_MANDATE = "The provided mandate does not correspond to the payment method that pays this invoice."
+ATTACH_NOT_OPEN = refusals.NOT_OPEN
+ATTACH_TWICE = "This payment is already attached to an invoice."
+ATTACH_CURRENCY = "The currency of the payment ({}) must match the currency of the invoice ({})."
+ATTACH_CUSTOMER = "The payment belongs to another customer than the invoice."
+ATTACH_DEAD = "A payment that has failed or was canceled cannot be attached to an invoice."
+RETRY_DAYS = (3, 5, 7)
+HOURS_BEFORE_FIRST_CHARGE = 1
