@@ -155,6 +155,28 @@ CELERY_BEAT_SCHEDULE = {
 KNOX_TOKEN_MODEL = "invoices.ApiToken"  # noqa: S105
 MIGRATION_MODULES = {"knox": None}  # its own table would stand there unused, and in the way of a test's flush
 REST_KNOX = {"AUTH_HEADER_PREFIX": "Bearer", "TOKEN_TTL": timedelta(days=365), "TOKEN_MODEL": KNOX_TOKEN_MODEL}
+REST_FRAMEWORK = {
+    "EXCEPTION_HANDLER": "invoices.api.envelope.handler",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_AUTHENTICATION_CLASSES": ["invoices.api.auth.ApiTokenAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "The invoice desk",
+    "DESCRIPTION": (
+        "Stripe's API shape over the mirror: any Stripe SDK can be pointed at this host. Amounts are in minor units, "
+        "times in seconds since 1970, UTC. Reads never wait for Stripe; actions are performed before they answer, at "
+        "most once per `Idempotency-Key`, and stand in `/v1/operations` with who asked and what came of it."
+    ),
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PUBLIC": True,
+    "SERVE_AUTHENTICATION": [],
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SWAGGER_UI_DIST": "SIDECAR",  # nothing is fetched from elsewhere
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "POSTPROCESSING_HOOKS": ["invoices.api.schema.add_components"],
+}
 
 # --- admin ------------------------------------------------------------------------------------------------------------
 UNFOLD = {
