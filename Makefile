@@ -1,0 +1,55 @@
+# Two commands: `make demo` to see it, `make test` to trust it. Both install what they need into .venv by themselves.
+# Another Python than python3: make demo PYTHON=python3.13. More for the command itself: make demo ARGS="--port 9000".
+
+PYTHON ?= python3
+ARGS ?=
+VENV := .venv
+RUN := $(VENV)/bin/python
+MAKEFLAGS += --no-print-directory
+
+# Installs the lock file $(1); $(2) says what for. Ends with one line that says what is wrong.
+define install
+	@say() { echo "make: $$1" >&2; exit 1; }; \
+	command -v $(PYTHON) >/dev/null 2>&1 || say "there is no $(PYTHON) here: install Python 3.11 to 3.14, or name one: make PYTHON=python3.12 ..."; \
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || say "$(PYTHON) is $$($(PYTHON) --version 2>&1 | head -n 1), and 3.11 to 3.14 is needed: install one, or name one: make PYTHON=python3.12 ..."; \
+	$(RUN) -c 'import pip' >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) >/dev/null 2>&1 || say "$(PYTHON) cannot make a virtual environment: install its venv module (Debian, Ubuntu: apt install python3-venv)."; \
+	echo "Installing what is needed $(2) into $(VENV) ($$($(RUN) --version)) ..."; \
+	$(RUN) -m pip install --quiet --disable-pip-version-check --no-input --no-deps --require-hashes --retries 2 --timeout 20 -r $(1) >$(VENV)/install.log 2>&1 \
+		|| say "installing failed (is there a network?): $$(grep -E '^ *ERROR' $(VENV)/install.log | tail -n 1). All of it: $(VENV)/install.log"; \
+	touch $@
+endef
+
+.PHONY: demo test check bench lock clean
+
+demo: $(VENV)/.run
+	@exec $(RUN) manage.py demo --port 8000 --sandbox-port 12111 --data-dir .demo --invoices 500 $(ARGS)
+
+test: $(VENV)/.dev
+	@command -v chromium >/dev/null 2>&1 || echo "There is no chromium here: the tests that drive a browser are skipped (Debian: apt install chromium)."
+	@exec $(RUN) -m pytest $(ARGS)
+
+check: $(VENV)/.dev
+	$(RUN) -m ruff check
+	$(RUN) -m ruff format --check
+	$(RUN) -m mypy
+	$(VENV)/bin/lint-imports
+	@echo "$(RUN) manage.py makemigrations --check"
+	@DATABASE_URL=sqlite://:memory: CELERY_BROKER_URL=memory:// $(RUN) manage.py makemigrations --check --dry-run
+
+bench: $(VENV)/.dev
+	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; PYTHONPATH=. $(RUN) $$script $(ARGS) || exit 1; done
+
+lock:
+	uv pip compile pyproject.toml --generate-hashes --universal --python-version 3.11 --no-header --quiet $(ARGS) -o requirements.txt
+	uv pip compile pyproject.toml --group dev -c requirements.txt --generate-hashes --universal --python-version 3.11 --no-header --quiet $(ARGS) -o requirements-dev.txt
+
+# The demo's data goes too.
+clean:
+	rm -rf $(VENV) .demo .coverage htmlcov staticfiles test-results .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.run: requirements.txt
+	$(call install,requirements.txt,to run)
+
+$(VENV)/.dev: requirements-dev.txt $(VENV)/.run
+	$(call install,requirements-dev.txt,to test)
