@@ -30,11 +30,6 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def is_empty(world: World) -> bool:
-    with world.store.read() as db:
-        return not db.execute("SELECT EXISTS (SELECT 1 FROM customer) OR EXISTS (SELECT 1 FROM event)").fetchone()[0]
-
-
 def stop(number: int, frame: FrameType | None) -> None:
     raise SystemExit(0)
 
@@ -52,7 +47,7 @@ def main() -> int:
         world.set_webhook(given.webhook_url or world.webhook["url"], given.webhook_secret)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    if given.invoices and is_empty(world):
+    if given.invoices and seeds.wanted(world):
         seeds.plant(world, given.invoices, given.seed)
     Deliverer(world).start()
     timers.start(world)

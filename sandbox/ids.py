@@ -3,6 +3,8 @@
 import random
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 ALPHABET = (
     "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"  # in byte order, so that text sorts as numbers do
@@ -41,13 +43,13 @@ def base62(number: int, width: int) -> str:
 
 
 class Ids:
-    """Microseconds of the real clock, pushed on where two would be equal; a seed starts its own, lower, count."""
+    """Microseconds of the real clock, pushed on where two would be equal; seeds have a count of their own, far lower."""
 
-    def __init__(self, seed: int | None = None):
+    def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._random = random.Random(seed)
-        self._count = 1 if seed is not None else 0
-        self._seeded = seed is not None
+        self._random = random.Random()
+        self._count = 0
+        self._seeded = False
 
     def new(self, kind: str) -> str:
         return self.with_prefix(PREFIXES[kind])
@@ -55,8 +57,18 @@ class Ids:
     def with_prefix(self, prefix: str) -> str:
         tail = TAIL.get(prefix, 14)
         with self._lock:
-            self._count = self._count + 1 if self._seeded else max(self._count + 1, time.time_ns() // 1000)
+            self._count = max(self._count + 1, 0 if self._seeded else time.time_ns() // 1000)
             return prefix + base62(self._count, STAMP) + base62(self._random.getrandbits(6 * tail), tail)
+
+    @contextmanager
+    def seeded(self, seed: int) -> Iterator[None]:
+        """The same seed gives the same ids, all of them older than any other."""
+        before = self._random, self._count, self._seeded
+        self._random, self._count, self._seeded = random.Random(seed), 0, True
+        try:
+            yield
+        finally:
+            self._random, self._count, self._seeded = before
 
 
 ids = Ids()

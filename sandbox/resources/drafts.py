@@ -21,8 +21,7 @@ def create(call: Call) -> Obj:
     invoice["_"] = {}
     if "subscription" in call.params:
         subscription = common.named_in(call, "subscription", "subscription")
-        details = {"metadata": subscription["metadata"], "subscription": subscription["id"]}
-        invoice["parent"] = {"quote_details": None, "subscription_details": details, "type": "subscription_details"}
+        invoice["parent"] = shapes.subscription_parent(subscription)
     apply(call, invoice)
     for item in items:
         item["invoice"] = invoice["id"]
