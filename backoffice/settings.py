@@ -28,6 +28,7 @@ STRIPE_WEBHOOK_SECRETS = env.list("STRIPE_WEBHOOK_SECRETS", default=[])
 STRIPE_ACCOUNT = env.str("STRIPE_ACCOUNT", default="")  # acct_…; events of another account are journalled and ignored
 STRIPE_API_VERSION = "2026-10-28.endive"  # the version that the pinned SDK speaks; events of another are hints
 STRIPE_REQUESTS_PER_SECOND = env.int("STRIPE_REQUESTS_PER_SECOND", default=10)  # of reconciliation; 0 = no budget
+RECONCILE_PATIENCE_SECONDS = env.float("RECONCILE_PATIENCE_SECONDS", default=7200)  # while Stripe is away
 STRIPE_TIMEOUT_SECONDS = env.float("STRIPE_TIMEOUT_SECONDS", default=15.0)
 WEBHOOK_MAX_BYTES = 1024 * 1024
 WEBHOOK_TOLERANCE_SECONDS = 300  # as Stripe's SDK
@@ -78,7 +79,8 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-            ]
+            ],
+            "libraries": {"desk": "invoices.admin.tags"},
         },
     }
 ]
@@ -91,6 +93,7 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA mmap_size=134217728;",
     }
+    DATABASES["default"]["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}  # a file, as in use: threads wait in turn
 else:
     # Each web thread and worker thread may hold one; a call to Stripe gives its connection back first.
     DATABASES["default"]["OPTIONS"] = {
@@ -148,6 +151,7 @@ CELERY_BEAT_SCHEDULE = {
     "events": _sweep("process_events", 1),
     "reads": _sweep("perform_reads", 1),
     "settle": _sweep("settle_operations", 10),
+    "catch_up": {"task": "invoices.tasks.catch_up", "schedule": crontab(minute="*/15")},
     "nightly": {"task": "invoices.tasks.reconcile_nightly", "schedule": crontab(hour="2", minute="15")},
 }
 

@@ -3,10 +3,11 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from invoices import health
+from invoices import health, webhooks
 
 urlpatterns = [
     path("admin/", admin.site.urls),
+    path("webhooks/stripe", webhooks.stripe_webhook),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("metrics", health.metrics),

@@ -1,1 +1,36 @@
 """Celery tasks, one line each: a wake-up, never the work's own record."""
+
+from celery import shared_task
+
+from invoices import heartbeat, operations, reconcile, sync
+
+
+@shared_task
+def process_events() -> int:
+    heartbeat.beat("worker")
+    return sync.process_events()
+
+
+@shared_task
+def perform_reads() -> int:
+    return sync.perform_reads()
+
+
+@shared_task
+def perform_operation(id: str) -> None:
+    operations.perform(id)
+
+
+@shared_task
+def settle_operations() -> int:
+    return operations.settle_due()
+
+
+@shared_task
+def reconcile_nightly() -> None:
+    reconcile.run()
+
+
+@shared_task
+def catch_up() -> None:
+    reconcile.catch_up()

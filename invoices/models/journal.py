@@ -208,7 +208,14 @@ class ReconciliationRun(models.Model):
     class Meta:
         indexes = [models.Index(models.F("started_at").desc(), name="run_newest")]
         constraints = [
-            models.UniqueConstraint(fields=["state"], condition=Q(state="running"), name="run_one_at_a_time")
+            models.UniqueConstraint(
+                fields=["state"],
+                condition=Q(state="running", kind__in=["sweep", "full"]),
+                name="run_one_sweep_at_a_time",
+            ),
+            models.UniqueConstraint(
+                fields=["state"], condition=Q(state="running", kind="catch_up"), name="run_one_catch_up_at_a_time"
+            ),
         ]
         permissions = [("run_reconciliation", "Can start a reconciliation")]
 

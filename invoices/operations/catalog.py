@@ -274,15 +274,19 @@ def _check_attach(invoice: Invoice, payments: list[InvoicePayment], params: Para
 # --- the calls ---------------------------------------------------------------------------------------------------
 
 
+# The reply then shows the payments too, and the mirror has them in the same moment as the outcome.
+EXPAND = {"expand": ["payments"]}
+
+
 def _as_given(operation: Operation, results: Results) -> dict[str, Any]:
-    return dict(operation.params)
+    return {**operation.params, **EXPAND}
 
 
 def _report_payment(operation: Operation, results: Results) -> dict[str, Any]:
     params = operation.params
     received = int(datetime.fromisoformat(params["received_on"]).replace(tzinfo=UTC).timestamp())
     body: dict[str, Any] = {
-        "amount_requested": {"currency": operation.expected["currency"], "value": params["amount"]},
+        "amount_requested": {"currency": operation.before["currency"], "value": params["amount"]},
         "initiated_at": received,
         "outcome": "guaranteed",
         "guaranteed": {"guaranteed_at": received},
@@ -290,8 +294,8 @@ def _report_payment(operation: Operation, results: Results) -> dict[str, Any]:
         # By these, a later look finds what we made, even if its reply never came.
         "metadata": {"operation": str(operation.id), "invoice": operation.invoice},
     }
-    if operation.expected.get("customer"):
-        body["customer_details"] = {"customer": operation.expected["customer"]}
+    if operation.before.get("customer"):
+        body["customer_details"] = {"customer": operation.before["customer"]}
     if params.get("reference"):
         body["processor_details"] = {"type": "custom", "custom": {"payment_reference": params["reference"]}}
     if params.get("note"):
@@ -300,7 +304,7 @@ def _report_payment(operation: Operation, results: Results) -> dict[str, Any]:
 
 
 def _attach_record(operation: Operation, results: Results) -> dict[str, Any]:
-    return {"payment_record": results["report_payment"]["id"]}
+    return {"payment_record": results["report_payment"]["id"], **EXPAND}
 
 
 def _one_call(action: str, path: str | None = None) -> tuple[Call, ...]:

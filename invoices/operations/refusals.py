@@ -21,6 +21,7 @@ STATUS = {
     "outcome_unknown": 409,
     "stripe_unavailable": 503,
     "not_applied": 502,
+    "stripe_refused": 400,
     "card_declined": 402,
     "authentication_required": 402,
     "expired": 400,

@@ -1,0 +1,105 @@
+"""`manage.py reconcile`: holds the mirror against Stripe. Exit 0 equal, 3 healed, 4 drift left, 1 failed."""
+
+import json
+import sys
+from datetime import UTC, date, datetime, time
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from tqdm import tqdm
+
+from invoices import reconcile
+from invoices.models import Drift, ReconciliationRun
+
+
+class Command(BaseCommand):
+    help = (
+        "Walks Stripe's invoices and payments, compares them with the mirror, records every difference and heals it. "
+        "Exit status: 0 nothing differed, 3 drift was found and healed, 4 drift is left, 1 the run failed."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--full", action="store_true", help="everything, customers and payment intents too")
+        parser.add_argument("--since", type=_date, metavar="DATE", help="created since then, instead of 30 days")
+        parser.add_argument("--invoice", metavar="ID", help="this invoice only, with its payments and customer")
+        parser.add_argument("--dry-run", action="store_true", help="compare and record, heal nothing")
+        parser.add_argument("--json", action="store_true", help="the result as one JSON object")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["full"] and options["since"]:
+            raise CommandError("--full already takes everything: leave out --since.", returncode=2)
+        try:
+            run = self._run(options)
+        except reconcile.AlreadyRunning as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(json.dumps(as_dict(run), indent=2) if options["json"] else in_words(run))
+        sys.exit(run.exit_code)
+
+    def _run(self, options: dict[str, Any]) -> ReconciliationRun:
+        if options["invoice"]:
+            return reconcile.invoice(options["invoice"], dry_run=options["dry_run"])
+        kind = ReconciliationRun.Kind.FULL if options["full"] else ReconciliationRun.Kind.SWEEP
+        with tqdm(unit=" objects", desc="Reconciling", disable=not sys.stderr.isatty()) as bar:
+
+            def show(run: ReconciliationRun) -> None:
+                done, windows = len(run.progress.get("finished", [])), len(run.progress.get("windows", []))
+                bar.set_postfix_str(f"{done}/{windows} windows, {run.imported} imported, {run.healed} healed")
+                bar.update(run.seen - bar.n)
+
+            return reconcile.run(kind, since=options["since"], dry_run=options["dry_run"], progress=show)
+
+
+def _date(written: str) -> datetime:
+    return datetime.combine(date.fromisoformat(written), time(), tzinfo=UTC)
+
+
+def as_dict(run: ReconciliationRun) -> dict[str, Any]:
+    """A run for programs; `drift` holds every difference."""
+    return {
+        "id": run.pk,
+        "kind": run.kind,
+        "state": run.state,
+        "dry_run": run.dry_run,
+        "started_at": run.started_at.isoformat(),
+        "finished_at": run.finished_at.isoformat() if run.finished_at else None,
+        "seen": run.seen,
+        "same": run.same,
+        "imported": run.imported,
+        "healed": run.healed,
+        "in_flight": run.in_flight,
+        "failed": run.failed,
+        "error": run.error,
+        "exit_code": run.exit_code,
+        "drift": [
+            {
+                "kind": drift.kind,
+                "object": drift.object_type,
+                "id": drift.object_id,
+                "invoice": drift.invoice or None,
+                "field": drift.field or None,
+                "ours": drift.ours,
+                "theirs": drift.theirs,
+                "healed": drift.healed_at is not None,
+            }
+            for drift in Drift.objects.filter(run=run).order_by("pk").iterator()
+        ],
+    }
+
+
+def in_words(run: ReconciliationRun) -> str:
+    """A run for people."""
+    lines = [
+        f"{run.get_kind_display().capitalize()}: {run.seen} seen = {run.same} same + {run.imported} imported + "
+        f"{run.healed} healed + {run.in_flight} in flight + {run.failed} failed."
+    ]
+    if run.error:
+        lines.append(f"It failed: {run.error}")
+    for drift in Drift.objects.filter(run=run).order_by("pk")[:50]:
+        what = f"{drift.field}: {drift.ours!r} here, {drift.theirs!r} at Stripe" if drift.field else ""
+        lines.append(
+            f"  {drift.object_id} {what or drift.get_kind_display()} ({'healed' if drift.healed_at else 'left'})"
+        )
+    rest = Drift.objects.filter(run=run).count() - 50
+    if rest > 0:
+        lines.append(f"  … and {rest} more; all of them stand in the admin and in --json.")
+    return "\n".join(lines)

@@ -1,0 +1,81 @@
+"""Who may work on an operation now: a random token and a lease. Every write and every sending is conditional on it."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Q
+
+from invoices import clock, mirror
+from invoices.models import Invoice, Operation
+from invoices.snapshot import Snapshot
+
+LEASE = timedelta(minutes=2)
+
+
+class LostClaim(Exception):
+    """Another process has taken the operation over; this one stops, and changes nothing more."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to work on one operation, until the lease lapses."""
+
+    id: uuid.UUID
+    token: uuid.UUID
+
+    def hold(self, **changes: Any) -> Operation:
+        """Writes, renews the lease, and returns the operation as it now is. Raises LostClaim."""
+        changes["claimed_until"] = clock.now() + LEASE
+        if not Operation.objects.filter(pk=self.id, claim_token=self.token).update(**changes):
+            raise LostClaim(str(self.id))
+        return Operation.objects.get(pk=self.id)
+
+    def release(self, **changes: Any) -> Operation:
+        """Writes and gives the claim back. Raises LostClaim."""
+        changes |= {"claim_token": None, "claimed_until": None}
+        if not Operation.objects.filter(pk=self.id, claim_token=self.token).update(**changes):
+            raise LostClaim(str(self.id))
+        return Operation.objects.get(pk=self.id)
+
+    def finish(self, state: str, snapshots: list[Snapshot], **outcome: Any) -> Operation:
+        """The outcome and the mirror, in one transaction. Raises LostClaim, and then nothing of it is written."""
+        with transaction.atomic():
+            mirror.store(snapshots)
+            operation = Operation.objects.get(pk=self.id)
+            invoice = Invoice.objects.filter(pk=operation.invoice).first()
+            return self.release(
+                state=state,
+                finished_at=clock.now(),
+                settle_at=None,
+                after=facts(invoice) if invoice else None,
+                **outcome,
+            )
+
+
+def take(id: uuid.UUID | str, condition: Q) -> Claim | None:
+    """Claims the operation if it is as the condition says; None when it is not, or another was faster."""
+    claim = Claim(uuid.UUID(str(id)), uuid.uuid4())
+    won = (
+        Operation.objects.filter(pk=claim.id)
+        .filter(condition)
+        .update(claim_token=claim.token, claimed_until=clock.now() + LEASE)
+    )
+    return claim if won else None
+
+
+def facts(invoice: Invoice) -> dict[str, Any]:
+    """What of the invoice is written into the journal: before, and after."""
+    return {
+        "status": invoice.status,
+        "currency": invoice.currency,
+        "amount_due": invoice.amount_due,
+        "amount_paid": invoice.amount_paid,
+        "amount_remaining": invoice.amount_remaining,
+        "customer": invoice.customer_id,
+        "number": invoice.number,
+    }

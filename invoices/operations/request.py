@@ -1,0 +1,240 @@
+"""Asks for an action: permission, legality, one at a time; then the journal row, before anything is sent."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
+from django.db import IntegrityError, transaction
+
+from invoices import clock, gateway
+from invoices.live import read_now
+from invoices.models import Customer, Invoice, InvoicePayment, Operation, PaymentIntent
+from invoices.operations.catalog import ACTIONS, Spec
+from invoices.operations.claims import facts
+from invoices.operations.perform import perform
+from invoices.operations.refusals import Invalid, Refusal
+
+BETWEEN_CHARGES = timedelta(hours=1)
+MAX_KEY = 255
+
+Actor = User | AbstractBaseUser | AnonymousUser
+
+
+def execute(action: str, invoice: str, **asked: Any) -> Operation:
+    """Requests and performs, in this request. Arguments and refusals: see `request`. The operation, in any state."""
+    operation = request(action, invoice, **asked)
+    return perform(operation.pk) if operation.state == Operation.State.READY else operation
+
+
+def request(
+    action: str,
+    invoice: str,
+    *,
+    actor: Actor,
+    source: str,
+    params: Mapping[str, Any] | None = None,
+    reason: str = "",
+    ticket: str = "",
+    expected: Mapping[str, Any] | None = None,
+    operation_id: uuid.UUID | str | None = None,
+    idempotency_key: str = "",
+    address: str | None = None,
+    override: bool = False,
+) -> Operation:
+    """Journals an operation that is ready to be performed. Sent twice, it is the same operation.
+
+    `expected` are the status and amounts (minor units) that the caller saw; where they have changed, nothing is sent.
+    `operation_id` comes from a form, `idempotency_key` from an API client. `override` lifts the hour between two
+    charges for those who may. Raises Invalid for a wrong parameter, Refusal otherwise (journalled, unless there is no
+    such invoice).
+    """
+    spec = ACTIONS[action]
+    if source != Operation.Source.API and not reason.strip():
+        raise Invalid("reason", "Please say why: the reason stands in the journal.")
+    if len(idempotency_key) > MAX_KEY or "\x00" in idempotency_key:
+        raise Invalid("idempotency_key", f"An idempotency key has at most {MAX_KEY} characters.")
+    operation = Operation(
+        id=uuid.UUID(str(operation_id)) if operation_id else uuid.uuid4(),
+        action=action,
+        invoice=invoice,
+        actor=actor,  # type: ignore[misc]
+        source=source,
+        params=spec.clean(params or {}),
+        reason=reason.strip()[:5000].replace("\x00", ""),
+        ticket=ticket.strip()[:255].replace("\x00", ""),
+        expected=dict(expected or {}),
+        idempotency_key=idempotency_key,
+        address=address,
+    )
+    operation.fingerprint = _fingerprint(operation)
+    if earlier := _the_same(operation):
+        return earlier
+    if not actor.has_perm(spec.permission):  # type: ignore[union-attr]
+        raise _refuse(operation, Refusal("permission_denied", f"You may not {spec.label.lower()} invoices."))
+    _check_live(spec, operation)
+    return _create(spec, operation, override=override)
+
+
+def _fingerprint(operation: Operation) -> str:
+    said = json.dumps([operation.action, operation.invoice, operation.params], sort_keys=True)
+    return hashlib.sha256(said.encode()).hexdigest()
+
+
+def _the_same(operation: Operation) -> Operation | None:
+    """The operation that this request made when it was sent before. Raises Refusal where its parameters differ."""
+    earlier = Operation.objects.filter(pk=operation.pk).first()
+    if earlier is None and operation.idempotency_key:
+        earlier = (
+            Operation.objects.filter(actor=operation.actor, idempotency_key=operation.idempotency_key)
+            .exclude(state=Operation.State.REFUSED)
+            .first()
+        )
+    if earlier is None:
+        return None
+    if earlier.fingerprint != operation.fingerprint or earlier.actor_id != operation.actor_id:
+        raise Refusal(
+            "idempotency_key_reused",
+            "Keys for idempotent requests can only be used with the same parameters they were first used with. "
+            f"Try using a key other than '{operation.idempotency_key or operation.pk}' if you meant to execute a "
+            "different request.",
+        )
+    return earlier
+
+
+def _check_live(spec: Spec, operation: Operation) -> None:
+    """Legal from the mirrored invoice; where that forbids, or no row exists, from a fresh read. Raises Refusal."""
+    refusal = _judge(spec, operation)
+    if refusal is None and not (spec.charges(operation.params) and _may_be_processing(operation.invoice)):
+        return
+    try:
+        read_now("invoice", operation.invoice)
+        for intent in _intents(operation.invoice) if spec.charges(operation.params) else ():
+            read_now("payment_intent", intent)
+    except gateway.GatewayError as error:
+        if refusal is not None and refusal.code != "resource_missing":
+            raise _refuse(operation, refusal) from error
+        raise Refusal(
+            "stripe_unavailable", "Stripe cannot be reached to check this invoice. Nothing was sent; try again soon."
+        ) from error
+    refusal = _judge(spec, operation)
+    if refusal is None and spec.charges(operation.params) and _is_processing(operation.invoice):
+        refusal = Refusal("operation_in_progress", "A payment of this invoice is still being processed by the bank.")
+    if refusal is not None:
+        raise refusal if refusal.code == "resource_missing" else _refuse(operation, refusal)
+
+
+def _judge(spec: Spec, operation: Operation) -> Refusal | None:
+    invoice = Invoice.objects.filter(pk=operation.invoice).first()
+    if invoice is None:
+        return Refusal("resource_missing", f"No such invoice: '{operation.invoice}'", param="id")
+    payments = list(InvoicePayment.objects.filter(invoice_id=invoice.pk))
+    return spec.refusal(invoice, payments, operation.params)
+
+
+def _intents(invoice: str) -> list[str]:
+    open_payments = InvoicePayment.objects.filter(invoice_id=invoice, status="open", payment_intent__isnull=False)
+    return [id for id in open_payments.values_list("payment_intent", flat=True) if id]
+
+
+def _may_be_processing(invoice: str) -> bool:
+    """Whether Stripe took an earlier payment that was still on its way: worth a look before another charge."""
+    taken = Operation.objects.filter(invoice=invoice, state=Operation.State.SUCCEEDED, processing=True)
+    return taken.exists() or _is_processing(invoice)
+
+
+def _is_processing(invoice: str) -> bool:
+    return PaymentIntent.objects.filter(id__in=_intents(invoice), status="processing").exists()
+
+
+def _create(spec: Spec, operation: Operation, *, override: bool) -> Operation:
+    """The row, and with it the invoice's only place for an unfinished operation; then what must be checked in it."""
+    try:
+        with transaction.atomic():
+            invoice = Invoice.objects.get(pk=operation.invoice)
+            operation.before = facts(invoice)
+            operation.payment_method = (
+                _payment_method(invoice, operation.params) if spec.charges(operation.params) else ""
+            )
+            operation.save(force_insert=True)
+            # Only now: what another operation did while we waited for its place is visible from here on.
+            refusal = _judge(spec, operation) or _too_soon(spec, operation, override=override)
+            if refusal is not None:
+                raise refusal
+    except IntegrityError:
+        if earlier := _the_same(operation):
+            return earlier
+        other = Operation.objects.filter(invoice=operation.invoice, state__in=Operation.UNFINISHED).first()
+        unknown = other is not None and other.state == Operation.State.UNKNOWN
+        raise _refuse(
+            operation,
+            Refusal(
+                "operation_in_progress",
+                "The outcome of an earlier operation on this invoice is not known yet; it is being checked with Stripe."
+                if unknown
+                else "Another operation on this invoice is under way. Look at what it came to, then try again.",
+                operation=other,
+            ),
+        ) from None
+    except Refusal as refusal:
+        raise _refuse(operation, refusal) from None
+    return operation
+
+
+def _payment_method(invoice: Invoice, params: Mapping[str, Any]) -> str:
+    """What Stripe would charge (docs: the call's, else the invoice's, else the customer's default), as we know it."""
+    data = invoice.data or {}
+    chosen = params.get("payment_method") or params.get("source")
+    chosen = chosen or data.get("default_payment_method") or data.get("default_source")
+    if not chosen:
+        customer = Customer.objects.filter(pk=invoice.customer_id).first()
+        chosen = customer.default_payment_method if customer else ""
+    return str(chosen or "")[:255]
+
+
+def _too_soon(spec: Spec, operation: Operation, *, override: bool) -> Refusal | None:
+    """A charge that was declined is not tried again within the hour with the same payment method: the answer would be
+    the same, and card networks count such attempts against us."""
+    if not spec.charges(operation.params):
+        return None
+    last = (
+        Operation.objects.filter(
+            invoice=operation.invoice,
+            action=operation.action,
+            state=Operation.State.FAILED,
+            payment_method=operation.payment_method,
+            code__in=("card_declined", "authentication_required"),
+            finished_at__gt=clock.now() - BETWEEN_CHARGES,
+        )
+        .order_by("-finished_at")
+        .first()
+    )
+    if last is None or last.finished_at is None:
+        return None
+    if override and operation.actor is not None and operation.actor.has_perm("invoices.override_operation"):
+        return None
+    again = last.finished_at + BETWEEN_CHARGES
+    return Refusal(
+        "attempted_recently",
+        f"This payment method was declined at {last.finished_at:%H:%M} UTC: {last.message} "
+        f"It can be tried again from {again:%H:%M} UTC; another payment method can be charged now.",
+        operation=last,
+    )
+
+
+def _refuse(operation: Operation, refusal: Refusal) -> Refusal:
+    """Journals what was asked for and why not. Returns the refusal, to be raised."""
+    operation.state, operation.code, operation.message = Operation.State.REFUSED, refusal.code, refusal.message
+    operation.finished_at = clock.now()
+    try:
+        with transaction.atomic():
+            operation.save(force_insert=True)
+    except IntegrityError:  # the same form, sent twice at once
+        return refusal
+    refusal.operation = refusal.operation or operation
+    return refusal

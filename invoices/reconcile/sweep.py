@@ -1,0 +1,266 @@
+"""The walk over Stripe's lists: by windows of creation time, a few at once, each finished window remembered."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import QuerySet
+
+from invoices import budget, clock, gateway, mirror
+from invoices.models import MIRRORED, Invoice, Mirrored, ReconciliationRun
+from invoices.reconcile import compare, runs
+from invoices.reconcile.catch_up import catch_up
+
+log = logging.getLogger(__name__)
+
+RECENT = timedelta(days=30)
+THREADS = 3
+UNFINAL = {"invoice": ("draft", "open", "uncollectible"), "invoice_payment": ("open",)}
+DAY = 86_400
+LONGEST_PAUSE = 60.0  # seconds between two tries while Stripe is away
+
+Kind = ReconciliationRun.Kind
+
+
+def _silent(run: ReconciliationRun) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Window:
+    """A part of one of Stripe's lists: creation time in Stripe's seconds, from (included) to (excluded); a status."""
+
+    object: str
+    start: int | None = None
+    end: int | None = None
+    status: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"{self.object}/{self.status or 'all'}/{self.start or ''}-{self.end or ''}"
+
+    def params(self) -> dict[str, Any]:
+        """As Stripe's list takes it."""
+        created = {"gte": self.start, "lt": self.end}
+        params: dict[str, Any] = {"created": {key: value for key, value in created.items() if value is not None}}
+        if self.status:
+            params["status"] = self.status
+        return {key: value for key, value in params.items() if value}
+
+
+def run(
+    kind: str = Kind.SWEEP,
+    *,
+    since: datetime | None = None,
+    dry_run: bool = False,
+    progress: runs.Progress = _silent,
+) -> ReconciliationRun:
+    """Sweeps, heals, records drift, then catches up on events. The finished run; `exit_code` says what it found.
+
+    Default: every invoice not final at Stripe, everything created in the last 30 days, and what only we hold as not
+    final. `since` (aware) moves the 30 days; FULL takes everything, customers and payment intents too. Raises
+    AlreadyRunning. Never inside a transaction.
+    """
+    params = {"since": since.isoformat()} if since else {}
+    this = runs.begin(kind, dry_run=dry_run, params=params)
+    try:
+        with budget.kept():
+            _sweep(this, since, progress)
+        this.refresh_from_db()
+        this = runs.finish(this)
+    except (gateway.GatewayError, SawNothing) as error:
+        log.error("Reconciliation failed: %s", error)
+        return runs.fail(this, str(error))
+    except BaseException as error:
+        runs.fail(this, f"{type(error).__name__}: {error}")
+        raise
+    if not dry_run:
+        try:
+            catch_up()
+        except (gateway.GatewayError, runs.AlreadyRunning) as error:
+            log.warning("No catch-up after this run: %s", error)
+    return this
+
+
+class SawNothing(Exception):
+    """Stripe's lists were empty where the mirror has rows: rather a wrong key than an empty account."""
+
+
+def _probe() -> None:
+    """Before all: does Stripe answer, and has it anything? Raises GatewayError at once, without patience."""
+    ours = Invoice.objects.filter(deleted_at=None).exclude(status="draft")
+    if not gateway.read("/v1/invoices", limit=1).data["data"] and ours.exists():
+        raise SawNothing("Stripe lists no invoice at all, but the mirror holds some. Is the key of another account?")
+
+
+def _sweep(this: ReconciliationRun, since: datetime | None, progress: runs.Progress) -> None:
+    _probe()
+    importing = this.progress.get("importing")
+    if importing is None:
+        importing = {name: _is_empty(name, model) for name, model in MIRRORED.items()}
+        windows = [window.__dict__ for window in _windows(this.kind, since)]
+        this.progress |= {"importing": importing, "windows": windows}
+        this.save()
+    windows = [Window(**window) for window in this.progress["windows"]]
+    finished = set(this.progress.get("finished", []))
+    tally = runs.Tally(this, progress)
+    _in_threads([window for window in windows if window.name not in finished], this, importing, tally)
+    if "undated" not in finished:
+        tally.add("undated", _undated(this))
+
+
+def _is_empty(name: str, model: type[Mirrored]) -> bool:
+    """Whether what is missing here is an import, not drift: nothing was ever brought."""
+    if name in UNFINAL:
+        return not Invoice.objects.exists()
+    return not ReconciliationRun.objects.filter(kind=Kind.FULL, state="finished", dry_run=False).exists()
+
+
+def _windows(kind: str, since: datetime | None) -> Iterator[Window]:
+    """What to walk. The newest window is open at its end, the oldest at its beginning, so that no clock is needed."""
+    if kind == Kind.FULL:
+        for name in MIRRORED:
+            yield from _months(name)
+        return
+    start = since or clock.now() - RECENT
+    first = int(start.timestamp()) // DAY * DAY
+    for name, statuses in UNFINAL.items():
+        yield from _days(name, first)
+        for status in statuses:
+            yield Window(name, end=first, status=status)
+
+
+def _days(name: str, first: int) -> Iterator[Window]:
+    """Windows of a few days each, the last one open."""
+    last = int(clock.now().timestamp()) // DAY * DAY
+    edges = list(range(first, max(last, first) + 1, 5 * DAY))
+    for start, end in zip(edges, [*edges[1:], None], strict=True):
+        yield Window(name, start, end)
+
+
+def _months(name: str) -> Iterator[Window]:
+    """Everything: thirty days at a time as far back as the mirror reaches, and whatever is older in one."""
+    oldest = MIRRORED[name].objects.exclude(created=None).order_by("created").values_list("created", flat=True).first()
+    last = int(clock.now().timestamp()) // DAY * DAY
+    first = int((oldest or clock.now()).timestamp()) // DAY * DAY
+    edges = list(range(first, last + 1, 30 * DAY)) or [last]
+    yield Window(name, None, edges[0])
+    for start, end in zip(edges, [*edges[1:], None], strict=True):
+        yield Window(name, start, end)
+
+
+def _in_threads(windows: list[Window], this: ReconciliationRun, importing: dict[str, bool], tally: runs.Tally) -> None:
+    def work(window: Window) -> None:
+        try:
+            with budget.kept():
+                tally.add(window.name, _walk(window, this, importing[window.object], tally))
+        finally:
+            connection.close()  # the thread ends, and its connection must not outlive it
+
+    with ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="sweep") as pool:
+        futures = [pool.submit(work, window) for window in windows]
+        wait(futures, return_when=FIRST_EXCEPTION)
+        for future in futures:
+            future.cancel()
+        for future in futures:
+            if not future.cancelled():
+                future.result()
+
+
+def _walk(window: Window, this: ReconciliationRun, importing: bool, tally: runs.Tally) -> Counter[str]:
+    """One window, page by page. What we hold of it and Stripe did not list is then read singly."""
+    counts: Counter[str] = Counter()
+    seen: set[str] = set()
+    params = window.params()
+    while True:
+        snapshots, reply = patiently(lambda: gateway.list_page(window.object, **params))
+        counts += compare.record(this, mirror.store(snapshots, dry_run=this.dry_run), importing=importing)
+        seen.update(snapshot.id for snapshot in snapshots)
+        tally.alive()
+        if not reply.data["has_more"] or not reply.data["data"]:
+            break
+        params["starting_after"] = reply.data["data"][-1]["id"]
+    return counts + _singly(this, window.object, _not_listed(window, seen))
+
+
+def _scope(window: Window) -> QuerySet[Any]:
+    """Our rows of this window."""
+    rows = MIRRORED[window.object].objects.filter(deleted_at=None)
+    if window.start is not None:
+        rows = rows.filter(created__gte=datetime.fromtimestamp(window.start, UTC))
+    if window.end is not None:
+        rows = rows.filter(created__lt=datetime.fromtimestamp(window.end, UTC))
+    return rows.filter(status=window.status) if window.status else rows
+
+
+def _not_listed(window: Window, seen: set[str]) -> Iterator[str]:
+    for id in _scope(window).values_list("id", flat=True).iterator(2000):
+        if id not in seen:
+            yield id
+
+
+def _undated(this: ReconciliationRun) -> Counter[str]:
+    """Rows without a time of creation (of shapes that we cannot read) stand in no window: retrieved singly."""
+    counts: Counter[str] = Counter()
+    for name, statuses in UNFINAL.items():
+        rows = MIRRORED[name].objects.filter(deleted_at=None, created=None, status__in=statuses)
+        counts += _singly(this, name, rows.values_list("id", flat=True).iterator(2000))
+    return counts
+
+
+def _singly(this: ReconciliationRun, object: str, ids: Iterator[str]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for id in ids:
+        snapshots = patiently(lambda id=id: gateway.retrieve(object, id))  # type: ignore[misc]
+        counts += compare.record(this, mirror.store(snapshots[:1], dry_run=this.dry_run), importing=False)
+    return counts
+
+
+def patiently(call: Callable[[], Any]) -> Any:
+    """Asks again while Stripe is away, with growing pauses and jitter, for as long as the settings say."""
+    pause, until = 1.0, time.monotonic() + settings.RECONCILE_PATIENCE_SECONDS
+    while True:
+        try:
+            return call()
+        except (gateway.OutcomeUnknown, gateway.RateLimited) as error:
+            if time.monotonic() >= until:
+                raise
+            wait_for = max(error.retry_after or 0.0, pause * random.uniform(0.5, 1.5))
+            log.warning("Stripe is away (%s); again in %.0f s.", error.message, wait_for)
+            time.sleep(min(wait_for, LONGEST_PAUSE))
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+
+def invoice(id: str, *, dry_run: bool = False) -> ReconciliationRun:
+    """Compares one invoice, its payments, their intents and its customer with Stripe. The finished run."""
+    this = runs.begin(Kind.INVOICE, dry_run=dry_run, params={"invoice": id})
+    try:
+        snapshots = patiently(lambda: gateway.retrieve("invoice", id))
+        for object, other in _around(snapshots):
+            snapshots += patiently(lambda object=object, other=other: gateway.retrieve(object, other))  # type: ignore[misc]
+        counts = compare.record(this, mirror.store(snapshots, dry_run=dry_run), importing=False)
+        runs.count(this, **counts)
+        this.refresh_from_db()
+        return runs.finish(this)
+    except gateway.GatewayError as error:
+        return runs.fail(this, str(error))
+
+
+def _around(snapshots: list[Any]) -> Iterator[tuple[str, str]]:
+    customer = (snapshots[0].data or {}).get("customer")
+    if isinstance(customer, str):
+        yield "customer", customer
+    for payment in list(snapshots[1:]):
+        intent = ((payment.data or {}).get("payment") or {}).get("payment_intent")
+        if isinstance(intent, str):
+            yield "payment_intent", intent

@@ -1,0 +1,1 @@
+"""The tests: modules by name, journeys over HTTP, the sandbox on its own."""
