@@ -118,20 +118,20 @@ def _with_later_lines(row: Mirrored, snapshot: Snapshot) -> tuple[Snapshot, bool
     No read is due where ours were read whole, the count is still theirs, the first ones are the same, and the invoice
     is no draft: then its lines cannot change any more.
     """
-    lines = snapshot.data.get("lines") if snapshot.data else None
+    data = snapshot.data or {}
+    lines = data.get("lines")
     if not isinstance(lines, dict) or not lines.get("has_more") or not isinstance(lines.get("data"), list):
         return snapshot, False
+    came, later, whole = lines["data"], [], False
     held = (row.data or {}).get("lines")
     ours = held.get("data") if isinstance(held, dict) else None
-    came, later = lines["data"], []
-    whole = False
-    if isinstance(ours, list):
+    if isinstance(held, dict) and isinstance(ours, list):
         ids = {line.get("id") for line in came}
         later = [line for line in ours[len(came) :] if line.get("id") not in ids]
-        whole = not held["has_more"] and len(came) + len(later) == lines.get("total_count")
-    sure = whole and ours[: len(came)] == came and snapshot.data["status"] != "draft"
+        whole = not held.get("has_more") and len(came) + len(later) == lines.get("total_count")
+    sure = whole and ours is not None and ours[: len(came)] == came and data.get("status") != "draft"
     merged = {**lines, "data": came + later, "has_more": not whole}
-    return replace(snapshot, data={**snapshot.data, "lines": merged}), not sure
+    return replace(snapshot, data={**data, "lines": merged}), not sure
 
 
 def _write(row: Mirrored, snapshot: Snapshot, now: datetime) -> None:

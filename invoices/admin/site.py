@@ -42,12 +42,12 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         items = [
             {"title": name, "icon": icon, "link": reverse(f"admin:invoices_{model}_changelist")}
             for name, icon, model in entries
-            if request.user.has_perm(f"invoices.view_{model}")  # type: ignore[union-attr]
+            if request.user.has_perm(f"invoices.view_{model}")
         ]
         if items:
             groups.append({"title": title, "separator": bool(groups), "items": items})
     groups[:1] = [{**group, "items": [_home(), *group["items"]]} for group in groups[:1]] or [{"items": [_home()]}]
-    if request.user.is_superuser:  # type: ignore[union-attr]
+    if request.user.is_superuser:
         groups.append({"title": "People", "separator": True, "items": _people()})
     return groups
 

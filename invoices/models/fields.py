@@ -1,17 +1,26 @@
 """A column that holds a Stripe object exactly as it came."""
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import models
 
+if TYPE_CHECKING:
+    Text = models.TextField[Any, Any]
+else:
+    Text = models.TextField
 
-class ObjectField(models.TextField):
+
+class ObjectField(Text):
     """JSON kept as text, a dict in Python.
 
     Not Django's JSONField: on PostgreSQL that is `jsonb`, which refuses `\\u0000`, rewrites numbers and forgets the
     order of members. Nobody queries inside it; what people filter by has a column of its own.
     """
+
+    if TYPE_CHECKING:
+        _pyi_private_set_type: Any
+        _pyi_private_get_type: Any
 
     def from_db_value(self, value: str | None, expression: Any, connection: Any) -> Any:
         return None if value is None else json.loads(value)

@@ -123,8 +123,8 @@ class Operation(models.Model):
     # what was sent, and what came back: a list of {name, key, params, sent_at, first_sent_at, answered_at, status,
     # request_id, result}; sent_at is committed before the request leaves.
     calls = models.JSONField(default=list, blank=True)
-    before = models.JSONField(null=True, blank=True, help_text="The invoice's status and amounts before")
-    after = models.JSONField(null=True, blank=True, help_text="… and after")
+    before = models.JSONField(default=dict, blank=True, help_text="The invoice's status and amounts before")
+    after = models.JSONField(default=dict, blank=True, help_text="… and after")
     processing = models.BooleanField(default=False, help_text="Stripe took it, and the money is still on its way")
     code = models.CharField(max_length=255, blank=True)
     decline_code = models.CharField(max_length=255, blank=True)

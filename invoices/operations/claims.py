@@ -52,7 +52,7 @@ class Claim:
                 state=state,
                 finished_at=clock.now(),
                 settle_at=None,
-                after=facts(invoice) if invoice else None,
+                after=facts(invoice) if invoice else {},
                 **outcome,
             )
 

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -108,8 +108,7 @@ def _sweep(this: ReconciliationRun, since: datetime | None, progress: runs.Progr
     importing = this.progress.get("importing")
     if importing is None:
         importing = {name: _is_empty(name, model) for name, model in MIRRORED.items()}
-        windows = [window.__dict__ for window in _windows(this.kind, since)]
-        this.progress |= {"importing": importing, "windows": windows}
+        this.progress |= {"importing": importing, "windows": [asdict(window) for window in _windows(this.kind, since)]}
         this.save()
     windows = [Window(**window) for window in this.progress["windows"]]
     finished = set(this.progress.get("finished", []))
@@ -195,7 +194,7 @@ def _walk(window: Window, this: ReconciliationRun, importing: bool, tally: runs.
 
 def _scope(window: Window) -> QuerySet[Any]:
     """Our rows of this window."""
-    rows = MIRRORED[window.object].objects.filter(deleted_at=None)
+    rows: QuerySet[Any] = MIRRORED[window.object].objects.filter(deleted_at=None)
     if window.start is not None:
         rows = rows.filter(created__gte=datetime.fromtimestamp(window.start, UTC))
     if window.end is not None:
@@ -213,7 +212,8 @@ def _undated(this: ReconciliationRun) -> Counter[str]:
     """Rows without a time of creation (of shapes that we cannot read) stand in no window: retrieved singly."""
     counts: Counter[str] = Counter()
     for name, statuses in UNFINAL.items():
-        rows = MIRRORED[name].objects.filter(deleted_at=None, created=None, status__in=statuses)
+        rows: QuerySet[Any] = MIRRORED[name].objects.filter(deleted_at=None, created=None)
+        rows = rows.filter(status__in=statuses)
         counts += _singly(this, name, rows.values_list("id", flat=True).iterator(2000))
     return counts
 

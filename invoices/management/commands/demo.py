@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management import BaseCommand, CommandError, call_command
 from django.db import Error as DatabaseError
 
@@ -102,7 +103,7 @@ class Demo:
 
     def run(self) -> None:
         try:
-            with Family(self.folder / "logs", os.environ, self.say) as family:
+            with Family(settings.BASE_DIR, self.folder / "logs", os.environ, self.say) as family:
                 try:
                     self.bring_up(family)
                     while True:

@@ -44,8 +44,8 @@ class Child:
 class Family:
     """Use as a context: whoever leaves it, in whatever way, leaves no process behind."""
 
-    def __init__(self, logs: Path, env: Mapping[str, str], say: Callable[[str], None]) -> None:
-        self.logs, self.env, self.say = logs, dict(env), say
+    def __init__(self, home: Path, logs: Path, env: Mapping[str, str], say: Callable[[str], None]) -> None:
+        self.home, self.logs, self.env, self.say = home, logs, dict(env), say
         self.children: list[Child] = []
         self.signals = 0
         self.spawning = self.stopping = False
@@ -105,18 +105,16 @@ class Family:
         # A signal between the birth and its entry in our books would leave a child that nobody ends.
         self.spawning = True
         try:
-            if to_terminal:
-                process = subprocess.Popen(command, env=self.env, stdin=subprocess.DEVNULL, start_new_session=True)
-            else:
-                with self.log(name).open("ab") as log:
-                    process = subprocess.Popen(
-                        command,
-                        env=self.env,
-                        stdin=subprocess.DEVNULL,
-                        stdout=log,
-                        stderr=subprocess.STDOUT,
-                        start_new_session=True,
-                    )
+            with self.log(name).open("ab") as log:
+                process = subprocess.Popen(
+                    command,
+                    cwd=self.home,
+                    env=self.env,
+                    stdin=subprocess.DEVNULL,
+                    stdout=None if to_terminal else log,
+                    stderr=None if to_terminal else log,
+                    start_new_session=True,
+                )
             child = Child(name, command, process, time.monotonic())
             self.children.append(child)
             self._tell_guard(f"+{child.group}")

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from django.contrib.admin.utils import quote
 from django.db.models import QuerySet
-from django.urls import reverse
 
 from invoices.models import Customer, Invoice, InvoicePayment, PaymentIntent
 
@@ -24,9 +23,11 @@ class Stage:
     python: str
 
     def page(self, invoice: Invoice | None) -> str:
-        if invoice is None:
-            return f"{self.url}{reverse('admin:invoices_invoice_changelist')}?status__exact=open"
-        return f"{self.url}{reverse('admin:invoices_invoice_change', args=[quote(invoice.pk)])}"
+        list = self.list_of("invoice")
+        return f"{list}{quote(invoice.pk)}/change/" if invoice else list
+
+    def list_of(self, model: str) -> str:
+        return f"{self.url}/admin/invoices/{model}/"
 
     def sandbox(self, method: str, path: str) -> str:
         return f"curl -sS -u {self.stripe_key}: -X {method} {self.sandbox_url}{path}"
@@ -51,8 +52,8 @@ def tour(stage: Stage) -> Iterator[str]:
     yield f"     {stage.manage('reconcile')}"
     yield f"     {_faults(stage, 'DELETE')}"
     yield "5. See who did what. Every action with its person, reason and outcome, and what reconcile found:"
-    yield f"     {stage.url}{reverse('admin:invoices_operation_changelist')}"
-    yield f"     {stage.url}{reverse('admin:invoices_drift_changelist')}"
+    yield f"     {stage.list_of('operation')}"
+    yield f"     {stage.list_of('drift')}"
 
 
 def choose() -> tuple[Invoice | None, Invoice | None, Invoice | None, Invoice | None]:
