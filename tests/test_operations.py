@@ -229,7 +229,7 @@ class TestUnknownOutcomes:
         assert operation.state == State.UNKNOWN
         sandbox.clear_faults()
         operation = settle_until_final(operation)
-        assert operation.state in (State.SUCCEEDED, State.FAILED)
+        assert operation.state in (State.SUCCEEDED, State.FAILED), (operation.message, operation.calls)
         assert sandbox.stats()["charges"].get(open_invoice.id, 0) == (charges if operation.state == "succeeded" else 0)
         assert same_as_stripe(sandbox, open_invoice.id)
 

@@ -121,8 +121,9 @@ class Operation(models.Model):
     settle_attempts = models.PositiveIntegerField(default=0)
 
     # what was sent, and what came back: a list of {name, key, params, sent_at, first_sent_at, answered_at, status,
-    # request_id, result}; sent_at is committed before the request leaves.
-    calls = models.JSONField(default=list, blank=True)
+    # request_id, result}; sent_at is committed before the request leaves. Text, not jsonb: that forgets the order of the
+    # parameters, and what is sent again under the same key must be the same to the byte.
+    calls = ObjectField(default=list, blank=True)
     before = models.JSONField(default=dict, blank=True, help_text="The invoice's status and amounts before")
     after = models.JSONField(default=dict, blank=True, help_text="… and after")
     processing = models.BooleanField(default=False, help_text="Stripe took it, and the money is still on its way")
