@@ -1,0 +1,29 @@
+"""Who may do what, and whom to ask who may."""
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group, Permission
+from django.db.models import Q
+from django.http import HttpRequest
+
+from invoices.operations import ACTIONS, Spec
+
+
+def allowed(request: HttpRequest) -> list[Spec]:
+    """The actions that this person may take, on some invoice."""
+    return [spec for spec in ACTIONS.values() if may(request, spec)]
+
+
+def may(request: HttpRequest, spec: Spec) -> bool:
+    return request.user.has_perm("invoices.view_invoice") and request.user.has_perm(spec.permission)
+
+
+def holders(permission: str) -> tuple[list[str], list[str]]:
+    """The groups, and a few people, who may do what `permission` (`invoices.void_invoice`) says."""
+    _, codename = permission.split(".")
+    granted = Permission.objects.filter(content_type__app_label="invoices", codename=codename)
+    groups = Group.objects.filter(permissions__in=granted).distinct()
+    people = get_user_model().objects.filter(
+        Q(groups__in=groups) | Q(user_permissions__in=granted) | Q(is_superuser=True), is_active=True, is_staff=True
+    )
+    names = [person.get_full_name() or person.get_username() for person in people.distinct().order_by("username")[:5]]
+    return [group.name for group in groups.order_by("name")], names

@@ -1,0 +1,263 @@
+"""Sentences: an invoice for its customer, an operation's outcome, an event, a declined attempt. Words, no HTML."""
+
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+from django.utils.formats import date_format
+
+from invoices import money
+from invoices.admin.formatting import words
+from invoices.models import Drift, Invoice, Operation, ReconciliationRun
+from invoices.models.reading import member, text
+from invoices.operations import ACTIONS
+
+# --- an invoice ---------------------------------------------------------------------------------------------------
+
+
+def number(invoice: Invoice) -> str:
+    """What people call it: its number; a draft has none."""
+    return invoice.number or ("Draft" if invoice.status == "draft" else invoice.pk)
+
+
+def customer(invoice: Invoice) -> str:
+    """The customer's name as written, else the e-mail, else the id."""
+    data: Any = invoice.data or {}
+    return data.get("customer_name") or data.get("customer_email") or invoice.customer_id or "No customer"
+
+
+def overdue(invoice: Invoice) -> bool:
+    return invoice.status == "open" and invoice.due_date is not None and invoice.due_date < timezone.now()
+
+
+def status(invoice: Invoice) -> tuple[str, str]:
+    """One or two words and a colour: the status, or more where more is true of an open one."""
+    if invoice.deleted_at:
+        return "deleted", "grey"
+    if overdue(invoice):
+        return "overdue", "red"
+    if invoice.status == "open" and invoice.amount_paid:
+        return "partly paid", "amber"
+    return invoice.status or "unreadable", ""
+
+
+def about(invoice: Invoice) -> str:
+    """`Invoice DEMO-0001 over USD 10.00`."""
+    name = f"Invoice {invoice.number}" if invoice.number else "The invoice"
+    return f"{name} over {money.text(_total(invoice), invoice.currency)}"
+
+
+def _total(invoice: Invoice) -> int | None:
+    return invoice.total if invoice.amount_due is None else invoice.amount_due
+
+
+def for_customer(invoice: Invoice, failure: str = "") -> str:
+    """What to tell the customer: true as of now, in words that can be pasted into a mail."""
+    remaining, paid = (money.text(value, invoice.currency) for value in (invoice.amount_remaining, invoice.amount_paid))
+    if invoice.deleted_at:
+        return "There is no invoice to pay; the draft was withdrawn."
+    match invoice.status:
+        case "draft":
+            return f"{about(invoice)} is still being prepared. There is nothing to pay yet."
+        case "paid":
+            return f"{about(invoice)} was paid{_on(invoice.paid_at)}. Thank you; nothing is left to pay."
+        case "void":
+            return f"{about(invoice)} was cancelled{_on(invoice.voided_at)}. You do not need to pay it."
+        case "uncollectible":
+            return f"{about(invoice)} has not been paid; {remaining} is still open.{_where(invoice)}"
+        case "open":
+            already = f" {paid} has been received, and {remaining} is left to pay" if invoice.amount_paid else ""
+            due = _due(invoice)
+            state = f"{already}{', ' + due if due else ''}." if already else f" is open{' and ' + due if due else ''}."
+            return f"{about(invoice)}{':' if already else ''}{state}{_tried(failure)}{_where(invoice)}"
+    return f"{about(invoice)}: please give us a moment to look into it."
+
+
+def _on(when: datetime | None) -> str:
+    return f" on {_day(when)}" if when else ""
+
+
+def _day(when: datetime) -> str:
+    return date_format(timezone.localtime(when), "j F Y")
+
+
+def _due(invoice: Invoice) -> str:
+    if invoice.due_date is None:
+        return ""
+    return f"{'was' if overdue(invoice) else 'is'} due on {_day(invoice.due_date)}"
+
+
+def _tried(failure: str) -> str:
+    return f" The last attempt to charge it did not go through: {failure.rstrip('.')}." if failure else ""
+
+
+def _where(invoice: Invoice) -> str:
+    address = text(invoice.data, "hosted_invoice_url", limit=2000)
+    return f" You can pay it here: {address}" if address and invoice.status in {"open", "uncollectible"} else ""
+
+
+# --- what people did ----------------------------------------------------------------------------------------------
+
+
+def outcome(operation: Operation) -> str:
+    """What came of an operation, in one line."""
+    spec = ACTIONS[operation.action]
+    match operation.state:
+        case Operation.State.SUCCEEDED if operation.processing:
+            return "Stripe took it; the money is still on its way. We show it as paid when it has arrived."
+        case Operation.State.SUCCEEDED:
+            return f"Done: the invoice was {spec.done_word}{_by(operation)}."
+        case Operation.State.UNKNOWN:
+            return "Outcome unknown, checking with Stripe. Nothing is sent twice; please wait for the answer."
+        case Operation.State.READY:
+            return "Waiting for its turn."
+        case Operation.State.RUNNING:
+            return "On its way to Stripe."
+        case Operation.State.AWAITING_APPROVAL:
+            return "Waits for a second person's approval. Nothing was sent to Stripe yet."
+        case Operation.State.FAILED | Operation.State.REFUSED:
+            return operation.message or words(operation.code).capitalize() or "Not done."
+        case Operation.State.EXPIRED:
+            return operation.message or "Expired: nothing was sent to Stripe."
+        case Operation.State.CANCELLED:
+            return operation.message or "Withdrawn: nothing was sent to Stripe."
+    return operation.get_state_display()
+
+
+def _by(operation: Operation) -> str:
+    return ", by someone else at Stripe" if operation.outcome_by == "someone_else" else ""
+
+
+def headline(operation: Operation) -> str:
+    """The outcome in a few words, for the top of a result."""
+    label = ACTIONS[operation.action].label
+    match operation.state:
+        case Operation.State.SUCCEEDED if operation.processing:
+            return f"{label}: processing at Stripe"
+        case Operation.State.SUCCEEDED:
+            return f"{label}: done"
+        case Operation.State.FAILED if operation.decline_code or operation.code == "card_declined":
+            return f"{label}: declined"
+        case Operation.State.FAILED:
+            return f"{label}: not done"
+        case Operation.State.REFUSED:
+            return f"{label}: refused, nothing was sent"
+        case Operation.State.UNKNOWN:
+            return "Outcome unknown, checking with Stripe"
+        case Operation.State.READY | Operation.State.RUNNING:
+            return f"{label}: in progress"
+    return f"{label}: {operation.get_state_display()}"
+
+
+def tone(operation: Operation) -> str:
+    """The colour of an outcome. An unknown one is no error, and never looks like one."""
+    match operation.state:
+        case Operation.State.SUCCEEDED:
+            return "violet" if operation.processing else "green"
+        case Operation.State.FAILED:
+            return "red"
+        case Operation.State.REFUSED | Operation.State.AWAITING_APPROVAL:
+            return "amber"
+        case Operation.State.READY | Operation.State.RUNNING | Operation.State.UNKNOWN:
+            return "violet"
+    return "grey"
+
+
+def state(operation: Operation) -> str:
+    """The state as a badge says it."""
+    if operation.state == Operation.State.SUCCEEDED and operation.processing:
+        return "processing"
+    return "outcome unknown" if operation.state == Operation.State.UNKNOWN else operation.get_state_display()
+
+
+def who(operation: Operation) -> str:
+    """Who asked, and by which way."""
+    name = operation.actor.get_full_name() or operation.actor.get_username() if operation.actor else "the system"
+    return name if operation.source == Operation.Source.ADMIN else f"{name} ({operation.get_source_display()})"
+
+
+def told(operation: Operation) -> list[tuple[str, str]]:
+    """The parameters of an operation: label and value, money in its currency."""
+    given = []
+    for parameter in ACTIONS[operation.action].parameters:
+        value = operation.params.get(parameter.name)
+        if value is None or value == "":
+            continue
+        if parameter.kind == "money":
+            value = money.text(value, (operation.before or {}).get("currency"))
+        elif parameter.kind == "flag":
+            value = "yes" if value else "no"
+        given.append((parameter.label, str(value)))
+    return given
+
+
+# --- what Stripe said ---------------------------------------------------------------------------------------------
+
+EVENTS = {
+    "invoice.created": "Invoice created",
+    "invoice.updated": "Invoice changed",
+    "invoice.finalized": "Invoice finalized",
+    "invoice.sent": "Invoice e-mailed to the customer",
+    "invoice.paid": "Invoice paid",
+    "invoice.payment_succeeded": "Payment succeeded",
+    "invoice.payment_failed": "Payment failed",
+    "invoice.payment_action_required": "The customer must confirm the payment",
+    "invoice.voided": "Invoice voided",
+    "invoice.marked_uncollectible": "Invoice marked uncollectible",
+    "invoice.overpaid": "Invoice overpaid",
+    "invoice.overdue": "Invoice overdue",
+    "invoice.will_be_due": "Invoice will be due soon",
+    "invoice.deleted": "Draft deleted",
+    "invoice_payment.paid": "Payment credited to the invoice",
+    "payment_intent.created": "Payment prepared",
+    "payment_intent.succeeded": "Charge succeeded",
+    "payment_intent.payment_failed": "Charge declined",
+    "payment_intent.requires_action": "The customer must confirm the charge",
+    "payment_intent.processing": "Charge on its way",
+    "payment_intent.canceled": "Charge withdrawn",
+}
+
+
+def event(type_: str) -> str:
+    return EVENTS.get(type_, words(type_).capitalize())
+
+
+def decline(error: Any) -> str:
+    """Why a charge did not go through, from Stripe's error, with its code in words."""
+    said = text(error, "message", limit=1000) or "Stripe gave no reason"
+    code = member(error, "decline_code") or member(error, "code")
+    return f"{said} ({words(code)})" if isinstance(code, str) and words(code) not in said.lower() else said
+
+
+INTENT = {
+    "requires_payment_method": "waits for a payment method",
+    "requires_confirmation": "waits to be confirmed",
+    "requires_action": "waits for the customer's confirmation",
+    "requires_capture": "authorised, not captured",
+    "processing": "on its way",
+    "succeeded": "succeeded",
+    "canceled": "withdrawn",
+}
+
+
+# --- health -------------------------------------------------------------------------------------------------------
+
+
+def run(item: ReconciliationRun) -> str:
+    """A reconciliation in one line."""
+    if item.state == ReconciliationRun.State.RUNNING:
+        return f"Running: {item.seen:,} seen so far"
+    if item.state == ReconciliationRun.State.FAILED:
+        return item.error or "Failed"
+    parts = [f"{item.seen:,} seen"]
+    for count, word in ((item.imported, "imported"), (item.healed, "healed"), (item.in_flight, "in flight")):
+        if count:
+            parts.append(f"{count:,} {word}")
+    if item.failed:
+        parts.append(f"{item.failed:,} left as they were")
+    return ", ".join(parts if len(parts) > 1 else [*parts, "all the same"])
+
+
+def drift(item: Drift) -> str:
+    where = f": {item.field}" if item.field else ""
+    return f"{item.get_kind_display().capitalize()}{where}"
