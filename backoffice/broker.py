@@ -151,13 +151,16 @@ class Transport(virtual.Transport):
 
     Channel = Channel
     driver_type = driver_name = "embedded"
-    default_port = 0  # type: ignore[assignment]
     polling_interval = 0.02  # seconds a wake-up may wait at most
     everyone = virtual.BrokerState()
 
     def __init__(self, client: Any, **kwargs: Any) -> None:
         super().__init__(client, **kwargs)
         self.state = self.everyone  # a channel knows the queues that any other of this process declared
+
+    @property
+    def default_connection_params(self) -> dict[str, Any]:
+        return {}  # no host, no port
 
     def driver_version(self) -> str:
         return "1"

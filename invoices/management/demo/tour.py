@@ -63,7 +63,10 @@ def choose() -> tuple[Invoice | None, Invoice | None, Invoice | None, Invoice | 
     with_card = Customer.objects.exclude(default_payment_method=None)
     unpaid = Invoice.objects.filter(status="open", amount_remaining__gt=0, deleted_at=None).order_by("-created", "pk")
     charged = unpaid.filter(collection_method="charge_automatically", customer__in=with_card.values("pk"))
-    good = charged.filter(attempted=False).exclude(customer__in=refused.values("customer")).exclude(amount_paid__gt=0)
+    worked = PaymentIntent.objects.filter(status="succeeded").values("customer")
+    good = charged.filter(attempted=False, amount_paid=0, customer__in=worked).exclude(
+        customer__in=PaymentIntent.objects.exclude(error_code=None).values("customer")
+    )
     taken: list[str] = []
     payable = _take(good, taken) or _take(charged.exclude(pk__in=refused_invoices), taken)
     declined = _take(charged.filter(pk__in=refused_invoices), taken)
