@@ -1,6 +1,7 @@
 """A stand-in for Stripe's invoices: own process, own state, standard library only.
 
-Run it with ``python -m sandbox``. It imports nothing of the project and nothing imports it: whoever uses it speaks HTTP.
+Run it with ``python -m sandbox``. It imports nothing of the project and nothing imports it: its users
+speak HTTP.
 """
 
 API_VERSION = "2026-10-28.endive"

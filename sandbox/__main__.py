@@ -12,8 +12,9 @@ from sandbox.server import Server
 from sandbox.webhooks import Deliverer
 from sandbox.world import World
 
-EPILOG = """It answers as Stripe answers for invoices, remembers everything in one file, and sends signed webhooks. Point any Stripe
-SDK at its address. Tests steer it at /_sandbox/ (faults, clock, reset, stats); GET / shows where it stands."""
+EPILOG = """It answers as Stripe answers for invoices, remembers everything in one file, and sends signed webhooks.
+Point any Stripe SDK at its address. Tests steer it at /_sandbox/ (faults, clock, reset, stats); GET / shows where it
+stands."""
 
 
 def options(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -21,7 +22,9 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
         prog="python -m sandbox", description="A stand-in for Stripe's invoices on 127.0.0.1.", epilog=EPILOG
     )
     parser.add_argument("--port", type=int, default=12111, help="0 takes a free one (default: 12111)")
-    parser.add_argument("--state", type=Path, default=Path("sandbox.sqlite3"), help="the one file (default: sandbox.sqlite3)")
+    parser.add_argument(
+        "--state", type=Path, default=Path("sandbox.sqlite3"), help="the one file (default: sandbox.sqlite3)"
+    )
     parser.add_argument("--webhook-url", help="where events are posted (default: nowhere, or where they went before)")
     parser.add_argument("--webhook-secret", help="signs them (default: whsec_sandbox)")
     parser.add_argument("--invoices", type=int, default=0, help="how many to plant into an empty state (default: 0)")

@@ -37,7 +37,9 @@ def answer(world: World, method: str, path: str, query: str, body: str) -> Reply
     action = ACTIONS.get((method, name))
     if action is None:
         known = sorted(f"{verb} /_sandbox/{one}" for verb, one in ACTIONS)
-        return reply(404 if name else 200, {"endpoints": known, **({"error": "There is no such address."} if name else {})})
+        return reply(
+            404 if name else 200, {"endpoints": known, **({"error": "There is no such address."} if name else {})}
+        )
     try:
         given = json.loads(body) if body.strip() else {}
         if not isinstance(given, dict):

@@ -29,7 +29,9 @@ CARDS = {
     "visa_chargeDeclinedInsufficientFunds": Card(
         "4000000000009995", decline="insufficient_funds", message="Your card has insufficient funds.", network="51"
     ),
-    "visa_chargeDeclinedLostCard": Card("4000000000009987", decline="lost_card", advice="do_not_try_again", network="41"),
+    "visa_chargeDeclinedLostCard": Card(
+        "4000000000009987", decline="lost_card", advice="do_not_try_again", network="41"
+    ),
     "visa_chargeDeclinedStolenCard": Card(
         "4000000000009979", decline="stolen_card", advice="do_not_try_again", network="43"
     ),

@@ -185,7 +185,10 @@ def charge_by_itself(call: Call, id: str) -> None:
         return
     set_alarm(call, "charge", id, None)
     call.scheduled = True
-    if any((payments.intent_of(call, one) or {}).get("status") == "processing" for one in payments.open_payments(call, invoice)):
+    if any(
+        (payments.intent_of(call, one) or {}).get("status") == "processing"
+        for one in payments.open_payments(call, invoice)
+    ):
         return
     method = stored_method(call, invoice)
     if method:

@@ -1,4 +1,4 @@
-"""The levers behind /_sandbox/: faults, clock, counts, receivers, a clean slate, and what only Stripe or a bank can do."""
+"""The levers behind /_sandbox/: faults, clock, counts, receivers, a clean slate, and what only a bank can do."""
 
 import json
 import time
@@ -49,7 +49,9 @@ def set_clock(world: World, given: Given, id: str) -> Given:
     """What falls due on the way has happened when this returns."""
     known = {"now", "advance", "real", "freeze"}
     if set(given) - known or not given:
-        raise Mistake('The clock takes {"now": unix}, {"advance": seconds} or {"real": true}; with "freeze": true it stands.')
+        raise Mistake(
+            'The clock takes {"now": unix}, {"advance": seconds} or {"real": true}; with "freeze": true it stands.'
+        )
     if given.get("real"):
         world.clock.reset()
     else:
@@ -126,7 +128,11 @@ def settle(world: World, given: Given, id: str) -> Given:
         if outcome == "succeeded":
             intents.succeed(call, intent, method)
         else:
-            code = "payment_intent_payment_attempt_failed" if method["type"] != "card" else "payment_intent_authentication_failure"
+            code = (
+                "payment_intent_payment_attempt_failed"
+                if method["type"] != "card"
+                else "payment_intent_authentication_failure"
+            )
             intents.fail(call, intent, method, code, "generic_decline", "The payment failed.")
             for payment in db.find("invoice_payment", payment_intent=id, status="open"):
                 emit(call, "invoice.payment_failed", db.get("invoice", payment["invoice"]) or {})

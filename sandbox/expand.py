@@ -98,12 +98,14 @@ def expand(call: Call, node: Any, parts: list[str], key: str, path: str) -> None
         node[part] = COMPUTED[inner](call, node)
     elif isinstance(node.get(part), str) and inner in FIELDS:
         node[part] = fetched(call, FIELDS[inner], node[part])
-    elif not rest and inner not in FIELDS and inner not in COMPUTED and part not in NEVER:
+    elif part not in NEVER and not (leads_on(inner) or (rest and part in node)):
         raise cannot(path)
-    elif part not in node and part not in NEVER:
-        if inner not in FIELDS and not any(name.startswith(inner + ".") for name in FIELDS):
-            raise cannot(path)
     expand(call, node.get(part), rest, inner, path)
+
+
+def leads_on(path: str) -> bool:
+    """What can be expanded, and what lies on the way to it."""
+    return path in COMPUTED or any(name == path or name.startswith(path + ".") for name in FIELDS)
 
 
 def fetched(call: Call, kind: str, id: str) -> Any:

@@ -98,7 +98,7 @@ def matches(pattern: str, method: str, name: str) -> bool:
 
 def checked(given: Any) -> dict[str, Any]:
     if not isinstance(given, dict):
-        raise Mistake("Faults are a JSON object, for example {\"drop\": 0.5, \"seed\": 1}.")
+        raise Mistake('Faults are a JSON object, for example {"drop": 0.5, "seed": 1}.')
     for name, value in given.items():
         problem = problem_with(name, value)
         if problem:

@@ -43,7 +43,7 @@ def base62(number: int, width: int) -> str:
 
 
 class Ids:
-    """Microseconds of the real clock, pushed on where two would be equal; seeds have a count of their own, far lower."""
+    """Microseconds of the real clock, pushed on where two would be equal; seeds have their own count, far lower."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -10,7 +10,7 @@ ABSENT = "Your card was declined. This transaction requires authentication."
 
 
 def attempt(call: Call, intent: Obj, method: Obj, on_session: bool) -> Refusal | None:
-    """None: it succeeded or is on its way. A refusal is returned, not raised: the caller may have more to write down."""
+    """None: it succeeded or is on its way. A refusal is returned: the caller may have more to write down."""
     hidden = method.get(HIDDEN, {})
     card = cards.of(method)
     intent["payment_method_types"] = sorted({*intent["payment_method_types"], method["type"]})

@@ -6,8 +6,8 @@ from sandbox import API_VERSION, control
 from sandbox.world import World
 
 HEAD = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Sandbox for Stripe invoices</title>
-<style>body{font:15px/1.5 system-ui;margin:2rem auto;max-width:60rem;padding:0 1rem}code,td{font-family:ui-monospace,monospace}
-table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.2rem .6rem;border-bottom:1px solid #ddd}</style>
+<style>body{font:15px/1.5 system-ui;margin:2rem auto;max-width:60rem}td{font-family:ui-monospace,monospace}
+table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.2rem .6rem;border-bottom:1px solid}</style>
 <h1>Sandbox for Stripe invoices</h1>"""
 
 
@@ -25,12 +25,15 @@ def render(world: World) -> str:
         "Deliveries": stats["deliveries"],
     }
     rows = "".join(f"<tr><th>{escape(name)}<td>{escape(str(value))}" for name, value in facts.items())
-    return f"{HEAD}<table>{rows}</table><h2>Last deliveries</h2>{deliveries(world)}<h2>Requests</h2>{requests(stats['requests'])}"
+    counted = requests(stats["requests"])
+    return f"{HEAD}<table>{rows}</table><h2>Last deliveries</h2>{deliveries(world)}<h2>Requests</h2>{counted}"
 
 
 def deliveries(world: World) -> str:
     shown = control.deliveries(world, {}, "")["data"][:30]
-    cells = [[one["event"], one["type"], one["endpoint"], one["state"], one["attempts"], one["note"] or ""] for one in shown]
+    cells = [
+        [one["event"], one["type"], one["endpoint"], one["state"], one["attempts"], one["note"] or ""] for one in shown
+    ]
     return table(["event", "type", "receiver", "state", "attempts", "answer"], cells)
 
 
@@ -42,4 +45,8 @@ def table(names: list[str], rows: list[list[object]]) -> str:
     if not rows:
         return "<p>None yet.</p>"
     head = "".join(f"<th>{escape(name)}" for name in names)
-    return f"<table><tr>{head}" + "".join("<tr>" + "".join(f"<td>{escape(str(c))}" for c in row) for row in rows) + "</table>"
+    return (
+        f"<table><tr>{head}"
+        + "".join("<tr>" + "".join(f"<td>{escape(str(c))}" for c in row) for row in rows)
+        + "</table>"
+    )

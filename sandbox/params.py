@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -37,7 +38,7 @@ def place(root: dict[str, Value], name: str, value: str) -> None:
     if len(parts) > DEEPEST:
         raise refusals.invalid(f"Invalid parameter: {name[:100]} is nested too deeply", name[:100])
     here = root
-    for part, following in zip(parts, parts[1:], strict=False):
+    for part, following in pairwise(parts):
         here = here.setdefault(next_place(here, part, following), {})
         if not isinstance(here, dict):
             raise refusals.invalid("Invalid object", parts[0])
@@ -82,8 +83,9 @@ def filled(value: Value, path: str) -> str:
     value = text(value, path)
     if not value:
         raise refusals.invalid(
-            f"You passed an empty string for '{path}'. We assume empty values are an attempt to unset a parameter; however "
-            f"'{path}' cannot be unset. You should remove '{path}' from your request or supply a non-empty value.",
+            f"You passed an empty string for '{path}'. We assume empty values are an attempt to unset a parameter; "
+            f"however '{path}' cannot be unset. You should remove '{path}' from your request or supply a non-empty "
+            "value.",
             path,
             "parameter_invalid_empty",
         )
@@ -101,6 +103,13 @@ def natural(value: Value, path: str) -> int:
     number = integer(value, path)
     if number < 0:
         raise refusals.invalid("This value must be greater than or equal to 0.", path, "parameter_invalid_integer")
+    return number
+
+
+def counted(value: Value, path: str) -> int:
+    number = natural(value, path)
+    if not 1 <= number <= 1000:
+        raise refusals.invalid("This value must be from 1 to 1000.", path, "parameter_invalid_integer")
     return number
 
 
@@ -127,11 +136,11 @@ def one_of(*choices: str) -> Check:
     return checked
 
 
-def hash_of(_required: tuple[str, ...] = (), **spec: Check) -> Check:
+def hash_of(required: tuple[str, ...] = (), /, **spec: Check) -> Check:
     def checked(value: Value, path: str) -> dict[str, Value]:
         if not isinstance(value, dict):
             raise refusals.invalid("Invalid object", path)
-        for name in _required:
+        for name in required:
             if name not in value:
                 raise refusals.required(f"{path}[{name}]")
         return check(spec, value, path)
@@ -175,8 +184,8 @@ def metadata(value: Value, path: str) -> dict[str, str] | None:
             raise refusals.invalid("Metadata keys can have up to 40 characters.", f"{path}[{name}]")
         if len(one) > 500:
             raise refusals.invalid(
-                f"Metadata values can have up to 500 characters, but you passed in a value that is {len(one)} characters. "
-                f"Invalid value: {quoted(one)}",
+                f"Metadata values can have up to 500 characters, but you passed in a value that is {len(one)} "
+                f"characters. Invalid value: {quoted(one)}",
                 f"{path}[{name}]",
             )
     if len(value) > 50:
@@ -194,17 +203,158 @@ def merged_metadata(old: dict[str, str], given: dict[str, str] | None) -> dict[s
 
 EXPAND: Spec = {"expand": array_of(text)}
 PAGE: Spec = {"limit": integer, "starting_after": text, "ending_before": text, **EXPAND}
-ADDRESS = hash_of(
-    **{name: clearable(text) for name in ("city", "country", "line1", "line2", "postal_code", "state")}
-)
+ADDRESS = hash_of(**{name: clearable(text) for name in ("city", "country", "line1", "line2", "postal_code", "state")})
 CURRENCY = re.compile(r"[a-zA-Z]{3}", re.ASCII)
-CURRENCIES = ["usd", "aed", "afn", "all", "amd", "ang", "aoa", "ars", "aud", "awg", "azn", "bam", "bbd", "bdt", "bgn", "bhd", "bif", "bmd", "bnd", "bob", "brl", "bsd", "bwp", "byn", "bzd", "cad", "cdf", "chf", "clp", "cny", "cop", "crc", "cve", "czk", "djf", "dkk", "dop", "dzd", "egp", "etb", "eur", "fjd", "fkp", "gbp", "gel", "gip", "gmd", "gnf", "gtq", "gyd", "hkd", "hnl", "hrk", "htg", "huf", "idr", "ils", "inr", "isk", "jmd", "jod", "jpy", "kes", "kgs", "khr", "kmf", "krw", "kwd", "kyd", "kzt", "lak", "lbp", "lkr", "lrd", "lsl", "mad", "mdl", "mga", "mkd", "mmk", "mnt", "mop", "mro", "mur", "mvr", "mwk", "mxn", "myr", "mzn", "nad", "ngn", "nio", "nok", "npr", "nzd", "omr", "pab", "pen", "pgk", "php", "pkr", "pln", "pyg", "qar", "ron", "rsd", "rub", "rwf", "sar", "sbd", "scr", "sek", "sgd", "shp", "sll", "sos", "srd", "std", "szl", "thb", "tjs", "tnd", "top", "try", "ttd", "twd", "tzs", "uah", "ugx", "uyu", "uzs", "vnd", "vuv", "wst", "xaf", "xcd", "xof", "xpf", "yer", "zar", "zmw"]
+CURRENCIES = [
+    "usd",
+    "aed",
+    "afn",
+    "all",
+    "amd",
+    "ang",
+    "aoa",
+    "ars",
+    "aud",
+    "awg",
+    "azn",
+    "bam",
+    "bbd",
+    "bdt",
+    "bgn",
+    "bhd",
+    "bif",
+    "bmd",
+    "bnd",
+    "bob",
+    "brl",
+    "bsd",
+    "bwp",
+    "byn",
+    "bzd",
+    "cad",
+    "cdf",
+    "chf",
+    "clp",
+    "cny",
+    "cop",
+    "crc",
+    "cve",
+    "czk",
+    "djf",
+    "dkk",
+    "dop",
+    "dzd",
+    "egp",
+    "etb",
+    "eur",
+    "fjd",
+    "fkp",
+    "gbp",
+    "gel",
+    "gip",
+    "gmd",
+    "gnf",
+    "gtq",
+    "gyd",
+    "hkd",
+    "hnl",
+    "hrk",
+    "htg",
+    "huf",
+    "idr",
+    "ils",
+    "inr",
+    "isk",
+    "jmd",
+    "jod",
+    "jpy",
+    "kes",
+    "kgs",
+    "khr",
+    "kmf",
+    "krw",
+    "kwd",
+    "kyd",
+    "kzt",
+    "lak",
+    "lbp",
+    "lkr",
+    "lrd",
+    "lsl",
+    "mad",
+    "mdl",
+    "mga",
+    "mkd",
+    "mmk",
+    "mnt",
+    "mop",
+    "mro",
+    "mur",
+    "mvr",
+    "mwk",
+    "mxn",
+    "myr",
+    "mzn",
+    "nad",
+    "ngn",
+    "nio",
+    "nok",
+    "npr",
+    "nzd",
+    "omr",
+    "pab",
+    "pen",
+    "pgk",
+    "php",
+    "pkr",
+    "pln",
+    "pyg",
+    "qar",
+    "ron",
+    "rsd",
+    "rub",
+    "rwf",
+    "sar",
+    "sbd",
+    "scr",
+    "sek",
+    "sgd",
+    "shp",
+    "sll",
+    "sos",
+    "srd",
+    "std",
+    "szl",
+    "thb",
+    "tjs",
+    "tnd",
+    "top",
+    "try",
+    "ttd",
+    "twd",
+    "tzs",
+    "uah",
+    "ugx",
+    "uyu",
+    "uzs",
+    "vnd",
+    "vuv",
+    "wst",
+    "xaf",
+    "xcd",
+    "xof",
+    "xpf",
+    "yer",
+    "zar",
+    "zmw",
+]
 
 
 def currency(value: Value, path: str) -> str:
     lowered = value.lower() if isinstance(value, str) and CURRENCY.fullmatch(value) else ""
     if lowered not in CURRENCIES:
         raise refusals.invalid(
-            f"Invalid currency: {quoted(value)}. Stripe currently supports these currencies: {', '.join(CURRENCIES)}", path
+            f"Invalid currency: {quoted(value)}. Stripe currently supports these currencies: {', '.join(CURRENCIES)}",
+            path,
         )
     return lowered

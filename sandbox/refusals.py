@@ -20,12 +20,8 @@ NOT_EDITABLE = "Finalized invoices can't be updated in this way"  # E1
 LINES_CLOSED = "Invalid invoice: This invoice is no longer editable"  # L1
 ITEM_DELETED = "This invoice item has been deleted."
 ITEM_CLOSED = "Can't delete an invoice item that is attached to an invoice that is no longer editable"
-NEEDS_DUE_DATE = (
-    "If invoice collection method is 'send_invoice', you must specify 'due_date' or 'days_until_due'."
-)
-NO_DUE_DATE = (
-    "You can only specify 'due_date' or 'days_until_due' if invoice collection method is 'send_invoice'."
-)
+NEEDS_DUE_DATE = "If invoice collection method is 'send_invoice', you must specify 'due_date' or 'days_until_due'."
+NO_DUE_DATE = "You can only specify 'due_date' or 'days_until_due' if invoice collection method is 'send_invoice'."
 NO_PAYMENT_SOURCE = (
     "This customer has no attached payment source or default payment method. Please consider adding a default payment "
     "method. For more information, visit "
@@ -64,7 +60,9 @@ class Refusal(Exception):
         super().__init__(message)
         self.status, self.keeps, self.saved, self.logged = status, keeps, saved, logged
         self.headers = headers or {}
-        doc_url = DOC_URL + code.replace("_", "-") if code and code != "invoice_payment_intent_requires_action" else None
+        doc_url = (
+            DOC_URL + code.replace("_", "-") if code and code != "invoice_payment_intent_requires_action" else None
+        )
         error: Error = {"code": code, "doc_url": doc_url, "message": message, "param": param, "type": type, **members}
         self.error = {name: value for name, value in sorted(error.items()) if value is not None}
 

@@ -26,15 +26,15 @@ class Route:
         return f"{self.method} {ID.sub(':id', self.pattern)}"
 
 
-def get(pattern: str, handler: Handler, **spec: Any) -> Route:
+def get(pattern: str, handler: Handler, /, **spec: Any) -> Route:
     return Route("GET", pattern, handler, {**EXPAND, **spec})
 
 
-def listing(pattern: str, handler: Handler, **spec: Any) -> Route:
+def listing(pattern: str, handler: Handler, /, **spec: Any) -> Route:
     return Route("GET", pattern, handler, {**PAGE, **spec})
 
 
-def post(pattern: str, handler: Handler, required: tuple[str, ...] = (), **spec: Any) -> Route:
+def post(pattern: str, handler: Handler, required: tuple[str, ...] = (), /, **spec: Any) -> Route:
     return Route("POST", pattern, handler, {**EXPAND, **spec}, required)
 
 

@@ -72,11 +72,11 @@ def statements() -> list[str]:
     for kind, columns in KINDS.items():
         typed = "".join(f"{name} {'INTEGER' if name in ('created', 'due_date') else 'TEXT'}, " for name in columns)
         made.append(
-            f"CREATE TABLE IF NOT EXISTS {table(kind)} (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, "
-            f"deleted INTEGER NOT NULL DEFAULT 0, {typed}hidden TEXT, body TEXT NOT NULL)"
+            f"CREATE TABLE IF NOT EXISTS {table(kind)} (seq INTEGER PRIMARY KEY AUTOINCREMENT, "
+            f"id TEXT UNIQUE NOT NULL, deleted INTEGER NOT NULL DEFAULT 0, {typed}hidden TEXT, body TEXT NOT NULL)"
         )
         for column in INDEXES.get(kind, []):
-            made.append(f'CREATE INDEX IF NOT EXISTS "{kind}_{column}" ON {table(kind)} ({column})')
+            made += [f'CREATE INDEX IF NOT EXISTS "{kind}_{column}" ON {table(kind)} ({column})']
     return made + OTHERS
 
 
@@ -86,8 +86,8 @@ OTHERS = [
     "CREATE TABLE IF NOT EXISTS charged (invoice TEXT PRIMARY KEY, n INTEGER NOT NULL)",
     "CREATE TABLE IF NOT EXISTS idempotency (key TEXT PRIMARY KEY, created INTEGER NOT NULL, path TEXT NOT NULL, "
     "params TEXT NOT NULL, request TEXT NOT NULL, status INTEGER NOT NULL, headers TEXT NOT NULL, body TEXT NOT NULL)",
-    "CREATE TABLE IF NOT EXISTS timer (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, what TEXT NOT NULL, id TEXT NOT NULL, "
-    "UNIQUE (what, id))",
+    "CREATE TABLE IF NOT EXISTS timer (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, what TEXT NOT NULL, "
+    "id TEXT NOT NULL, UNIQUE (what, id))",
     "CREATE INDEX IF NOT EXISTS timer_at ON timer (at)",
     "CREATE TABLE IF NOT EXISTS delivery (seq INTEGER PRIMARY KEY, event TEXT NOT NULL, type TEXT NOT NULL, "
     "endpoint TEXT NOT NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, since REAL NOT NULL, "

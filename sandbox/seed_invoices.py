@@ -9,8 +9,8 @@ from sandbox.store import HIDDEN, Obj, visible
 
 DAY, HOUR = 86400, 3600
 WORK = (
-    "Consulting, two days", "Hosting", "Support plan", "Licences", "Design review", "Data export", "Training", "Translation",
-    "Onboarding", "Extra seats", "Storage", "Audit", "Workshop", "Installation", "Travel",
+    "Consulting, two days", "Hosting", "Support plan", "Licences", "Design review", "Data export", "Training",
+    "Translation", "Onboarding", "Extra seats", "Storage", "Audit", "Workshop", "Installation", "Travel",
 )  # fmt: skip
 PLANS = (("Starter", 900), ("Team", 2900), ("Business", 9900))
 
@@ -49,7 +49,7 @@ class Planted:
         amounts.total_up(self.invoice, 0)
 
     def subscription(self, subscription: Obj, reason: str) -> None:
-        name = subscription[HIDDEN]["plan"][0]
+        name = subscription[HIDDEN]["plan"]
         self.invoice.update(
             billing_reason=reason,
             parent=shapes.subscription_parent(subscription),
@@ -94,7 +94,9 @@ class Planted:
         self.rows["invoice_payment"].append(self.payment)
 
     def close(self, at: int) -> None:
-        self.invoice.update(status="paid", auto_advance=False, amount_remaining=0, amount_paid=self.invoice["amount_due"])
+        self.invoice.update(
+            status="paid", auto_advance=False, amount_remaining=0, amount_paid=self.invoice["amount_due"]
+        )
         self.invoice["status_transitions"]["paid_at"] = at
 
     def pay(self) -> None:

@@ -3,16 +3,20 @@
 import random
 
 FIRST = (
-    "Ada Amara Anders Beatriz Bruno Carmen Chidi Dagny Dario Elif Emil Farah Felix Greta Hana Hugo Ines Ivo Jana Jonas Kaito "
-    "Karin Lars Leila Luca Maite Malik Mina Nadia Niko Oona Oskar Paola Petra Quentin Rania Rosa Ruben Saskia Selma Sven Tariq "
-    "Tessa Ugo Vera Viktor Wanda Xenia Yara Yusuf Zoe Zoltan"
+    "Ada Amara Anders Beatriz Bruno Carmen Chidi Dagny Dario Elif Emil Farah Felix Greta Hana Hugo Ines Ivo Jana "
+    "Jonas Kaito Karin Lars Leila Luca Maite Malik Mina Nadia Niko Oona Oskar Paola Petra Quentin Rania Rosa "
+    "Ruben Saskia Selma Sven Tariq Tessa Ugo Vera Viktor Wanda Xenia Yara Yusuf Zoe Zoltan"
 ).split()
 LAST = (
-    "Abara Almeida Bakker Bergmann Castellan Dahlgren Duvall Eriksen Ferrante Fontaine Garrido Haddad Halvorsen Ibarra Ito Jansky "
-    "Kallas Kimura Lindqvist Lombardi Marchetti Moreau Nakagawa Novak Okafor Olsen Petrov Quiroga Ramaswamy Rossi Salonen Santoro "
-    "Schreiber Sorensen Tanaka Tavares Ueda Vasquez Verhoeven Wagner Yilmaz Zielinski"
+    "Abara Almeida Bakker Bergmann Castellan Dahlgren Duvall Eriksen Ferrante Fontaine Garrido Haddad Halvorsen "
+    "Ibarra Ito Jansky Kallas Kimura Lindqvist Lombardi Marchetti Moreau Nakagawa Novak Okafor Olsen Petrov "
+    "Quiroga Ramaswamy Rossi Salonen Santoro Schreiber Sorensen Tanaka Tavares Ueda Vasquez Verhoeven Wagner "
+    "Yilmaz Zielinski"
 ).split()
-TRADES = "Analytics Bakery Books Ceramics Coffee Cycles Design Energy Films Foods Games Gardens Labs Logistics Music Optics Press".split()
+TRADES = (
+    "Analytics Bakery Books Ceramics Coffee Cycles Design Energy Films Foods Games Gardens Labs Logistics Music "
+    "Optics Press"
+).split()
 FORMS = "GmbH Ltd Inc SL AB KK LLC SA Oy Co".split()
 PLACES = (
     ("Springfield", "US", "1 Main Street", "62701", "IL"),

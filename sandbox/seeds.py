@@ -3,6 +3,7 @@
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 
 from sandbox import cards, shapes
 from sandbox.ids import base62, ids
@@ -16,8 +17,8 @@ CHUNK = 2000
 CURRENCIES = ("usd", "eur", "jpy", "kwd", "gbp", "usd", "eur", "usd", "chf", "usd")
 # what a planted customer has to pay with; None: no card at all
 WALLETS = ("visa", "mastercard", "chargeCustomerFail", "threeDSecure2Required", None, "visa", "amex", "visa_debit")
-GOOD = {"visa", "mastercard", "amex", "visa_debit"}
-DECLINING = {"chargeCustomerFail"}
+GOOD: AbstractSet[str | None] = {"visa", "mastercard", "amex", "visa_debit"}
+DECLINING: AbstractSet[str | None] = {"chargeCustomerFail"}
 Rows = dict[str, list[Obj]]
 
 
@@ -39,7 +40,10 @@ def plant(world: World, invoices: int, seed: int) -> None:
         people = customers(dice, max(invoices // 6, 12), now)
         for rows in batches(people, dice, invoices, now):
             write(world, rows)
-    write(world, {"customer": people, "payment_method": [one[HIDDEN]["method"] for one in people if one[HIDDEN]["method"]]})
+    write(
+        world,
+        {"customer": people, "payment_method": [one[HIDDEN]["method"] for one in people if one[HIDDEN]["method"]]},
+    )
     with world.store.write() as db:
         db.execute("DELETE FROM meta WHERE name = 'planting'")
 
@@ -50,6 +54,8 @@ def write(world: World, rows: Rows) -> None:
         for kind, objects in rows.items():
             kept = [{**one, HIDDEN: None} if kind == "customer" else one for one in objects]
             db.connection.executemany(insert_sql(kind), [row_of(kind, one) for one in kept])
+            for one in kept:
+                db.notice_order(kind, one)
         for invoice in rows.get("invoice", []):
             if invoice["status"] == "open" and (invoice["due_date"] or 0) > now:
                 alarm = "INSERT INTO timer (at, what, id) VALUES (?, 'overdue', ?)"
@@ -59,8 +65,8 @@ def write(world: World, rows: Rows) -> None:
 def customers(dice: random.Random, count: int, now: int) -> list[Obj]:
     """Every wallet and every currency is there even among the first dozen."""
     made = []
-    for index in range(count):
-        created = now - SPREAD - dice.randrange(DAY, 200 * DAY)
+    moments = sorted(now - SPREAD - dice.randrange(DAY, 200 * DAY) for _ in range(count))
+    for index, created in enumerate(moments):
         customer = shapes.customer(created, base62(index, 4).upper() + base62(dice.getrandbits(24), 4).upper())
         name, email = person(dice)
         customer.update(name=name, email=email, currency=CURRENCIES[index % len(CURRENCIES)])
@@ -184,13 +190,13 @@ def subscription_of(one: Planted) -> Obj:
         name, amount = one.dice.choice(PLANS)
         product = shapes.product(one.at, name)
         price = shapes.price(one.at, product["id"], one.invoice["currency"], amount, "month")
-        subscription = shapes.subscription(one.at, one.customer["id"], [(price, 1)])
-        item = subscription["items"]["data"][0]["id"]
-        for kind, obj in (("product", product), ("price", price), ("subscription", subscription)):
+        made = shapes.subscription(one.at, one.customer["id"], [(price, 1)])
+        for kind, obj in (("product", product), ("price", price), ("subscription", made)):
             one.rows[kind].append(obj)
-        subscription[HIDDEN] = {"plan": [name, amount], "item": item, "price": price["id"], "product": product["id"]}
-        hidden["subscription"] = subscription
-    return hidden["subscription"]  # type: ignore[no-any-return]
+        made[HIDDEN] = {"plan": name}
+        hidden["subscription"] = made
+    subscription: Obj = hidden["subscription"]
+    return subscription
 
 
 def nothing_due(one: Planted) -> None:
@@ -202,7 +208,7 @@ def nothing_due(one: Planted) -> None:
     one.close(one.finalized_at)
 
 
-Story = tuple[set[str | None] | None, Callable[[Planted], None]]
+Story = tuple[AbstractSet[str | None] | None, Callable[[Planted], None]]
 STORIES: dict[str, Story] = {
     "paid": (GOOD, paid),
     "open": (None, opened),

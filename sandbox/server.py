@@ -1,5 +1,6 @@
 """HTTP/1.1 on 127.0.0.1: kept-alive connections, each reply in one send, and a way to cut a connection short."""
 
+import contextlib
 import socket
 import socketserver
 from email.utils import formatdate
@@ -60,14 +61,16 @@ class Handler(BaseHTTPRequestHandler):
             "Content-Length": str(len(body)),
             "Connection": "close" if self.close_connection else "keep-alive",
         }
-        head = f"HTTP/1.1 {reply.status} {phrase}\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        head = f"HTTP/1.1 {reply.status} {phrase}\r\n" + "".join(
+            f"{name}: {value}\r\n" for name, value in headers.items()
+        )
         self.wfile.write(head.encode("latin-1", "replace") + b"\r\n" + (b"" if self.command == "HEAD" else body))
 
     def handle(self) -> None:
-        try:
+        with contextlib.suppress(
+            ConnectionError, TimeoutError
+        ):  # the client went away: its request has been dealt with
             super().handle()
-        except (ConnectionError, TimeoutError):
-            pass  # the client went away: its request has been dealt with
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
@@ -83,5 +86,3 @@ class Server(socketserver.ThreadingTCPServer):
         self.world = world
         super().__init__(("127.0.0.1", port), Handler)
         world.address = f"http://127.0.0.1:{self.server_address[1]}"
-
-

@@ -485,7 +485,7 @@ def period_of(price: Obj, start: int) -> tuple[int, int]:
 def subscription(now: int, customer: str, priced: list[tuple[Obj, int]]) -> Obj:
     id = ids.new("subscription")
     start, end = period_of(priced[0][0], now)
-    items = [
+    items: list[Obj] = [
         {
             "id": ids.new("subscription_item"),
             "object": "subscription_item",

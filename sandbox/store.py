@@ -40,6 +40,7 @@ class Db:
     def __init__(self, connection: sqlite3.Connection):
         self.connection = connection
         self.execute = connection.execute
+        self.newest: dict[str, int] = {}
 
     def get(self, kind: str, id: str, deleted: bool = False) -> Obj | None:
         row = self.execute(f"SELECT body, hidden, deleted FROM {table(kind)} WHERE id = ?", (id,)).fetchone()
@@ -56,7 +57,20 @@ class Db:
 
     def add(self, kind: str, obj: Obj) -> Obj:
         self.execute(insert_sql(kind), row_of(kind, obj))
+        self.notice_order(kind, obj)
         return obj
+
+    def notice_order(self, kind: str, obj: Obj) -> None:
+        """Where order and creation disagree (a clock was set back, stamps lag), lists must look at every row."""
+        created = obj.get(KINDS[kind].get("created", ""))
+        if created is None:
+            return
+        if kind not in self.newest:
+            row = self.execute(f"SELECT max(created) FROM {table(kind)} WHERE id != ?", (obj["id"],)).fetchone()
+            self.newest[kind] = row[0] or 0
+        if created < self.newest[kind]:
+            self.set_meta(f"unordered {kind}", True)
+        self.newest[kind] = max(created, self.newest[kind])
 
     def save(self, kind: str, obj: Obj) -> Obj:
         names = ["id", *KINDS[kind], "hidden", "body"]
@@ -141,6 +155,7 @@ class Store:
 
     def wipe(self) -> None:
         with self.write() as db:
+            db.newest.clear()
             for kind in KINDS:
                 db.execute(f"DELETE FROM {table(kind)}")
             for name in ("counter", "charged", "idempotency", "timer", "delivery", "meta"):

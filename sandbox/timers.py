@@ -1,15 +1,19 @@
-"""What Stripe does by itself when its clock comes to a moment: alarms in the state file, and the thread that hears them."""
+"""What Stripe does by itself when its clock comes to a moment: alarms in the state file, and who hears them."""
 
+import sqlite3
 import threading
+import time
 import traceback
 from collections.abc import Callable
 
 from sandbox.call import Call
 from sandbox.events import KEPT
+from sandbox.store import Db
 from sandbox.world import World
 
 KEYS_KEPT = 24 * 3600
 TICK = 0.5
+HOUR_OF_BEATS = 7200
 Alarm = Callable[[Call, str], None]
 ALARMS: dict[str, Alarm] = {}  # filled by the modules that set them
 
@@ -27,7 +31,6 @@ def set_alarm(call: Call, what: str, id: str, at: int | None) -> None:
     call.db.execute("DELETE FROM timer WHERE what = ? AND id = ?", (what, id))
     if at is not None:
         call.db.execute("INSERT INTO timer (at, what, id) VALUES (?, ?, ?)", (at, what, id))
-        call.world.wake_timers.set()
 
 
 def run_due(world: World) -> int:
@@ -35,23 +38,35 @@ def run_due(world: World) -> int:
     ran = 0
     while True:
         with world.store.read() as db:
-            if not due(db.execute, world.clock.now()):
+            if not due(db, world.clock.now()):
                 break
         with world.store.write() as db:
-            row = due(db.execute, world.clock.now())
+            row = due(db, world.clock.now())
             if row is None:
                 break
             seq, at, what, id = row
             db.execute("DELETE FROM timer WHERE seq = ?", (seq,))
-            ALARMS[what](Call(db, world, at), id)
+            ring(Call(db, world, at), what, id)
         ran += 1
         world.wake_deliveries.set()
     return ran
 
 
-def due(execute: Callable[..., object], now: int) -> tuple[int, int, str, str] | None:
+def ring(call: Call, what: str, id: str) -> None:
+    """One that fails is gone all the same: it must not silence those behind it."""
+    call.db.execute("SAVEPOINT alarm")
+    try:
+        ALARMS[what](call, id)
+    except Exception:
+        call.db.execute("ROLLBACK TO alarm")
+        traceback.print_exc()
+    call.db.execute("RELEASE alarm")
+
+
+def due(db: Db, now: int) -> tuple[int, int, str, str] | None:
     sql = "SELECT seq, at, what, id FROM timer WHERE at <= ? ORDER BY at, seq LIMIT 1"
-    return execute(sql, (now,)).fetchone()  # type: ignore[attr-defined, no-any-return]
+    row: tuple[int, int, str, str] | None = db.execute(sql, (now,)).fetchone()
+    return row
 
 
 def forget(world: World) -> None:
@@ -75,11 +90,9 @@ def _tick(world: World) -> None:
     while True:
         try:
             run_due(world)
-            if beats % 7200 == 0:
+            if beats % HOUR_OF_BEATS == 0:
                 forget(world)
-        except Exception:  # one bad alarm must not silence the others: its row is back, the next beat tries again
+        except sqlite3.Error:  # a full disk passes; the next beat tries again
             traceback.print_exc()
         beats += 1
-        world.wake_timers.wait(TICK)
-        world.wake_timers.clear()
-        threading.Event().wait(0.05)
+        time.sleep(TICK)

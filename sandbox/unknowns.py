@@ -13,7 +13,7 @@ UNKNOWNS = {
     "pay_while_processing": "Not seen: a second payment while a bank debit is under way is refused.",
     "pay_without_card": "Not seen on invoices: answered as subscriptions answer, 400 resource_missing without param.",
     "pay_foreign_payment_method": "Not seen: a payment method that is not the customer's is refused.",
-    "pay_forgive": "Not seen: the source's whole available amount is charged, and the invoice is paid with nothing remaining.",
+    "pay_forgive": "Not seen: all that the source has is charged, and the invoice is paid with nothing remaining.",
     "send_automatic": "Seen for send_invoice alone: an open invoice that is charged automatically is refused with S1.",
     "send_closed": "Paid was seen refused; void and uncollectible are refused alike.",
     "update_auto_advance": "Seen on drafts alone: refused on anything finalized, as other fields are.",
@@ -26,10 +26,10 @@ UNKNOWNS = {
     "get_deleted_draft": "Not seen: 404, as for an id that never was.",
     "attach_declining_card": "0002 was seen declining when charged: here it can be attached, and declines then.",
     "finalized_then_charged": "With auto_advance, next_payment_attempt is an hour after a finalization by hand.",
-    "retry_schedule": "A failed automatic charge is tried again after 3, 5 and 7 days; live Stripe picks its own moments.",
-    "overpaid_amounts": "amount_paid stays at amount_due, amount_overpaid is the rest; the InvoicePayment holds the whole amount.",
+    "retry_schedule": "A failed automatic charge is tried again after 3, 5 and 7 days; live Stripe has its own times.",
+    "overpaid_amounts": "amount_paid is amount_due, amount_overpaid the rest; the InvoicePayment has all of it.",
     "out_of_band_succeeded": "Whether invoice.payment_succeeded is sent too: it is not.",
-    "out_of_band_payments": "The default InvoicePayment and its PaymentIntent are canceled; no paid one takes their place.",
+    "out_of_band_payments": "The default InvoicePayment and its PaymentIntent are canceled; no paid one replaces them.",
     "partial_then_card": "The default InvoicePayment asks for what remains, never for more.",
 }
 

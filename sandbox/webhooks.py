@@ -28,7 +28,7 @@ class Due(NamedTuple):
     endpoint: str
     attempts: int
     since: float
-    body: bytes
+    body: str
 
 
 class Outcome(NamedTuple):
@@ -97,7 +97,7 @@ class Deliverer:
                 outcome = Outcome(due, -1, "there is no such receiver any more")
             else:
                 try:
-                    outcome = Outcome(due, *sender.post(*receiver, due.body))
+                    outcome = Outcome(due, *sender.post(*receiver, due.body.encode()))
                 except Exception as problem:  # an address that cannot be used must not end the worker
                     outcome = Outcome(due, 0, f"{type(problem).__name__}: {problem}"[:200])
             self._outcomes.put(outcome)
@@ -129,7 +129,7 @@ class Deliverer:
         )
         with self._world.store.read() as db:
             rows = db.execute(sql, (time.time(), BATCH + len(self._handed_out))).fetchall()
-        return [Due(*row[:6], row[6].encode()) for row in rows if row[0] not in self._handed_out]
+        return [Due._make(row) for row in rows if row[0] not in self._handed_out]
 
     def _write_down(self) -> None:
         outcomes = []

@@ -25,7 +25,6 @@ class World:
         self.keys_running: set[str] = set()
         self.lock = threading.Lock()
         self.wake_deliveries = threading.Event()
-        self.wake_timers = threading.Event()
         self._restore()
 
     def _restore(self) -> None:
@@ -74,5 +73,3 @@ class World:
 
     def describe(self) -> dict[str, Any]:
         return {"address": self.address, "webhook": self.webhook["url"], "faults": self.faults.settings}
-
-

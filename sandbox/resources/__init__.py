@@ -1,32 +1,39 @@
 """One module per resource of the API; together they are all the addresses there are."""
 
 from sandbox.resources import (
+    billing_portal,
     charges,
     customers,
     events,
     invoice_payments,
     invoiceitems,
     invoices,
+    mandates,
     payment_intents,
     payment_methods,
     payment_records,
+    products,
+    sources,
+    subscriptions,
     webhook_endpoints,
 )
 from sandbox.routes import Route
 
-ROUTES: list[Route] = [
-    route
-    for module in (
-        charges,
-        customers,
-        events,
-        invoice_payments,
-        invoiceitems,
-        invoices,
-        payment_intents,
-        payment_methods,
-        payment_records,
-        webhook_endpoints,
-    )
-    for route in module.ROUTES
-]
+MODULES = (
+    billing_portal,
+    charges,
+    customers,
+    events,
+    invoice_payments,
+    invoiceitems,
+    invoices,
+    mandates,
+    payment_intents,
+    payment_methods,
+    payment_records,
+    products,
+    sources,
+    subscriptions,
+    webhook_endpoints,
+)
+ROUTES: list[Route] = [route for module in MODULES for route in module.ROUTES]

@@ -77,15 +77,15 @@ def apply(call: Call, customer: Obj) -> None:
         customer["shipping"] = common.shipping(call.params["shipping"])
     if "invoice_prefix" in call.params:
         customer["invoice_prefix"] = chosen_prefix(call, customer["id"])
-    for name, value in call.params.get("invoice_settings", {}).items():
-        if name == "default_payment_method" and value:
-            value = own_method(call, customer, value)
-        customer["invoice_settings"][name] = value
+    settings = call.params.get("invoice_settings", {})
+    if settings.get("default_payment_method"):
+        own_method(call, customer, settings["default_payment_method"])
+    customer["invoice_settings"].update(settings)
     if "source" in call.params:
         take_source(call, customer)
 
 
-def own_method(call: Call, customer: Obj, id: str) -> str:
+def own_method(call: Call, customer: Obj, id: str) -> None:
     param = "invoice_settings[default_payment_method]"
     method = call.db.get("payment_method", id)
     if method is None:
@@ -97,7 +97,6 @@ def own_method(call: Call, customer: Obj, id: str) -> str:
             param,
             "resource_missing",
         )
-    return id
 
 
 def take_source(call: Call, customer: Obj) -> None:
@@ -125,7 +124,8 @@ def chosen_prefix(call: Call, id: str) -> str:
     holder = holder_of(call, prefix)
     if holder and holder != id:
         raise refusals.refused(
-            f"This invoice number prefix is taken by customer: {holder}. Please enter a different prefix.", "invoice_prefix"
+            f"This invoice number prefix is taken by customer: {holder}. Please enter a different prefix.",
+            "invoice_prefix",
         )
     return prefix
 

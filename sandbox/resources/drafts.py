@@ -17,7 +17,9 @@ def create(call: Call) -> Obj:
     items = pending(call, customer) if call.params.get("pending_invoice_items_behavior") == "include" else []
     currency = call.params.get("currency") or (items[0]["currency"] if items else customer["currency"]) or "usd"
     items = [item for item in items if item["currency"] == currency]
-    invoice = shapes.invoice(call.now, customer, currency, delivered=not call.world.endpoints(call.db, "invoice.created"))
+    invoice = shapes.invoice(
+        call.now, customer, currency, delivered=not call.world.endpoints(call.db, "invoice.created")
+    )
     invoice["_"] = {}
     if "subscription" in call.params:
         subscription = common.named_in(call, "subscription", "subscription")
@@ -81,8 +83,8 @@ def own_method(call: Call, invoice: Obj) -> str | None:
     method = common.named_in(call, "payment_method", "default_payment_method")
     if method["customer"] != invoice["customer"]:
         raise refusals.refused(
-            f"The customer does not have a payment method with the ID {method['id']}. The payment method must be attached to "
-            "the customer.",
+            f"The customer does not have a payment method with the ID {method['id']}. The payment method must be "
+            "attached to the customer.",
             "default_payment_method",
             "resource_missing",
         )
@@ -123,8 +125,8 @@ def add_lines(call: Call) -> Obj:
     for given in call.params["lines"]:
         item = waiting(call, invoice, given["invoice_item"]) if "invoice_item" in given else None
         if item is None:
-            currency = (given.get("price_data") or {}).get("currency", invoice["currency"])
-            item = invoiceitems.build(call, given, invoice["customer"], currency, invoice["id"])
+            price_data = given.get("price_data") or {"currency": invoice["currency"]}
+            item = invoiceitems.build(call, given, invoice["customer"], price_data["currency"], invoice["id"])
             call.db.add("invoiceitem", item)
         else:
             item["invoice"] = invoice["id"]

@@ -81,6 +81,6 @@ ELSEWHERE = {
     "customer_account": "customer_account",
 }
 PLAIN = (
-    "auto_advance", "collection_method", "custom_fields", "default_source", "description", "effective_at", "footer", "issuer",
-    "number", "statement_descriptor",
+    "auto_advance", "collection_method", "custom_fields", "default_source", "description", "effective_at", "footer",
+    "issuer", "number", "statement_descriptor",
 )  # fmt: skip

@@ -80,7 +80,8 @@ def draft_named(call: Call, customer: Obj) -> Obj:
     invoice = common.named_in(call, "invoice", "invoice")
     if invoice["customer"] != customer["id"]:
         raise refusals.refused(
-            f"The customer of the invoice ({invoice['customer']}) does not match the provided customer ({customer['id']}).",
+            f"The customer of the invoice ({invoice['customer']}) does not match the provided customer "
+            f"({customer['id']}).",
             "invoice",
         )
     if invoice["status"] != "draft":

@@ -27,9 +27,9 @@ TOO_SMALL = (
     "https://stripe.com/docs/currencies#minimum-and-maximum-charge-amounts."
 )
 NEEDS_METHOD = (
-    "You cannot confirm this PaymentIntent because it's missing a payment method. You can either update the PaymentIntent "
-    "with a payment method and then confirm it again, or confirm it again directly with a payment method or "
-    "ConfirmationToken."
+    "You cannot confirm this PaymentIntent because it's missing a payment method. You can either update the "
+    "PaymentIntent with a payment method and then confirm it again, or confirm it again directly with a payment method "
+    "or ConfirmationToken."
 )
 OF_INVOICE = "This PaymentIntent was created by an invoice and cannot be changed directly."
 STATE = "You cannot {} this PaymentIntent because it has a status of {}."
@@ -121,7 +121,11 @@ def own(call: Call, what: str) -> Obj:
 
 def update(call: Call) -> Obj:
     intent = own(call, "update")
-    if set(call.params) - {"metadata", "description", "expand"} and intent["status"] in ("succeeded", "canceled", "processing"):
+    if set(call.params) - {"metadata", "description", "expand"} and intent["status"] in (
+        "succeeded",
+        "canceled",
+        "processing",
+    ):
         raise unexpected("update", intent)
     if "amount" in call.params:
         intent["amount"] = amount_given(call)

@@ -4,19 +4,23 @@ from sandbox import cards, lists, params, refusals
 from sandbox.call import Call
 from sandbox.events import emit, snapshot
 from sandbox.params import ADDRESS, clearable, filled, hash_of, integer, metadata, one_of, text
-from sandbox.resources import common
+from sandbox.resources import common, mandates
 from sandbox.routes import get, listing, post
 from sandbox.store import HIDDEN, Obj
 
 SPENT = (
-    "This PaymentMethod was previously used without being attached to a Customer or was detached from a Customer, and may "
-    "not be used again."
+    "This PaymentMethod was previously used without being attached to a Customer or was detached from a Customer, and "
+    "may not be used again."
 )
 ATTACHED = "The payment method you provided has already been attached to a customer."
 UNATTACHED = "The payment method you provided is not attached to a customer so detachment is impossible."
 BAD_NUMBER = "Your card number is incorrect."
 BILLING = hash_of(
-    address=clearable(ADDRESS), email=clearable(text), name=clearable(text), phone=clearable(text), tax_id=clearable(text)
+    address=clearable(ADDRESS),
+    email=clearable(text),
+    name=clearable(text),
+    phone=clearable(text),
+    tax_id=clearable(text),
 )
 REDISPLAY = one_of("always", "limited", "unspecified")
 TYPES = one_of("card", "us_bank_account")
@@ -75,6 +79,8 @@ def attach(call: Call, method: Obj, customer: str) -> Obj:
         method["card"]["checks"]["cvc_check"] = "pass"
     call.db.save("payment_method", method)
     emit(call, "payment_method.attached", method)
+    if method[HIDDEN].get("debit"):
+        mandates.give(call, method)
     return method
 
 
@@ -145,9 +151,7 @@ def retrieve_of_customer(call: Call) -> Obj:
     return method
 
 
-CARD = hash_of(
-    token=text, number=text, exp_month=integer, exp_year=integer, cvc=text, networks=hash_of(preferred=text)
-)
+CARD = hash_of(token=text, number=text, exp_month=integer, exp_year=integer, cvc=text, networks=hash_of(preferred=text))
 ROUTES = [
     post(
         "/v1/payment_methods",

@@ -152,7 +152,9 @@ ROUTES = [
     ),
     listing("/v1/payment_records", list_all, created_after=natural, created_before=natural),
     get("/v1/payment_records/:id", common.retrieving("payment_record")),
-    post(AT, report_attempt, ("initiated_at",), initiated_at=natural, payment_method_details=METHOD, **OUTCOME, **REPORT),
+    post(
+        AT, report_attempt, ("initiated_at",), initiated_at=natural, payment_method_details=METHOD, **OUTCOME, **REPORT
+    ),
     post(AT + "_guaranteed", ending("guaranteed"), ("guaranteed_at",), guaranteed_at=natural, metadata=metadata),
     post(AT + "_failed", ending("failed"), ("failed_at",), failed_at=natural, metadata=metadata),
     post(AT + "_canceled", ending("canceled"), ("canceled_at",), canceled_at=natural, metadata=metadata),
