@@ -38,6 +38,7 @@ class ActionForm(ReasonForm):
         super().__init__(data, initial=_initial(invoice))
         self.spec, self.invoice = spec, invoice
         add_parameters(self, spec, invoice)
+        (self.main() or [self["reason"]])[0].field.widget.attrs["autofocus"] = True
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data

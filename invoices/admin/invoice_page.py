@@ -116,11 +116,9 @@ class InvoicePage:
 
     @property
     def failure(self) -> str:
-        """Why the charge that is still open did not go through."""
-        for payment in self.payments:
-            if payment.row.status == "open" and payment.intent and payment.intent.error_message:
-                return wording.decline(member(payment.intent.data, "last_payment_error"))
-        return ""
+        """Why the charge that is still open did not go through, as the customer may hear it."""
+        tried = (payment.intent for payment in self.payments if payment.row.status == "open")
+        return next((intent.error_message for intent in tried if intent and intent.error_message), "")
 
     @property
     def overdue(self) -> bool:
@@ -138,7 +136,7 @@ class InvoicePage:
 
     @property
     def possible(self) -> list[Spec]:
-        return [choice.spec for choice in self.choices if choice.refusal is None]
+        return sorted((choice.spec for choice in self.choices if choice.refusal is None), key=lambda spec: spec.danger)
 
     @property
     def impossible(self) -> list[tuple[str, list[Spec]]]:

@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern
+from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
@@ -26,7 +27,7 @@ from invoices.operations import ACTIONS
 @admin.register(Invoice)
 class InvoiceAdmin(RecordAdmin):
     page_template = "admin/invoices/invoice.html"
-    list_display = ("number_", "customer_", "status_", "remaining_", "due_", "created_")
+    list_display = ("number_", "customer_", "status_", "amount_", "due_", "created_")
     list_filter = (InvoiceState, Currency, Collection, ("created", Days))
     list_select_related = ("customer",)
     list_before_template = "admin/invoices/tabs.html"
@@ -82,15 +83,16 @@ class InvoiceAdmin(RecordAdmin):
     def status_(self, invoice: Invoice) -> SafeString:
         return badge(*wording.status(invoice))
 
-    @admin.display(description="To pay")
-    def remaining_(self, invoice: Invoice) -> SafeString:
-        due = invoice.total if invoice.amount_due is None else invoice.amount_due
-        left = invoice.amount_remaining if invoice.status in {"draft", "open", "uncollectible"} else 0
-        part = f"of {money.text(due, invoice.currency)}" if left != due else ""
+    @admin.display(description="Amount")
+    def amount_(self, invoice: Invoice) -> SafeString:
+        """What is left to pay, strong; of a settled one what it was over, faint."""
+        over = invoice.total if invoice.amount_due is None else invoice.amount_due
+        owed = invoice.status in {"draft", "open", "uncollectible"}
+        part = f"left of {money.text(over, invoice.currency)}" if owed and invoice.amount_paid else ""
         return format_html(
             '<span class="two amount"><span class="{}">{}</span><small>{}</small></span>',
-            "strong" if left else "faint",
-            money.text(left, invoice.currency) if left else "nothing",
+            "strong" if owed else "faint",
+            money.text(invoice.amount_remaining if owed else over, invoice.currency),
             part,
         )
 
@@ -100,7 +102,8 @@ class InvoiceAdmin(RecordAdmin):
             return format_html('<span class="late">{}</span>', day(invoice.due_date))
         settled = invoice.paid_at or invoice.voided_at or invoice.marked_uncollectible_at
         if settled and invoice.status != "open":
-            return format_html('<span class="faint">{} {}</span>', invoice.status, day(settled))
+            word = {"void": "voided", "uncollectible": "given up"}.get(invoice.status or "", invoice.status)
+            return format_html('<span class="faint">{} {}</span>', word, day(settled))
         if invoice.due_date is None and invoice.next_payment_attempt:
             return format_html('<span class="faint">charge on</span> {}', day(invoice.next_payment_attempt))
         return day(invoice.due_date)
@@ -139,9 +142,11 @@ class InvoiceAdmin(RecordAdmin):
     def batch_view(self, request: HttpRequest, batch: Any) -> HttpResponse:
         return bulk.result(self, request, batch)
 
+    @method_decorator(require_POST)
     def refresh_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return _refresh(self, request, object_id)
 
+    @method_decorator(require_POST)
     def complete_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return _complete(self, request, object_id)
 
@@ -159,7 +164,6 @@ def _result(request: HttpRequest, page: InvoicePage) -> Operation | None:
     return next((operation for operation in page.operations if str(operation.pk) == wanted), page.unfinished)
 
 
-@require_POST
 def _refresh(admin: RecordAdmin, request: HttpRequest, object_id: str) -> HttpResponse:
     """Reads the invoice from Stripe now; also one that never reached us."""
     if not admin.has_view_permission(request):
@@ -184,7 +188,6 @@ def _read(pk: str) -> None:
         live.read_now("payment_intent", str(intent))
 
 
-@require_POST
 def _complete(admin: RecordAdmin, request: HttpRequest, object_id: str) -> HttpResponse:
     """Called by the open page: reads what it lacks (a customer, the declines), and has it shown anew if all came."""
     invoice = admin.record(object_id) if admin.has_view_permission(request) else None

@@ -11,9 +11,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, reverse
 from django.utils import timezone
+from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
 from invoices.admin.base import Facts, RecordAdmin
@@ -72,6 +72,7 @@ class ApiTokenAdmin(RecordAdmin):
             raise PermissionDenied
         return _add(self, request)
 
+    @method_decorator(require_POST)
     def revoke_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return _revoke(self, request, object_id)
 
@@ -108,7 +109,6 @@ class ApiTokenAdmin(RecordAdmin):
         return moment(token.expiry, "never")
 
 
-@sensitive_post_parameters()
 def _add(admin: ApiTokenAdmin, request: HttpRequest) -> HttpResponse:
     """The token stands in this one answer and nowhere else: we keep its hash."""
     form = TokenForm(request.user, request.POST if request.method == "POST" else None)
@@ -123,7 +123,6 @@ def _add(admin: ApiTokenAdmin, request: HttpRequest) -> HttpResponse:
     return admin.show(request, "admin/invoices/token.html", context)
 
 
-@require_POST
 def _revoke(admin: ApiTokenAdmin, request: HttpRequest, object_id: str) -> HttpResponse:
     if not admin.may_revoke(request):
         raise PermissionDenied

@@ -88,7 +88,7 @@ def _due(invoice: Invoice) -> str:
 
 
 def _tried(failure: str) -> str:
-    return f" The last attempt to charge it did not go through: {failure.rstrip('.')}." if failure else ""
+    return f" The last attempt to charge it did not go through: “{failure}”" if failure else ""
 
 
 def _where(invoice: Invoice) -> str:
@@ -226,7 +226,9 @@ def decline(error: Any) -> str:
     """Why a charge did not go through, from Stripe's error, with its code in words."""
     said = text(error, "message", limit=1000) or "Stripe gave no reason"
     code = member(error, "decline_code") or member(error, "code")
-    return f"{said} ({words(code)})" if isinstance(code, str) and words(code) not in said.lower() else said
+    if not isinstance(code, str) or words(code) in said.lower():
+        return said
+    return f"{said.rstrip('.')} ({words(code)})."
 
 
 INTENT = {
