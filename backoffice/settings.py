@@ -180,6 +180,10 @@ SPECTACULAR_SETTINGS = {
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SWAGGER_UI_DIST": "SIDECAR",  # nothing is fetched from elsewhere
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "TAGS": [
+        {"name": tag}
+        for tag in ("Invoices", "Actions", "Invoice payments", "Operations", "Reconciliation runs", "Drift")
+    ],
     "POSTPROCESSING_HOOKS": ["invoices.api.schema.add_components"],
 }
 

@@ -45,6 +45,7 @@ class ActionView(StripeView):
             raise denied("this key may only read")
         if len(id) > LONGEST_ID or parameters.UNSTORABLE.search(id) or _deleted(id):
             raise missing("invoice", id[:LONGEST_ID], self.param)
+        echo = {"Idempotency-Key": key} if key else {}
         replayed = bool(key) and _known(request.user, key)
         try:
             operation = operations.execute(
@@ -58,9 +59,8 @@ class ActionView(StripeView):
                 address=_address(request),
             )
         except operations.Refusal as refusal:
-            raise self.of_refusal(refusal) from refusal
-        headers = {"Invoice-Desk-Operation": str(operation.pk)}
-        headers |= {"Idempotency-Key": key} if key else {}
+            raise self.of_refusal(refusal, echo) from refusal
+        headers = echo | {"Invoice-Desk-Operation": str(operation.pk)}
         headers |= {"Idempotent-Replayed": "true"} if replayed else {}
         if operation.state != Operation.State.SUCCEEDED:
             raise self.of_operation(operation, headers)
@@ -79,12 +79,12 @@ class ActionView(StripeView):
                 parameters.integer(values[parameter.name], parameter.name)
         return values
 
-    def of_refusal(self, refusal: operations.Refusal) -> ApiError:
+    def of_refusal(self, refusal: operations.Refusal, headers: dict[str, str]) -> ApiError:
         """We did not do it, and nothing was sent."""
         code, param = refusal.code, refusal.param
         if code == "resource_missing":
             param = self.param
-        headers = RETRY if code in ("operation_in_progress", "outcome_unknown") else {}
+        headers = headers | (RETRY if code in ("operation_in_progress", "outcome_unknown") else {})
         return ApiError(
             refusal.status,
             refusal.message,

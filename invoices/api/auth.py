@@ -38,9 +38,6 @@ class ApiTokenAuthentication(TokenAuthentication):
             raise _refused(f"Expired API Key provided: {_starred(key)}", "api_key_expired")
         return token.user, token
 
-    def authenticate_header(self, request: Request) -> str:
-        return CHALLENGE
-
 
 def _key(header: str) -> str:
     scheme, _, value = header.strip().partition(" ")

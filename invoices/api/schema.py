@@ -100,7 +100,7 @@ def described(tag: str) -> Callable[[Any], Any]:
         )
         one = extend_schema(
             tags=[tag],
-            summary=f"Retrieve one of the {tag.lower()}",
+            summary="Retrieve one by its id",
             parameters=[ID, *_expand(view.kind)],
             responses=_answers(_ref(view.kind), 400, 401, 403, 404),
         )
