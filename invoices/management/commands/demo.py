@@ -10,7 +10,7 @@ import socket
 import sys
 import time
 from argparse import ArgumentParser
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -124,14 +124,15 @@ class Demo:
         self.say("Database: bringing the tables up to date")
         self.migrate()
         self.reach_broker()
-        since = clock.now()
-        self.say(f"Web, worker and beat: {self.url}")
+        self.say(f"Web: {self.url}")
         web = family.start("web", self.web_command())
-        worker = family.start("worker", self.celery("worker", "--pool", "threads", "--concurrency", "4", *QUIET))
-        family.start("beat", self.celery("beat", "--schedule", str(self.folder / "beat-schedule")))
         family.wait_for(sandbox, lambda: ask(self.sandbox_port, "/_sandbox/stats")[0] == 200, 120)
         family.wait_for(web, lambda: ask(self.port, "/healthz")[0] == 200, 60)
         self.reconcile(family)
+        self.say("Worker and beat")
+        since = clock.now()
+        worker = family.start("worker", self.celery("worker", "--pool", "threads", "--concurrency", "4", *QUIET))
+        family.start("beat", self.celery("beat", "--schedule", str(self.folder / "beat-schedule")))
         family.wait_for(worker, lambda: seen_since(since), 60)
         users = people.create_people(self.kept)
         people.create_service(self.kept["api_token"])
@@ -172,6 +173,9 @@ class Demo:
             raise Trouble(f"The broker does not answer: {type(error).__name__}. See CELERY_BROKER_URL.") from None
 
     def reconcile(self, family: Family) -> None:
+        """Before worker and beat, which would reconcile too; what was ended in the middle of it is gone on with."""
+        left = ReconciliationRun.objects.filter(state=ReconciliationRun.State.RUNNING)
+        left.update(alive_at=clock.now() - timedelta(days=1))
         full = not ReconciliationRun.objects.filter(
             kind=ReconciliationRun.Kind.FULL, state=ReconciliationRun.State.FINISHED
         ).exists()
