@@ -3,16 +3,20 @@
 import base64
 import json
 from datetime import UTC, datetime, timedelta
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import pytest
+from django.conf import settings as conf
 from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 from django.utils import timezone
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from invoices import mirror
 from invoices.api import views
 from invoices.models import ApiToken, Drift, Invoice, Operation, ReconciliationRun
+from invoices.operations import ACTIONS
 from invoices.snapshot import of_read
 
 pytestmark = pytest.mark.django_db
@@ -502,15 +506,25 @@ def test_our_own_fault_is_an_envelope_and_in_the_log(api, monkeypatch, caplog):
     assert response["Request-Id"] in caplog.text
 
 
+def test_a_failure_before_any_view_is_an_envelope_too(api, monkeypatch, client):
+    def broken(self, request, *args, **kwargs):
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr(views.InvoiceView, "initialize_request", broken)
+    response = api.get("/v1/invoices/in_1")
+    assert error(response, 500)["type"] == "api_error"
+    assert "secret detail" not in response.content.decode()
+
+
 def test_a_host_that_is_not_ours_is_an_envelope_too(api):
     response = api.client.get("/v1/invoices", headers=api.headers | {"Host": "elsewhere.example.com"})
     assert error(response)["type"] == "invalid_request_error"
 
 
-def test_replies_carry_what_an_sdk_reads(api, settings):
+def test_replies_carry_what_an_sdk_reads(api):
     response = api.get("/v1/invoices")
     assert response["Request-Id"].startswith("req_")
-    assert response["Stripe-Version"] == settings.STRIPE_API_VERSION
+    assert response["Stripe-Version"] == conf.STRIPE_API_VERSION
     other = api.client.get("/v1/invoices", headers=api.headers | {"Stripe-Version": "not-a-real-version"})
     assert error(other) == {
         "message": "Invalid Stripe API version: not-a-real-version",
@@ -783,3 +797,55 @@ def test_the_mirror_is_only_read(api):
     api.get("/v1/invoices")
     api.get("/v1/invoices/in_1", ("expand[]", "customer"))
     assert Invoice.objects.values().get() == before
+
+
+# --- whatever comes --------------------------------------------------------------------------------------------------
+
+TEXT = st.text(max_size=20) | st.sampled_from(["1", "-1", str(2**63), "true", "in_1", "customer", "\x00", "%", "[]"])
+NAMES = st.sampled_from(
+    "limit created created[gte] status expand[] starting_after healed run payment_method off_session amount".split()
+)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=6,
+)
+PATHS = ["/v1/invoices", "/v1/invoices/in_1", "/v1/invoices/in_1/lines", "/v1/invoice_payments", "/v1/operations"]
+FUZZ = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
+)
+
+
+def is_clean(response):
+    assert response.status_code in (200, 400, 403, 404), response.content
+    assert ("error" in response.json()) == (response.status_code != 200)
+
+
+@FUZZ
+@given(path=st.sampled_from([*PATHS, "/v1/drift"]), query=st.lists(st.tuples(NAMES | TEXT, TEXT), max_size=4))
+def test_no_query_is_our_fault(api, path, query):
+    is_clean(api.get(path, *query))
+
+
+@FUZZ
+@given(raw=st.binary(max_size=40), id=TEXT)
+def test_no_bytes_are_our_fault(api, raw, id):
+    is_clean(
+        api.client.get(f"/v1/invoices/{quote(id, safe='')}", QUERY_STRING=raw.decode("latin-1"), headers=api.headers)
+    )
+    is_clean(api.post("/v1/drift/pay", raw))
+
+
+@FUZZ
+@given(body=st.dictionaries(NAMES | TEXT, VALUES, max_size=3), action=st.sampled_from(sorted(ACTIONS)))
+def test_no_body_is_our_fault(auditors_api, body, action):
+    is_clean(auditors_api.post(f"/v1/invoices/in_1/{action}", json.dumps(body), "application/json"))
+    out_of_band = {"amount": 5, "method": "Cash", "received_on": "2026-01-01"} | body
+    path = "/v1/invoices/in_1/attach_out_of_band_payment"
+    is_clean(auditors_api.post(path, json.dumps(out_of_band), "application/json"))
+
+
+@pytest.fixture
+def auditors_api(db):
+    """A key that may not act: what it asks for is checked and journalled, and never sent."""
+    return Api(make_token(group="Auditor")[1])
