@@ -387,6 +387,43 @@ def test_not_done_is_never_2xx(
     assert caught.value.json_body["error"]["operation"] == str(operation.pk)
 
 
+@pytest.mark.parametrize(
+    ("error", "code", "status", "said"),
+    [
+        # Stripe's key is ours: that it does not work is no fault of the caller's, whose own key is fine.
+        ({"status": 401, "type": "invalid_request_error"}, "stripe_refused", 502, {"type": "api_error"}),
+        ({"status": 400, "type": "invalid_request_error"}, "stripe_refused", 400, {"type": "invalid_request_error"}),
+        (
+            {"status": 402, "type": "card_error", "code": "expired_card", "decline_code": "expired_card"},
+            "card_declined",
+            402,
+            {"code": "card_declined", "stripe_code": "expired_card", "decline_code": "expired_card"},
+        ),
+        (None, "not_applied", 502, {"type": "api_error", "code": "not_applied"}),
+        (None, "resource_missing", 404, {"param": "id", "code": "resource_missing"}),
+        (None, "invoice_changed", 409, {"type": "invalid_request_error"}),
+    ],
+)
+def test_how_a_failure_is_told(
+    desk: stripe.StripeClient,
+    open_invoice: Any,
+    monkeypatch: Any,
+    error: dict[str, Any] | None,
+    code: str,
+    status: int,
+    said: dict[str, Any],
+) -> None:
+    members = {"action": "void", "invoice": open_invoice.id, "state": "failed", "message": "So it is."}
+    operation = Operation.objects.create(**members, source="api", code=code, error=error)
+    monkeypatch.setattr(operations, "execute", lambda *args, **asked: operation)
+    with pytest.raises(stripe.StripeError) as caught:
+        desk.v1.invoices.void_invoice(open_invoice.id)
+    assert caught.value.http_status == status
+    body = caught.value.json_body["error"]
+    assert body | said | {"message": "So it is.", "operation": str(operation.pk)} == body
+    assert ("code" in body) is (code != "stripe_refused")
+
+
 def test_wrong_key_and_no_right(live_server: Any, auditor: User, open_invoice: Any) -> None:
     wrong = stripe.StripeClient("sk_test_0123456789", base_addresses={"api": live_server.url})
     with pytest.raises(stripe.AuthenticationError):
