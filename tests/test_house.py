@@ -184,7 +184,7 @@ SECRETS = {
     "a token of GitHub": r"\bgh[pousr]_" + r"[0-9A-Za-z]{30,}",
     "a home folder": r"(?<![\w.])/(root|home/\w+|Users/\w+)/",
     "a folder of one machine": r"(?<![\w.])/work" + r"/\w+",
-    "the address of a package index": r"--(extra-)?index-url|--find-links",
+    "the address of a package index": r"--(extra-)?index" + r"-url|--find" + r"-links",
 }
 
 
@@ -226,3 +226,9 @@ def wrong_in(document: Path) -> Iterator[str]:
 def test_what_the_documents_name_exists():
     documents = [HOUSE / "README.md", *(HOUSE / "docs").glob("*.md")]
     assert {document.name: wrong for document in documents if (wrong := list(wrong_in(document)))} == {}
+
+
+def test_every_variable_that_the_settings_read_is_documented():
+    read = re.findall(r"env\.\w+\(\s*\"([A-Z_]+)\"", (HOUSE / "backoffice/settings.py").read_text())
+    documented = (HOUSE / "docs/operating.md").read_text()
+    assert [name for name in read if f"`{name}`" not in documented] == []

@@ -57,7 +57,7 @@ class Command(BaseCommand):
             (folder / REPORT).unlink(missing_ok=True)  # of a demo that was killed
             check_ports(options["port"], options["sandbox_port"])
             kept = keys.kept_secrets(folder)
-            env = keys.environment(folder, options["sandbox_port"], kept, os.environ)
+            env = keys.environment(folder, options["port"], options["sandbox_port"], kept, os.environ)
             if os.environ.get(PREPARED) != str(os.getpid()):
                 begin_again_with(keys.whole_environment(env, os.environ))
             Demo(folder, env, kept, options, self.say).run()

@@ -34,12 +34,15 @@ def kept_secrets(folder: Path) -> dict[str, str]:
     return kept
 
 
-def environment(folder: Path, sandbox_port: int, kept: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+def environment(
+    folder: Path, port: int, sandbox_port: int, kept: Mapping[str, str], given: Mapping[str, str]
+) -> dict[str, str]:
     """The variables with which any `manage.py` command works on the demo's data; the database and broker if given."""
     return {
         "DATA_DIR": str(folder),
         "DATABASE_URL": given.get("DATABASE_URL") or f"sqlite:///{quote(str(folder / 'invoices.sqlite3'))}",
         "CELERY_BROKER_URL": given.get("CELERY_BROKER_URL") or "embedded://",
+        "DJANGO_PUBLIC_URL": f"http://{HERE}:{port}",
         "DJANGO_SECRET_KEY": kept["django_secret_key"],
         "STRIPE_SECRET_KEY": kept["stripe_key"],
         "STRIPE_API_BASE": f"http://{HERE}:{sandbox_port}",
