@@ -30,6 +30,10 @@ STRIPE_API_VERSION = "2026-10-28.endive"  # the version that the pinned SDK spea
 STRIPE_REQUESTS_PER_SECOND = env.int("STRIPE_REQUESTS_PER_SECOND", default=10)  # of reconciliation; 0 = no budget
 RECONCILE_PATIENCE_SECONDS = env.float("RECONCILE_PATIENCE_SECONDS", default=7200)  # while Stripe is away
 STRIPE_TIMEOUT_SECONDS = env.float("STRIPE_TIMEOUT_SECONDS", default=15.0)
+# Above these amounts (major units) a second person decides on what cannot be undone.
+APPROVAL_THRESHOLDS = {"default": 1000, **env.json("APPROVAL_THRESHOLDS", default={})}
+PUBLIC_URL = env.str("DJANGO_PUBLIC_URL", default="http://localhost:8000")  # of links in mails
+FINANCE_EMAILS = env.list("FINANCE_EMAILS", default=[])  # who hears of drift
 WEBHOOK_MAX_BYTES = 1024 * 1024
 WEBHOOK_TOLERANCE_SECONDS = 300  # as Stripe's SDK
 
@@ -108,6 +112,8 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
+DEFAULT_FROM_EMAIL = env.str("DJANGO_FROM_EMAIL", default="invoice-desk@localhost")
+EMAIL_TIMEOUT = 10
 EMAIL_BACKEND = env.str("DJANGO_EMAIL_BACKEND", default="django.core.mail.backends.console.EmailBackend")
 
 LANGUAGE_CODE = "en-us"
@@ -151,7 +157,8 @@ def _sweep(task: str, seconds: float) -> dict[str, object]:
 CELERY_BEAT_SCHEDULE = {
     "events": _sweep("process_events", 1),
     "reads": _sweep("perform_reads", 1),
-    "settle": _sweep("settle_operations", 10),
+    "settle": _sweep("settle_operations", 5),
+    "batches": _sweep("run_batches", 5),
     "catch_up": {"task": "invoices.tasks.catch_up", "schedule": crontab(minute="*/15")},
     "nightly": {"task": "invoices.tasks.reconcile_nightly", "schedule": crontab(hour="2", minute="15")},
 }

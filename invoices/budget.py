@@ -27,6 +27,12 @@ def kept() -> Iterator[None]:
         yield
 
 
+def turn() -> None:
+    """Waits for one turn of the budget: for an action of a batch, where nobody waits."""
+    if rate := settings.STRIPE_REQUESTS_PER_SECOND:
+        _limiter(rate).try_acquire(NAME)
+
+
 @cache
 def _limiter(rate: int) -> Limiter:
     rates = [Rate(rate, Duration.SECOND)]

@@ -34,3 +34,13 @@ def reconcile_nightly() -> None:
 @shared_task
 def catch_up() -> None:
     reconcile.catch_up()
+
+
+@shared_task
+def announce_requests() -> int:
+    return operations.approval.announce()
+
+
+@shared_task
+def run_batches() -> int:
+    return operations.batch.run_due()

@@ -1,13 +1,14 @@
 """What we keep: the mirror (mirrored.py), the journal (journal.py), who may knock (access.py)."""
 
 from invoices.models.access import ApiToken, Heartbeat
-from invoices.models.journal import Action, Drift, Event, Operation, ReconciliationRun
+from invoices.models.journal import Action, Batch, Drift, Event, Operation, Pause, ReconciliationRun
 from invoices.models.mirrored import MIRRORED, Customer, Invoice, InvoicePayment, Mirrored, PaymentIntent
 
 __all__ = [
     "MIRRORED",
     "Action",
     "ApiToken",
+    "Batch",
     "Customer",
     "Drift",
     "Event",
@@ -16,6 +17,7 @@ __all__ = [
     "InvoicePayment",
     "Mirrored",
     "Operation",
+    "Pause",
     "PaymentIntent",
     "ReconciliationRun",
 ]

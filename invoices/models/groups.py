@@ -13,6 +13,8 @@ VIEW = [
         "paymentintent",
         "operation",
         "event",
+        "batch",
+        "pause",
         "reconciliationrun",
         "drift",
     )
@@ -29,6 +31,7 @@ AGENT = [
 MANAGER = [
     "approve_operation",
     "override_operation",
+    "brake_actions",
     "replay_event",
     "run_reconciliation",
     "add_apitoken",

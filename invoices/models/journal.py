@@ -105,6 +105,8 @@ class Operation(models.Model):
     reason = models.TextField(blank=True)
     ticket = models.CharField(max_length=255, blank=True)
     address = models.GenericIPAddressField(null=True, blank=True)
+    request_id = models.CharField(max_length=255, blank=True, help_text="Ours, as in the log and in the API's reply")
+    batch = models.ForeignKey("Batch", null=True, blank=True, on_delete=models.PROTECT, related_name="operations")
     created_at = models.DateTimeField(default=timezone.now)
 
     # what
@@ -120,9 +122,9 @@ class Operation(models.Model):
     settle_at = models.DateTimeField(null=True, blank=True, help_text="Not before: the next look at an unknown outcome")
     settle_attempts = models.PositiveIntegerField(default=0)
 
-    # what was sent, and what came back: a list of {name, key, params, sent_at, first_sent_at, answered_at, status,
-    # request_id, result}; sent_at is committed before the request leaves. Text, not jsonb: that forgets the order of the
-    # parameters, and what is sent again under the same key must be the same to the byte.
+    # What was sent, and what came back: a list of {name, key, params, sent_at, first_sent_at, answered_at, status,
+    # request_id, result}; sent_at is committed before the request leaves. Text, not jsonb: that forgets the order of
+    # the parameters, and what is sent again under the same key must be the same to the byte.
     calls = ObjectField(default=list, blank=True)
     before = models.JSONField(default=dict, blank=True, help_text="The invoice's status and amounts before")
     after = models.JSONField(default=dict, blank=True, help_text="… and after")
@@ -142,6 +144,7 @@ class Operation(models.Model):
     )
     decided_at = models.DateTimeField(null=True, blank=True)
     decision_reason = models.TextField(blank=True)
+    announced_at = models.DateTimeField(null=True, blank=True, help_text="When the approvers were told")
 
     class Meta:
         constraints = [
@@ -149,6 +152,10 @@ class Operation(models.Model):
                 fields=["invoice"],
                 condition=Q(state__in=["ready", "running", "unknown"]),
                 name="operation_one_unfinished_per_invoice",
+            ),
+            models.CheckConstraint(
+                condition=Q(approver=None) | ~Q(approver=models.F("actor")),
+                name="operation_four_eyes_are_of_two_people",
             ),
             # A refused request leaves its key free: the client may try the same again when the cause is gone.
             models.UniqueConstraint(
@@ -160,6 +167,7 @@ class Operation(models.Model):
         indexes = [
             models.Index("invoice", models.F("created_at").desc(), name="operation_invoice"),
             models.Index(models.F("created_at").desc(), "id", name="operation_newest"),
+            models.Index("created_at", name="operation_awaiting", condition=Q(state="awaiting_approval")),
             models.Index(
                 "claimed_until", name="operation_unfinished", condition=Q(state__in=["ready", "running", "unknown"])
             ),
@@ -173,6 +181,62 @@ class Operation(models.Model):
         return f"{self.get_action_display()} {self.invoice}"
 
 
+class Batch(models.Model):
+    """One action asked for on many invoices: an operation each, one after the other, until done or cancelled."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    action = models.CharField(max_length=32, choices=Action.choices)
+    items = ObjectField(default=list, help_text="[invoice, status, amount_remaining] as they were confirmed, in order")
+    actor = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="batches")
+    reason = models.TextField()
+    ticket = models.CharField(max_length=255, blank=True)
+    params = models.JSONField(default=dict, blank=True)
+    address = models.GenericIPAddressField(null=True, blank=True)
+    request_id = models.CharField(max_length=255, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    claim_token = models.UUIDField(null=True, blank=True)
+    claimed_until = models.DateTimeField(null=True, blank=True)
+    cancelled_at = models.DateTimeField(null=True, blank=True)
+    cancelled_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name_plural = "batches"
+        indexes = [
+            models.Index("created_at", name="batch_unfinished", condition=Q(finished_at=None)),
+            models.Index(models.F("created_at").desc(), name="batch_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_action_display()} {len(self.items)} invoices"
+
+
+class Pause(models.Model):
+    """The brake: while one stands, nothing new of its action is sent to Stripe; reading goes on."""
+
+    action = models.CharField(max_length=32, choices=Action.choices, blank=True, help_text="Empty: every action")
+    reason = models.TextField()
+    paused_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    paused_at = models.DateTimeField(default=timezone.now)
+    resumed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    resumed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["action"], condition=Q(resumed_at=None), name="pause_one_per_action")
+        ]
+        permissions = [("brake_actions", "Can pause and resume actions")]
+
+    def __str__(self) -> str:
+        return f"{self.get_action_display() or 'Every action'} paused: {self.reason}"
+
+
 class ReconciliationRun(models.Model):
     """One walk over Stripe, and whether what we show was what Stripe had."""
 
@@ -181,6 +245,7 @@ class ReconciliationRun(models.Model):
         FULL = "full"
         INVOICE = "invoice"
         CATCH_UP = "catch_up", "catch-up"
+        VERIFY = "verify", "proof of equality"
 
     class State(models.TextChoices):
         RUNNING = "running"
@@ -203,6 +268,7 @@ class ReconciliationRun(models.Model):
     in_flight = models.PositiveBigIntegerField(default=0)
     failed = models.PositiveBigIntegerField(default=0)
     events = models.PositiveBigIntegerField(default=0, help_text="New events that the catch-up brought")
+    report = ObjectField(default=dict, blank=True, help_text="Of a proof: counts, sums and digests, window by window")
     exit_code = models.PositiveSmallIntegerField(null=True, blank=True)
     error = models.TextField(blank=True)
 
@@ -216,6 +282,9 @@ class ReconciliationRun(models.Model):
             ),
             models.UniqueConstraint(
                 fields=["state"], condition=Q(state="running", kind="catch_up"), name="run_one_catch_up_at_a_time"
+            ),
+            models.UniqueConstraint(
+                fields=["state"], condition=Q(state="running", kind="verify"), name="run_one_proof_at_a_time"
             ),
         ]
         permissions = [("run_reconciliation", "Can start a reconciliation")]

@@ -1,10 +1,11 @@
-"""Actions at Stripe: at most once, always explained. request → perform → settle; the actions are in catalog.py."""
+"""Actions at Stripe: at most once, always explained. request → approve → perform → settle; the actions: catalog.py."""
 
+from invoices.operations import advice, approval, batch, brake
 from invoices.operations.catalog import ACTIONS, Parameter, Spec
 from invoices.operations.perform import perform
 from invoices.operations.refusals import STATUS, Invalid, Refusal
 from invoices.operations.request import execute, request
-from invoices.operations.settle import settle_due
+from invoices.operations.settle import needs_person, settle_due
 
 __all__ = [
     "ACTIONS",
@@ -13,7 +14,12 @@ __all__ = [
     "Parameter",
     "Refusal",
     "Spec",
+    "advice",
+    "approval",
+    "batch",
+    "brake",
     "execute",
+    "needs_person",
     "perform",
     "request",
     "settle_due",

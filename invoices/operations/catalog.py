@@ -111,6 +111,7 @@ class Spec:
     events: tuple[str, ...]  # the events by which Stripe says that it happened
     parameters: tuple[Parameter, ...] = ()
     danger: bool = False
+    irreversible: bool = False  # above a threshold, a second person must agree
     check: Callable[[Invoice, list[InvoicePayment], Params], Refusal | None] = field(default=lambda i, p, q: None)
 
     @property
@@ -128,6 +129,14 @@ class Spec:
     def charges(self, params: Params) -> bool:
         """Whether it takes money from the customer."""
         return self.action == Action.PAY and not params.get("paid_out_of_band")
+
+    def at_stake(self, invoice: Invoice, params: Params) -> int | None:
+        """The amount (minor units) over which a second person decides; None where one is enough."""
+        if self.action == Action.ATTACH_OUT_OF_BAND_PAYMENT:
+            return params.get("amount")
+        if self.irreversible or params.get("paid_out_of_band") or params.get("forgive"):
+            return invoice.amount_remaining
+        return None
 
     def clean(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The parameters as they will be stored. Raises Invalid for the first that is unknown, missing or wrong."""
@@ -362,6 +371,7 @@ ACTIONS: dict[str, Spec] = {
             done_word="voided",
             events=("invoice.voided",),
             danger=True,
+            irreversible=True,
             check=_check_void,
         ),
         Spec(
@@ -373,6 +383,7 @@ ACTIONS: dict[str, Spec] = {
             done_word="marked uncollectible",
             events=("invoice.marked_uncollectible",),
             danger=True,
+            irreversible=True,
         ),
         Spec(
             Action.FINALIZE,

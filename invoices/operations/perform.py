@@ -11,7 +11,7 @@ from django.db.models import Q
 
 from invoices import clock, gateway, mirror
 from invoices.models import Invoice, InvoicePayment, Operation
-from invoices.operations import outcomes
+from invoices.operations import brake, outcomes
 from invoices.operations.catalog import ACTIONS, Call
 from invoices.operations.claims import Claim, LostClaim, facts, take
 from invoices.operations.refusals import Refusal
@@ -49,8 +49,16 @@ def begin(claim: Claim) -> None:
             return
         claim.hold(before=facts(invoice))
         go_on(claim, not_before=int(snapshots[0].since.timestamp()))
+    except brake.Paused as paused:
+        wait(claim, paused)
     except LostClaim:
         return
+
+
+def wait(claim: Claim, paused: brake.Paused) -> None:
+    """The brake was put on before this was sent: it stays where it is, and goes on when the brake is off."""
+    sent = bool(Operation.objects.get(pk=claim.id).calls)
+    claim.release(state=State.UNKNOWN if sent else State.READY, message=str(paused), settle_at=clock.now() + FIRST_LOOK)
 
 
 def _gone(operation: Operation) -> Refusal:
@@ -117,9 +125,10 @@ def _with(operation: Operation, entry: dict[str, Any]) -> list[dict[str, Any]]:
 def send(claim: Claim, operation: Operation, entry: dict[str, Any], *, waited: bool = False) -> bool:
     """Stores and commits what is sent, sends it once, writes what came. Whether the next call may follow.
 
-    Raises LostClaim; and, when this was sent before, any definite answer of Stripe's (a GatewayError): what that means
-    is for settling to say.
+    Raises Paused before anything is sent; LostClaim; and, when this was sent before, any definite answer of Stripe's
+    (a GatewayError): what that means is for settling to say.
     """
+    brake.check(operation.action)
     now = clock.now().isoformat()
     first = entry["sendings"] == 0
     entry = {
@@ -132,9 +141,9 @@ def send(claim: Claim, operation: Operation, entry: dict[str, Any], *, waited: b
     try:
         reply = gateway.act(entry["path"], entry["params"], key=entry["key"])
     except gateway.RateLimited as error:
-        wait = error.retry_after
-        if first and not waited and wait is not None and wait <= LONGEST_WAIT:
-            time.sleep(wait)
+        pause = error.retry_after
+        if first and not waited and pause is not None and pause <= LONGEST_WAIT:
+            time.sleep(pause)
             # The first one was not applied, so this is still the first sending.
             return send(claim, operation, {**entry, "sendings": 0}, waited=True)
         if first and len(operation.calls) == 1:

@@ -25,7 +25,9 @@ STATUS = {
     "card_declined": 402,
     "authentication_required": 402,
     "expired": 400,
-    "cancelled": 400,
+    "rejected": 400,
+    "withdrawn": 400,
+    "actions_paused": 503,
 }
 
 

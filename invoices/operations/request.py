@@ -13,8 +13,10 @@ from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
 from django.db import IntegrityError, transaction
 
 from invoices import clock, gateway
+from invoices.intake import wake
 from invoices.live import read_now
-from invoices.models import Customer, Invoice, InvoicePayment, Operation, PaymentIntent
+from invoices.models import Batch, Customer, Invoice, InvoicePayment, Operation, PaymentIntent
+from invoices.operations import approval, brake
 from invoices.operations.catalog import ACTIONS, Spec
 from invoices.operations.claims import facts
 from invoices.operations.perform import perform
@@ -45,7 +47,9 @@ def request(
     operation_id: uuid.UUID | str | None = None,
     idempotency_key: str = "",
     address: str | None = None,
+    request_id: str = "",
     override: bool = False,
+    batch: Batch | None = None,
 ) -> Operation:
     """Journals an operation that is ready to be performed. Sent twice, it is the same operation.
 
@@ -71,12 +75,16 @@ def request(
         expected=dict(expected or {}),
         idempotency_key=idempotency_key,
         address=address,
+        request_id=request_id[:255],
+        batch=batch,
     )
     operation.fingerprint = _fingerprint(operation)
     if earlier := _the_same(operation):
         return earlier
     if not actor.has_perm(spec.permission):  # type: ignore[union-attr]
         raise _refuse(operation, Refusal("permission_denied", f"You may not {spec.label.lower()} invoices."))
+    if paused := brake.refusal(action):
+        raise _refuse(operation, paused)
     _check_live(spec, operation)
     return _create(spec, operation, override=override)
 
@@ -126,7 +134,7 @@ def _check_live(spec: Spec, operation: Operation) -> None:
     if refusal is None and spec.charges(operation.params) and _is_processing(operation.invoice):
         refusal = Refusal("operation_in_progress", "A payment of this invoice is still being processed by the bank.")
     if refusal is not None:
-        raise refusal if refusal.code == "resource_missing" else _refuse(operation, refusal)
+        raise _refuse(operation, refusal)
 
 
 def _judge(spec: Spec, operation: Operation) -> Refusal | None:
@@ -161,11 +169,17 @@ def _create(spec: Spec, operation: Operation, *, override: bool) -> Operation:
             operation.payment_method = (
                 _payment_method(invoice, operation.params) if spec.charges(operation.params) else ""
             )
+            if approval.needed(spec, invoice, operation.params):
+                operation.state = Operation.State.AWAITING_APPROVAL
             operation.save(force_insert=True)
             # Only now: what another operation did while we waited for its place is visible from here on.
-            refusal = _judge(spec, operation) or _too_soon(spec, operation, override=override)
+            refusal = _judge(spec, operation) or _too_soon(spec, operation, override=override) or _asked(operation)
             if refusal is not None:
                 raise refusal
+            if spec.charges(operation.params) and operation.state == Operation.State.READY:
+                approval.withdraw_for_charge(operation)
+            if operation.state == Operation.State.AWAITING_APPROVAL:
+                transaction.on_commit(lambda: wake("announce_requests"), robust=True)
     except IntegrityError:
         if earlier := _the_same(operation):
             return earlier
@@ -227,8 +241,21 @@ def _too_soon(spec: Spec, operation: Operation, *, override: bool) -> Refusal | 
     )
 
 
+def _asked(operation: Operation) -> Refusal | None:
+    """The same request waits for a second person already: one is enough."""
+    if operation.state != Operation.State.AWAITING_APPROVAL:
+        return None
+    other = approval.waiting(operation.invoice, operation.action).exclude(pk=operation.pk).first()
+    if other is None:
+        return None
+    return Refusal("approval_required", "The same request already waits for approval.", operation=other)
+
+
 def _refuse(operation: Operation, refusal: Refusal) -> Refusal:
-    """Journals what was asked for and why not. Returns the refusal, to be raised."""
+    """Journals what was asked for and why not. Returns the refusal, to be raised. A wrong id is journalled only in a
+    batch, whose rows must add up."""
+    if refusal.code == "resource_missing" and operation.batch is None:
+        return refusal
     operation.state, operation.code, operation.message = Operation.State.REFUSED, refusal.code, refusal.message
     operation.finished_at = clock.now()
     try:

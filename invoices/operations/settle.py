@@ -13,7 +13,7 @@ from django.db.models import Q
 
 from invoices import clock, gateway, mirror
 from invoices.models import Action, Event, Operation
-from invoices.operations import outcomes
+from invoices.operations import approval, brake, outcomes
 from invoices.operations.catalog import ACTIONS, Spec
 from invoices.operations.claims import Claim, LostClaim, take
 from invoices.operations.perform import begin, go_on, refused, send
@@ -32,6 +32,8 @@ EVENT_TYPES_OF_FAILURE = ("invoice.payment_failed", "invoice.payment_action_requ
 
 def settle_due(most: int = 100) -> int:
     """Settles what is unknown, has a lapsed claim, or has been ready for two minutes; how many it looked at."""
+    approval.expire()
+    approval.announce()
     now = clock.now()
     due = list(Operation.objects.filter(_due(now)).order_by("created_at").values_list("pk", flat=True)[:most])
     for id in due:
@@ -55,6 +57,8 @@ def settle(id: uuid.UUID | str) -> None:
         return
     try:
         _settle(claim, Operation.objects.get(pk=id))
+    except brake.Paused as paused:
+        _later(claim, Operation.objects.get(pk=id), str(paused))
     except LostClaim:
         log.info("Operation %s was taken over.", id)
 

@@ -54,7 +54,7 @@ def begin(kind: str, *, dry_run: bool = False, params: dict[str, Any] | None = N
 
 
 def _same_lane(kind: str) -> Any:
-    lane = [Kind.CATCH_UP] if kind == Kind.CATCH_UP else [Kind.SWEEP, Kind.FULL]
+    lane = [Kind.SWEEP, Kind.FULL] if kind in (Kind.SWEEP, Kind.FULL) else [kind]
     return ReconciliationRun.objects.filter(state=State.RUNNING, kind__in=lane)
 
 
