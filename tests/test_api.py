@@ -718,6 +718,7 @@ def test_operations(api):
     assert ids(api.get(path, invoice="in_2")) == [str(unknown.pk)]
     assert ids(api.get(path, action="pay")) == [str(paid.pk)]
     assert ids(api.get(path, actor="ann")) == [str(paid.pk)]
+    assert ids(api.get(path, batch="nope")) == ids(api.get(path, batch=str(paid.pk))) == []
     assert ids(api.get(path, limit=1, starting_after=str(ready.pk))) == [str(unknown.pk)]
     assert ids(api.get(path, **{"created[lte]": int(ready.created_at.timestamp())}))[0] == str(ready.pk)
     assert error(api.get(path, state="nope"))["message"].endswith("or unfinished")

@@ -133,6 +133,7 @@ def test_actions_leave_stripe_and_mirror_equal(
     operation = Operation.objects.get()
     assert (operation.actor, operation.source, operation.reason) == (agent, "api", "dunning service")
     assert operation.state == "succeeded"
+    assert operation.request_id == answer.last_response.request_id
     assert answer.last_response.headers["Invoice-Desk-Operation"] == str(operation.pk)
 
 
@@ -347,7 +348,7 @@ def test_an_unknown_outcome_is_409_and_the_same_key_returns_what_it_came_to(
     assert caught.value.error["operation"] == str(operation.pk)
 
     lossy.clear_faults()
-    Operation.objects.update(settle_at=None)
+    Operation.objects.filter(pk=operation.pk).update(settle_at=None)
     operations.settle_due()
     assert desk.v1.invoices.pay(open_invoice.id, None, {"idempotency_key": "k"}).status == "paid"
     assert lossy.stats()["charges"] == {open_invoice.id: 1}

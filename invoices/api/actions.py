@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from invoices import operations
 from invoices.api import expand, parameters
 from invoices.api.base import LONGEST_ID, StripeView, require
-from invoices.api.envelope import ApiError, denied, invalid, missing
+from invoices.api.envelope import REQUEST_ID, ApiError, denied, invalid, missing
 from invoices.api.serializers import shown
 from invoices.models import Invoice, Operation
 
@@ -57,6 +57,7 @@ class ActionView(StripeView):
                 reason=token.name,
                 idempotency_key=key,
                 address=_address(request),
+                request_id=request.META[REQUEST_ID],
             )
         except operations.Refusal as refusal:
             raise self.of_refusal(refusal, echo) from refusal

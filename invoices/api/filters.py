@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -87,6 +88,19 @@ class FlagFilter(Filter):
 
     field_class = _Flag
     schema = {"type": "boolean"}
+
+
+class UuidFilter(Filter):
+    """The id of a row of ours; what is no such id names nothing."""
+
+    field_class = forms.Field
+    schema = {"type": "string", "format": "uuid"}
+
+    def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
+        try:
+            return super().filter(qs, value and UUID(value))
+        except ValueError:
+            return qs.none()
 
 
 class IntegerFilter(Filter):
@@ -186,6 +200,8 @@ OperationFilter = _filterset(
         "source": ChoiceFilter("source", choices=Operation.Source.values, label="Where it was asked for"),
         "actor": TextFilter("actor__username", label="Who asked: a user name"),
         "code": TextFilter("code", label="Refusal code"),
+        "batch": UuidFilter("batch_id", label="The batch that it is part of"),
+        "request_id": TextFilter("request_id", label="The Request-Id of the reply"),
         **_ranges(MomentFilter, "created", "created_at", "When it was asked for"),
     },
 )

@@ -54,6 +54,7 @@ class OperationSerializer(serializers.ModelSerializer):
     created = UnixField(source="created_at", read_only=True)
     finished = UnixField(source="finished_at", read_only=True, allow_null=True)
     decided = UnixField(source="decided_at", read_only=True, allow_null=True)
+    batch = serializers.CharField(source="batch_id", read_only=True, allow_null=True)
     actor = serializers.SerializerMethodField()
     approver = serializers.SerializerMethodField()
     calls = serializers.SerializerMethodField()
@@ -75,6 +76,8 @@ class OperationSerializer(serializers.ModelSerializer):
             "params",
             "expected",
             "idempotency_key",
+            "request_id",
+            "batch",
             "code",
             "decline_code",
             "message",
