@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from invoices.models.evidence import Evidence, EvidenceModel
 from invoices.models.fields import ObjectField
 
 
-class Event(models.Model):
+class Event(EvidenceModel):
     """One of Stripe's events, as it came. The row is the queue: `pending` until the mirror knows what it says."""
 
     class State(models.TextChoices):
@@ -57,6 +59,15 @@ class Event(models.Model):
     def __str__(self) -> str:
         return self.id
 
+    SEALED = frozenset({"body", "type", "object_type", "object_id", "created", "request_id", "idempotency_key"})
+
+    @classmethod
+    def check_update(cls, rows: models.QuerySet, changes: dict[str, Any]) -> None:
+        """What Stripe said stays as it came; only what we made of it changes."""
+        touched = {name: value for name, value in changes.items() if name in cls.SEALED}
+        if touched and any(row != touched for row in rows.values(*touched).distinct()[:2]):
+            raise Evidence("What Stripe said in an event is not rewritten.")
+
 
 class Action(models.TextChoices):
     """The actions' names, as in the API, the permissions and the journal. What each does: operations/catalog.py."""
@@ -70,7 +81,7 @@ class Action(models.TextChoices):
     SEND = "send", "Send"
 
 
-class Operation(models.Model):
+class Operation(EvidenceModel):
     """One thing that somebody asked us to do at Stripe, and what came of it."""
 
     class State(models.TextChoices):
@@ -179,6 +190,12 @@ class Operation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_action_display()} {self.invoice}"
+
+    @classmethod
+    def check_update(cls, rows: models.QuerySet, changes: dict[str, Any]) -> None:
+        """A final operation says what came of it, for good."""
+        if rows.filter(state__in=cls.FINAL).exists():
+            raise Evidence("A final operation is not rewritten.")
 
 
 class Batch(models.Model):
