@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from celery import current_app
 from django.db import connections
 from django.db.models import Count, Min
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -17,6 +16,7 @@ from django_prometheus.exports import ExportToDjangoView
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 
+from backoffice.celery import reach_broker
 from invoices import clock
 from invoices.models import Event, Heartbeat, Operation, ReconciliationRun
 
@@ -93,11 +93,6 @@ def doubts(found: dict[str, Any]) -> Iterator[str]:
         yield "no reconciliation has finished yet"
     elif run["seconds_ago"] > RECONCILED_WITHIN.total_seconds():
         yield f"the last reconciliation finished {run['seconds_ago'] / 3600:.0f} hours ago"
-
-
-def reach_broker() -> None:
-    with current_app.connection_for_write(connect_timeout=1) as connection:
-        connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=PATIENCE)
 
 
 @require_safe

@@ -18,7 +18,8 @@ from django.conf import settings
 from django.core.management import BaseCommand, CommandError, call_command
 from django.db import Error as DatabaseError
 
-from invoices import clock, health
+from backoffice.celery import reach_broker
+from invoices import clock
 from invoices.management.demo import keys, people, tour
 from invoices.management.demo.keys import HERE
 from invoices.management.demo.processes import Child, Family, Stop, Trouble
@@ -168,7 +169,7 @@ class Demo:
 
     def reach_broker(self) -> None:
         try:
-            health.reach_broker()
+            reach_broker()
         except Exception as error:
             raise Trouble(f"The broker does not answer: {type(error).__name__}. See CELERY_BROKER_URL.") from None
 
