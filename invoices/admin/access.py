@@ -17,6 +17,11 @@ def may(request: HttpRequest, spec: Spec) -> bool:
     return request.user.has_perm("invoices.view_invoice") and request.user.has_perm(spec.permission)
 
 
+def may_override(request: HttpRequest) -> bool:
+    """Whether this person may charge again within the hour."""
+    return request.user.has_perm("invoices.override_operation")
+
+
 def holders(permission: str) -> tuple[list[str], list[str]]:
     """The groups, and a few people, who may do what `permission` (`invoices.void_invoice`) says."""
     _, codename = permission.split(".")

@@ -31,11 +31,11 @@ def act(admin: RecordAdmin, request: HttpRequest, object_id: str, action: str) -
         return _perform(admin, request, spec, invoice)
     if "preview" in request.GET:
         return _preview(request, spec, invoice)
-    return _ask(admin, request, spec, invoice, ActionForm(spec, invoice))
+    return _ask(admin, request, spec, invoice, ActionForm(spec, invoice, may_override=access.may_override(request)))
 
 
 def _perform(admin: RecordAdmin, request: HttpRequest, spec: Spec, invoice: Invoice) -> HttpResponse:
-    form = ActionForm(spec, invoice, request.POST)
+    form = ActionForm(spec, invoice, request.POST, may_override=access.may_override(request))
     if not form.is_valid():
         return _ask(admin, request, spec, invoice, form, status=400)
     try:
@@ -50,6 +50,7 @@ def _perform(admin: RecordAdmin, request: HttpRequest, spec: Spec, invoice: Invo
             expected=form.expected,
             operation_id=form.cleaned_data["operation"],
             address=request.META.get("REMOTE_ADDR"),
+            override=form.cleaned_data.get("override", False),
         )
     except Refusal as refusal:
         return _refused(admin, request, spec, form, refusal)
@@ -58,11 +59,16 @@ def _perform(admin: RecordAdmin, request: HttpRequest, spec: Spec, invoice: Invo
 
 def _refused(admin: RecordAdmin, request: HttpRequest, spec: Spec, form: ActionForm, refusal: Refusal) -> HttpResponse:
     """Nothing was sent. The page comes back with the reason, the input, and the invoice as it is by now."""
+    if refusal.code == "idempotency_key_reused":
+        sent = Operation.objects.filter(pk=form.cleaned_data["operation"]).first()
+        refusal = Refusal(
+            refusal.code, "This page was sent before, with other input. See what came of that.", operation=sent
+        )
     form.refuse(refusal)
     invoice = admin.record(form.invoice.pk) or form.invoice
-    if refusal.operation is not None:  # journalled as refused: another try is another operation
-        form.renew(invoice)
-    return _ask(admin, request, spec, invoice, form, refusal=refusal, status=refusal.status)
+    form.renew(invoice)
+    beside = refusal.param in form.fields  # then it is said there, and not above
+    return _ask(admin, request, spec, invoice, form, refusal=None if beside else refusal, status=refusal.status)
 
 
 def _ask(

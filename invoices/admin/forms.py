@@ -34,8 +34,14 @@ class ActionForm(ReasonForm):
     seen_status = forms.CharField(required=False, widget=forms.HiddenInput)
     seen_remaining = forms.IntegerField(required=False, widget=forms.HiddenInput)
 
-    def __init__(self, spec: Spec, invoice: Invoice, data: Any = None) -> None:
+    def __init__(self, spec: Spec, invoice: Invoice, data: Any = None, *, may_override: bool = False) -> None:
         super().__init__(data, initial=_initial(invoice))
+        if may_override and spec.charges({}):
+            self.fields["override"] = forms.BooleanField(
+                required=False,
+                label="Charge again within the hour",
+                help_text="Card networks count repeated attempts. Say in the reason why it is right here.",
+            )
         self.spec, self.invoice = spec, invoice
         add_parameters(self, spec, invoice)
         (self.main() or [self["reason"]])[0].field.widget.attrs["autofocus"] = True
@@ -43,6 +49,10 @@ class ActionForm(ReasonForm):
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
         cleaned["params"] = clean_parameters(self, self.spec, self.invoice.currency or "usd")
+        if not self.errors:
+            refusal = self.spec.refusal(self.invoice, list(self.invoice.payments.all()), cleaned["params"])
+            if isinstance(refusal, Invalid):
+                self.refuse(refusal)
         return cleaned
 
     @property
@@ -58,7 +68,8 @@ class ActionForm(ReasonForm):
         self.add_error(refusal.param if refusal.param in self.fields else None, refusal.message)
 
     def renew(self, invoice: Invoice) -> None:
-        """The same input for another try: a new operation, on the invoice as it is now."""
+        """The same input for another try: a new operation, on the invoice as it is now. (The old page, sent again, is
+        still the old operation.)"""
         anew = {name: "" if value is None else str(value) for name, value in _initial(invoice).items()}
         self.data = {**self.data.dict(), **anew}  # type: ignore[attr-defined]
 
@@ -111,14 +122,15 @@ def clean_parameters(form: forms.Form, spec: Spec, currency: str) -> dict[str, A
 
 def _field(parameter: Parameter, invoice: Invoice | None) -> forms.Field:
     common: dict[str, Any] = {"label": parameter.label, "help_text": parameter.help, "required": parameter.required}
+    common["error_messages"] = {"required": f"{parameter.label} is missing."}
     field: forms.Field
     match parameter.kind:
         case "flag":
-            return forms.ChoiceField(choices=FLAG, **common)
+            field = forms.ChoiceField(choices=FLAG, **common)
         case "choice":
-            return forms.ChoiceField(choices=[(choice, choice) for choice in parameter.choices], **common)
+            field = forms.ChoiceField(choices=[(choice, choice) for choice in parameter.choices], **common)
         case "date":
-            return forms.DateField(initial=_today, widget=forms.DateInput({"type": "date"}, "%Y-%m-%d"), **common)
+            field = forms.DateField(initial=_today, widget=forms.DateInput({"type": "date"}, "%Y-%m-%d"), **common)
         case "money":
             field = forms.CharField(max_length=40, **common)
             field.widget.attrs = {"inputmode": "decimal", "autocomplete": "off"}
@@ -128,7 +140,6 @@ def _field(parameter: Parameter, invoice: Invoice | None) -> forms.Field:
         case _:
             field = forms.CharField(max_length=5000, **common)
             field.widget.attrs = {"autocomplete": "off"}
-    field.error_messages["required"] = f"{parameter.label} is missing."
     return field
 
 

@@ -6,12 +6,12 @@ from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
 
 from invoices import money
 from invoices.admin import search, wording
 from invoices.admin.base import Facts, RecordAdmin, url_of
-from invoices.admin.formatting import ago, badge, moment
+from invoices.admin.formatting import DASH, ago, badge, moment
 from invoices.admin.invoice_page import dashboard
 from invoices.models import Customer, Invoice, InvoicePayment, PaymentIntent
 from invoices.models.reading import member, text
@@ -162,4 +162,4 @@ class PaymentIntentAdmin(MirroredAdmin):
 
 
 def _link(model: str, pk: str | None) -> SafeString:
-    return format_html('<a href="{}">{}</a>', url_of(model, pk), pk) if pk else format_html("–")
+    return format_html('<a href="{}">{}</a>', url_of(model, pk), pk) if pk else mark_safe(DASH)  # noqa: S308

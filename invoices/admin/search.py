@@ -36,13 +36,11 @@ def customers(term: str, queryset: QuerySet[Customer]) -> QuerySet[Customer]:
 
 
 def exact(term: str) -> str | None:
-    """The one invoice that `term` names beyond doubt, by its id or its whole number."""
+    """The one invoice that `term` names beyond doubt: by an id, its whole number, an e-mail that has but this one."""
     term = term.strip()
-    if term.startswith("in_"):
-        return term if Invoice.objects.filter(pk=term).exists() else None
-    if not term or "@" in term:
+    if not term or "\x00" in term:
         return None
-    if term.startswith(tuple(_IDS)):
+    if "@" in term or term.startswith(tuple(_IDS)):
         found = invoices(term, Invoice.objects.all())
     else:
         found = Invoice.objects.filter(number__in={term, term.upper()})

@@ -99,6 +99,9 @@ def _where(invoice: Invoice) -> str:
 # --- what people did ----------------------------------------------------------------------------------------------
 
 
+UNSENT = {"invoice_changed", "stripe_unavailable"}
+
+
 def outcome(operation: Operation) -> str:
     """What came of an operation, in one line."""
     spec = ACTIONS[operation.action]
@@ -138,6 +141,8 @@ def headline(operation: Operation) -> str:
             return f"{label}: done"
         case Operation.State.FAILED if operation.decline_code or operation.code == "card_declined":
             return f"{label}: declined"
+        case Operation.State.FAILED if operation.code in UNSENT:
+            return f"{label}: not done, nothing was sent"
         case Operation.State.FAILED:
             return f"{label}: not done"
         case Operation.State.REFUSED:
@@ -155,7 +160,7 @@ def tone(operation: Operation) -> str:
         case Operation.State.SUCCEEDED:
             return "violet" if operation.processing else "green"
         case Operation.State.FAILED:
-            return "red"
+            return "amber" if operation.code in UNSENT else "red"
         case Operation.State.REFUSED | Operation.State.AWAITING_APPROVAL:
             return "amber"
         case Operation.State.READY | Operation.State.RUNNING | Operation.State.UNKNOWN:

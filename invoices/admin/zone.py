@@ -22,5 +22,5 @@ def zone(name: str) -> ZoneInfo | None:
     """The named zone; None (the default zone) for what is no name of one."""
     try:
         return ZoneInfo(name) if name else None
-    except (ValueError, OSError):  # an unknown name, or one that looks like a path
+    except (ValueError, KeyError, OSError):  # an unknown name, or one that looks like a path
         return None

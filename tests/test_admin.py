@@ -1,0 +1,461 @@
+"""The admin's pages: who sees what, what is found by what, and that no page counts a table or waits on Stripe."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from invoices.admin import wording
+from invoices.admin.formatting import age_text, masked, span, web_address
+from invoices.models import ApiToken, Drift, Event, Invoice, Operation, ReconciliationRun
+from tests.factories import (
+    CustomerObject,
+    InvoiceObject,
+    InvoicePaymentObject,
+    PaymentIntentObject,
+    stored,
+)
+
+pytestmark = pytest.mark.django_db
+LIST = "/admin/invoices/invoice/"
+MODELS = (
+    "invoice",
+    "customer",
+    "invoicepayment",
+    "paymentintent",
+    "event",
+    "operation",
+    "reconciliationrun",
+    "drift",
+)
+
+
+@pytest.fixture
+def signed_in(client: Client) -> Any:
+    def sign_in(user: User) -> Client:
+        client.force_login(user)
+        return client
+
+    return sign_in
+
+
+def page(client: Client, path: str, status: int = 200) -> str:
+    response = client.get(path)
+    assert response.status_code == status, (path, response.status_code)
+    return response.content.decode()
+
+
+@pytest.fixture
+def desk(signed_in: Any, agent: User) -> Client:
+    return signed_in(agent)
+
+
+@pytest.fixture
+def declined() -> Invoice:
+    """An open invoice whose only charge was declined."""
+    customer = stored(CustomerObject(id="cus_ada", email="Ada@Example.com", name="Ada Byron"))
+    invoice = stored(
+        InvoiceObject(
+            id="in_declined",
+            number="ADA-0007",
+            customer=customer.pk,
+            customer_email="ada.old@example.com",
+            customer_name="Ada Byron",
+            currency="kwd",
+            total=1000,
+            hosted_invoice_url="https://invoice.stripe.com/i/ada",
+            invoice_pdf="javascript:alert(1)",
+            confirmation_secret={"type": "payment_intent", "client_secret": "pi_secret_123"},
+            due_date=int(datetime(2020, 1, 31, tzinfo=UTC).timestamp()),
+            lines={
+                "object": "list",
+                "has_more": True,
+                "total_count": 12,
+                "data": [{"id": "il_1", "description": "Tea", "amount": 1000, "currency": "kwd", "quantity": 2}],
+            },
+        )
+    )
+    error = {"code": "card_declined", "decline_code": "insufficient_funds", "message": "Your card was declined."}
+    stored(PaymentIntentObject(id="pi_declined", last_payment_error=error, latest_charge="ch_declined"))
+    stored(
+        InvoicePaymentObject(
+            id="inpay_declined",
+            invoice=invoice.pk,
+            payment={"type": "payment_intent", "payment_intent": "pi_declined"},
+            currency="kwd",
+        )
+    )
+    return invoice
+
+
+class TestDoors:
+    def test_nobody_enters_unsigned(self, client: Client) -> None:
+        for model in MODELS:
+            response = client.get(f"/admin/invoices/{model}/")
+            assert response.status_code == 302 and "/admin/login/" in response["Location"]
+
+    @pytest.mark.parametrize("group", ["agent", "manager", "auditor"])
+    def test_every_group_reads_everything(self, request: Any, signed_in: Any, group: str) -> None:
+        client = signed_in(request.getfixturevalue(group))
+        page(client, "/admin/")
+        for model in MODELS:
+            page(client, f"/admin/invoices/{model}/")
+
+    def test_nothing_can_be_added_changed_or_deleted(self, desk: Client, declined: Invoice) -> None:
+        for model in MODELS:
+            assert desk.get(f"/admin/invoices/{model}/add/").status_code == 403
+        assert desk.post("/admin/invoices/invoice/in_5Fdeclined/delete/", {"post": "yes"}).status_code == 403
+        assert desk.post("/admin/invoices/invoice/in_5Fdeclined/change/", {"status": "paid"}).status_code == 302
+        assert Invoice.objects.get(pk=declined.pk).status == "open"
+
+    def test_staff_of_no_group_see_nothing(self, client: Client, declined: Invoice) -> None:
+        client.force_login(User.objects.create_user("visitor", is_staff=True))
+        page(client, "/admin/")
+        for path in (LIST, f"{LIST}in_declined/", f"{LIST}in_declined/do/pay/"):
+            page(client, path, 403)
+        assert client.post(f"{LIST}in_declined/refresh/").status_code == 403
+
+    def test_unknown_records_are_404_with_a_way_on(self, desk: Client) -> None:
+        assert "Fetch it from Stripe" in page(desk, f"{LIST}in_nowhere/", 404)
+        for path in ("operation/not-a-uuid/", "reconciliationrun/x/", "event/evt_no/", "drift/9/"):
+            page(desk, f"/admin/invoices/{path}", 404)
+
+    def test_djangos_own_address_leads_to_the_page(self, desk: Client, declined: Invoice) -> None:
+        for written in ("in_5Fdeclined", "in_declined"):
+            response = desk.get(f"{LIST}{written}/change/")
+            assert response["Location"] == f"{LIST}in_declined/"
+
+    def test_signing_in_leads_to_the_front_page(self, client: Client, agent: User) -> None:
+        response = client.post("/admin/login/", {"username": "agent", "password": "a long enough password"})
+        assert response["Location"] == "/admin/"
+
+
+class TestSearch:
+    @pytest.mark.parametrize(
+        "term",
+        [
+            "in_declined",
+            "cus_ada",
+            "ADA-0007",
+            "ada-0007",
+            "ADA@example.com",
+            "ada.old@example.com",
+            "pi_declined",
+            "ch_declined",
+            "inpay_declined",
+            "  ADA-0007 ",
+        ],
+    )
+    def test_one_exact_hit_goes_straight_to_its_page(
+        self, desk: Client, declined: Invoice, django_assert_max_num_queries: Any, term: str
+    ) -> None:
+        stored(InvoiceObject(number="ADA-00070"))
+        with django_assert_max_num_queries(9):
+            response = desk.get(LIST, {"q": term})
+        assert response.status_code == 302 and response["Location"] == f"{LIST}in_declined/"
+
+    @pytest.mark.parametrize("term", ["ada-", "ADA", "ada by", "Ada Byron"])
+    def test_beginnings_are_listed(
+        self, desk: Client, declined: Invoice, django_assert_max_num_queries: Any, term: str
+    ) -> None:
+        stored(InvoiceObject(number="ZZZ-0001", customer_name="Somebody Else"))
+        with django_assert_max_num_queries(12):
+            found = page(desk, f"{LIST}?q={term}")
+        assert "ADA-0007" in found and "ZZZ-0001" not in found
+
+    def test_an_email_of_several_invoices_lists_them(self, desk: Client, declined: Invoice) -> None:
+        stored(InvoiceObject(number="ADA-0008", customer="cus_ada"))
+        found = page(desk, f"{LIST}?q=ada@example.com")
+        assert "ADA-0007" in found and "ADA-0008" in found
+
+    @pytest.mark.parametrize("term", ["%", "_", "'", '"', "\\", "in_", "@", "ADA%"])
+    def test_strange_terms_find_nothing_and_break_nothing(self, desk: Client, declined: Invoice, term: str) -> None:
+        response = desk.get(LIST, {"q": term})
+        assert response.status_code == 200 and b"ADA-0007" not in response.content
+
+    def test_a_null_character_is_no_term(self, desk: Client) -> None:
+        assert "Null characters are not allowed" in page(desk, f"{LIST}?q=%00")
+
+    def test_an_empty_result_says_what_to_do(self, desk: Client) -> None:
+        assert "Try the whole e-mail address" in page(desk, f"{LIST}?q=nobody@example.com")
+        assert "Fetch in_elsewhere from Stripe" in page(desk, f"{LIST}?q=in_elsewhere")
+
+    @pytest.mark.parametrize(("term", "found"), [("ada@example.com", 1), ("ADA", 1), ("cus_ada", 1), ("byron", 0)])
+    def test_customers(self, desk: Client, declined: Invoice, term: str, found: int) -> None:
+        assert page(desk, f"/admin/invoices/customer/?q={term}").count("<code>cus_ada</code>") == found
+
+    def test_each_other_list_finds_by_id(self, desk: Client, declined: Invoice, agent: User) -> None:
+        Operation.objects.create(action="pay", invoice=declined.pk, actor=agent, source="admin", reason="asked twice")
+        for path in (
+            "invoicepayment/?q=in_declined",
+            "paymentintent/?q=pi_declined",
+            "operation/?q=ada-0007",
+            "operation/?q=agent",
+            "operation/?q=in_declined",
+        ):
+            assert "declined" in page(desk, f"/admin/invoices/{path}"), path
+        assert "asked twice" not in page(desk, "/admin/invoices/operation/?q=00000000-0000-0000-0000-000000000000")
+
+
+class TestList:
+    @pytest.mark.parametrize(
+        ("query", "shown"),
+        [
+            ("state=open", {"OPEN-1", "LATE-1"}),
+            ("state=overdue", {"LATE-1"}),
+            ("state=paid", {"PAID-1"}),
+            ("currency=JPY", {"PAID-1"}),
+            ("collection=send_invoice", {"LATE-1"}),
+            ("created_from=2024-05-01&created_to=2024-05-01", {"OPEN-1"}),
+            ("created_from=nonsense", {"OPEN-1", "LATE-1", "PAID-1"}),
+        ],
+    )
+    def test_filters(self, desk: Client, query: str, shown: set[str]) -> None:
+        at_noon = int(datetime(2024, 5, 1, 12, tzinfo=UTC).timestamp())
+        stored(InvoiceObject(number="OPEN-1", created=at_noon))
+        stored(InvoiceObject(number="LATE-1", due_date=1_500_000_000, collection_method="send_invoice"))
+        stored(InvoiceObject(number="PAID-1", status="paid", currency="jpy"))
+        found = page(desk, f"{LIST}?{query}")
+        assert {number for number in ("OPEN-1", "LATE-1", "PAID-1") if number in found} == shown
+
+    def test_it_reads_no_more_for_more_rows_and_never_counts(
+        self, desk: Client, django_assert_max_num_queries: Any
+    ) -> None:
+        for _ in range(60):
+            stored(InvoiceObject())
+        with django_assert_max_num_queries(9) as queries:
+            found = page(desk, LIST)
+        assert not [query for query in queries.captured_queries if "COUNT(" in query["sql"]]
+        assert found.count("data-row") == 50 and "Next" in found
+        assert "data-row" in page(desk, f"{LIST}?p=2")
+
+    def test_facets_cannot_be_asked_for(self, desk: Client, django_assert_max_num_queries: Any) -> None:
+        with django_assert_max_num_queries(9):
+            page(desk, f"{LIST}?_facets=True")
+
+    def test_days_are_the_readers_own(self, desk: Client) -> None:
+        stored(InvoiceObject(number="LATE-NIGHT", created=int(datetime(2024, 5, 1, 23, tzinfo=UTC).timestamp())))
+        desk.cookies["zone"] = "Asia/Tokyo"
+        assert "LATE-NIGHT" in page(desk, f"{LIST}?created_from=2024-05-02&created_to=2024-05-02")
+        assert "2 May 2024" in page(desk, LIST)
+        for wrong in ("../etc/passwd", "Nowhere/Atlantis", "\u00e9"):
+            desk.cookies["zone"] = wrong
+            page(desk, LIST)
+
+
+class TestInvoicePage:
+    def test_it_says_what_matters(self, desk: Client, declined: Invoice, django_assert_max_num_queries: Any) -> None:
+        with django_assert_max_num_queries(14):
+            found = page(desk, f"{LIST}in_declined/")
+        for words in (
+            "ADA-0007",
+            "Ada Byron",
+            "KWD 1.000",
+            "overdue",
+            "Your card was declined (insufficient funds).",
+            "today ada@example.com",
+            "11 more lines are at Stripe.",
+            "https://invoice.stripe.com/i/ada",
+            "https://dashboard.stripe.com/test/invoices/in_declined",
+            'rel="noopener',
+            "As of",
+            "was due on 31 January 2020",
+        ):
+            assert words in found, words
+        assert "pi_secret_123" not in found and "javascript:" not in found.split('class="raw"')[0]
+
+    def test_events_and_operations_stand_on_it(self, desk: Client, declined: Invoice, manager: User) -> None:
+        Event.objects.create(id="evt_1", type="invoice.finalized", object_id=declined.pk, body="{}", state="done")
+        Event.objects.create(
+            id="evt_2",
+            type="payment_intent.payment_failed",
+            object_id="pi_declined",
+            state="done",
+            created=datetime(2024, 3, 1, tzinfo=UTC),
+            body='{"data": {"object": {"last_payment_error": {"message": "Expired.", "code": "expired_card"}}}}',
+        )
+        Operation.objects.create(
+            action="void",
+            invoice=declined.pk,
+            actor=manager,
+            source="api",
+            reason="a wrong order",
+            ticket="T-1",
+            state="failed",
+            message="This cannot be.",
+        )
+        found = page(desk, f"{LIST}in_declined/")
+        for words in (
+            "Invoice finalized",
+            "Expired (expired card).",
+            "a wrong order",
+            "T-1",
+            "manager (api)",
+            "This cannot be.",
+        ):
+            assert words in found, words
+
+    def test_an_invoice_of_any_shape_is_shown(self, desk: Client) -> None:
+        stored({"object": "invoice", "id": "in_bare"})
+        stored({"object": "invoice", "id": "in_odd", "lines": "?", "status": 7, "currency": "xyz", "total": "much"})
+        for pk in ("in_bare", "in_odd"):
+            assert pk in page(desk, f"{LIST}{pk}/")
+
+    def test_an_auditor_sees_no_action_and_an_agent_sees_why_not(
+        self, desk: Client, signed_in: Any, auditor: User, declined: Invoice
+    ) -> None:
+        found = page(desk, f"{LIST}in_declined/")
+        assert f"{LIST}in_declined/do/pay/" in found and "already finalized" in found
+        found = page(signed_in(auditor), f"{LIST}in_declined/")
+        assert "/do/" not in found and "Finalize" not in found
+
+    def test_reading_never_waits_on_stripe(self, desk: Client, declined: Invoice, settings: Any) -> None:
+        settings.STRIPE_API_BASE = "http://127.0.0.1:9"
+        stored(
+            InvoicePaymentObject(
+                invoice="in_declined", payment={"type": "payment_intent", "payment_intent": "pi_not_here"}
+            )
+        )
+        assert "Reading the missing details" in page(desk, f"{LIST}in_declined/")
+
+
+class TestOtherPages:
+    def test_each_kind_of_record(self, desk: Client, declined: Invoice, agent: User) -> None:
+        run = ReconciliationRun.objects.create(kind="full", state="finished", seen=3, healed=1, same=2)
+        drift = Drift.objects.create(
+            run=run,
+            kind="differs",
+            object_type="invoice",
+            object_id=declined.pk,
+            invoice=declined.pk,
+            field="status",
+            ours="open",
+            theirs="paid",
+        )
+        event = Event.objects.create(id="evt_broken", type="x.y", body="not json", state="failed", error="Bad.")
+        operation = Operation.objects.create(
+            action="attach_out_of_band_payment",
+            invoice=declined.pk,
+            actor=agent,
+            source="admin",
+            reason="a check came",
+            params={"amount": 500, "method": "Check"},
+            before={"status": "open", "amount_remaining": 1000, "currency": "kwd"},
+            after={"status": "open", "amount_remaining": 500, "currency": "kwd"},
+            state="succeeded",
+            calls=[
+                {
+                    "name": "report_payment",
+                    "status": 200,
+                    "request_id": "req_1",
+                    "key": "k",
+                    "params": {"client_secret": "hidden"},
+                    "sent_at": "2026-01-31T10:00:00+00:00",
+                    "result": {"id": "pyr_1"},
+                }
+            ],
+        )
+        for path, words in (
+            ("customer/cus_ada/", "ADA-0007"),
+            ("invoicepayment/inpay_declined/", "pi_declined"),
+            ("paymentintent/pi_declined/", "insufficient funds"),
+            (f"event/{event.pk}/", "Bad."),
+            (f"reconciliationrun/{run.pk}/", "Differs: status"),
+            (f"drift/{drift.pk}/", "&quot;paid&quot;"),
+            (f"operation/{operation.pk}/", "KWD 0.500"),
+        ):
+            assert words in page(desk, f"/admin/invoices/{path}"), path
+        found = page(desk, f"/admin/invoices/operation/{operation.pk}/")
+        assert "req_1" in found and "hidden" not in found.split("client_secret")[1][:60]
+
+    def test_an_outcome_that_ends_reloads_the_page(self, desk: Client, agent: User) -> None:
+        operation = Operation.objects.create(action="pay", invoice="in_1", actor=agent, source="admin", state="unknown")
+        path = reverse("admin:invoices_operation_result", args=[operation.pk])
+        assert "Outcome unknown, checking with Stripe" in page(desk, path)
+        Operation.objects.filter(pk=operation.pk).update(state="succeeded")
+        assert desk.get(path)["HX-Refresh"] == "true"
+
+
+class TestFrontPage:
+    def test_what_needs_a_look(self, desk: Client, agent: User, django_assert_max_num_queries: Any) -> None:
+        for number in range(3):
+            Operation.objects.create(
+                action="pay", invoice=f"in_{number}", actor=agent, source="admin", state="unknown", reason="asked"
+            )
+        Event.objects.bulk_create(Event(id=f"evt_{n}", body="{}", state="failed") for n in range(120))
+        Event.objects.create(id="evt_late", body="{}", received_at=datetime(2024, 1, 1, tzinfo=UTC))
+        ReconciliationRun.objects.create(kind="sweep", state="failed", error="Stripe said no")
+        with django_assert_max_num_queries(16) as queries:
+            found = page(desk, "/admin/")
+        assert not [query for query in queries.captured_queries if "COUNT(" in query["sql"]]
+        for words in ("100+", "Stripe said no", "days ago", "Not finished yet", "autofocus"):
+            assert words in found, words
+
+
+class TestTokens:
+    NEW = "/admin/invoices/apitoken/add/"
+
+    def test_a_manager_sees_a_new_token_once(self, signed_in: Any, manager: User) -> None:
+        client = signed_in(manager)
+        page(client, self.NEW)
+        response = client.post(self.NEW, {"name": "billing", "user": manager.pk, "days": "30", "read_only": "on"})
+        token = ApiToken.objects.get()
+        assert token.name == "billing" and token.read_only
+        written = response.content.decode().split('<code id="token">')[1].split("<")[0]
+        assert written.startswith(token.token_key)
+        for path in (f"{token.pk}/", ""):
+            assert written not in page(client, f"/admin/invoices/apitoken/{path}")
+        assert client.get(f"/admin/invoices/apitoken/{token.pk}/revoke/").status_code == 405
+        client.post(f"/admin/invoices/apitoken/{token.pk}/revoke/")
+        assert not ApiToken.objects.exists()
+
+    def test_nobody_gives_more_than_she_has(self, signed_in: Any, manager: User, agent: User) -> None:
+        chief = User.objects.create_superuser("chief")
+        client = signed_in(manager)
+        response = client.post(self.NEW, {"name": "x", "user": chief.pk, "days": "30"})
+        assert b"Select a valid choice" in response.content and not ApiToken.objects.exists()
+        client.post(self.NEW, {"name": "x", "user": agent.pk, "days": "30"})
+        assert ApiToken.objects.get().user == agent
+
+    def test_others_may_not(self, signed_in: Any, agent: User, auditor: User) -> None:
+        token, _ = ApiToken.objects.create(agent, name="x")
+        for user in (agent, auditor):
+            client = signed_in(user)
+            page(client, self.NEW, 403)
+            assert client.post(self.NEW, {"name": "y", "user": user.pk, "days": "1"}).status_code == 403
+            assert client.post(f"/admin/invoices/apitoken/{token.pk}/revoke/").status_code == 403
+        assert ApiToken.objects.count() == 1
+
+
+class TestWords:
+    def test_masking(self) -> None:
+        given = {"a": [{"client_secret": "x", "secret": "", "deep": {"webhook_secret": "y"}}], "id": "pi_1"}
+        assert masked(given) == {
+            "a": [{"client_secret": "••••••", "secret": "", "deep": {"webhook_secret": "••••••"}}],
+            "id": "pi_1",
+        }
+        assert web_address("javascript:alert(1)") == "" and web_address(None) == ""
+
+    def test_ages(self) -> None:
+        assert [span(s) for s in (0, 59, 60, 3600, 86399, 172800)] == ["0 s", "59 s", "1 min", "1 h", "23 h", "2 days"]
+        assert age_text(datetime(2020, 1, 1, tzinfo=UTC)).endswith("days ago")
+        assert age_text(datetime(2200, 1, 1, tzinfo=UTC)).startswith("in ")
+
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [
+            ({"status": "draft", "number": None}, "The invoice over USD 10.00 is still being prepared."),
+            ({"status": "paid", "status_transitions": {"paid_at": 1_700_000_000}}, "was paid on 14 November 2023."),
+            ({"status": "void"}, "was cancelled. You do not need to pay it."),
+            ({"status": "uncollectible"}, "USD 10.00 is still open."),
+            ({"amount_paid": 400, "amount_remaining": 600}, "USD 4.00 has been received, and USD 6.00 is left to pay."),
+            ({"status": "new_status"}, "please give us a moment"),
+        ],
+    )
+    def test_the_sentence_for_the_customer(self, changes: dict[str, Any], words: str) -> None:
+        assert words in wording.for_customer(stored(InvoiceObject(**changes)))

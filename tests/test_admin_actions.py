@@ -1,0 +1,384 @@
+"""Actions in the browser, over HTTP against the sandbox: who may, GET never acts, twice is once, errors stand beside
+their field, and every outcome is said in words."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from invoices import live, operations
+from invoices.admin import bulk
+from invoices.models import Invoice, Operation
+from invoices.operations import ACTIONS
+from tests.factories import InvoiceObject, customer_at, invoice_at, stored
+from tests.sandbox_process import SandboxProcess
+
+LIST = "/admin/invoices/invoice/"
+GROUPS = {"agent": True, "manager": True, "auditor": False}
+
+
+def door(invoice: str, action: str) -> str:
+    return f"{LIST}{invoice}/do/{action}/"
+
+
+def hidden(html: str) -> dict[str, str]:
+    """The hidden fields of a page's form: which operation it will be, and what its reader saw."""
+    found = re.findall(r'<input type="hidden" name="(\w+)"(?: value="([^"]*)")?', html)
+    return {name: value for name, value in found if name != "csrfmiddlewaretoken"}
+
+
+def ask(client: Client, invoice: str, action: str) -> dict[str, str]:
+    """Opens the confirmation page; what its form would send, with a reason."""
+    response = client.get(door(invoice, action))
+    assert response.status_code == 200
+    return hidden(response.content.decode()) | {"reason": "The customer asked on the phone"}
+
+
+@pytest.fixture
+def desk(client: Client, agent: User) -> Client:
+    client.force_login(agent)
+    return client
+
+
+@pytest.fixture
+def invoice(sandbox: SandboxProcess) -> Any:
+    """An open one of USD 10.00 with a good card, here and at Stripe."""
+    made = invoice_at(sandbox)
+    live.read_now("invoice", made.id)
+    return made
+
+
+def shown(client: Client, response: Any) -> str:
+    """The page to which an action leads."""
+    assert response.status_code == 302, response.content.decode()
+    return client.get(response["Location"]).content.decode()
+
+
+@pytest.mark.django_db
+class TestDoors:
+    @pytest.mark.parametrize("action", ACTIONS)
+    @pytest.mark.parametrize("group", GROUPS)
+    def test_permission_is_asked_on_get_and_on_post(
+        self, request: Any, client: Client, group: str, action: str
+    ) -> None:
+        invoice = stored(InvoiceObject(status="draft" if action == "finalize" else "open"))
+        client.force_login(request.getfixturevalue(group))
+        expected = 200 if GROUPS[group] else 403
+        response = client.get(door(invoice.pk, action))
+        assert response.status_code == expected
+        if not GROUPS[group]:
+            assert b"Support agent" in response.content  # whom to ask
+            given = {"operation": uuid.uuid4(), "reason": "because"}
+            assert client.post(door(invoice.pk, action), given).status_code == 403
+        assert not Operation.objects.exists()
+
+    def test_each_action_has_its_own_permission(self, client: Client, agent: User) -> None:
+        invoice = stored(InvoiceObject())
+        agent.groups.get().permissions.remove(*agent.groups.get().permissions.filter(codename="void_invoice"))
+        client.force_login(User.objects.get(pk=agent.pk))
+        assert client.get(door(invoice.pk, "void")).status_code == 403
+        assert client.get(door(invoice.pk, "pay")).status_code == 200
+        assert door(invoice.pk, "void") not in client.get(f"{LIST}{invoice.pk}/").content.decode()
+
+    def test_a_form_without_csrf_token_is_refused(self, agent: User) -> None:
+        client = Client(enforce_csrf_checks=True)
+        client.force_login(agent)
+        invoice = stored(InvoiceObject())
+        for path in (door(invoice.pk, "pay"), f"{LIST}{invoice.pk}/refresh/", f"{LIST}bulk/pay/"):
+            assert client.post(path, {"reason": "x"}).status_code == 403
+        assert not Operation.objects.exists()
+
+    def test_what_does_not_exist(self, desk: Client) -> None:
+        assert desk.get(door("in_nowhere", "pay")).status_code == 404
+        assert desk.get(door(stored(InvoiceObject()).pk, "explode")).status_code == 404
+
+    def test_get_never_acts(self, desk: Client) -> None:
+        invoice = stored(InvoiceObject())
+        for query in ("", "?reason=because&operation=7", "?preview=1&amount=1.00", "?preview=1&amount=nonsense"):
+            assert desk.get(door(invoice.pk, "attach_out_of_band_payment") + query).status_code == 200
+        assert desk.get(f"{LIST}{invoice.pk}/refresh/").status_code == 405
+        assert desk.get(f"{LIST}{invoice.pk}/complete/").status_code == 405
+        assert desk.get(f"{LIST}bulk/pay/").status_code == 302
+        assert not Operation.objects.exists()
+
+    def test_what_is_not_possible_says_why(self, desk: Client) -> None:
+        invoice = stored(InvoiceObject(status="paid"))
+        found = desk.get(door(invoice.pk, "void")).content.decode()
+        assert "Not possible now" in found and "Invoice is already paid" in found and "<textarea" not in found
+
+
+@pytest.mark.django_db
+class TestForm:
+    def test_it_says_what_will_happen(self, desk: Client) -> None:
+        invoice = stored(InvoiceObject(currency="jpy", customer_name="Ada Byron"))
+        found = desk.get(door(invoice.pk, "pay")).content.decode()
+        assert "JPY 1,000 is charged to Ada Byron" in found and "Pay JPY 1,000 now" in found
+        assert "can be refunded" in found
+
+    def test_the_preview_follows_the_amount(self, desk: Client) -> None:
+        invoice = stored(InvoiceObject())
+        path = door(invoice.pk, "attach_out_of_band_payment")
+        assert "stays open with USD 6.00" in desk.get(path, {"preview": 1, "amount": "4"}).content.decode()
+        assert "becomes paid" in desk.get(path, {"preview": 1, "amount": "10.00"}).content.decode()
+        path = door(invoice.pk, "pay")
+        assert "Mark as paid" in desk.get(path, {"preview": 1, "paid_out_of_band": "true"}).content.decode()
+
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [
+            ({"amount": "ten"}, "is not an amount"),
+            ({"amount": "1.234"}, "has more"),
+            ({"amount": "-1"}, "more than zero"),
+            ({"amount": ""}, "Amount is missing."),
+            ({"amount": "9" * 30}, "larger than Stripe accepts"),
+            ({"received_on": "2999-01-01"}, "lies in the future"),
+            ({"received_on": "soon"}, "Enter a valid date."),
+            ({"method": "Barter"}, "Select a valid choice."),
+            ({"reason": "  "}, "Please say why"),
+        ],
+    )
+    def test_an_error_stands_beside_its_field_and_the_input_stays(
+        self, desk: Client, changes: dict[str, str], words: str
+    ) -> None:
+        invoice = stored(InvoiceObject())
+        given = ask(desk, invoice.pk, "attach_out_of_band_payment") | {
+            "amount": "4.00",
+            "method": "Check",
+            "reference": "No. 1234",
+            "received_on": "2026-01-31",
+        }
+        response = desk.post(door(invoice.pk, "attach_out_of_band_payment"), given | changes)
+        found = response.content.decode()
+        assert response.status_code == 400 and words in found
+        name = next(iter(changes))
+        field = found[found.index(f'name="{name}"') :]
+        assert words in field.split('<div class="field')[0], "beside its field"
+        assert 'value="No. 1234"' in found and given["operation"] in found
+        assert not Operation.objects.exists()
+
+    def test_all_errors_at_once(self, desk: Client) -> None:
+        invoice = stored(InvoiceObject())
+        found = desk.post(door(invoice.pk, "attach_out_of_band_payment"), {"amount": "x"}).content.decode()
+        for words in ("is not an amount", "Received on is missing.", "Please say why", "This page was incomplete"):
+            assert words in found, words
+
+    def test_one_payment_or_the_other(self, desk: Client) -> None:
+        invoice = stored(InvoiceObject())
+        given = ask(desk, invoice.pk, "attach_payment")
+        response = desk.post(door(invoice.pk, "attach_payment"), given)
+        assert response.status_code == 400 and b"Give either a PaymentIntent or a payment record." in response.content
+        assert not Operation.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+class TestDeeds:
+    def test_pay(self, sandbox: SandboxProcess, desk: Client, invoice: Any, agent: User) -> None:
+        response = desk.post(door(invoice.id, "pay"), ask(desk, invoice.id, "pay") | {"ticket": "T-17"})
+        found = shown(desk, response)
+        assert "Pay: done" in found and "was paid on" in found and "The customer asked on the phone" in found
+        operation = Operation.objects.get()
+        assert (operation.actor, operation.source, operation.ticket) == (agent, "admin", "T-17")
+        assert operation.address == "127.0.0.1" and operation.expected["amount_remaining"] == 1000
+        assert sandbox.stats()["charges"] == {invoice.id: 1}
+        assert "req_" in desk.get(f"/admin/invoices/operation/{operation.pk}/").content.decode()
+
+    def test_sent_twice_it_is_one_operation(self, sandbox: SandboxProcess, desk: Client, invoice: Any) -> None:
+        given = ask(desk, invoice.id, "pay")
+        first, second = (desk.post(door(invoice.id, "pay"), given) for _ in range(2))
+        assert first["Location"] == second["Location"]
+        assert Operation.objects.count() == 1 and sandbox.stats()["charges"] == {invoice.id: 1}
+
+    def test_sent_twice_with_other_input_is_a_conflict(
+        self, sandbox: SandboxProcess, desk: Client, invoice: Any
+    ) -> None:
+        given = ask(desk, invoice.id, "attach_out_of_band_payment") | {"method": "Cash", "received_on": "2026-01-31"}
+        path = door(invoice.id, "attach_out_of_band_payment")
+        desk.post(path, given | {"amount": "4.00"})
+        response = desk.post(path, given | {"amount": "5.00"})
+        assert response.status_code == 400 and b"This page was sent before, with other input" in response.content
+        assert Operation.objects.count() == 1
+        assert hidden(response.content.decode())["operation"] != given["operation"]
+
+    def test_a_decline_in_words_with_advice(self, sandbox: SandboxProcess, desk: Client) -> None:
+        made = invoice_at(sandbox, card="pm_card_chargeCustomerFail")
+        live.read_now("invoice", made.id)
+        found = shown(desk, desk.post(door(made.id, "pay"), ask(desk, made.id, "pay")))
+        operation = Operation.objects.get()
+        assert "Pay: declined" in found and operation.message in found
+        assert operation.advice and operation.advice.replace("'", "&#x27;") in found
+        assert "result red" in found
+
+    def test_a_manager_may_charge_again_within_the_hour(
+        self, sandbox: SandboxProcess, client: Client, agent: User, manager: User
+    ) -> None:
+        made = invoice_at(sandbox, card="pm_card_chargeCustomerFail")
+        live.read_now("invoice", made.id)
+        client.force_login(agent)
+        client.post(door(made.id, "pay"), ask(client, made.id, "pay"))
+        again = client.post(door(made.id, "pay"), ask(client, made.id, "pay") | {"override": "on"})
+        assert again.status_code == 400 and b"It can be tried again from" in again.content
+        assert b'name="override"' not in again.content
+        client.force_login(manager)
+        again = client.post(door(made.id, "pay"), ask(client, made.id, "pay"))
+        assert b'name="override"' in again.content
+        given = hidden(again.content.decode()) | {"reason": "the bank says it is free now", "override": "on"}
+        assert "Pay: declined" in shown(client, client.post(door(made.id, "pay"), given))
+
+    def test_what_was_seen_must_still_be_so(self, sandbox: SandboxProcess, desk: Client, invoice: Any) -> None:
+        given = ask(desk, invoice.id, "void")
+        sandbox.client().v1.invoices.pay(invoice.id)
+        response = desk.post(door(invoice.id, "void"), given)
+        found = shown(desk, response) if response.status_code == 302 else response.content.decode()
+        assert "othing was sent" in found
+        assert "paid" in found and sandbox.client().v1.invoices.retrieve(invoice.id).status == "paid"
+
+    def test_a_part_outside_stripe(self, sandbox: SandboxProcess, desk: Client, invoice: Any) -> None:
+        given = ask(desk, invoice.id, "attach_out_of_band_payment") | {
+            "amount": "4.00",
+            "method": "Bank transfer",
+            "reference": "RF18",
+            "received_on": "2026-01-31",
+        }
+        found = shown(desk, desk.post(door(invoice.id, "attach_out_of_band_payment"), given))
+        for words in ("USD 6.00", "partly paid", "Outside Stripe: Bank transfer, RF18", "is left to pay"):
+            assert words in found, words
+        assert Invoice.objects.get(pk=invoice.id).amount_remaining == 600
+
+    def test_an_unknown_outcome_never_looks_like_an_error(
+        self, sandbox: SandboxProcess, desk: Client, invoice: Any
+    ) -> None:
+        sandbox.faults(drop_reply=1, only=["POST /v1/invoices/*/pay"])
+        found = shown(desk, desk.post(door(invoice.id, "pay"), ask(desk, invoice.id, "pay")))
+        assert "Outcome unknown, checking with Stripe" in found and "result violet" in found
+        assert "result red" not in found and "hx-get" in found
+        again = desk.post(door(invoice.id, "pay"), ask(desk, invoice.id, "pay"))
+        assert again.status_code == 409 and sandbox.stats()["charges"] == {invoice.id: 1}
+        assert "Unknown outcomes" in desk.get("/admin/").content.decode()
+        sandbox.clear_faults()
+        Operation.objects.filter(state="unknown").update(settle_at=None)
+        operations.settle_due()
+        assert "was paid on" in desk.get(f"{LIST}{invoice.id}/").content.decode()
+
+    def test_stripe_is_away(self, desk: Client, invoice: Any, settings: Any) -> None:
+        given = ask(desk, invoice.id, "pay")
+        settings.STRIPE_API_BASE = "http://127.0.0.1:9"
+        found = shown(desk, desk.post(door(invoice.id, "pay"), given))
+        assert "Pay: not done, nothing was sent" in found and "result amber" in found
+        found = shown(desk, desk.post(f"{LIST}{invoice.id}/refresh/"))
+        assert "What you see is what we last knew" in found
+        assert b"Stripe does not answer" in desk.post(f"{LIST}{invoice.id}/complete/").content
+
+    def test_refresh_brings_what_never_reached_us(self, sandbox: SandboxProcess, desk: Client) -> None:
+        made = invoice_at(sandbox, card="pm_card_chargeCustomerFail")
+        with pytest.raises(Exception, match="declined"):
+            sandbox.client().v1.invoices.pay(made.id)
+        assert desk.get(f"{LIST}{made.id}/").status_code == 404
+        found = shown(desk, desk.post(f"{LIST}{made.id}/refresh/"))
+        assert made.number in found and "declined" in found
+        assert desk.post(f"{LIST}{made.id}/complete/")["HX-Refresh"] == "true"
+        assert "Reading the missing" not in desk.get(f"{LIST}{made.id}/").content.decode()
+        assert "Stripe has no invoice in_no" in desk.post(f"{LIST}in_no/refresh/", follow=True).content.decode()
+
+    def test_every_action_can_be_taken(self, sandbox: SandboxProcess, desk: Client) -> None:
+        draft = invoice_at(sandbox, finalize=False, collection_method="send_invoice", days_until_due=7)
+        live.read_now("invoice", draft.id)
+        for action, words in (("finalize", "Finalize: done"), ("mark_uncollectible", "Mark uncollectible: done")):
+            assert words in shown(desk, desk.post(door(draft.id, action), ask(desk, draft.id, action)))
+
+
+@pytest.mark.django_db(transaction=True)
+class TestBulk:
+    def start(self, client: Client, action: str, ids: list[str]) -> Any:
+        return client.post(LIST, {"action": action, "_selected_action": ids})
+
+    @pytest.fixture
+    def three(self, sandbox: SandboxProcess) -> list[Any]:
+        customer = customer_at(sandbox)
+        made = [invoice_at(sandbox, amount, customer=customer.id) for amount in (1000, 2000, 3000)]
+        sandbox.client().v1.invoices.pay(made[0].id)
+        for invoice in made:
+            live.read_now("invoice", invoice.id)
+        return made
+
+    @pytest.fixture(autouse=True)
+    def wakes(self, monkeypatch: Any) -> list[str]:
+        """The wake-ups that would go to the workers; a test performs them when it wants to."""
+        sent: list[str] = []
+        monkeypatch.setattr(bulk.tasks.perform_operation, "delay", sent.append)
+        return sent
+
+    def test_the_list_offers_what_one_may_do(self, desk: Client, auditor: User, three: list[Any]) -> None:
+        found = desk.get(LIST).content.decode()
+        assert all(f'<option value="{name}">' in found for name in bulk.NAMES) and "delete_selected" not in found
+        desk.force_login(auditor)
+        found = desk.get(LIST).content.decode()
+        assert not any(f'<option value="{name}">' in found for name in bulk.NAMES)
+        assert self.start(desk, "pay", [three[1].id]).status_code in {200, 302}
+        assert desk.post(f"{LIST}bulk/pay/", {"seen": three[1].id, "reason": "x"}).status_code == 403
+        assert not Operation.objects.exists()
+
+    def test_it_says_what_will_and_what_will_not_be_done(self, desk: Client, three: list[Any]) -> None:
+        found = self.start(desk, "void", [invoice.id for invoice in three]).content.decode()
+        will, wont = found.split("Will not be done")
+        assert three[1].number in will and three[2].number in will and three[0].number not in will
+        assert three[0].number in wont and "Invoice is already paid" in wont
+        assert "USD 50.00" in found and "Void: 2 invoices" in found
+        assert not Operation.objects.exists()
+
+    def test_one_operation_each_and_twice_is_once(
+        self, sandbox: SandboxProcess, desk: Client, three: list[Any], wakes: list[str], agent: User
+    ) -> None:
+        html = self.start(desk, "pay", [invoice.id for invoice in three]).content.decode()
+        seen = re.findall(r'name="seen" value="([^"]*)"', html)
+        given = hidden(html) | {"seen": seen, "reason": "monthly run"}
+        first = desk.post(f"{LIST}bulk/pay/", given)
+        second = desk.post(f"{LIST}bulk/pay/", given)
+        assert first["Location"] == second["Location"]
+        assert Operation.objects.count() == 2 and {o.state for o in Operation.objects.all()} == {"ready"}
+        assert "0 of 2 finished" in shown(desk, first)
+        for pk in wakes:
+            operations.perform(pk)
+        part = desk.get(first["Location"], headers={"HX-Request": "true"}).content.decode()
+        assert "All finished" in part and "hx-get" not in part and "<html" not in part
+        assert sandbox.stats()["charges"] == {invoice.id: 1 for invoice in three}
+        assert {o.reason for o in Operation.objects.filter(actor=agent)} == {"monthly run"}
+
+    def test_out_of_band_takes_the_whole_of_each(
+        self, sandbox: SandboxProcess, desk: Client, three: list[Any], wakes: list[str]
+    ) -> None:
+        action = "attach_out_of_band_payment"
+        html = self.start(desk, action, [three[1].id, three[2].id]).content.decode()
+        assert 'name="amount"' not in html
+        given = hidden(html) | {"seen": re.findall(r'name="seen" value="([^"]*)"', html), "reason": "one transfer"}
+        wrong = desk.post(f"{LIST}bulk/{action}/", given)
+        assert wrong.status_code == 400 and b"Received on is missing." in wrong.content
+        response = desk.post(f"{LIST}bulk/{action}/", given | {"method": "Check", "received_on": "2026-01-31"})
+        for pk in wakes:
+            operations.perform(pk)
+        assert "All finished" in shown(desk, response)
+        assert {invoice.status for invoice in Invoice.objects.filter(pk__in=[i.id for i in three])} == {"paid"}
+        assert sorted(o.params["amount"] for o in Operation.objects.all()) == [2000, 3000]
+
+    def test_refused_ones_are_listed_with_the_reason(self, desk: Client, three: list[Any]) -> None:
+        html = self.start(desk, "void", [three[1].id]).content.decode()
+        given = hidden(html) | {"seen": [f"{three[0].id} paid 0", f"{three[1].id} open 2000"], "reason": "wrong"}
+        found = shown(desk, desk.post(f"{LIST}bulk/void/", given))
+        assert "Invoice is already paid" in found and "refused" in found
+
+    def test_a_dead_broker_only_delays(self, desk: Client, three: list[Any], monkeypatch: Any) -> None:
+        def dead(pk: str) -> None:
+            raise ConnectionError("no broker")
+
+        monkeypatch.setattr(bulk.tasks.perform_operation, "delay", dead)
+        html = self.start(desk, "void", [three[1].id]).content.decode()
+        response = desk.post(f"{LIST}bulk/void/", hidden(html) | {"reason": "wrong"})
+        assert "0 of 1 finished" in shown(desk, response)
+
+    def test_a_result_of_somebody_else_is_not_here(self, desk: Client, three: list[Any]) -> None:
+        response = desk.get(f"{LIST}batch/{uuid.uuid4()}/")
+        assert response["Location"] == "/admin/invoices/operation/"
