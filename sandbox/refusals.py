@@ -60,9 +60,8 @@ class Refusal(Exception):
         super().__init__(message)
         self.status, self.keeps, self.saved, self.logged = status, keeps, saved, logged
         self.headers = headers or {}
-        doc_url = (
-            DOC_URL + code.replace("_", "-") if code and code != "invoice_payment_intent_requires_action" else None
-        )
+        documented = code and not code.endswith("payment_intent_requires_action")  # the codes without a page
+        doc_url = DOC_URL + code.replace("_", "-") if code and documented else None
         error: Error = {"code": code, "doc_url": doc_url, "message": message, "param": param, "type": type, **members}
         self.error = {name: value for name, value in sorted(error.items()) if value is not None}
 

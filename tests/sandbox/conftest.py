@@ -1,0 +1,35 @@
+"""One sandbox for the whole folder, empty before every test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.sandbox.receiver import Receiver
+from tests.sandbox.shop import Shop
+from tests.sandbox_process import SandboxProcess
+
+
+@pytest.fixture(scope="session")
+def stand_in() -> Iterator[SandboxProcess]:
+    with SandboxProcess() as process:
+        yield process
+
+
+@pytest.fixture
+def shop(stand_in: SandboxProcess) -> Shop:
+    stand_in.reset()
+    stand_in.webhook(None)
+    return Shop(stand_in)
+
+
+@pytest.fixture
+def receiver(shop: Shop) -> Iterator[Receiver]:
+    """Where the shop's webhooks go."""
+    listening = Receiver()
+    shop.process.webhook(listening.url)
+    yield listening
+    shop.process.webhook(None)
+    listening.shutdown()
+    listening.server_close()

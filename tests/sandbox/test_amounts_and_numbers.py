@@ -1,0 +1,96 @@
+"""behaviour.md §1.3: reading amounts and numbers."""
+
+from __future__ import annotations
+
+from tests.sandbox.shop import Shop
+
+TAKEN = "This invoice number prefix is taken by customer: {}. Please enter a different prefix."
+BAD = "Invoice number prefix must be 1–12 uppercase letters or numbers."
+
+
+def test_a_balance_comes_between_total_and_amount_due(shop: Shop) -> None:
+    invoice = shop.draft(1000, shop.customer("pm_card_visa", balance=1))
+    invoice = shop.v1.invoices.pay(invoice.id)
+    seen = (invoice.total, invoice.starting_balance, invoice.amount_due, invoice.amount_paid, invoice.ending_balance)
+    assert seen == (1000, 1, 1001, 1001, 0)
+    assert shop.v1.customers.retrieve(invoice.customer).balance == 0
+
+
+def test_credit_makes_the_amount_due_smaller(shop: Shop) -> None:
+    customer = shop.customer(balance=-300)
+    invoice = shop.open(1000, customer)
+    assert (invoice.total, invoice.amount_due, invoice.ending_balance) == (1000, 700, 0)
+    assert shop.v1.customers.retrieve(customer.id).balance == 0
+
+
+def test_more_credit_than_needed_pays_and_is_kept(shop: Shop) -> None:
+    customer = shop.customer(balance=-1500)
+    invoice = shop.open(1000, customer)
+    assert (invoice.status, invoice.amount_due, invoice.ending_balance) == ("paid", 0, -500)
+    assert shop.v1.customers.retrieve(customer.id).balance == -500
+
+
+def test_voiding_gives_used_credit_back(shop: Shop) -> None:
+    customer = shop.customer(balance=-300)
+    shop.v1.invoices.void_invoice(shop.open(1000, customer).id)
+    assert shop.v1.customers.retrieve(customer.id).balance == -300
+
+
+def test_numbers_count_per_customer_over_every_way_of_finalizing(shop: Shop) -> None:
+    customer = shop.customer("pm_card_visa", invoice_prefix="ACME")
+    doomed = shop.draft(100, customer)
+    shop.v1.invoices.delete(doomed.id)  # drafts use none
+    numbers = [
+        shop.open(100, customer).number,
+        shop.v1.invoices.pay(shop.draft(100, customer).id).number,
+        shop.v1.invoices.send_invoice(shop.draft(100, customer).id).number,
+        shop.open(0, customer).number,
+    ]
+    assert numbers == ["ACME-0001", "ACME-0002", "ACME-0003", "ACME-0004"]
+    assert shop.draft(100, customer).number is None
+
+
+def test_a_prefix_is_made_up_with_eight_characters(shop: Shop) -> None:
+    prefix = shop.customer().invoice_prefix
+    assert len(prefix) == 8
+    assert prefix == prefix.upper()
+
+
+def test_a_bad_prefix(shop: Shop) -> None:
+    for prefix in ("lower", "TOO-LONG-BY-FAR", ""):
+        error = shop.post("/v1/customers", {"invoice_prefix": prefix}).error
+        assert (error["message"], "param" in error) == (BAD, False)
+
+
+def test_a_taken_prefix(shop: Shop) -> None:
+    first = shop.customer(invoice_prefix="ACME")
+    answer = shop.post("/v1/customers", {"invoice_prefix": "ACME"})
+    assert (answer.status, answer.error["param"]) == (400, "invoice_prefix")
+    assert answer.error["message"] == TAKEN.format(first.id)
+
+
+def test_fields_that_are_gone_or_wait_for_expand(shop: Shop) -> None:
+    invoice = shop.get(f"/v1/invoices/{shop.in_state('paid').id}").json
+    gone = {"paid", "paid_out_of_band", "payment_intent", "charge", "subscription"}
+    expandable = {"payments", "confirmation_secret", "amount_paid_off_stripe"}
+    assert not (gone | expandable) & invoice.keys()
+
+
+def test_paid_at_is_null_unless_paid(shop: Shop) -> None:
+    for status in ("draft", "open", "void", "uncollectible"):
+        assert shop.in_state(status).status_transitions.paid_at is None
+
+
+def test_amount_paid_off_stripe_needs_expand_and_is_never_in_an_event(shop: Shop) -> None:
+    invoice = shop.open(1000)
+    shop.v1.invoices.pay(invoice.id, {"paid_out_of_band": True})
+    expanded = shop.v1.invoices.retrieve(invoice.id, {"expand": ["amount_paid_off_stripe"]})
+    assert expanded.amount_paid_off_stripe == 1000
+    for event in shop.get("/v1/events", limit=100).json["data"]:
+        assert "amount_paid_off_stripe" not in event["data"]["object"]
+
+
+def test_currencies_without_or_with_three_decimals_stay_whole_numbers(shop: Shop) -> None:
+    for currency, amount in (("jpy", 5000), ("kwd", 12345)):
+        invoice = shop.open(amount, shop.customer(), currency=currency)
+        assert (invoice.currency, invoice.amount_due) == (currency, amount)

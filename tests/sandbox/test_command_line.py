@@ -1,0 +1,70 @@
+"""python -m sandbox: its options, its end, and what it says when it cannot begin."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+
+from tests.sandbox.shop import Shop
+from tests.sandbox_process import ROOT, SandboxError, SandboxProcess
+
+
+def test_help_explains_itself() -> None:
+    out = subprocess.run(
+        [sys.executable, "-m", "sandbox", "--help"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert out.returncode == 0
+    for word in ("--port", "--state", "--webhook-url", "--webhook-secret", "--invoices", "--seed", "--key"):
+        assert word in out.stdout
+
+
+def test_a_taken_port_is_one_clear_line(stand_in: SandboxProcess) -> None:
+    with pytest.raises(SandboxError, match=f"cannot listen on 127.0.0.1:{stand_in.port}"):
+        SandboxProcess(port=stand_in.port).start()
+
+
+def test_it_ends_at_once_and_cleanly() -> None:
+    process = SandboxProcess().start()
+    Shop(process).customer()
+    begun = time.monotonic()
+    assert process.stop() == 0
+    assert time.monotonic() - begun < 2
+
+
+def test_it_listens_on_this_machine_alone(stand_in: SandboxProcess) -> None:
+    assert stand_in.url.startswith("http://127.0.0.1:")
+
+
+def test_one_key_alone() -> None:
+    with SandboxProcess(key="sk_test_mine") as process:
+        shop = Shop(process)
+        assert shop.get("/v1/customers").status == 200
+        other = shop.ask("GET", "/v1/customers", headers={"Authorization": "Bearer sk_test_sandbox"})
+        assert other.status == 401
+
+
+def test_any_test_key_otherwise(shop: Shop) -> None:
+    for key, status in (("sk_test_abc", 200), ("rk_test_abc", 200), ("pk_test_abc", 401), ("sk_live_abc", 401)):
+        assert shop.ask("GET", "/v1/customers", headers={"Authorization": f"Bearer {key}"}).status == status
+
+
+def test_the_page_shows_where_it_stands(shop: Shop) -> None:
+    shop.process.faults(drop=0.25)
+    shop.customer()
+    with urllib.request.urlopen(shop.process.url + "/") as response:
+        page = response.read().decode()
+    for part in (shop.process.url, "sk_test_", "&#x27;drop&#x27;: 0.25", "Last deliveries"):
+        assert part in page
+
+
+def test_replies_do_not_wait_for_more_bytes(shop: Shop) -> None:
+    """A reply sent in two parts waits 40 ms for an acknowledgement."""
+    shop.customer()
+    begun = time.monotonic()
+    for _ in range(50):
+        shop.v1.customers.list()
+    assert time.monotonic() - begun < 1.5
