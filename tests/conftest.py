@@ -13,7 +13,7 @@ import pytest
 from django.contrib.auth.models import Group, User
 from django.test import Client
 
-from invoices import sync
+from invoices import gateway, sync
 from invoices.models.groups import create_groups
 from tests.sandbox_process import SandboxProcess
 
@@ -68,7 +68,7 @@ def deliver(sandbox: SandboxProcess, post_event: Callable[..., Any]) -> Callable
     brought: set[str] = set()
 
     def bring() -> int:
-        events = [event.to_dict() for event in sandbox.client().v1.events.list({"limit": 100}).auto_paging_iter()]
+        events = list(gateway.walk("/v1/events"))
         new = [event for event in reversed(events) if event["id"] not in brought]
         for event in new:
             assert post_event(event).status_code == 200

@@ -17,10 +17,11 @@ class EvidenceQuerySet(models.QuerySet):
     def delete(self) -> Any:
         raise Evidence(f"{self.model._meta.verbose_name_plural} are journalled: they cannot be deleted.")
 
-    _raw_delete = delete
+    def _raw_delete(self, using: str | None) -> int:
+        return self.delete()
 
     def update(self, **kwargs: Any) -> int:
-        self.model.check_update(self, kwargs)
+        self._check(self, kwargs)
         return super().update(**kwargs)
 
     update.alters_data = True  # type: ignore[attr-defined]
@@ -28,8 +29,13 @@ class EvidenceQuerySet(models.QuerySet):
     def bulk_update(self, objs: Any, fields: Any, batch_size: int | None = None) -> int:
         objs = tuple(objs)
         chosen = self.model._base_manager.filter(pk__in=[obj.pk for obj in objs])
-        self.model.check_update(chosen, dict.fromkeys(fields))
+        for obj in objs:
+            self._check(chosen.filter(pk=obj.pk), {name: getattr(obj, name) for name in fields})
         return super().bulk_update(objs, fields, batch_size)
+
+    def _check(self, rows: models.QuerySet, changes: dict[str, Any]) -> None:
+        assert issubclass(self.model, EvidenceModel)  # noqa: S101  for the type checker
+        self.model.check_update(rows, changes)
 
 
 class EvidenceModel(models.Model):

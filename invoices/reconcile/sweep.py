@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import logging
-import random
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.conf import settings
 from django.db import connection
 from django.db.models import QuerySet
 
@@ -20,6 +17,8 @@ from invoices import budget, clock, gateway, mirror
 from invoices.models import MIRRORED, Invoice, Mirrored, ReconciliationRun
 from invoices.reconcile import compare, runs
 from invoices.reconcile.catch_up import catch_up
+from invoices.reconcile.letter import tell_finance
+from invoices.reconcile.patience import patiently
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +26,6 @@ RECENT = timedelta(days=30)
 THREADS = 3
 UNFINAL = {"invoice": ("draft", "open", "uncollectible"), "invoice_payment": ("open",)}
 DAY = 86_400
-LONGEST_PAUSE = 60.0  # seconds between two tries while Stripe is away
 
 Kind = ReconciliationRun.Kind
 
@@ -80,10 +78,13 @@ def run(
         this = runs.finish(this)
     except (gateway.GatewayError, SawNothing) as error:
         log.error("Reconciliation failed: %s", error)
-        return runs.fail(this, str(error))
+        this = runs.fail(this, str(error))
+        tell_finance(this)
+        return this
     except BaseException as error:
         runs.fail(this, f"{type(error).__name__}: {error}")
         raise
+    tell_finance(this)
     if not dry_run:
         try:
             catch_up()
@@ -224,21 +225,6 @@ def _singly(this: ReconciliationRun, object: str, ids: Iterator[str]) -> Counter
         snapshots = patiently(lambda id=id: gateway.retrieve(object, id))  # type: ignore[misc]
         counts += compare.record(this, mirror.store(snapshots[:1], dry_run=this.dry_run), importing=False)
     return counts
-
-
-def patiently(call: Callable[[], Any]) -> Any:
-    """Asks again while Stripe is away, with growing pauses and jitter, for as long as the settings say."""
-    pause, until = 1.0, time.monotonic() + settings.RECONCILE_PATIENCE_SECONDS
-    while True:
-        try:
-            return call()
-        except (gateway.OutcomeUnknown, gateway.RateLimited) as error:
-            if time.monotonic() >= until:
-                raise
-            wait_for = max(error.retry_after or 0.0, pause * random.uniform(0.5, 1.5))
-            log.warning("Stripe is away (%s); again in %.0f s.", error.message, wait_for)
-            time.sleep(min(wait_for, LONGEST_PAUSE))
-            pause = min(pause * 2, LONGEST_PAUSE)
 
 
 def invoice(id: str, *, dry_run: bool = False) -> ReconciliationRun:

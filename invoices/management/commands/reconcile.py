@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
-from invoices import reconcile
+from invoices import money, reconcile
 from invoices.models import Drift, ReconciliationRun
 
 
@@ -22,6 +22,11 @@ class Command(BaseCommand):
         parser.add_argument("--full", action="store_true", help="everything, customers and payment intents too")
         parser.add_argument("--since", type=_date, metavar="DATE", help="created since then, instead of 30 days")
         parser.add_argument("--invoice", metavar="ID", help="this invoice only, with its payments and customer")
+        parser.add_argument(
+            "--verify",
+            action="store_true",
+            help="prove equality: counts, sums and digests by day; exit 3 if they differ",
+        )
         parser.add_argument("--dry-run", action="store_true", help="compare and record, heal nothing")
         parser.add_argument("--json", action="store_true", help="the result as one JSON object")
 
@@ -38,6 +43,8 @@ class Command(BaseCommand):
     def _run(self, options: dict[str, Any]) -> ReconciliationRun:
         if options["invoice"]:
             return reconcile.invoice(options["invoice"], dry_run=options["dry_run"])
+        if options["verify"]:
+            return self._verify(options)
         kind = ReconciliationRun.Kind.FULL if options["full"] else ReconciliationRun.Kind.SWEEP
         with tqdm(unit=" objects", desc="Reconciling", disable=not sys.stderr.isatty()) as bar:
 
@@ -47,6 +54,38 @@ class Command(BaseCommand):
                 bar.update(run.seen - bar.n)
 
             return reconcile.run(kind, since=options["since"], dry_run=options["dry_run"], progress=show)
+
+    def _verify(self, options: dict[str, Any]) -> ReconciliationRun:
+        with tqdm(unit=" invoices", desc="Comparing", disable=not sys.stderr.isatty()) as bar:
+
+            def show(run: ReconciliationRun) -> None:
+                bar.update(run.seen - bar.n)
+
+            return reconcile.verify(since=options["since"], progress=show)
+
+
+def _proof(run: ReconciliationRun) -> list[str]:
+    """Both sides of each day: count, then the sums in major units; only days that differ are shown from both sides."""
+    lines = []
+    for day in run.report.get("days", []):
+        lines.append(f"{day['day']}  {'equal' if day['equal'] else 'DIFFERS'}  {day['ours']['digest'][:16]}")
+        for group in sorted(day["ours"]["groups"].keys() | day["theirs"]["groups"].keys()):
+            ours, theirs = day["ours"]["groups"].get(group), day["theirs"]["groups"].get(group)
+            lines.append(
+                f"    {group:22} {_sums(group, ours)}"
+                + ("" if ours == theirs else f"   Stripe: {_sums(group, theirs)}")
+            )
+    digest = run.report.get("digest", {})
+    lines += [f"Digest of the mirror: {digest.get('ours')}", f"Digest of Stripe:     {digest.get('theirs')}"]
+    lines.append("Equal." if run.report.get("equal") else "Not equal: `reconcile --full` heals, and says what differs.")
+    return lines
+
+
+def _sums(group: str, figures: list[int] | None) -> str:
+    if figures is None:
+        return "none"
+    count, *amounts = figures
+    return f"{count:6} " + " ".join(f"{money.text(amount, group.partition(' ')[0]):>18}" for amount in amounts)
 
 
 def _date(written: str) -> datetime:
@@ -70,6 +109,7 @@ def as_dict(run: ReconciliationRun) -> dict[str, Any]:
         "failed": run.failed,
         "error": run.error,
         "exit_code": run.exit_code,
+        "report": run.report or None,
         "drift": [
             {
                 "kind": drift.kind,
@@ -94,6 +134,8 @@ def in_words(run: ReconciliationRun) -> str:
     ]
     if run.error:
         lines.append(f"It failed: {run.error}")
+    if run.kind == ReconciliationRun.Kind.VERIFY:
+        return "\n".join([f"Proof of equality over {run.seen} invoices at Stripe.", *lines[1:], *_proof(run)])
     for drift in Drift.objects.filter(run=run).order_by("pk")[:50]:
         what = f"{drift.field}: {drift.ours!r} here, {drift.theirs!r} at Stripe" if drift.field else ""
         lines.append(
