@@ -47,7 +47,7 @@ class Claim:
         with transaction.atomic():
             mirror.store(snapshots)
             operation = Operation.objects.get(pk=self.id)
-            invoice = Invoice.objects.filter(pk=operation.invoice).first()
+            invoice = as_seen(snapshots, operation.invoice) or Invoice.objects.filter(pk=operation.invoice).first()
             return self.release(
                 state=state,
                 finished_at=clock.now(),
@@ -57,15 +57,21 @@ class Claim:
             )
 
 
-def take(id: uuid.UUID | str, condition: Q) -> Claim | None:
+def take(id: uuid.UUID | str, condition: Q, **changes: Any) -> Claim | None:
     """Claims the operation if it is as the condition says; None when it is not, or another was faster."""
     claim = Claim(uuid.UUID(str(id)), uuid.uuid4())
-    won = (
-        Operation.objects.filter(pk=claim.id)
-        .filter(condition)
-        .update(claim_token=claim.token, claimed_until=clock.now() + LEASE)
-    )
-    return claim if won else None
+    changes |= {"claim_token": claim.token, "claimed_until": clock.now() + LEASE}
+    return claim if Operation.objects.filter(pk=claim.id).filter(condition).update(**changes) else None
+
+
+def as_seen(snapshots: list[Snapshot], id: str) -> Invoice | None:
+    """The invoice as Stripe has just shown it. Not the mirror's row: where time cannot tell which of two states is the
+    newer one, that stays as it was until the next read."""
+    for snapshot in snapshots:
+        if snapshot.object == "invoice" and snapshot.id == id and snapshot.data is not None:
+            deleted_at = clock.now() if snapshot.deleted else None
+            return Invoice(id=id, data=snapshot.data, deleted_at=deleted_at, **Invoice.columns(snapshot.data))
+    return None
 
 
 def facts(invoice: Invoice) -> dict[str, Any]:

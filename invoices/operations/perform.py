@@ -13,7 +13,7 @@ from invoices import clock, gateway, mirror
 from invoices.models import Invoice, InvoicePayment, Operation
 from invoices.operations import brake, outcomes
 from invoices.operations.catalog import ACTIONS, Call
-from invoices.operations.claims import Claim, LostClaim, facts, take
+from invoices.operations.claims import Claim, LostClaim, as_seen, facts, take
 from invoices.operations.refusals import Refusal
 from invoices.snapshot import Snapshot
 
@@ -25,7 +25,7 @@ FIRST_LOOK = timedelta(seconds=3)  # after an unknown outcome
 def perform(id: uuid.UUID | str) -> Operation:
     """Performs a ready operation, unless another process does; returns it as it then stands. Raises nothing of
     Stripe's: what came of it stands in its state."""
-    claim = take(id, Q(state=State.READY))
+    claim = take(id, Q(state=State.READY), state=State.RUNNING)
     if claim is not None:
         begin(claim)
     return Operation.objects.get(pk=id)
@@ -41,8 +41,8 @@ def begin(claim: Claim) -> None:
             claim.finish(State.FAILED, [], **_not_sent(error))
             return
         mirror.store(snapshots)
-        invoice = Invoice.objects.filter(pk=operation.invoice).first()
-        refusal = _changed(operation, invoice) if snapshots[0].data is not None else _gone(operation)
+        invoice = as_seen(snapshots, operation.invoice)
+        refusal = _changed(operation, invoice, snapshots)
         if refusal is not None or invoice is None:
             refusal = refusal or _gone(operation)
             claim.finish(State.FAILED, [], code=refusal.code, message=refusal.message, outcome_by="nobody")
@@ -73,7 +73,7 @@ def _not_sent(error: gateway.GatewayError) -> dict[str, Any]:
     }
 
 
-def _changed(operation: Operation, invoice: Invoice | None) -> Refusal | None:
+def _changed(operation: Operation, invoice: Invoice | None, snapshots: list[Snapshot]) -> Refusal | None:
     """Why it is not sent: what the caller saw is no longer so, or the action is not legal from what Stripe says now."""
     if invoice is None:
         return _gone(operation)
@@ -84,7 +84,9 @@ def _changed(operation: Operation, invoice: Invoice | None) -> Refusal | None:
                 f"The invoice has changed since you saw it ({name.replace('_', ' ')}: {seen} → "
                 f"{getattr(invoice, name)}). Nothing was sent. Look at it again, then decide.",
             )
-    payments = list(InvoicePayment.objects.filter(invoice_id=invoice.pk))
+    payments = [
+        InvoicePayment(id=each.id, data=each.data, **InvoicePayment.columns(each.data or {})) for each in snapshots[1:]
+    ]
     return ACTIONS[operation.action].refusal(invoice, payments, operation.params)
 
 
