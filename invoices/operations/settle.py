@@ -25,20 +25,40 @@ State = Operation.State
 READY_FOR = timedelta(minutes=2)  # a ready operation that nobody took: its process died, or its wake-up was lost
 FRESH = timedelta(hours=1)  # in which what was asked for may still be sent, or sent again
 PAUSES = (3, 5, 10, 20)  # seconds between looks at an unknown outcome …
-MOST_RECORDS = 1000  # payment records looked through, newest first
 SLOW_PAUSE = timedelta(minutes=5)  # … and once a person has to decide
-EVENT_TYPES_OF_FAILURE = ("invoice.payment_failed", "invoice.payment_action_required")
+MOST_RECORDS = 1000  # payment records looked through, newest first
+EVENTS_LATE = timedelta(seconds=20)  # by which Stripe's list of events may lag, before its silence means something
+STAMPS_LAG = timedelta(minutes=1)  # by which an event's stamp may lie before what it tells of
+FAILURES = (
+    "invoice.payment_failed",
+    "invoice.payment_action_required",
+    "payment_intent.payment_failed",
+    "payment_intent.requires_action",
+)
+ON_ITS_WAY = "payment_intent.processing"
+# A final status that rules the effect out for good, and the events that say whose doing that was.
+RULED_OUT_BY = {
+    "void": ("paid", ("invoice.paid", "invoice.payment_succeeded")),
+    "pay": ("void", ("invoice.voided",)),
+}
 
 
 def settle_due(most: int = 100) -> int:
-    """Settles what is unknown, has a lapsed claim, or has been ready for two minutes; how many it looked at."""
-    approval.expire()
-    approval.announce()
+    """Settles what is unknown, has a lapsed claim, or has been ready for two minutes; how many it looked at. Ends early
+    where Stripe does not answer: the rest would only wait for it, too."""
     now = clock.now()
     due = list(Operation.objects.filter(_due(now)).order_by("created_at").values_list("pk", flat=True)[:most])
+    looked = 0
     for id in due:
-        settle(id)
-    return len(due)
+        looked += 1
+        try:
+            if not settle(id):
+                break
+        except Exception:  # one operation must not keep the others from being settled; its claim lapses
+            log.exception("Operation %s could not be settled.", id)
+    approval.expire()
+    approval.announce()
+    return looked
 
 
 def _due(now: datetime) -> Q:
@@ -50,17 +70,28 @@ def _due(now: datetime) -> Q:
     )
 
 
-def settle(id: uuid.UUID | str) -> None:
-    """One look at one operation, under a claim of its own; nothing where another process has it."""
+def settle(id: uuid.UUID | str) -> bool:
+    """One look at one operation, under a claim of its own; nothing where another process has it. False where Stripe did
+    not answer."""
     claim = take(id, _due(clock.now()))
     if claim is None:
-        return
+        return True
     try:
-        _settle(claim, Operation.objects.get(pk=id))
-    except brake.Paused as paused:
-        _later(claim, Operation.objects.get(pk=id), str(paused))
+        return _look(claim)
     except LostClaim:
         log.info("Operation %s was taken over.", id)
+    return True
+
+
+def _look(claim: Claim) -> bool:
+    try:
+        _settle(claim, Operation.objects.get(pk=claim.id))
+    except brake.Paused as paused:
+        _later(claim, Operation.objects.get(pk=claim.id), str(paused))
+    except gateway.GatewayError as error:
+        _later(claim, Operation.objects.get(pk=claim.id), f"Stripe cannot be reached: {error.message}")
+        return not isinstance(error, gateway.OutcomeUnknown | gateway.RateLimited)
+    return True
 
 
 def _settle(claim: Claim, operation: Operation) -> None:
@@ -74,38 +105,17 @@ def _settle(claim: Claim, operation: Operation) -> None:
         claim.finish(State.EXPIRED, [], code="expired", message=message, outcome_by="nobody")
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """What a read begun now and Stripe's events say of a call."""
-
-    snapshots: list[Snapshot]
-    invoice: dict[str, Any] | None
-    applied: bool  # its effect is there, whoever caused it
-    by_us: dict[str, Any] | None  # an event that our key caused
-    by_others: dict[str, Any] | None  # an event of this effect that our key did not cause
-    record: dict[str, Any] | None  # what the first of two calls made, found by the operation's id in its metadata
-
-
 def _decide(claim: Claim, operation: Operation) -> None:
+    """Raises GatewayError where there is no evidence to be had."""
     spec = ACTIONS[operation.action]
     entry = operation.calls[-1]
     if entry.get("result"):  # it died between two calls
         go_on(claim, not_before=entry["not_before"])
         return
-    try:
-        evidence = _gather(operation, spec, entry)
-    except gateway.GatewayError as error:
-        _later(claim, operation, f"Stripe cannot be reached: {error.message}")
+    evidence = _gather(operation, spec, entry)
+    if _concluded(claim, operation, spec, entry, evidence):
         return
-    if evidence.record is not None:
-        _resume(claim, operation, entry, evidence.record)
-    elif evidence.by_us is not None:
-        _done_by_us(claim, operation, spec, evidence)
-    elif evidence.applied and spec.action == Action.ATTACH_OUT_OF_BAND_PAYMENT:
-        _finish(claim, operation, spec, evidence)  # nobody else knows the record that we made
-    elif evidence.applied and evidence.by_others is not None:
-        _done_by_others(claim, operation, spec, evidence)
-    elif _may_send_again(operation, entry, evidence):
+    if not entry.get("ended") and _may_send_again(operation, entry, evidence):
         _send_again(claim, operation, spec, entry)
     else:
         mirror.store(evidence.snapshots)
@@ -115,24 +125,71 @@ def _decide(claim: Claim, operation: Operation) -> None:
 # --- evidence ---------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Evidence:
+    """What a read begun now and Stripe's events say of a call."""
+
+    snapshots: list[Snapshot]
+    invoice: dict[str, Any] | None
+    applied: bool  # its effect is there, whoever caused it
+    as_confirmed: bool  # status and amount are those from which it was sent
+    effect: dict[str, Any] | None  # the event by which Stripe says that our key caused it,
+    on_its_way: dict[str, Any] | None  # … that our key caused a payment which a bank is processing,
+    failure: dict[str, Any] | None  # … that our key caused a charge which did not go through
+    by_others: dict[str, Any] | None  # an event of this effect that our key did not cause
+    overtaken: dict[str, Any] | None  # an event of what rules this effect out, that our key did not cause
+    record: dict[str, Any] | None  # what the first of two calls made, found by the operation's id in its metadata
+    no_record: bool  # Stripe has shown all records since the sending, and ours is not among them
+
+
 def _gather(operation: Operation, spec: Spec, entry: dict[str, Any]) -> Evidence:
     """Reads the invoice, then who changed it. Raises GatewayError."""
     snapshots = gateway.retrieve("invoice", operation.invoice)
-    invoice = snapshots[0].data
-    ours, others = _events(operation, spec, entry)
+    invoice = None if snapshots[0].deleted else snapshots[0].data
+    events = _events(operation, spec, entry)
+    ours = [event for event in events if _key(event) == entry["key"]]
+    others = [event for event in events if _key(event) != entry["key"] and _is_of(event, operation.invoice)]
+    status, ruling_out = RULED_OUT_BY.get(entry["name"], ("", ()))
+    if snapshots[0].deleted:
+        ruling_out = ("invoice.deleted",)
+    elif (invoice or {}).get("status") != status:
+        ruling_out = ()
+    record, no_record = _record(operation, entry) if entry["name"] == "report_payment" else (None, False)
     return Evidence(
         snapshots=snapshots,
         invoice=invoice,
-        applied=_applied(operation, entry, invoice, snapshots[1:]),
-        by_us=ours,
-        by_others=others,
-        record=_record(operation, entry) if entry["name"] == "report_payment" else None,
+        applied=_applied(entry, invoice, snapshots[1:]),
+        as_confirmed=_as_confirmed(operation, invoice),
+        effect=_first(ours, spec.events),
+        on_its_way=_first(ours, (ON_ITS_WAY,)),
+        failure=_first(ours, FAILURES),
+        by_others=_first(others, tuple(type for type in spec.events if type != "invoice.updated")),
+        overtaken=_first(others, ruling_out),
+        record=record,
+        no_record=no_record,
     )
 
 
-def _applied(
-    operation: Operation, entry: dict[str, Any], invoice: dict[str, Any] | None, payments: list[Snapshot]
-) -> bool:
+def _key(event: dict[str, Any]) -> str | None:
+    return (event.get("request") or {}).get("idempotency_key")
+
+
+def _is_of(event: dict[str, Any], invoice: str) -> bool:
+    about = event["data"]["object"]
+    return about.get("object") == "invoice" and about.get("id") == invoice
+
+
+def _first(events: list[dict[str, Any]], types: tuple[str, ...]) -> dict[str, Any] | None:
+    """The first event of these types, those that stand first in `types` before the others."""
+    return next((event for type in types for event in events if event["type"] == type), None)
+
+
+def _as_confirmed(operation: Operation, invoice: dict[str, Any] | None) -> bool:
+    before = operation.before or {}
+    return invoice is not None and all(invoice.get(name) == before.get(name) for name in ("status", "amount_remaining"))
+
+
+def _applied(entry: dict[str, Any], invoice: dict[str, Any] | None, payments: list[Snapshot]) -> bool:
     if invoice is None:
         return False
     if entry["name"] == "attach_payment":
@@ -146,54 +203,62 @@ def _applied(
     return status in goals.get(entry["name"], ())
 
 
-def _events(
-    operation: Operation, spec: Spec, entry: dict[str, Any]
-) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """An event that our key caused, and one of the same effect that it did not. The journal first; a webhook may be
-    late, so then Stripe's own list, since before the sending by Stripe's clock."""
-    since = datetime.fromtimestamp(entry["not_before"], UTC)
+def _events(operation: Operation, spec: Spec, entry: dict[str, Any]) -> list[dict[str, Any]]:
+    """What happened to the invoice since before the sending, by Stripe's clock. The journal first; a webhook may be
+    late, so Stripe's own list too, unless the journal has our own. Raises GatewayError."""
+    since = datetime.fromtimestamp(entry["not_before"], UTC) - STAMPS_LAG
     held = Event.objects.filter(object_id=operation.invoice, created__gte=since) | Event.objects.filter(
         idempotency_key=entry["key"]
     )
-    ours, others = _sort([json.loads(event.body) for event in held], operation, spec, entry)
-    if ours is None:
-        listed = list(gateway.events(sorted({*spec.events, *EVENT_TYPES_OF_FAILURE}), since))
-        found, foreign = _sort(listed, operation, spec, entry)
-        ours, others = found, foreign or others
-    return ours, others
+    events = [json.loads(event.body) for event in held]
+    telling = {*spec.events, *((*FAILURES, ON_ITS_WAY) if spec.charges(operation.params) else ())}
+    if any(event["type"] in telling and _key(event) == entry["key"] for event in events):
+        return events
+    foreign = {*RULED_OUT_BY.get(entry["name"], ("", ()))[1], "invoice.deleted"}
+    return events + list(gateway.events(sorted(telling | foreign), since))
 
 
-def _sort(
-    events: list[dict[str, Any]], operation: Operation, spec: Spec, entry: dict[str, Any]
-) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    ours = others = None
-    for event in events:
-        about = event["data"]["object"]
-        if about.get("object") != "invoice" or about.get("id") != operation.invoice:
-            continue
-        if ((event.get("request") or {}).get("idempotency_key")) == entry["key"]:
-            # The effect itself, or that it failed; not the updates around them. The effect says more.
-            if event["type"] in spec.events or (ours is None and event["type"] in EVENT_TYPES_OF_FAILURE):
-                ours = event
-        elif event["type"] in spec.events and event["type"] != "invoice.updated":
-            others = event
-    return ours, others
-
-
-def _record(operation: Operation, entry: dict[str, Any]) -> dict[str, Any] | None:
-    """The payment record that our first call made: it carries the operation's id in its metadata."""
+def _record(operation: Operation, entry: dict[str, Any]) -> tuple[dict[str, Any] | None, bool]:
+    """The payment record that our first call made: it carries the operation's id in its metadata. And whether there is
+    none for certain. Raises GatewayError."""
+    seen = 0
     try:
         for record in gateway.walk("/v1/payment_records", most=MOST_RECORDS):
+            seen += 1
             if (record.get("metadata") or {}).get("operation") == str(operation.pk):
-                return record
+                return record, False
             if (record.get("created") or entry["not_before"]) < entry["not_before"]:
-                break
-    except gateway.RefusedByStripe:  # some accounts cannot list them: then the repeated key tells
-        pass
-    return None
+                return None, True
+    except (gateway.RefusedByStripe, gateway.NotAllowed, gateway.Missing):
+        return None, False  # some accounts cannot list them: then the repeated key tells
+    return None, seen < MOST_RECORDS
 
 
 # --- what it comes to -------------------------------------------------------------------------------------------------
+
+
+def _concluded(claim: Claim, operation: Operation, spec: Spec, entry: dict[str, Any], evidence: Evidence) -> bool:
+    """Writes what the evidence proves; whether it proves anything."""
+    attaching = entry["name"] == "attach_payment"
+    if evidence.record is not None:
+        _resume(claim, operation, entry, evidence.record)
+    elif evidence.effect or evidence.on_its_way:
+        _finish(claim, operation, spec, entry, evidence, evidence.effect or evidence.on_its_way)
+    elif evidence.failure:
+        _declined(claim, operation, evidence, evidence.failure)
+    elif attaching and evidence.applied and (entry.get("ended") or spec.action == Action.ATTACH_OUT_OF_BAND_PAYMENT):
+        # Nobody else knows the record that we made. A PaymentIntent that is still to succeed is attached without an
+        # event; it was not there before we asked, and our request has ended.
+        _finish(claim, operation, spec, entry, evidence, None)
+    elif not attaching and evidence.applied and evidence.by_others:
+        _done_by_others(claim, operation, spec, entry, evidence)
+    elif evidence.overtaken and not evidence.applied:
+        _overtaken(claim, operation, spec, entry, evidence, evidence.overtaken)
+    elif entry.get("ended") and not evidence.applied and _certainly_not(operation, spec, entry, evidence):
+        _not_applied(claim, spec, evidence)
+    else:
+        return False
+    return True
 
 
 def _resume(claim: Claim, operation: Operation, entry: dict[str, Any], record: dict[str, Any]) -> None:
@@ -203,41 +268,117 @@ def _resume(claim: Claim, operation: Operation, entry: dict[str, Any], record: d
     go_on(claim, not_before=entry["not_before"])
 
 
-def _done_by_us(claim: Claim, operation: Operation, spec: Spec, evidence: Evidence) -> None:
-    event = evidence.by_us or {}
-    if event.get("type") in EVENT_TYPES_OF_FAILURE and not evidence.applied:
-        _declined(claim, operation, event, evidence)
-    else:
-        _finish(claim, operation, spec, evidence)
-
-
-def _finish(claim: Claim, operation: Operation, spec: Spec, evidence: Evidence) -> None:
-    request_id = ((evidence.by_us or {}).get("request") or {}).get("id") or operation.stripe_request_id
+def _finish(
+    claim: Claim,
+    operation: Operation,
+    spec: Spec,
+    entry: dict[str, Any],
+    evidence: Evidence,
+    event: dict[str, Any] | None,
+) -> None:
+    request_id = ((event or {}).get("request") or {}).get("id") or operation.stripe_request_id
     outcome = outcomes.succeeded(spec, operation, evidence.invoice or {})
-    claim.finish(State.SUCCEEDED, evidence.snapshots, stripe_request_id=request_id, **outcome)
+    calls = _proved(operation, entry, event)
+    claim.finish(State.SUCCEEDED, evidence.snapshots, stripe_request_id=request_id, calls=calls, **outcome)
 
 
-def _declined(claim: Claim, operation: Operation, event: dict[str, Any], evidence: Evidence) -> None:
-    """Our charge was tried and did not go through; its reason stands in the PaymentIntent."""
-    error: dict[str, Any] = {}
-    for snapshot in evidence.snapshots[1:]:
+def _proved(operation: Operation, entry: dict[str, Any], event: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """The calls, with the event that says what came of the last one."""
+    return [*operation.calls[:-1], {**entry, "evidence": event["id"]}] if event else operation.calls
+
+
+def _declined(claim: Claim, operation: Operation, evidence: Evidence, event: dict[str, Any]) -> None:
+    """Our charge was tried and did not go through; its reason stands in the event, or in the PaymentIntent. Raises
+    GatewayError."""
+    error: dict[str, Any] = event["data"]["object"].get("last_payment_error") or {}
+    for snapshot in [] if error else evidence.snapshots[1:]:
         intent = ((snapshot.data or {}).get("payment") or {}).get("payment_intent")
         if isinstance(intent, str):
             found = gateway.retrieve("payment_intent", intent)[0].data or {}
             error = found.get("last_payment_error") or error
+    if not error and event["type"] in ("invoice.payment_action_required", "payment_intent.requires_action"):
+        error = {
+            "code": "invoice_payment_intent_requires_action",
+            "message": "The customer must authenticate this payment.",
+        }
     message = error.get("message") or "The payment did not go through."
     declined = gateway.Declined(message, status=402, body={"type": "card_error", **error})
-    claim.finish(State.FAILED, evidence.snapshots, **outcomes.of_error(declined))
+    calls = _proved(operation, operation.calls[-1], event)
+    claim.finish(State.FAILED, evidence.snapshots, calls=calls, **outcomes.of_error(declined))
 
 
-def _done_by_others(claim: Claim, operation: Operation, spec: Spec, evidence: Evidence) -> None:
+def _done_by_others(claim: Claim, operation: Operation, spec: Spec, entry: dict[str, Any], evidence: Evidence) -> None:
     number = (evidence.invoice or {}).get("number") or operation.invoice
     claim.finish(
         State.FAILED,
         evidence.snapshots,
+        calls=_proved(operation, entry, evidence.by_others),
         code="invoice_changed",
         message=f"{number} was {spec.done_word} by someone else at the same time; our request changed nothing.",
         outcome_by="someone_else",
+    )
+
+
+def _overtaken(
+    claim: Claim,
+    operation: Operation,
+    spec: Spec,
+    entry: dict[str, Any],
+    evidence: Evidence,
+    event: dict[str, Any],
+) -> None:
+    """What somebody else did rules ours out, now and for good: it was not applied, and cannot be."""
+    about = event["data"]["object"]
+    what = event["type"].removeprefix("invoice.").replace("payment_succeeded", "paid")
+    claim.finish(
+        State.FAILED,
+        evidence.snapshots,
+        calls=_proved(operation, entry, event),
+        code="invoice_changed",
+        message=f"{about.get('number') or operation.invoice} was {what} by someone else at the same time; "
+        f"it was not {spec.done_word}.",
+        outcome_by="someone_else",
+    )
+
+
+def _certainly_not(operation: Operation, spec: Spec, entry: dict[str, Any], evidence: Evidence) -> bool:
+    """Whether our request, which has ended, left no trace: a read tells where its effect can be read; where only an
+    event would tell, Stripe has had the time to list it. Raises GatewayError."""
+    if entry["name"] == "report_payment":
+        return evidence.no_record
+    if entry["name"] == "attach_payment":
+        return True
+    if clock.now() - datetime.fromisoformat(entry["first_sent_at"]) >= EVENTS_LATE:
+        return True
+    if entry["name"] == "send" or not evidence.as_confirmed:
+        return False
+    return not spec.charges(operation.params) or not _tried_since(entry["not_before"], evidence)
+
+
+def _tried_since(moment: int, evidence: Evidence) -> bool:
+    """Whether any charge of this invoice was tried since then, or waits for a bank or the customer."""
+    for snapshot in evidence.snapshots[1:]:
+        intent = ((snapshot.data or {}).get("payment") or {}).get("payment_intent")
+        if not isinstance(intent, str):
+            continue
+        found = gateway.read(f"/v1/payment_intents/{intent}", expand=["latest_charge"]).data
+        charge = found.get("latest_charge")
+        made = charge.get("created") if isinstance(charge, dict) else None
+        if found.get("status") in ("processing", "requires_action") or (charge and (made is None or made >= moment)):
+            return True
+    return False
+
+
+def _not_applied(claim: Claim, spec: Spec, evidence: Evidence) -> None:
+    unchanged = "Nothing has changed; it can be tried again."
+    changed = "The invoice has changed meanwhile, by other hands: look at it before you try again."
+    claim.finish(
+        State.FAILED,
+        evidence.snapshots,
+        code="not_applied",
+        message="Stripe had an internal error, and did not apply it. "
+        + (unchanged if evidence.as_confirmed else changed),
+        outcome_by="nobody",
     )
 
 
@@ -247,12 +388,7 @@ def _may_send_again(operation: Operation, entry: dict[str, Any], evidence: Evide
     young = clock.now() - datetime.fromisoformat(entry["first_sent_at"]) < FRESH
     if evidence.invoice is None or not young:
         return False
-    if entry["name"] in ("attach_payment", "report_payment"):
-        return True
-    before = operation.before or {}
-    return not evidence.applied and all(
-        evidence.invoice.get(name) == before.get(name) for name in ("status", "amount_remaining")
-    )
+    return entry["name"] == "attach_payment" or (evidence.as_confirmed and not evidence.applied)
 
 
 def _send_again(claim: Claim, operation: Operation, spec: Spec, entry: dict[str, Any]) -> None:
@@ -275,12 +411,8 @@ def _answered_no(claim: Claim, spec: Spec, error: gateway.GatewayError) -> None:
     operation = Operation.objects.get(pk=claim.id)
     entry = operation.calls[-1]
     if isinstance(error, gateway.RefusedByStripe) and not error.replayed:
-        try:
-            evidence = _gather(operation, spec, entry)
-        except gateway.GatewayError:
-            _later(claim, operation, error.message)
-            return
-        if evidence.applied or evidence.by_us is not None:
+        evidence = _gather(operation, spec, entry)
+        if evidence.applied or evidence.effect or evidence.on_its_way or evidence.failure:
             _later(claim, operation, error.message)
             return
     refused(claim, operation, entry, error)
@@ -297,25 +429,10 @@ def _after_sending(claim: Claim, spec: Spec) -> None:
         return
     try:
         evidence = _gather(operation, spec, entry)
+        if not _concluded(again, operation, spec, entry, evidence):
+            _later(again, operation, "")
     except gateway.GatewayError as error:
         _later(again, operation, error.message)
-        return
-    if evidence.record is not None:
-        _resume(again, operation, entry, evidence.record)
-    elif evidence.by_us is not None:
-        _done_by_us(again, operation, spec, evidence)
-    elif not evidence.applied:
-        again.finish(
-            State.FAILED,
-            evidence.snapshots,
-            code="not_applied",
-            message="Stripe had an internal error, and did not apply it. Nothing has changed; it can be tried again.",
-            outcome_by="nobody",
-        )
-    elif evidence.by_others is not None:
-        _done_by_others(again, operation, spec, evidence)
-    else:
-        _later(again, operation, "")
 
 
 def _later(claim: Claim, operation: Operation, why: str) -> None:
