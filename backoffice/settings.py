@@ -14,7 +14,7 @@ DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / ".demo")))
 DEBUG = env.bool("DJANGO_DEBUG", default=False)
 SECRET_KEY = env.str("DJANGO_SECRET_KEY", default="insecure-only-for-development-and-tests")
 ALLOWED_HOSTS = env.list("DJANGO_ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]", "testserver"])
-CSRF_TRUSTED_ORIGINS = env.list("DJANGO_CSRF_TRUSTED_ORIGINS", default=[])
+CSRF_TRUSTED_ORIGINS: list[str] = env.list("DJANGO_CSRF_TRUSTED_ORIGINS", default=[])
 SECURE_PROXY_SSL_HEADER = (
     ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("DJANGO_BEHIND_PROXY", default=False) else None
 )
@@ -24,16 +24,16 @@ X_FRAME_OPTIONS = "DENY"
 # --- Stripe -----------------------------------------------------------------------------------------------------------
 STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", default="")
 STRIPE_API_BASE = env.str("STRIPE_API_BASE", default="https://api.stripe.com")
-STRIPE_WEBHOOK_SECRETS = env.list("STRIPE_WEBHOOK_SECRETS", default=[])
+STRIPE_WEBHOOK_SECRETS: list[str] = env.list("STRIPE_WEBHOOK_SECRETS", default=[])
 STRIPE_ACCOUNT = env.str("STRIPE_ACCOUNT", default="")  # acct_…; events of another account are journalled and ignored
 STRIPE_API_VERSION = "2026-10-28.endive"  # the version that the pinned SDK speaks; events of another are hints
 STRIPE_REQUESTS_PER_SECOND = env.int("STRIPE_REQUESTS_PER_SECOND", default=10)  # of reconciliation; 0 = no budget
 RECONCILE_PATIENCE_SECONDS = env.float("RECONCILE_PATIENCE_SECONDS", default=7200)  # while Stripe is away
 STRIPE_TIMEOUT_SECONDS = env.float("STRIPE_TIMEOUT_SECONDS", default=15.0)
 # Above these amounts (major units) a second person decides on what cannot be undone.
-APPROVAL_THRESHOLDS = {"default": 1000, **env.json("APPROVAL_THRESHOLDS", default={})}
+APPROVAL_THRESHOLDS: dict[str, float] = dict(env.json("APPROVAL_THRESHOLDS", default={"default": 1000}))
 PUBLIC_URL = env.str("DJANGO_PUBLIC_URL", default="http://localhost:8000")  # of links in mails
-FINANCE_EMAILS = env.list("FINANCE_EMAILS", default=[])  # who hears of drift
+FINANCE_EMAILS: list[str] = env.list("FINANCE_EMAILS", default=[])  # who hears of drift
 WEBHOOK_MAX_BYTES = 1024 * 1024
 WEBHOOK_TOLERANCE_SECONDS = 300  # as Stripe's SDK
 
@@ -132,7 +132,7 @@ if CELERY_BROKER_URL.startswith("embedded:"):
     BROKER_DIR = DATA_DIR / "broker"
     for folder in (BROKER_DIR, BROKER_DIR / "control"):
         folder.mkdir(parents=True, exist_ok=True)
-    CELERY_BROKER_TRANSPORT_OPTIONS = {
+    CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, object] = {
         "data_folder_in": str(BROKER_DIR),
         "data_folder_out": str(BROKER_DIR),
         "control_folder": str(BROKER_DIR / "control"),
@@ -205,6 +205,7 @@ UNFOLD = {
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "ENVIRONMENT": "invoices.admin.site.environment",
+    "GLOBAL_CALLBACK": "invoices.admin.brake.on_every_page",
     "DASHBOARD_CALLBACK": "invoices.admin.dashboard.dashboard",
     "STYLES": [lambda request: static("invoices/desk.css")],
     "SCRIPTS": [lambda request: static("invoices/desk.js")],

@@ -30,6 +30,8 @@ MODELS = (
     "paymentintent",
     "event",
     "operation",
+    "batch",
+    "pause",
     "reconciliationrun",
     "drift",
 )
@@ -295,7 +297,7 @@ class TestInvoicePage:
             "Expired (expired card).",
             "a wrong order",
             "T-1",
-            "manager (api)",
+            "manager (API)",
             "This cannot be.",
         ):
             assert words in found, words

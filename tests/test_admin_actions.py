@@ -12,8 +12,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from invoices import live, operations
-from invoices.admin import bulk
-from invoices.models import Invoice, Operation
+from invoices.admin import batches, bulk
+from invoices.models import Batch, Invoice, Operation, Pause
 from invoices.operations import ACTIONS
 from tests.factories import InvoiceObject, customer_at, invoice_at, stored
 from tests.sandbox_process import SandboxProcess
@@ -307,9 +307,9 @@ class TestBulk:
 
     @pytest.fixture(autouse=True)
     def wakes(self, monkeypatch: Any) -> list[str]:
-        """The wake-ups that would go to the workers; a test performs them when it wants to."""
+        """The wake-ups that would go to the workers."""
         sent: list[str] = []
-        monkeypatch.setattr(bulk.tasks.perform_operation, "delay", sent.append)
+        monkeypatch.setattr(bulk.intake, "wake", sent.append)
         return sent
 
     def test_the_list_offers_what_one_may_do(self, desk: Client, auditor: User, three: list[Any]) -> None:
@@ -324,61 +324,149 @@ class TestBulk:
 
     def test_it_says_what_will_and_what_will_not_be_done(self, desk: Client, three: list[Any]) -> None:
         found = self.start(desk, "void", [invoice.id for invoice in three]).content.decode()
+        found = found.split('class="plain-head"')[1]
         will, wont = found.split("Will not be done")
         assert three[1].number in will and three[2].number in will and three[0].number not in will
         assert three[0].number in wont and "Invoice is already paid" in wont
         assert "USD 50.00" in found and "Void: 2 invoices" in found
         assert not Operation.objects.exists()
 
+    def sent(self, html: str) -> dict[str, Any]:
+        """What the confirmation page would send, with a reason."""
+        seen = re.findall(r'name="seen" value="([^"]*)"', html)
+        return hidden(html) | {"seen": seen, "reason": "monthly run"}
+
     def test_one_operation_each_and_twice_is_once(
         self, sandbox: SandboxProcess, desk: Client, three: list[Any], wakes: list[str], agent: User
     ) -> None:
-        html = self.start(desk, "pay", [invoice.id for invoice in three]).content.decode()
-        seen = re.findall(r'name="seen" value="([^"]*)"', html)
-        given = hidden(html) | {"seen": seen, "reason": "monthly run"}
+        given = self.sent(self.start(desk, "pay", [invoice.id for invoice in three]).content.decode())
         first = desk.post(f"{LIST}bulk/pay/", given)
         second = desk.post(f"{LIST}bulk/pay/", given)
-        assert first["Location"] == second["Location"]
-        assert Operation.objects.count() == 2 and {o.state for o in Operation.objects.all()} == {"ready"}
-        assert "0 of 2 finished" in shown(desk, first)
-        for pk in wakes:
-            operations.perform(pk)
+        assert first["Location"] == second["Location"] and set(wakes) == {"run_batches"}
+        batch = Batch.objects.get()
+        assert (batch.actor, batch.reason, len(batch.items)) == (agent, "monthly run", 2)
+        assert "0 of 2 finished" in shown(desk, first) and not Operation.objects.exists()
+        operations.batch.run_due()
         part = desk.get(first["Location"], headers={"HX-Request": "true"}).content.decode()
         assert "All finished" in part and "hx-get" not in part and "<html" not in part
         assert sandbox.stats()["charges"] == {invoice.id: 1 for invoice in three}
-        assert {o.reason for o in Operation.objects.filter(actor=agent)} == {"monthly run"}
+        table = b"".join(desk.get(f"{first['Location']}table.csv")).decode()
+        assert table.startswith("invoice,number,state") and table.count("succeeded") == 2
+        assert "Pay" in desk.get("/admin/invoices/batch/").content.decode()
 
-    def test_out_of_band_takes_the_whole_of_each(
-        self, sandbox: SandboxProcess, desk: Client, three: list[Any], wakes: list[str]
-    ) -> None:
+    def test_out_of_band_takes_the_whole_of_each(self, sandbox: SandboxProcess, desk: Client, three: list[Any]) -> None:
         action = "attach_out_of_band_payment"
         html = self.start(desk, action, [three[1].id, three[2].id]).content.decode()
         assert 'name="amount"' not in html
-        given = hidden(html) | {"seen": re.findall(r'name="seen" value="([^"]*)"', html), "reason": "one transfer"}
-        wrong = desk.post(f"{LIST}bulk/{action}/", given)
+        wrong = desk.post(f"{LIST}bulk/{action}/", self.sent(html))
         assert wrong.status_code == 400 and b"Received on is missing." in wrong.content
-        response = desk.post(f"{LIST}bulk/{action}/", given | {"method": "Check", "received_on": "2026-01-31"})
-        for pk in wakes:
-            operations.perform(pk)
+        given = self.sent(html) | {"method": "Check", "received_on": "2026-01-31"}
+        response = desk.post(f"{LIST}bulk/{action}/", given)
+        operations.batch.run_due()
         assert "All finished" in shown(desk, response)
         assert {invoice.status for invoice in Invoice.objects.filter(pk__in=[i.id for i in three])} == {"paid"}
         assert sorted(o.params["amount"] for o in Operation.objects.all()) == [2000, 3000]
 
-    def test_refused_ones_are_listed_with_the_reason(self, desk: Client, three: list[Any]) -> None:
-        html = self.start(desk, "void", [three[1].id]).content.decode()
-        given = hidden(html) | {"seen": [f"{three[0].id} paid 0", f"{three[1].id} open 2000"], "reason": "wrong"}
-        found = shown(desk, desk.post(f"{LIST}bulk/void/", given))
-        assert "Invoice is already paid" in found and "refused" in found
+    def test_what_has_changed_meanwhile_is_left_alone(
+        self, sandbox: SandboxProcess, desk: Client, three: list[Any]
+    ) -> None:
+        html = self.start(desk, "void", [three[1].id, three[2].id]).content.decode()
+        sandbox.client().v1.invoices.pay(three[1].id)
+        response = desk.post(f"{LIST}bulk/void/", self.sent(html))
+        operations.batch.run_due()
+        assert "othing was sent" in shown(desk, response)
+        assert sandbox.client().v1.invoices.retrieve(three[1].id).status == "paid"
+        assert sandbox.client().v1.invoices.retrieve(three[2].id).status == "void"
 
-    def test_a_dead_broker_only_delays(self, desk: Client, three: list[Any], monkeypatch: Any) -> None:
-        def dead(pk: str) -> None:
-            raise ConnectionError("no broker")
+    def test_it_can_be_cancelled(self, desk: Client, three: list[Any], auditor: User) -> None:
+        response = desk.post(f"{LIST}bulk/void/", self.sent(self.start(desk, "void", [three[1].id]).content.decode()))
+        path = f"{response['Location']}cancel/"
+        desk.force_login(auditor)
+        assert desk.post(path).status_code == 403 and "Cancel the rest" not in shown(desk, response)
+        desk.force_login(User.objects.get(username="agent"))
+        assert desk.get(path).status_code == 405
+        assert "what has not begun is not begun" in shown(desk, desk.post(path))
+        operations.batch.run_due()
+        assert not Operation.objects.exists()
+        assert "It had ended already" in shown(desk, desk.post(path))
 
-        monkeypatch.setattr(bulk.tasks.perform_operation, "delay", dead)
-        html = self.start(desk, "void", [three[1].id]).content.decode()
-        response = desk.post(f"{LIST}bulk/void/", hidden(html) | {"reason": "wrong"})
-        assert "0 of 1 finished" in shown(desk, response)
+    def test_the_table_holds_no_formula(self) -> None:
+        assert [batches._cell(value) for value in ("=1+1", "-5", "@x", "fine", None)] == [
+            "'=1+1",
+            "'-5",
+            "'@x",
+            "fine",
+            "None",
+        ]
 
-    def test_a_result_of_somebody_else_is_not_here(self, desk: Client, three: list[Any]) -> None:
-        response = desk.get(f"{LIST}batch/{uuid.uuid4()}/")
-        assert response["Location"] == "/admin/invoices/operation/"
+
+@pytest.mark.django_db(transaction=True)
+class TestFourEyes:
+    @pytest.fixture
+    def request_page(self, sandbox: SandboxProcess, desk: Client) -> str:
+        """The page of a request that waits: voiding USD 5,000.00."""
+        made = invoice_at(sandbox, 500_000)
+        live.read_now("invoice", made.id)
+        assert "waits until a second person approves" in desk.get(door(made.id, "void")).content.decode()
+        found = shown(desk, desk.post(door(made.id, "void"), ask(desk, made.id, "void")))
+        assert "Waits for a second person" in found and "result amber" in found
+        return f"/admin/invoices/operation/{Operation.objects.get().pk}/"
+
+    def test_another_approves(self, desk: Client, manager: User, request_page: str) -> None:
+        own = desk.get(request_page).content.decode()
+        assert "Withdraw my request" in own and ">Approve<" not in own
+        desk.post(f"{request_page}decide/approve/")
+        assert Operation.objects.get().state == "awaiting_approval"
+        desk.force_login(manager)
+        found = desk.get(request_page).content.decode()
+        assert ">Approve<" in found and "no longer owes USD 5,000.00" in found
+        assert desk.get(f"{request_page}decide/approve/").status_code == 405
+        assert "Awaiting approval" in desk.get("/admin/").content.decode()
+        given = hidden(found) | {"reason": "agreed"}
+        assert "Void: done" in shown(desk, desk.post(f"{request_page}decide/approve/", given))
+        operation = Operation.objects.get()
+        assert (operation.approver, operation.decision_reason) == (manager, "agreed")
+
+    def test_another_rejects_with_a_reason(self, desk: Client, manager: User, request_page: str) -> None:
+        desk.force_login(manager)
+        assert "Please say why" in shown(desk, desk.post(f"{request_page}decide/reject/"))
+        found = shown(desk, desk.post(f"{request_page}decide/reject/", {"reason": "the customer pays"}))
+        assert "the customer pays" in found and Operation.objects.get().state == "cancelled"
+        assert "no longer waits" in shown(desk, desk.post(f"{request_page}decide/approve/"))
+
+    def test_the_one_who_asked_withdraws(self, desk: Client, auditor: User, request_page: str) -> None:
+        desk.force_login(auditor)
+        assert "A billing manager decides" in desk.get(request_page).content.decode()
+        desk.post(f"{request_page}decide/withdraw/")
+        desk.post(f"{request_page}decide/approve/")
+        assert Operation.objects.get().state == "awaiting_approval"
+        desk.force_login(User.objects.get(username="agent"))
+        assert "Withdrawn by agent" in shown(desk, desk.post(f"{request_page}decide/withdraw/"))
+        assert desk.post(f"{request_page}decide/explode/").status_code == 404
+
+
+@pytest.mark.django_db
+class TestBrake:
+    NEW = "/admin/invoices/pause/add/"
+
+    def test_a_manager_pauses_and_everyone_reads_why(self, client: Client, manager: User, agent: User) -> None:
+        invoice = stored(InvoiceObject())
+        client.force_login(manager)
+        assert "Please say why" in client.post(self.NEW, {"action": ""}).content.decode()
+        client.post(self.NEW, {"action": "pay", "reason": "The bank is down"})
+        assert "paused already" in client.post(self.NEW, {"action": "pay", "reason": "x"}).content.decode()
+        client.force_login(agent)
+        for path in ("/admin/", LIST, f"{LIST}{invoice.pk}/", door(invoice.pk, "pay")):
+            assert "The bank is down" in client.get(path).content.decode(), path
+        found = client.get(f"{LIST}{invoice.pk}/").content.decode()
+        assert door(invoice.pk, "pay") not in found and door(invoice.pk, "void") in found
+        assert client.get(self.NEW).status_code == 403
+        assert client.post(self.NEW, {"reason": "x"}).status_code == 403
+        pause = f"/admin/invoices/pause/{Pause.objects.get().pk}/"
+        assert (
+            client.post(f"{pause}resume/").status_code == 403 and ">Resume<" not in client.get(pause).content.decode()
+        )
+        client.force_login(manager)
+        assert ">Resume<" in client.get(pause).content.decode()
+        client.post(f"{pause}resume/")
+        assert "The bank is down" not in client.get("/admin/").content.decode()

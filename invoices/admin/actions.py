@@ -12,7 +12,7 @@ from invoices.admin import access, wording
 from invoices.admin.base import RecordAdmin, page_url
 from invoices.admin.forms import ActionForm
 from invoices.models import Invoice, Operation
-from invoices.operations import ACTIONS, Invalid, Refusal, Spec
+from invoices.operations import ACTIONS, Invalid, Refusal, Spec, approval, brake
 
 
 def act(admin: RecordAdmin, request: HttpRequest, object_id: str, action: str) -> HttpResponse:
@@ -80,7 +80,7 @@ def _ask(
     refusal: Refusal | None = None,
     status: int = 200,
 ) -> TemplateResponse:
-    why_not = spec.refusal(invoice, list(invoice.payments.all()), {})
+    why_not = brake.refusal(spec.name) or spec.refusal(invoice, list(invoice.payments.all()), {})
     params = form.cleaned_data.get("params", {}) if form.is_bound and hasattr(form, "cleaned_data") else {}
     if not form.is_bound and "amount" in form.fields:
         params = {"amount": invoice.amount_remaining}
@@ -92,7 +92,7 @@ def _ask(
         "customer": wording.customer(invoice),
         "status": wording.status(invoice),
         "remaining": money.text(invoice.amount_remaining, invoice.currency),
-        "effects": spec.effects(invoice, params),
+        "effects": effects(spec, invoice, params),
         "button": button(spec, invoice, params),
         "form": form,
         "refusal": refusal,
@@ -113,8 +113,17 @@ def _preview(request: HttpRequest, spec: Spec, invoice: Invoice) -> TemplateResp
                 params[parameter.name] = parameter.clean(value)
         except (money.BadAmount, Invalid):
             continue  # said beside the field, when the form is sent
-    context = {"effects": spec.effects(invoice, params), "button": button(spec, invoice, params), "preview": True}
+    context = {"effects": effects(spec, invoice, params), "button": button(spec, invoice, params), "preview": True}
     return TemplateResponse(request, "admin/invoices/effects.html", context)
+
+
+def effects(spec: Spec, invoice: Invoice, params: dict[str, Any]) -> list[str]:
+    """What will happen; first of all that it waits for a second person, where it does."""
+    if not approval.needed(spec, invoice, params):
+        return spec.effects(invoice, params)
+    above = money.text(approval.threshold(invoice.currency), invoice.currency)
+    waits = f"More than {above}: it waits until a second person approves. Only then:"
+    return [waits, *spec.effects(invoice, params)]
 
 
 def button(spec: Spec, invoice: Invoice, params: dict[str, Any]) -> str:

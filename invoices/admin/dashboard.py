@@ -35,7 +35,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     may = request.user.has_perm
     cards = []
     if may("invoices.view_operation"):
-        cards += [_unknown()]
+        cards += [_unknown(), _waiting()]
     if may("invoices.view_event"):
         cards += [_failed_events(), _pending_events()]
     if may("invoices.view_reconciliationrun"):
@@ -66,6 +66,13 @@ def _unknown() -> Card:
     words = "We are checking with Stripe; nothing is sent twice." if number else "Every action has a clear outcome."
     link = f"{reverse('admin:invoices_operation_changelist')}?state=unknown"
     return Card("Unknown outcomes", shown, words, "violet" if number else "green", link)
+
+
+def _waiting() -> Card:
+    number, shown = bounded(Operation.objects.filter(state=Operation.State.AWAITING_APPROVAL))
+    words = "A second person decides on each." if number else "Nothing waits for a second person."
+    link = f"{reverse('admin:invoices_operation_changelist')}?state=awaiting_approval"
+    return Card("Awaiting approval", shown, words, "amber" if number else "green", link)
 
 
 def _failed_events() -> Card:

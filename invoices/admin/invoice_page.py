@@ -12,9 +12,9 @@ from django.utils.functional import cached_property
 from invoices import money
 from invoices.admin import access, wording
 from invoices.admin.formatting import web_address
-from invoices.models import Event, Invoice, InvoicePayment, Operation, PaymentIntent
+from invoices.models import Customer, Event, Invoice, InvoicePayment, Operation, Pause, PaymentIntent
 from invoices.models.reading import integer, member, moment, text
-from invoices.operations import Invalid, Refusal, Spec
+from invoices.operations import Invalid, Refusal, Spec, brake
 
 MOST = 100  # payments, operations, events on the page
 TRIED = (
@@ -129,8 +129,9 @@ class InvoicePage:
     @cached_property
     def choices(self) -> list[Choice]:
         payments = [payment.row for payment in self.payments]
+        paused = list(brake.standing())
         return [
-            Choice(spec, _still_possible(spec.refusal(self.invoice, payments, {})))
+            Choice(spec, _held(spec, paused) or _still_possible(spec.refusal(self.invoice, payments, {})))
             for spec in access.allowed(self.request)
         ]
 
@@ -205,8 +206,6 @@ class InvoicePage:
 
     @cached_property
     def customer(self) -> Any:
-        from invoices.models import Customer
-
         return Customer.objects.filter(pk=self.invoice.customer_id).first() if self.invoice.customer_id else None
 
     @cached_property
@@ -266,6 +265,12 @@ def dashboard(path: str, livemode: bool | None) -> str:
     """Stripe's own page of an object, in the right account and mode."""
     account = f"{settings.STRIPE_ACCOUNT}/" if settings.STRIPE_ACCOUNT else ""
     return f"{DASHBOARD}/{account}{'' if livemode else 'test/'}{path}"
+
+
+def _held(spec: Spec, paused: list[Pause]) -> Refusal | None:
+    """The brake, where it is on for this action."""
+    pause = next((pause for pause in paused if pause.action in {"", spec.name}), None)
+    return Refusal("actions_paused", f"Paused: {pause.reason}") if pause else None
 
 
 def _still_possible(refusal: Refusal | None) -> Refusal | None:

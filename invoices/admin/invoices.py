@@ -116,7 +116,6 @@ class InvoiceAdmin(RecordAdmin):
 
     def extra_urls(self) -> list[URLPattern]:
         return [
-            self.at("batch/<uuid:batch>/", self.batch_view, "batch"),
             self.at("bulk/<slug:action>/", self.bulk_view, "bulk"),
             self.at("<str:object_id>/refresh/", self.refresh_view, "refresh"),
             self.at("<str:object_id>/complete/", self.complete_view, "complete"),
@@ -138,9 +137,6 @@ class InvoiceAdmin(RecordAdmin):
 
     def bulk_view(self, request: HttpRequest, action: str) -> HttpResponse:
         return bulk.act(self, request, action)
-
-    def batch_view(self, request: HttpRequest, batch: Any) -> HttpResponse:
-        return bulk.result(self, request, batch)
 
     @method_decorator(require_POST)
     def refresh_view(self, request: HttpRequest, object_id: str) -> HttpResponse:

@@ -9,12 +9,14 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern
 from django.utils.dateparse import parse_datetime
+from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
+from django.views.decorators.http import require_POST
 
 from invoices import money
-from invoices.admin import wording
+from invoices.admin import decisions, wording
 from invoices.admin.base import Facts, RecordAdmin, url_of
 from invoices.admin.filters import Days
 from invoices.admin.formatting import ago, badge, masked, moment, pretty
@@ -87,7 +89,14 @@ class OperationAdmin(RecordAdmin):
         return queryset.filter(Q(invoice__in=list(numbered)) | Q(actor__username=term))
 
     def extra_urls(self) -> list[URLPattern]:
-        return [self.at("<uuid:object_id>/result/", self.result_view, "result")]
+        return [
+            self.at("<uuid:object_id>/result/", self.result_view, "result"),
+            self.at("<uuid:object_id>/decide/<slug:verdict>/", self.decide_view, "decide"),
+        ]
+
+    @method_decorator(require_POST)
+    def decide_view(self, request: HttpRequest, object_id: Any, verdict: str) -> HttpResponse:
+        return decisions.decide(self, request, object_id, verdict)
 
     def result_view(self, request: HttpRequest, object_id: Any) -> HttpResponse:
         """The part of a page that shows an outcome: asked for again and again until it is final. admin_view keeps it
@@ -143,6 +152,7 @@ class OperationAdmin(RecordAdmin):
             "calls": [_call(call, invoice) for call in record.calls or []],
             "states": _states(record, invoice),
             "raw": record.error,
+            **decisions.context(request, record, invoice),
             "sentence": wording.for_customer(invoice) if invoice else "",
         }
 

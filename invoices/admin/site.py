@@ -14,6 +14,7 @@ MENU = (
             ("Invoices", "receipt_long", "invoice"),
             ("Customers", "group", "customer"),
             ("Operations", "task_alt", "operation"),
+            ("Batches", "checklist", "batch"),
         ),
     ),
     (
@@ -29,6 +30,7 @@ MENU = (
         (
             ("Reconciliations", "sync", "reconciliationrun"),
             ("Drift", "difference", "drift"),
+            ("Brake", "front_hand", "pause"),
             ("API tokens", "key", "apitoken"),
         ),
     ),

@@ -8,7 +8,7 @@ from django.utils.formats import date_format
 
 from invoices import money
 from invoices.admin.formatting import words
-from invoices.models import Drift, Invoice, Operation, ReconciliationRun
+from invoices.models import Batch, Drift, Invoice, Operation, ReconciliationRun
 from invoices.models.reading import member, text
 from invoices.operations import ACTIONS
 
@@ -178,18 +178,20 @@ def state(operation: Operation) -> str:
 def who(operation: Operation) -> str:
     """Who asked, and by which way."""
     name = operation.actor.get_full_name() or operation.actor.get_username() if operation.actor else "the system"
-    return name if operation.source == Operation.Source.ADMIN else f"{name} ({operation.get_source_display()})"
+    way = {"api": "API", "command": "command line"}.get(operation.source)
+    return f"{name} ({way})" if way else name
 
 
-def told(operation: Operation) -> list[tuple[str, str]]:
+def told(operation: Operation | Batch) -> list[tuple[str, str]]:
     """The parameters of an operation: label and value, money in its currency."""
+    currency = operation.before.get("currency") if isinstance(operation, Operation) and operation.before else None
     given = []
     for parameter in ACTIONS[operation.action].parameters:
         value = operation.params.get(parameter.name)
         if value is None or value == "":
             continue
         if parameter.kind == "money":
-            value = money.text(value, (operation.before or {}).get("currency"))
+            value = money.text(value, currency)
         elif parameter.kind == "flag":
             value = "yes" if value else "no"
         given.append((parameter.label, str(value)))

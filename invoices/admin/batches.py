@@ -1,0 +1,161 @@
+"""Batches: what became of each invoice, refreshing itself; to be cancelled, and to be taken along as a table."""
+
+import csv
+from collections.abc import Iterator
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import redirect
+from django.urls import URLPattern
+from django.utils.decorators import method_decorator
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST
+
+from invoices import money, operations
+from invoices.admin import access, wording
+from invoices.admin.base import Facts, RecordAdmin, page_url
+from invoices.admin.formatting import ago, badge, moment
+from invoices.models import Batch, Invoice, Operation
+from invoices.operations import ACTIONS
+
+SHOWN = 200  # rows on the page; the table that one can take along has all
+COLUMNS = ("invoice", "number", "state", "code", "decline_code", "outcome", "advice", "operation")
+
+
+@admin.register(Batch)
+class BatchAdmin(RecordAdmin):
+    page_template = "admin/invoices/batch.html"
+    list_display = ("what", "invoices_", "state_", "who", "reason", "when")
+    list_select_related = ("actor",)
+    ordering = ("-created_at",)
+    empty_hint = "Tick invoices in their list and choose an action: it becomes a batch."
+
+    def extra_urls(self) -> list[URLPattern]:
+        return [
+            self.at("<uuid:object_id>/cancel/", self.cancel_view, "cancel"),
+            self.at("<uuid:object_id>/table.csv", self.table_view, "table"),
+        ]
+
+    def page_context(self, request: HttpRequest, record: Batch) -> dict[str, Any]:
+        counts = operations.batch.progress(record)
+        left = 0 if record.cancelled_at else counts["waiting"]
+        unfinished = left + sum(counts.get(state, 0) for state in Operation.UNFINISHED)
+        ended = len(record.items) - unfinished
+        spec = ACTIONS[record.action]
+        return {
+            "title": f"{spec.label}: {len(record.items)} invoices",
+            "batch": record,
+            "spec": spec,
+            "counts": [(state, number) for state, number in counts.items() if number],
+            "unfinished": unfinished,
+            "ended": ended,
+            "share": round(100 * ended / len(record.items)) if record.items else 100,
+            "rows": list(_rows(record, record.items[:SHOWN])),
+            "more": max(0, len(record.items) - SHOWN),
+            "facts": self.facts(record),
+            "may_cancel": access.may(request, spec) and record.finished_at is None and not record.cancelled_at,
+        }
+
+    def show(self, request: HttpRequest, template: str, context: dict[str, Any], status: int = 200) -> Any:
+        """The page, or only the part of it that refreshes itself."""
+        if template == self.page_template and request.headers.get("HX-Request") == "true":
+            template = "admin/invoices/batch_rows.html"
+        return super().show(request, template, context, status)
+
+    @method_decorator(require_POST)
+    def cancel_view(self, request: HttpRequest, object_id: Any) -> HttpResponse:
+        batch = self.record(object_id) if self.has_view_permission(request) else None
+        if batch is None or not access.may(request, ACTIONS[batch.action]):
+            raise PermissionDenied
+        if operations.batch.cancel(batch, request.user):  # type: ignore[arg-type]
+            messages.success(request, "Cancelled: what has not begun is not begun any more.")
+        else:
+            messages.info(request, "It had ended already.")
+        return redirect(page_url(batch))
+
+    def table_view(self, request: HttpRequest, object_id: Any) -> StreamingHttpResponse:
+        batch = self.record(object_id) if self.has_view_permission(request) else None
+        if batch is None:
+            raise PermissionDenied
+        headers = {"Content-Disposition": f'attachment; filename="{batch.action}-{batch.created_at:%Y%m%d-%H%M}.csv"'}
+        return StreamingHttpResponse(_table(batch), content_type="text/csv; charset=utf-8", headers=headers)
+
+    def facts(self, record: Batch) -> Facts:
+        facts: Facts = [
+            ("Who", record.actor),
+            ("Why", record.reason),
+            ("Ticket", record.ticket),
+            *((label, value) for label, value in wording.told(record) if label != "Amount"),
+            ("Began", moment(record.created_at)),
+            ("Ended", moment(record.finished_at, "")),
+            ("Cancelled", moment(record.cancelled_at, "")),
+            ("Cancelled by", record.cancelled_by or ""),
+        ]
+        return [(label, value) for label, value in facts if value]
+
+    @admin.display(description="Action")
+    def what(self, batch: Batch) -> SafeString:
+        return format_html('<span class="strong">{}</span>', batch.get_action_display())
+
+    @admin.display(description="Invoices")
+    def invoices_(self, batch: Batch) -> int:
+        return len(batch.items)
+
+    @admin.display(description="State")
+    def state_(self, batch: Batch) -> SafeString:
+        if batch.cancelled_at:
+            return badge("cancelled", "grey")
+        return badge("finished") if batch.finished_at else badge("running")
+
+    @admin.display(description="Who")
+    def who(self, batch: Batch) -> str:
+        return str(batch.actor)
+
+    @admin.display(description="When")
+    def when(self, batch: Batch) -> SafeString:
+        return ago(batch.created_at)
+
+
+def _rows(batch: Batch, items: list[Any]) -> Iterator[dict[str, Any]]:
+    pks = [item[0] for item in items]
+    invoices = {invoice.pk: invoice for invoice in Invoice.objects.filter(pk__in=pks).defer("data")}
+    made = {op.invoice: op for op in Operation.objects.filter(batch=batch, invoice__in=pks)}
+    for pk, _, remaining in items:
+        invoice = invoices.get(pk)
+        yield {
+            "pk": pk,
+            "number": wording.number(invoice) if invoice else pk,
+            "amount": money.text(remaining, invoice.currency) if invoice else "–",
+            "operation": made.get(pk),
+        }
+
+
+class _Line:
+    def write(self, line: str) -> str:
+        return line
+
+
+def _table(batch: Batch) -> Iterator[str]:
+    """Row by row, so that a long batch needs no more memory than a short one."""
+    writer = csv.writer(_Line())
+    yield writer.writerow(COLUMNS)
+    for begin in range(0, len(batch.items), SHOWN):
+        for row in _rows(batch, batch.items[begin : begin + SHOWN]):
+            yield writer.writerow([_cell(value) for value in _values(row)])
+
+
+def _values(row: dict[str, Any]) -> list[Any]:
+    operation = row["operation"]
+    if operation is None:
+        return [row["pk"], row["number"], "not begun", "", "", "", "", ""]
+    said = (operation.code, operation.decline_code, wording.outcome(operation), operation.advice, operation.pk)
+    return [row["pk"], row["number"], operation.state, *said]
+
+
+def _cell(value: Any) -> str:
+    """As text, even where a spreadsheet would take it for a formula."""
+    text = str(value)
+    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
