@@ -1,6 +1,6 @@
 """Actions at Stripe: at most once, always explained. request → approve → perform → settle; the actions: catalog.py."""
 
-from invoices.operations import advice, approval, batch, brake
+from invoices.operations import advice, approval, batch, brake, choices, person
 from invoices.operations.catalog import ACTIONS, Parameter, Spec
 from invoices.operations.perform import perform
 from invoices.operations.refusals import STATUS, Invalid, Refusal
@@ -18,9 +18,11 @@ __all__ = [
     "approval",
     "batch",
     "brake",
+    "choices",
     "execute",
     "needs_person",
     "perform",
+    "person",
     "request",
     "settle_due",
 ]

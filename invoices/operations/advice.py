@@ -1,36 +1,137 @@
-"""From Stripe's code and decline code to what the agent can do now: one closed table."""
+"""From Stripe's code and decline code to what the agent does now, and a sentence for the customer: one closed table."""
 
-ADVICE = {
-    # what the customer can mend
-    "insufficient_funds": "Not enough money on the account: try later, or ask for another payment method.",
-    "expired_card": "The card has expired: ask the customer to update it, then pay again.",
-    "incorrect_cvc": "The security code was wrong: ask the customer to enter the card again.",
-    "incorrect_number": "The card number is wrong: ask the customer to enter the card again.",
-    "card_not_supported": "This card cannot be used for such a payment: ask for another one.",
-    "currency_not_supported": "This card does not take the invoice's currency: ask for another one.",
-    "card_velocity_exceeded": "The card's limit is reached: try later, or ask for another payment method.",
-    "withdrawal_count_limit_exceeded": "The card's limit is reached: try later, or ask for another payment method.",
-    # what waits
-    "processing_error": "The bank could not process it: try again in an hour.",
-    "issuer_not_available": "The bank could not be reached: try again in an hour.",
-    "try_again_later": "The bank asks to try again later.",
-    "reenter_transaction": "The bank could not process it: try again in an hour.",
-    # what stops
-    "lost_card": "Do not try this card again: ask for another payment method.",
-    "stolen_card": "Do not try this card again: ask for another payment method.",
-    "pickup_card": "Do not try this card again: ask for another payment method.",
-    "fraudulent": "Do not try this card again: ask for another payment method.",
-    "do_not_honor": "The bank refuses without a reason: the customer should ask the bank, or use another card.",
-    "generic_decline": "The bank refuses without a reason: the customer should ask the bank, or use another card.",
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ANOTHER, HOSTED, UPDATE, WAIT, STOP = "another_method", "hosted_page", "update_card", "wait", "stop"
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What to do: its kind (another_method, hosted_page, update_card, wait, stop), for the agent, for the customer."""
+
+    kind: str
+    agent: str
+    customer: str
+
+
+_ANOTHER = "Please choose another payment method, or ask your bank why it refused."
+_UPDATE = "Please update your card with the link that we send you; then we try again."
+_WAIT = "Your bank could not be reached. We will try again later; you need not do anything."
+_STOP = "Your bank does not accept payments from this card any more. Please use another payment method."
+
+# Stripe's docs, "Decline codes". What is not listed falls to DEFAULT.
+TABLE: dict[str, Advice] = {
+    "insufficient_funds": Advice(
+        ANOTHER,
+        "Not enough money on the account: another payment method, or later.",
+        "Your bank says that the account does not hold enough. Please use another payment method, or tell us when to "
+        "try again.",
+    ),
+    "expired_card": Advice(
+        UPDATE, "The card has expired: let the customer update it.", f"Your card has expired. {_UPDATE}"
+    ),
+    **dict.fromkeys(
+        (
+            "incorrect_cvc",
+            "invalid_cvc",
+            "incorrect_number",
+            "invalid_number",
+            "invalid_expiry_month",
+            "invalid_expiry_year",
+            "incorrect_zip",
+            "incorrect_address",
+            "new_account_information_available",
+        ),
+        Advice(
+            UPDATE,
+            "The card's data are wrong or old: let the customer enter it again.",
+            f"Some of your card's data are not right. {_UPDATE}",
+        ),
+    ),
+    **dict.fromkeys(
+        (
+            "card_not_supported",
+            "currency_not_supported",
+            "invalid_account",
+            "invalid_amount",
+            "service_not_allowed",
+            "transaction_not_allowed",
+            "not_permitted",
+            "testmode_decline",
+            "offline_pin_required",
+            "online_or_offline_pin_required",
+            "incorrect_pin",
+            "invalid_pin",
+            "duplicate_transaction",
+        ),
+        Advice(
+            ANOTHER,
+            "This card cannot be used for such a payment: another payment method.",
+            "Your card cannot be used for this payment. Please choose another payment method.",
+        ),
+    ),
+    **dict.fromkeys(
+        ("card_velocity_exceeded", "withdrawal_count_limit_exceeded", "pin_try_exceeded"),
+        Advice(
+            WAIT,
+            "The card's limit is reached: try again later, or another payment method.",
+            "Your card has reached its limit. We can try again tomorrow, or you choose another payment method.",
+        ),
+    ),
+    **dict.fromkeys(
+        ("processing_error", "issuer_not_available", "try_again_later", "reenter_transaction", "approve_with_id"),
+        Advice(WAIT, "The bank could not process it: try again in an hour.", _WAIT),
+    ),
+    **dict.fromkeys(
+        (
+            "lost_card",
+            "stolen_card",
+            "pickup_card",
+            "restricted_card",
+            "fraudulent",
+            "merchant_blacklist",
+            "security_violation",
+            "do_not_try_again",
+            "revocation_of_authorization",
+            "revocation_of_all_authorizations",
+            "stop_payment_order",
+        ),
+        # Nothing of the reason reaches the customer: whoever stands at the counter may be the thief (Stripe's docs).
+        Advice(STOP, "Do not try this card again: another payment method. Do not tell the customer the reason.", _STOP),
+    ),
+    **dict.fromkeys(
+        ("generic_decline", "do_not_honor", "call_issuer", "no_action_taken"),
+        Advice(
+            ANOTHER,
+            "The bank refuses without a reason: the customer asks the bank, or uses another card.",
+            f"Your bank refused the payment without a reason. {_ANOTHER}",
+        ),
+    ),
+    "authentication_required": Advice(
+        HOSTED,
+        "The bank wants the customer to confirm: send the link to the invoice's hosted page.",
+        "Your bank wants you to confirm this payment yourself. Please open the link to the invoice and pay there.",
+    ),
 }
-AUTHENTICATE = "The bank wants the customer to confirm: send the link to the invoice's hosted page."
-DEFAULT = "Ask the customer for another payment method, or send the link to the invoice's hosted page."
+DEFAULT = Advice(
+    ANOTHER,
+    "Another payment method, or the link to the invoice's hosted page.",
+    f"The payment did not go through. {_ANOTHER}",
+)
+
+
+def advise(code: str, decline_code: str = "", stripe_code: str = "") -> Advice | None:
+    """The advice after our code, Stripe's decline code and Stripe's code; None where there is nothing to advise."""
+    if code == "authentication_required":
+        return TABLE[code]
+    if code != "card_declined":
+        return None
+    return TABLE.get(decline_code) or TABLE.get(stripe_code) or DEFAULT
 
 
 def advice_for(code: str, decline_code: str, stripe_code: str = "") -> str:
-    """What to do after this refusal, in a sentence; empty where there is nothing to advise."""
-    if code == "authentication_required":
-        return AUTHENTICATE
-    if code != "card_declined":
-        return ""
-    return ADVICE.get(decline_code) or ADVICE.get(stripe_code) or DEFAULT
+    """The agent's sentence; empty where there is nothing to advise."""
+    found = advise(code, decline_code, stripe_code)
+    return found.agent if found else ""

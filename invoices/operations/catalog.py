@@ -262,9 +262,33 @@ def _check_pay(invoice: Invoice, payments: list[InvoicePayment], params: Params)
     return None
 
 
+def _extra(payments: list[InvoicePayment]) -> bool:
+    """Whether somebody attached a payment that is under way. Every open invoice has a default one: that is Stripe's."""
+    return any(payment.status == "open" and payment.is_default is False for payment in payments)
+
+
 def _check_void(invoice: Invoice, payments: list[InvoicePayment], params: Params) -> Refusal | None:
     if any(payment.status == "paid" for payment in payments):
         return Refusal("invoice_not_open", "Invoices with `paid` payments cannot be voided.")
+    if _extra(payments):
+        return Refusal("invoice_not_open", "A payment is attached and under way: wait for it, or cancel it, then void.")
+    return None
+
+
+def _check_uncollectible(invoice: Invoice, payments: list[InvoicePayment], params: Params) -> Refusal | None:
+    if _extra(payments):
+        return Refusal("invoice_not_open", "A payment is attached and under way: wait for it, or cancel it.")
+    return None
+
+
+def _check_out_of_band(invoice: Invoice, payments: list[InvoicePayment], params: Params) -> Refusal | None:
+    part = invoice.amount_remaining is not None and params.get("amount", 0) < invoice.amount_remaining
+    if part and params.get("amount") and invoice.subscription and invoice.collection_method == "charge_automatically":
+        return Invalid(
+            "amount",
+            "An invoice of a subscription that is charged automatically takes no part payments: "
+            f"give the whole, {money.text(invoice.amount_remaining, invoice.currency)}.",
+        )
     return None
 
 
@@ -359,6 +383,7 @@ ACTIONS: dict[str, Spec] = {
             ),
             effects=_out_of_band_effects,
             undo="It cannot be undone.",
+            check=_check_out_of_band,
             done_word="credited with a payment received outside Stripe",
             events=("invoice.paid", "invoice.updated", "invoice_payment.paid"),
         ),
@@ -382,6 +407,7 @@ ACTIONS: dict[str, Spec] = {
             undo="It cannot be undone, but the invoice can still be paid.",
             done_word="marked uncollectible",
             events=("invoice.marked_uncollectible",),
+            check=_check_uncollectible,
             danger=True,
             irreversible=True,
         ),

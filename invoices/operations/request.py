@@ -6,7 +6,7 @@ import hashlib
 import json
 import uuid
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
@@ -15,9 +15,11 @@ from django.db import IntegrityError, transaction
 from invoices import clock, gateway
 from invoices.intake import wake
 from invoices.live import read_now
-from invoices.models import Batch, Customer, Invoice, InvoicePayment, Operation, PaymentIntent
+from invoices.models import Action, Batch, Customer, Event, Invoice, InvoicePayment, Operation, PaymentIntent
+from invoices.models.reading import ident
 from invoices.operations import approval, brake
 from invoices.operations.catalog import ACTIONS, Spec
+from invoices.operations.choices import attachable
 from invoices.operations.claims import facts
 from invoices.operations.perform import perform
 from invoices.operations.refusals import Invalid, Refusal
@@ -117,6 +119,8 @@ def _the_same(operation: Operation) -> Operation | None:
 
 def _check_live(spec: Spec, operation: Operation) -> None:
     """Legal from the mirrored invoice; where that forbids, or no row exists, from a fresh read. Raises Refusal."""
+    if operation.action == Action.ATTACH_PAYMENT:
+        _check_attachable(operation)
     refusal = _judge(spec, operation)
     if refusal is None and not (spec.charges(operation.params) and _may_be_processing(operation.invoice)):
         return
@@ -135,6 +139,30 @@ def _check_live(spec: Spec, operation: Operation) -> None:
         refusal = Refusal("operation_in_progress", "A payment of this invoice is still being processed by the bank.")
     if refusal is not None:
         raise _refuse(operation, refusal)
+
+
+def _check_attachable(operation: Operation) -> None:
+    """The payment is of the same customer and currency; more than remains is Stripe's to credit. Raises Invalid."""
+    given = operation.params
+    name = "payment_intent" if given.get("payment_intent") else "payment_record"
+    if not given.get(name):
+        return  # said by the catalog
+    try:
+        payment = attachable(given)
+    except (gateway.Missing, gateway.RefusedByStripe) as error:
+        raise Invalid(name, error.message) from error
+    except gateway.GatewayError as error:
+        raise Refusal("stripe_unavailable", "Stripe cannot be reached to look at the payment.") from error
+    invoice = Invoice.objects.filter(pk=operation.invoice).first()
+    if invoice is None:
+        return
+    if payment["currency"] and payment["currency"] != invoice.currency:
+        raise Invalid(
+            name,
+            f"It is a payment in {payment['currency'].upper()}, and the invoice is in {str(invoice.currency).upper()}.",
+        )
+    if payment["customer"] and payment["customer"] != invoice.customer_id:
+        raise Invalid(name, "It is a payment of another customer than the invoice's.")
 
 
 def _judge(spec: Spec, operation: Operation) -> Refusal | None:
@@ -228,14 +256,33 @@ def _too_soon(spec: Spec, operation: Operation, *, override: bool) -> Refusal | 
         .order_by("-finished_at")
         .first()
     )
-    if last is None or last.finished_at is None:
-        return None
     if override and operation.actor is not None and operation.actor.has_perm("invoices.override_operation"):
         return None
-    again = last.finished_at + BETWEEN_CHARGES
+    if last is not None and last.finished_at is not None:
+        return _wait_until(last.finished_at, last.message, last)
+    return _charged_by_stripe(operation)
+
+
+def _charged_by_stripe(operation: Operation) -> Refusal | None:
+    """Stripe's own scheduled attempts count too, where the journal and the mirror know of them."""
+    since = clock.now() - BETWEEN_CHARGES
+    failed = Event.objects.filter(
+        object_id=operation.invoice, type="invoice.payment_failed", created__gt=since, idempotency_key=""
+    )
+    last = failed.order_by("-created").first()
+    if last is None or last.created is None or not operation.payment_method:
+        return None
+    for intent in PaymentIntent.objects.filter(id__in=_intents(operation.invoice)):
+        if ident(intent.data, "last_payment_error", "payment_method") == operation.payment_method:
+            return _wait_until(last.created, intent.error_message or "The payment did not go through.", None)
+    return None
+
+
+def _wait_until(tried_at: datetime, message: str, last: Operation | None) -> Refusal:
+    again = tried_at + BETWEEN_CHARGES
     return Refusal(
         "attempted_recently",
-        f"This payment method was declined at {last.finished_at:%H:%M} UTC: {last.message} "
+        f"This payment method was declined at {tried_at:%H:%M} UTC: {message} "
         f"It can be tried again from {again:%H:%M} UTC; another payment method can be charged now.",
         operation=last,
     )
