@@ -34,12 +34,17 @@ PREFIXES = {
 }
 
 
+PAIRS = [first + second for first in ALPHABET for second in ALPHABET]
+
+
 def base62(number: int, width: int) -> str:
-    digits = []
-    for _ in range(width):
-        number, digit = divmod(number, 62)
-        digits.append(ALPHABET[digit])
-    return "".join(reversed(digits))
+    """Two digits at a time: seeds make half a million of these."""
+    pairs = []
+    for _ in range((width + 1) // 2):
+        number, pair = divmod(number, 3844)
+        pairs.append(PAIRS[pair])
+    pairs.reverse()
+    return "".join(pairs)[-width:]
 
 
 class Ids:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 from sandbox.call import Call
 from sandbox.params import EXPAND, PAGE, Spec
@@ -55,5 +56,5 @@ class Table:
         given = path.split("/")
         for parts, route in self._routes.get((method, len(given)), []):
             if all(part == one or (part[:1] == ":" and one) for part, one in zip(parts, given, strict=True)):
-                return route, [one for part, one in zip(parts, given, strict=True) if part[:1] == ":"]
+                return route, [unquote(one) for part, one in zip(parts, given, strict=True) if part[:1] == ":"]
         return None

@@ -53,9 +53,9 @@ def write(world: World, rows: Rows) -> None:
     with world.store.write() as db:
         for kind, objects in rows.items():
             kept = [{**one, HIDDEN: None} if kind == "customer" else one for one in objects]
-            db.connection.executemany(insert_sql(kind), [row_of(kind, one) for one in kept])
             for one in kept:
                 db.notice_order(kind, one)
+            db.connection.executemany(insert_sql(kind), [row_of(kind, one) for one in kept])
         for invoice in rows.get("invoice", []):
             if invoice["status"] == "open" and (invoice["due_date"] or 0) > now:
                 alarm = "INSERT INTO timer (at, what, id) VALUES (?, 'overdue', ?)"

@@ -69,7 +69,7 @@ class Db:
             row = self.execute(f"SELECT max(created) FROM {table(kind)} WHERE id != ?", (obj["id"],)).fetchone()
             self.newest[kind] = row[0] or 0
         if created < self.newest[kind]:
-            self.set_meta(f"unordered {kind}", True)
+            self.execute("INSERT OR IGNORE INTO meta VALUES (?, 'true')", (f"unordered {kind}",))
         self.newest[kind] = max(created, self.newest[kind])
 
     def save(self, kind: str, obj: Obj) -> Obj:
