@@ -42,11 +42,14 @@ class Claim:
             raise LostClaim(str(self.id))
         return Operation.objects.get(pk=self.id)
 
-    def finish(self, state: str, snapshots: list[Snapshot], **outcome: Any) -> Operation:
-        """The outcome and the mirror, in one transaction. Raises LostClaim, and then nothing of it is written."""
+    def finish(self, state: str, snapshots: list[Snapshot], *, read_again: bool = False, **outcome: Any) -> Operation:
+        """The outcome and the mirror, or the asking for a read, in one transaction. Raises LostClaim, and then nothing
+        of it is written."""
         with transaction.atomic():
             mirror.store(snapshots)
             operation = Operation.objects.get(pk=self.id)
+            if read_again:
+                mirror.ask("invoice", [operation.invoice])
             invoice = as_seen(snapshots, operation.invoice) or Invoice.objects.filter(pk=operation.invoice).first()
             return self.release(
                 state=state,

@@ -200,13 +200,15 @@ def unknown(claim: Claim, operation: Operation, entry: dict[str, Any], error: ga
 def refused(claim: Claim, operation: Operation, entry: dict[str, Any], error: gateway.GatewayError) -> None:
     """Stripe said no, and nothing more will come of this call. The invoice may still have changed: it is read again."""
     outcome = outcomes.of_error(error)
-    if len(operation.calls) > 1:
-        done = ", ".join(
-            f"{other['name']} ({other['result']['id']})" for other in operation.calls if other.get("result")
-        )
-        outcome["message"] = f"Done at Stripe: {done}. Then Stripe refused: {error.message}"
-    claim.finish(State.FAILED, [], calls=_with(operation, _answer(entry, error)), **outcome)
-    mirror.ask("invoice", [operation.invoice])
+    if done := done_before(operation):
+        outcome["message"] = f"{done} Then Stripe refused: {error.message}"
+    claim.finish(State.FAILED, [], read_again=True, calls=_with(operation, _answer(entry, error)), **outcome)
+
+
+def done_before(operation: Operation) -> str:
+    """What an earlier call of this operation did at Stripe, as a sentence; empty where nothing was done before."""
+    done = [f"{entry['name']} ({entry['result']['id']})" for entry in operation.calls if entry.get("result")]
+    return f"Done at Stripe: {', '.join(done)}." if done else ""
 
 
 def answered(claim: Claim, operation: Operation, entry: dict[str, Any], reply: gateway.Reply) -> bool:

@@ -16,7 +16,7 @@ from invoices.models import Action, Event, Operation
 from invoices.operations import approval, brake, outcomes
 from invoices.operations.catalog import ACTIONS, Spec
 from invoices.operations.claims import Claim, LostClaim, take
-from invoices.operations.perform import begin, go_on, refused, send
+from invoices.operations.perform import begin, done_before, go_on, refused, send
 from invoices.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
@@ -110,7 +110,10 @@ def _decide(claim: Claim, operation: Operation) -> None:
     spec = ACTIONS[operation.action]
     entry = operation.calls[-1]
     if entry.get("result"):  # it died between two calls
-        go_on(claim, not_before=entry["not_before"])
+        if _is_young(entry):
+            go_on(claim, not_before=entry["not_before"])
+        else:
+            _later(claim, operation, done_before(operation) + " The rest was not sent within an hour.")
         return
     evidence = _gather(operation, spec, entry)
     if _concluded(claim, operation, spec, entry, evidence):
@@ -255,7 +258,7 @@ def _concluded(claim: Claim, operation: Operation, spec: Spec, entry: dict[str, 
     elif evidence.overtaken and not evidence.applied:
         _overtaken(claim, operation, spec, entry, evidence, evidence.overtaken)
     elif entry.get("ended") and not evidence.applied and _certainly_not(operation, spec, entry, evidence):
-        _not_applied(claim, spec, evidence)
+        _not_applied(claim, operation, evidence)
     else:
         return False
     return True
@@ -369,26 +372,26 @@ def _tried_since(moment: int, evidence: Evidence) -> bool:
     return False
 
 
-def _not_applied(claim: Claim, spec: Spec, evidence: Evidence) -> None:
-    unchanged = "Nothing has changed; it can be tried again."
-    changed = "The invoice has changed meanwhile, by other hands: look at it before you try again."
-    claim.finish(
-        State.FAILED,
-        evidence.snapshots,
-        code="not_applied",
-        message="Stripe had an internal error, and did not apply it. "
-        + (unchanged if evidence.as_confirmed else changed),
-        outcome_by="nobody",
-    )
+def _not_applied(claim: Claim, operation: Operation, evidence: Evidence) -> None:
+    if done := done_before(operation):
+        message = f"{done} The rest was not applied: Stripe had an internal error. Finish it with Attach payment."
+    elif evidence.as_confirmed:
+        message = "Stripe had an internal error, and did not apply it. Nothing has changed; it can be tried again."
+    else:
+        message = "Stripe had an internal error, and did not apply it. The invoice has changed meanwhile: look at it."
+    claim.finish(State.FAILED, evidence.snapshots, code="not_applied", message=message, outcome_by="nobody")
 
 
 def _may_send_again(operation: Operation, entry: dict[str, Any], evidence: Evidence) -> bool:
     """Only within an hour, and while the invoice is as it was confirmed. What we attach is ours alone: sending it again
     under the same key asks whether it was done, even when it is there already."""
-    young = clock.now() - datetime.fromisoformat(entry["first_sent_at"]) < FRESH
-    if evidence.invoice is None or not young:
+    if evidence.invoice is None or not _is_young(entry):
         return False
     return entry["name"] == "attach_payment" or (evidence.as_confirmed and not evidence.applied)
+
+
+def _is_young(entry: dict[str, Any]) -> bool:
+    return clock.now() - datetime.fromisoformat(entry["first_sent_at"]) < FRESH
 
 
 def _send_again(claim: Claim, operation: Operation, spec: Spec, entry: dict[str, Any]) -> None:
