@@ -1,7 +1,7 @@
 """One planted invoice: the same members that the calls would have left, written down at once."""
 
 import random
-from typing import Any
+from typing import Any, NamedTuple
 
 from sandbox import amounts, cards, refusals, shapes
 from sandbox.ids import ids
@@ -15,11 +15,21 @@ WORK = (
 PLANS = (("Starter", 900), ("Team", 2900), ("Business", 9900))
 
 
+class Ground(NamedTuple):
+    """What all planted invoices share."""
+
+    rows: dict[str, list[Obj]]
+    prices: dict[int, Obj]
+    now: int
+    dice: random.Random
+
+
 class Planted:
     """An invoice on its way from draft to whatever it is to become; `rows` takes what it leaves behind."""
 
-    def __init__(self, rows: dict[str, list[Obj]], customer: Obj, at: int, now: int, dice: random.Random):
-        self.rows, self.customer, self.at, self.now, self.dice = rows, customer, at, now, dice
+    def __init__(self, ground: Ground, customer: Obj, at: int):
+        self.rows, self.prices, self.now, self.dice = ground
+        self.customer, self.at = customer, at
         self.invoice = shapes.invoice(at, customer, customer["currency"], delivered=True)
         self.invoice[HIDDEN] = {}
         self.method: Obj | None = customer[HIDDEN].get("method")
@@ -27,7 +37,7 @@ class Planted:
     def items(self, count: int) -> None:
         lines = []
         for _ in range(count):
-            unit = self.dice.randrange(500, 60_000, 50)
+            unit = self.dice.randrange(500, 60_000, 100)
             quantity = self.dice.choice((1, 1, 1, 2, 3))
             item = shapes.invoiceitem(
                 self.at,
@@ -38,11 +48,18 @@ class Planted:
                 invoice=self.invoice["id"],
                 quantity=quantity,
                 quantity_decimal=str(quantity),
-                pricing=shapes.price_details(unit),
+                pricing=self.price_of(unit),
             )
             self.rows["invoiceitem"].append(item)
             lines.append(shapes.line(self.invoice["id"], item))
         self.fill(lines)
+
+    def price_of(self, unit: int) -> Obj:
+        """As shapes.price_details mints one, but the same for the same amount: ids are a good part of the work."""
+        details = self.prices.get(unit)
+        if details is None:
+            details = self.prices[unit] = shapes.price_details(unit)
+        return details
 
     def fill(self, lines: list[Obj]) -> None:
         amounts.set_lines(self.invoice, lines)

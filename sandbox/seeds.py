@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 
 from sandbox import cards, shapes
 from sandbox.ids import base62, ids
-from sandbox.seed_invoices import DAY, PLANS, Planted
+from sandbox.seed_invoices import DAY, PLANS, Ground, Planted
 from sandbox.seed_people import address, person
 from sandbox.store import HIDDEN, Obj, insert_sql, row_of
 from sandbox.world import World
@@ -90,12 +90,13 @@ def batches(people: list[Obj], dice: random.Random, invoices: int, now: int) -> 
     dice.shuffle(stories)
     moments = sorted(now - dice.randrange(2 * 3600, SPREAD) for _ in range(invoices))
     rows: Rows = defaultdict(list)
+    prices: dict[int, Obj] = {}
     for story, at in zip(stories, moments, strict=True):
         who = STORIES[story][0]
         customer = dice.choice(people)
         while who and customer[HIDDEN]["wallet"] not in who:
             customer = dice.choice(people)
-        planted = Planted(rows, customer, at, now, dice)
+        planted = Planted(Ground(rows, prices, now, dice), customer, at)
         STORIES[story][1](planted)
         rows["invoice"].append(planted.invoice)
         if len(rows["invoice"]) >= CHUNK:
@@ -109,7 +110,7 @@ def draft(one: Planted) -> None:
 
 
 def opened(one: Planted) -> None:
-    one.items(one.dice.randrange(1, 5))
+    one.items(one.dice.choice((1, 1, 1, 2, 2, 4)))
     one.finalize()
 
 
@@ -119,13 +120,13 @@ def paid(one: Planted) -> None:
 
 
 def sent(one: Planted) -> None:
-    one.items(one.dice.randrange(1, 5))
+    one.items(one.dice.choice((1, 1, 1, 2, 2, 4)))
     one.send(days=int((one.now - one.at) / DAY) + 14)
     one.finalize()
 
 
 def overdue(one: Planted) -> None:
-    one.items(one.dice.randrange(1, 5))
+    one.items(one.dice.choice((1, 1, 1, 2, 2, 4)))
     one.send(days=0 if one.now - one.at < 8 * DAY else 7)
     one.finalize()
 

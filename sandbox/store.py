@@ -15,17 +15,18 @@ Obj = dict[str, Any]
 HIDDEN = "_"  # the member that holds what Stripe knows and does not show
 
 
-def dumps(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+dumps = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 def visible(obj: Obj) -> Obj:
-    return {name: value for name, value in obj.items() if name != HIDDEN}
+    shown = obj.copy()
+    shown.pop(HIDDEN, None)
+    return shown
 
 
 def row_of(kind: str, obj: Obj) -> tuple[Any, ...]:
     hidden = obj.get(HIDDEN)
-    columns = [field(obj, path) for path in KINDS[kind].values()]
+    columns = [obj[path] if path in obj else field(obj, path) for path in KINDS[kind].values()]
     return (obj["id"], *columns, dumps(hidden) if hidden else None, dumps(visible(obj)))
 
 
@@ -124,6 +125,7 @@ class Store:
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=30)
+        connection.execute("PRAGMA page_size = 4096")  # an invoice is longer than a page of the usual size
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")  # a killed process loses nothing; only a dead machine could
         connection.execute("PRAGMA cache_size = -8000")
