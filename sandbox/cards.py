@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from sandbox.ids import ids
+from sandbox.shapes import billing_details
 from sandbox.store import HIDDEN, Obj
 
 
@@ -90,10 +91,6 @@ def of(method: Obj) -> Card:
     return CARDS[method[HIDDEN]["card"]]
 
 
-def no_address() -> Obj:
-    return dict.fromkeys(("city", "country", "line1", "line2", "postal_code", "state"))
-
-
 def payment_method(name: str, now: int, exp: tuple[int, int] = (12, 2034)) -> Obj:
     card = CARDS[name]
     return {
@@ -141,7 +138,7 @@ def common(type: str, now: int) -> Obj:
         "id": ids.new("payment_method"),
         "object": "payment_method",
         "allow_redisplay": "unspecified",
-        "billing_details": {"address": no_address(), "email": None, "name": None, "phone": None, "tax_id": None},
+        "billing_details": billing_details(),
         "created": now,
         "customer": None,
         "customer_account": None,

@@ -309,7 +309,7 @@ def charge(now: int, intent: Obj, method: Obj | None, status: str, **members: An
         "application_fee": None,
         "application_fee_amount": None,
         "balance_transaction": None,
-        "billing_details": (method or {}).get("billing_details"),
+        "billing_details": method["billing_details"] if method else billing_details(),
         "calculated_statement_descriptor": "SANDBOX",
         "captured": paid,
         "created": now,
@@ -352,6 +352,14 @@ def charge(now: int, intent: Obj, method: Obj | None, status: str, **members: An
         "transfer_group": None,
         **members,
     }
+
+
+def billing_details() -> Obj:
+    return {**dict.fromkeys(("email", "name", "phone", "tax_id")), "address": no_address()}
+
+
+def no_address() -> Obj:
+    return dict.fromkeys(("city", "country", "line1", "line2", "postal_code", "state"))
 
 
 def charged(method: Obj) -> Obj:
