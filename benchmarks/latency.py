@@ -14,59 +14,21 @@ import hmac
 import http.client
 import json
 import os
-import signal
-import socket
-import subprocess
 import sys
-import tempfile
 import threading
 import time
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from benchmarks.running import demo
 
 CLIENTS = 8
 
 
 def main(rate: int, seconds: int) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        demo = subprocess.Popen(
-            [
-                sys.executable,
-                "manage.py",
-                "demo",
-                "--data-dir",
-                folder,
-                "--invoices",
-                "20",
-                "--port",
-                str(_free()),
-                "--sandbox-port",
-                str(_free()),
-            ],
-            stdout=subprocess.DEVNULL,
-        )
-        try:
-            known = _wait_for(Path(folder) / "demo.json")
-            os.environ.update(known["env"])
-            _measure(known, rate, seconds)
-        finally:
-            demo.send_signal(signal.SIGTERM)
-            demo.wait(timeout=60)
-
-
-def _free() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _wait_for(file: Path) -> dict[str, Any]:
-    for _ in range(1200):
-        if file.exists():
-            return dict(json.loads(file.read_text()))
-        time.sleep(0.1)
-    raise SystemExit("The demo did not come up.")
+    with demo() as known:
+        os.environ.update(known["env"])
+        _measure(known, rate, seconds)
 
 
 def _measure(known: dict[str, Any], rate: int, seconds: int) -> None:
