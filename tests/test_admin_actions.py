@@ -346,9 +346,11 @@ class TestBulk:
         batch = Batch.objects.get()
         assert (batch.actor, batch.reason, len(batch.items)) == (agent, "monthly run", 2)
         assert "0 of 2 finished" in shown(desk, first) and not Operation.objects.exists()
-        operations.batch.run_due()
         part = desk.get(first["Location"], headers={"HX-Request": "true"}).content.decode()
-        assert "All finished" in part and "hx-get" not in part and "<html" not in part
+        assert "0 of 2 finished" in part and "hx-get" in part and "<html" not in part
+        operations.batch.run_due()
+        assert desk.get(first["Location"], headers={"HX-Request": "true"})["HX-Refresh"] == "true"
+        assert "All finished" in shown(desk, first) and "Cancel the rest" not in shown(desk, first)
         assert sandbox.stats()["charges"] == {invoice.id: 1 for invoice in three}
         table = b"".join(desk.get(f"{first['Location']}table.csv")).decode()
         assert table.startswith("invoice,number,state") and table.count("succeeded") == 2

@@ -128,6 +128,8 @@ def effects(spec: Spec, invoice: Invoice, params: dict[str, Any]) -> list[str]:
 
 def button(spec: Spec, invoice: Invoice, params: dict[str, Any]) -> str:
     """What the button that acts says: the deed, never "OK"."""
+    if approval.needed(spec, invoice, params):
+        return f"{spec.label}: ask for approval"
     if spec.name == "pay" and not spec.charges(params):
         return "Mark as paid"
     if spec.charges(params):

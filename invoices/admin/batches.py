@@ -56,12 +56,14 @@ class BatchAdmin(RecordAdmin):
             "rows": list(_rows(record, record.items[:SHOWN])),
             "more": max(0, len(record.items) - SHOWN),
             "facts": self.facts(record),
-            "may_cancel": access.may(request, spec) and record.finished_at is None and not record.cancelled_at,
+            "may_cancel": bool(left) and access.may(request, spec),
         }
 
     def show(self, request: HttpRequest, template: str, context: dict[str, Any], status: int = 200) -> Any:
         """The page, or only the part of it that refreshes itself."""
         if template == self.page_template and request.headers.get("HX-Request") == "true":
+            if not context["unfinished"]:
+                return HttpResponse(headers={"HX-Refresh": "true"})
             template = "admin/invoices/batch_rows.html"
         return super().show(request, template, context, status)
 

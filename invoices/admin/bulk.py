@@ -161,6 +161,7 @@ def _ask(
         "wont": [candidate for candidate in found if candidate.why_not],
         "waiting": sum(candidate.waits for candidate in will),
         "totals": totals(will),
+        "ticked": len(ids),
         "beyond": max(0, len(ids) - MOST),
         "most": MOST,
         "refusal": refusal,

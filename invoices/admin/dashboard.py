@@ -97,7 +97,8 @@ def _pending_events() -> Card:
 
 def _reconciliation() -> Card:
     title, everything = "Last reconciliation", reverse("admin:invoices_reconciliationrun_changelist")
-    last = ReconciliationRun.objects.exclude(kind=ReconciliationRun.Kind.INVOICE).order_by("-started_at").first()
+    kinds = (ReconciliationRun.Kind.SWEEP, ReconciliationRun.Kind.FULL)
+    last = ReconciliationRun.objects.filter(kind__in=kinds, dry_run=False).order_by("-started_at").first()
     if last is None:
         return Card(title, "never", "Run manage.py reconcile --full once.", "amber", everything)
     stale = timezone.now() - last.started_at > NIGHTLY

@@ -157,7 +157,8 @@ class InvoicePage:
 
     @property
     def unfinished(self) -> Operation | None:
-        return next((operation for operation in self.operations if operation.state in Operation.UNFINISHED), None)
+        going_on = (*Operation.UNFINISHED, Operation.State.AWAITING_APPROVAL)
+        return next((operation for operation in self.operations if operation.state in going_on), None)
 
     @cached_property
     def _rows(self) -> list[InvoicePayment]:

@@ -191,14 +191,15 @@ def _when(written: Any) -> Any:
 
 
 def _states(record: Operation, invoice: Invoice | None) -> list[tuple[str, str, str]]:
-    """The invoice before and after, as far as it was seen."""
-    before, after = record.before or {}, record.after or {}
-    currency = before.get("currency") or after.get("currency") or (invoice.currency if invoice else None)
-    rows = []
-    for key in [*before, *(key for key in after if key not in before)]:
-        shown = (_value(key, side.get(key), currency) for side in (before, after))
-        rows.append((key.replace("_", " "), *shown))
-    return rows
+    """The invoice before and after, as far as it was seen after; else there is nothing to compare."""
+    if not record.after:
+        return []
+    currency = record.before.get("currency") or (invoice.currency if invoice else None)
+    return [
+        (key.replace("_", " "), _value(key, record.before.get(key), currency), _value(key, value, currency))
+        for key, value in record.after.items()
+        if key == "status" or key.startswith("amount")
+    ]
 
 
 def _value(key: str, value: Any, currency: str | None) -> str:

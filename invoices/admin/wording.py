@@ -66,10 +66,12 @@ def for_customer(invoice: Invoice, failure: str = "") -> str:
         case "uncollectible":
             return f"{about(invoice)} has not been paid; {remaining} is still open.{_where(invoice)}"
         case "open":
-            already = f" {paid} has been received, and {remaining} is left to pay" if invoice.amount_paid else ""
-            due = _due(invoice)
-            state = f"{already}{', ' + due if due else ''}." if already else f" is open{' and ' + due if due else ''}."
-            return f"{about(invoice)}{':' if already else ''}{state}{_tried(failure)}{_where(invoice)}"
+            due = f"{'was' if overdue(invoice) else 'is'} due on {_day(invoice.due_date)}" if invoice.due_date else ""
+            if invoice.amount_paid:
+                state = f": {paid} has been received, and {remaining} is left to pay{'; it ' + due if due else ''}."
+            else:
+                state = f" is open{' and ' + due if due else ''}."
+            return f"{about(invoice)}{state}{_tried(failure)}{_where(invoice)}"
     return f"{about(invoice)}: please give us a moment to look into it."
 
 
@@ -79,12 +81,6 @@ def _on(when: datetime | None) -> str:
 
 def _day(when: datetime) -> str:
     return date_format(timezone.localtime(when), "j F Y")
-
-
-def _due(invoice: Invoice) -> str:
-    if invoice.due_date is None:
-        return ""
-    return f"{'was' if overdue(invoice) else 'is'} due on {_day(invoice.due_date)}"
 
 
 def _tried(failure: str) -> str:
@@ -258,6 +254,8 @@ def run(item: ReconciliationRun) -> str:
         return f"Running: {item.seen:,} seen so far"
     if item.state == ReconciliationRun.State.FAILED:
         return item.error or "Failed"
+    if item.kind == ReconciliationRun.Kind.CATCH_UP:
+        return f"{item.events:,} events that had not reached us" if item.events else "No event was missing"
     parts = [f"{item.seen:,} seen"]
     for count, word in ((item.imported, "imported"), (item.healed, "healed"), (item.in_flight, "in flight")):
         if count:

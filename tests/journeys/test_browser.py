@@ -1,0 +1,179 @@
+"""The support agent's day in a real browser: find an invoice by e-mail, act on it, know what came of it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test.testcases import LiveServerThread
+from playwright.sync_api import Page, expect
+
+from invoices import live, operations
+from invoices.models import Invoice, Operation
+from tests.factories import customer_at, invoice_at
+from tests.sandbox_process import SandboxProcess
+
+CHROMIUM = Path("/usr/bin/chromium")
+ARGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+
+# Playwright keeps an event loop in the tests' thread until they all have run, in which Django would refuse the ORM.
+os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(
+        not CHROMIUM.exists(), reason=f"NO BROWSER: {CHROMIUM} is missing (Debian: apt install chromium)"
+    ),
+]
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args() -> dict[str, Any]:
+    return {"executable_path": str(CHROMIUM), "args": ARGS}
+
+
+@pytest.fixture(scope="session")
+def browser_context_args() -> dict[str, Any]:
+    return {"viewport": {"width": 1280, "height": 900}, "timezone_id": "Europe/Berlin", "locale": "en-GB"}
+
+
+@pytest.fixture
+def desk(live_server: LiveServerThread, page: Page, sandbox: SandboxProcess) -> Iterator[Page]:
+    """A browser at the desk's door. It fails on an error in a script, and on anything asked of another host."""
+    page.set_default_timeout(10_000)
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("request", lambda request: _at_home(request.url, live_server.url) or wrong.append(request.url))
+    page.goto(f"{live_server.url}/admin/")
+    yield page
+    assert not wrong
+
+
+def _at_home(address: str, home: str) -> bool:
+    return address.startswith((home, "data:", "blob:"))
+
+
+def sign_in(page: Page, user: User) -> None:
+    page.get_by_label("Username").fill(user.username)
+    page.get_by_label("Password").fill("a long enough password")
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_label("Find an invoice")).to_be_focused()
+
+
+def find(page: Page, what: str) -> None:
+    page.get_by_label("Find an invoice").fill(what)
+    page.keyboard.press("Enter")
+
+
+@pytest.fixture
+def invoice(sandbox: SandboxProcess) -> Any:
+    """USD 20.00 of a customer who writes from another address than the invoice's."""
+    customer = customer_at(sandbox, email="old@example.com", name="Ada Byron")
+    made = invoice_at(sandbox, 2000, customer=customer.id)
+    sandbox.client().v1.customers.update(customer.id, {"email": "ada@example.com"})
+    for kind, pk in (("invoice", made.id), ("customer", customer.id)):
+        live.read_now(kind, pk)
+    return made
+
+
+def test_the_agent_finds_it_by_email_and_pays_it(
+    desk: Page, sandbox: SandboxProcess, invoice: Any, agent: User
+) -> None:
+    sign_in(desk, agent)
+    find(desk, "Ada@example.com")
+    expect(desk.get_by_role("heading", level=2, name=re.compile(invoice.number))).to_be_visible()
+    expect(desk.locator(".head .big")).to_have_text("USD 20.00")
+    desk.get_by_role("link", name="Pay", exact=True).click()
+    expect(desk.get_by_text("USD 20.00 is charged to Ada Byron")).to_be_visible()
+    desk.get_by_role("button", name="Pay USD 20.00 now").click()
+    expect(desk.get_by_text("Please say why")).to_be_visible()
+    desk.get_by_label("Reason").fill("Asked on the phone")
+    desk.get_by_role("button", name="Pay USD 20.00 now").click()
+    expect(desk.locator("#result")).to_contain_text("Pay: done")
+    expect(desk.locator(".head .badge")).to_have_text("paid")
+    expect(desk.locator("#sentence")).to_contain_text("was paid on")
+    assert sandbox.stats()["charges"] == {invoice.id: 1}
+    assert sandbox.client().v1.invoices.retrieve(invoice.id).status == "paid"
+
+
+def test_a_double_click_is_one_charge(desk: Page, sandbox: SandboxProcess, invoice: Any, agent: User) -> None:
+    sign_in(desk, agent)
+    find(desk, invoice.number)
+    desk.get_by_role("link", name="Pay", exact=True).click()
+    desk.get_by_label("Reason").fill("Asked on the phone")
+    desk.evaluate("document.querySelector('#act').removeAttribute('data-once')")  # as if the script had not loaded
+    desk.get_by_role("button", name="Pay USD 20.00 now").dblclick(no_wait_after=True)
+    expect(desk.locator("#result")).to_contain_text("Pay: done")
+    assert Operation.objects.count() == 1 and sandbox.stats()["charges"] == {invoice.id: 1}
+
+
+def test_a_part_that_came_by_bank(desk: Page, sandbox: SandboxProcess, invoice: Any, agent: User) -> None:
+    sign_in(desk, agent)
+    find(desk, invoice.id)
+    desk.get_by_role("link", name="Attach out-of-band payment").click()
+    expect(desk.get_by_text("The invoice becomes paid.")).to_be_visible()
+    desk.get_by_label("Amount").fill("7.5")
+    expect(desk.get_by_text("stays open with USD 12.50 to pay")).to_be_visible()  # the preview follows the form
+    desk.get_by_label("Reference").fill("RF18 5390")
+    desk.get_by_label("Reason").fill("Seen on the bank statement")
+    desk.get_by_role("button", name="Attach out-of-band payment").click()
+    expect(desk.locator(".head .badge")).to_have_text("partly paid")
+    expect(desk.get_by_text("Outside Stripe: Bank transfer, RF18 5390")).to_be_visible()
+    assert Invoice.objects.get(pk=invoice.id).amount_remaining == 1250
+    assert sandbox.client().v1.invoices.retrieve(invoice.id).amount_remaining == 1250
+
+
+def test_an_unknown_outcome_settles_before_her_eyes(
+    desk: Page, sandbox: SandboxProcess, invoice: Any, agent: User
+) -> None:
+    sign_in(desk, agent)
+    find(desk, invoice.number)
+    sandbox.faults(drop_reply=1, only=["POST /v1/invoices/*/pay"])
+    desk.get_by_role("link", name="Pay", exact=True).click()
+    desk.get_by_label("Reason").fill("Asked on the phone")
+    desk.get_by_role("button", name="Pay USD 20.00 now").click()
+    expect(desk.locator("#result.violet")).to_contain_text("Outcome unknown, checking with Stripe")
+    sandbox.clear_faults()
+    Operation.objects.update(settle_at=None)
+    operations.settle_due()
+    expect(desk.locator("#result.green")).to_contain_text("Pay: done")  # the page asked again by itself
+    assert sandbox.stats()["charges"] == {invoice.id: 1}
+
+
+def test_an_auditor_sees_no_button(desk: Page, invoice: Any, auditor: User) -> None:
+    sign_in(desk, auditor)
+    find(desk, invoice.number)
+    expect(desk.get_by_role("heading", level=2, name=re.compile(invoice.number))).to_be_visible()
+    expect(desk.locator(".actions")).to_have_count(0)
+    expect(desk.get_by_role("link", name="Pay", exact=True)).to_have_count(0)
+
+
+def test_several_at_once(desk: Page, sandbox: SandboxProcess, invoice: Any, agent: User) -> None:
+    other = invoice_at(sandbox, 3000, customer=invoice.customer)
+    sandbox.client().v1.invoices.pay(other.id)
+    live.read_now("invoice", other.id)
+    sign_in(desk, agent)
+    find(desk, "ada@example.com")
+    boxes = desk.locator("input.action-select")
+    expect(boxes).to_have_count(2)
+    for box in boxes.all():
+        box.check()
+    desk.locator("select[name=action]").select_option("void")
+    desk.get_by_role("button", name="Run").click()
+    expect(desk.get_by_text("1 of 2 ticked invoices")).to_be_visible()
+    expect(desk.get_by_text("Invoice is already paid")).to_be_visible()
+    desk.get_by_label("Reason").fill("Ordered by mistake")
+    desk.get_by_role("button", name="Void: 1 invoice").click()
+    expect(desk.get_by_text("0 of 1 finished")).to_be_visible()
+    operations.batch.run_due()
+    expect(desk.get_by_text("All finished")).to_be_visible()
+    assert sandbox.client().v1.invoices.retrieve(invoice.id).status == "void"
