@@ -29,6 +29,7 @@ class Due(NamedTuple):
     attempts: int
     since: float
     body: str
+    resets: int
 
 
 class Outcome(NamedTuple):
@@ -92,7 +93,7 @@ class Deliverer:
         sender = Sender()
         while True:
             due = self._due.get()
-            receiver = self._world.receiver(due.endpoint)
+            receiver = self._world.receiver(due.endpoint) if due.resets == self._world.resets else None
             if receiver is None:
                 outcome = Outcome(due, -1, "there is no such receiver any more")
             else:
@@ -127,9 +128,10 @@ class Deliverer:
             "FROM delivery d JOIN event e ON e.id = d.event "
             "WHERE d.state = 'pending' AND d.next_at <= ? ORDER BY d.next_at, d.seq LIMIT ?"
         )
+        resets = self._world.resets
         with self._world.store.read() as db:
             rows = db.execute(sql, (time.time(), BATCH + len(self._handed_out))).fetchall()
-        return [Due._make(row) for row in rows if row[0] not in self._handed_out]
+        return [Due._make((*row, resets)) for row in rows if row[0] not in self._handed_out]
 
     def _write_down(self) -> None:
         outcomes = []
@@ -144,25 +146,31 @@ class Deliverer:
             self._handed_out.discard(outcome.due.seq)
 
     def _settle(self, db: Db, outcome: Outcome) -> None:
+        """A row that a reset has taken away counts for nothing."""
         due = outcome.due
-        state, next_at = "pending", 0.0
-        if outcome.status >= 0:
-            db.count("sent")
-        if 200 <= outcome.status < 300:
-            state = "acknowledged"
-            db.count("acknowledged")
-            acknowledged(db, due, self._world.clock.now())
-        elif outcome.status < 0:
-            state = "dropped"
-            db.count("dropped")
-        elif time.time() - due.since > GIVEN_UP_AFTER:
-            state = "failed"
-        else:
-            next_at = time.time() + min(FIRST_PAUSE * 2**due.attempts, LONGEST_PAUSE)
-        db.execute(
+        state, next_at = self._judge(outcome)
+        written = db.execute(
             "UPDATE delivery SET state = ?, attempts = attempts + 1, next_at = ?, note = ? WHERE seq = ?",
             (state, next_at, f"{outcome.status} {outcome.note}"[:200], due.seq),
         )
+        if not written.rowcount:
+            return
+        if outcome.status >= 0:
+            db.count("sent")
+        if state in ("acknowledged", "dropped"):
+            db.count(state)
+        if state == "acknowledged":
+            acknowledged(db, due, self._world.clock.now())
+
+    def _judge(self, outcome: Outcome) -> tuple[str, float]:
+        """What becomes of the delivery, and when it is tried again."""
+        if 200 <= outcome.status < 300:
+            return "acknowledged", 0.0
+        if outcome.status < 0:
+            return "dropped", 0.0
+        if time.time() - outcome.due.since > GIVEN_UP_AFTER:
+            return "failed", 0.0
+        return "pending", time.time() + min(FIRST_PAUSE * 2**outcome.due.attempts, LONGEST_PAUSE)
 
 
 def acknowledged(db: Db, due: Due, now: int) -> None:

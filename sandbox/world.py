@@ -24,6 +24,7 @@ class World:
         self.requests: Counter[str] = Counter()
         self.keys_running: set[str] = set()
         self.lock = threading.Lock()
+        self.resets = 0  # what was handed out before a reset must not arrive after it
         self.wake_deliveries = threading.Event()
         self._restore()
 
@@ -64,6 +65,7 @@ class World:
 
     def reset(self) -> None:
         """Everything goes but the receiver of webhooks and the files."""
+        self.resets += 1
         self.store.wipe()
         self.clock.reset()
         self.faults.set({})

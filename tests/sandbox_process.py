@@ -41,6 +41,7 @@ class SandboxProcess:
         key: str | None = None,
     ):
         self._folder = tempfile.TemporaryDirectory(prefix="sandbox-", ignore_cleanup_errors=True)
+        self.errors = Path(self._folder.name) / "errors.txt"
         self.state = Path(state) if state else Path(self._folder.name) / "state.sqlite3"
         self.port = port
         self.webhook_secret = webhook_secret
@@ -60,18 +61,15 @@ class SandboxProcess:
         return command + (["--key", self._only_key] if self._only_key else [])
 
     def start(self) -> SandboxProcess:
-        self.process = subprocess.Popen(
-            self._command(),
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        )
-        assert self.process.stdout and self.process.stderr
+        with self.errors.open("a") as errors:  # a file: a pipe that nobody reads would stop it when full
+            self.process = subprocess.Popen(
+                self._command(), cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, text=True, env={**os.environ}
+            )
+        assert self.process.stdout
         ready = READY.search(self.process.stdout.readline())
         if ready is None:
-            raise SandboxError(f"the sandbox did not start: {self.process.stderr.read()}")
+            self.kill()
+            raise SandboxError(f"the sandbox did not start: {self.errors.read_text()}")
         self.port = int(ready[1])
         return self
 
@@ -86,9 +84,8 @@ class SandboxProcess:
             return 0
         self.process.send_signal(number)
         code = self.process.wait(timeout=15)
-        for stream in (self.process.stdout, self.process.stderr):
-            if stream:
-                stream.close()
+        if self.process.stdout:
+            self.process.stdout.close()
         self.process = None
         return code
 

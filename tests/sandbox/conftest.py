@@ -15,6 +15,7 @@ from tests.sandbox_process import SandboxProcess
 def stand_in() -> Iterator[SandboxProcess]:
     with SandboxProcess() as process:
         yield process
+        assert process.errors.read_text() == "", "the sandbox had something to complain of"
 
 
 @pytest.fixture

@@ -78,6 +78,17 @@ def test_a_receiver_taken_away_takes_its_deliveries_along(shop: Shop, receiver: 
     assert shop.process.settled()["deliveries"]["dropped"] == 1
 
 
+def test_a_reset_takes_its_deliveries_along(shop: Shop, receiver: Receiver) -> None:
+    shop.process.faults(delay_ms=[200, 400])
+    for _ in range(20):
+        shop.customer()
+    shop.process.reset()
+    time.sleep(0.5)
+    assert receiver.bodies == []
+    shop.customer()
+    assert shop.process.settled()["deliveries"] == {"sent": 1, "acknowledged": 1, "dropped": 0, "pending": 0}
+
+
 def test_dropped_is_lost_for_good(shop: Shop, receiver: Receiver) -> None:
     shop.process.faults(drop=1)
     shop.customer()
