@@ -17,10 +17,11 @@ from django.db import transaction
 
 from invoices import clock
 from invoices.models import MIRRORED, Mirrored
-from invoices.snapshot import Snapshot
+from invoices.snapshot import EVENT_SPAN, Snapshot
 
 READ_DELAY = timedelta(seconds=2)  # so that one read covers a burst
 LEASE = timedelta(seconds=60)  # for which a worker that reads holds the row's reading off
+TICK = timedelta(microseconds=1)  # the least by which two moments in the database differ
 AT_ONCE = 500  # rows locked, or ids in a statement, at once
 
 # Members that change by themselves, or that carry a signature made anew for every reply.
@@ -47,6 +48,7 @@ class Outcome:
     ours: dict[str, Any] | None  # None: we had no such row
     ours_seen_until: datetime | None
     was_deleted: bool
+    was_hint: bool  # ours was what a hint said, in the shape of another API version
 
 
 def content(data: dict[str, Any]) -> dict[str, Any]:
@@ -62,14 +64,16 @@ def judge(row: Mirrored, snapshot: Snapshot) -> Verdict:
         return Verdict.STORED  # 1. no row
     if snapshot.begun_at is not None and snapshot.begun_at > row.stored_at:
         return Verdict.STORED  # 1. a read begun after the last write cannot be older than it
-    if snapshot.data is None:
-        return Verdict.ASKED  # a 404 that began before the last write: only a fresh one may delete
+    if snapshot.deleted and row.deleted_at:
+        return Verdict.SAME  # 5. that it is gone is all there is to say
     ours, theirs = _rank(type(row), row.data, bool(row.deleted_at)), _rank(type(row), snapshot.data, snapshot.deleted)
     if snapshot.since >= row.seen_until:  # 2. wholly later
         back = ours is not None and theirs is not None and theirs < ours
         return Verdict.STORED_AND_ASKED if back else Verdict.STORED
     if snapshot.until <= row.seen_since:
         return Verdict.DROPPED  # 3. wholly earlier
+    if snapshot.data is None:
+        return Verdict.ASKED  # a 404 that began before the last write: it may have come too early to see the object
     if ours is not None and theirs is not None and ours != theirs:  # 4. time cannot tell, progress can
         return Verdict.STORED if theirs > ours else Verdict.DROPPED
     if content(snapshot.data) == content(row.data or {}) and snapshot.deleted == bool(row.deleted_at):
@@ -78,20 +82,24 @@ def judge(row: Mirrored, snapshot: Snapshot) -> Verdict:
 
 
 def _rank(model: type[Mirrored], data: dict[str, Any] | None, deleted: bool) -> int | None:
-    return model.DELETED_RANK if deleted else model.rank(data or {})
+    if deleted:
+        return model.DELETED_RANK
+    return model.rank(data) if data and isinstance(data.get("status", ""), str) else None
 
 
 def fold(row: Mirrored, snapshot: Snapshot, now: datetime) -> Outcome:
     """Holds one snapshot against its locked row and changes the row in memory. `now` is taken after the lock."""
     ours = row.data if row.stored_at else None
-    seen_until, was_deleted = row.seen_until, bool(row.deleted_at)
+    seen_until, was_deleted, was_hint = row.seen_until, bool(row.deleted_at), _of_hint(row)
     if snapshot.hint and row.stored_at is not None:
         ask_on(row, now)
-        return Outcome(snapshot, Verdict.ASKED, ours, seen_until, was_deleted)
+        return Outcome(snapshot, Verdict.ASKED, ours, seen_until, was_deleted, was_hint)
     snapshot, unsure = _with_later_lines(row, snapshot)
     verdict = judge(row, snapshot)
     if verdict is Verdict.STORED and snapshot.data is None and not _may_vanish(row):
-        return Outcome(snapshot, Verdict.MISSING, ours, seen_until, was_deleted)
+        if was_hint and row.seen_until is not None:
+            row.seen_since = row.seen_until - EVENT_SPAN  # from now on it is as sure as any event
+        return Outcome(snapshot, Verdict.MISSING, ours, seen_until, was_deleted, was_hint)
     if verdict in (Verdict.STORED, Verdict.STORED_AND_ASKED):
         _write(row, snapshot, now)
     elif verdict is Verdict.SAME:
@@ -104,11 +112,22 @@ def fold(row: Mirrored, snapshot: Snapshot, now: datetime) -> Outcome:
     settled = verdict in (Verdict.STORED, Verdict.SAME) and not unsure and not snapshot.hint
     if not settled and verdict is not Verdict.DROPPED:
         ask_on(row, now)
-    return Outcome(snapshot, verdict, ours, seen_until, was_deleted)
+    return Outcome(snapshot, verdict, ours, seen_until, was_deleted, was_hint)
+
+
+def _of_hint(row: Mirrored) -> bool:
+    """Whether a hint is all that has told of it: shown, and for the rule no row."""
+    return row.stored_at is not None and row.seen_since is None
 
 
 def _may_vanish(row: Mirrored) -> bool:
-    """Whether a 404 means that it was deleted: only drafts can be. (Or it is known to be deleted already.)"""
+    """Whether a 404 means that it was deleted: only drafts can be. (Or it is known to be deleted already.)
+
+    Where a hint is all that ever told of it, one 404, two seconds later, is too little to take away what Stripe has
+    signed: it stays, and the next 404, of the sweep, counts.
+    """
+    if _of_hint(row):
+        return False
     return bool(row.deleted_at) or getattr(row, "status", None) in row.VANISHING
 
 
@@ -120,18 +139,22 @@ def _with_later_lines(row: Mirrored, snapshot: Snapshot) -> tuple[Snapshot, bool
     """
     data = snapshot.data or {}
     lines = data.get("lines")
-    if not isinstance(lines, dict) or not lines.get("has_more") or not isinstance(lines.get("data"), list):
+    if not isinstance(lines, dict) or lines.get("has_more") is not True or not isinstance(lines.get("data"), list):
         return snapshot, False
     came, later, whole = lines["data"], [], False
     held = (row.data or {}).get("lines")
     ours = held.get("data") if isinstance(held, dict) else None
     if isinstance(held, dict) and isinstance(ours, list):
-        ids = {line.get("id") for line in came}
-        later = [line for line in ours[len(came) :] if line.get("id") not in ids]
+        ids = [_id(line) for line in came]
+        later = [line for line in ours[len(came) :] if _id(line) not in ids]
         whole = not held.get("has_more") and len(came) + len(later) == lines.get("total_count")
     sure = whole and ours is not None and ours[: len(came)] == came and data.get("status") != "draft"
     merged = {**lines, "data": came + later, "has_more": not whole}
     return replace(snapshot, data={**data, "lines": merged}), not sure
+
+
+def _id(line: Any) -> Any:
+    return line.get("id") if isinstance(line, dict) else line
 
 
 def _write(row: Mirrored, snapshot: Snapshot, now: datetime) -> None:
@@ -141,12 +164,15 @@ def _write(row: Mirrored, snapshot: Snapshot, now: datetime) -> None:
             setattr(row, column, value)
     row.deleted_at = (row.deleted_at or now) if snapshot.deleted else None
     row.seen_since, row.seen_until, row.stored_at = snapshot.since, snapshot.until, now
+    if snapshot.hint:
+        row.seen_since = None  # shown until it is read; for the rule there is no row yet
 
 
 def ask_on(row: Mirrored, now: datetime) -> None:
-    """Asks for a read: the earlier of what is asked already and soon. Replaces a lease, so that it is read again."""
+    """Asks for a read: the earlier of what is asked already and soon. Always another value than the one before, so that
+    a lease is replaced even when it is about to run out, and whoever holds it does not clear this asking."""
     due = now + READ_DELAY
-    row.read_due_at = min(row.read_due_at, due) if row.read_due_at else due
+    row.read_due_at = min(row.read_due_at - TICK, due) if row.read_due_at else due
 
 
 # --- the tables -------------------------------------------------------------------------------------------------------
@@ -173,7 +199,7 @@ def store(snapshots: Sequence[Snapshot], *, dry_run: bool = False) -> list[Outco
             for i in indexes:
                 row = rows[snapshots[i].id]
                 outcomes[i] = outcome = fold(row, snapshots[i], now)
-                if outcome.verdict not in (Verdict.DROPPED, Verdict.MISSING):
+                if outcome.verdict is not Verdict.DROPPED:
                     changed[row.pk] = row
             if changed and not dry_run:
                 _save(model, list(changed.values()))

@@ -11,6 +11,8 @@ from invoices.models import MIRRORED
 # What Stripe's own clocks and stamps may disagree by; and a stamp in whole seconds stands for the second after it.
 MARGIN = timedelta(seconds=2)
 SECOND = timedelta(seconds=1)
+EVENT_SPAN = MARGIN + SECOND + MARGIN
+LONGEST_ID = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +53,15 @@ def is_object(data: Any) -> bool:
     """Whether this is one of the objects that we mirror, with an id that can be its key."""
     return (
         isinstance(data, dict)
-        and data.get("object") in MIRRORED
-        and isinstance(data.get("id"), str)
-        and 0 < len(data["id"]) <= 255
-        and "\x00" not in data["id"]
+        and isinstance(data.get("object"), str)
+        and data["object"] in MIRRORED
+        and is_id(data.get("id"))
     )
+
+
+def is_id(value: Any) -> bool:
+    """Whether this can be a key: not empty, not longer than the column, nothing in it that a database refuses."""
+    return isinstance(value, str) and 0 < len(value) <= LONGEST_ID and value.isprintable()
 
 
 def stripe_time(seconds: int) -> datetime:
