@@ -16,8 +16,11 @@ def member(data: Any, *path: str) -> Any:
 
 
 def text(data: Any, *path: str, limit: int = 255) -> str | None:
+    """Without what no database stores: NUL goes; half a surrogate pair, which JSON can spell, becomes a question mark."""
     value = member(data, *path)
-    return value[:limit].replace("\x00", "") if isinstance(value, str) else None
+    if not isinstance(value, str):
+        return None
+    return value[:limit].replace("\x00", "").encode("utf-8", "replace").decode()
 
 
 def lower(data: Any, *path: str) -> str | None:
