@@ -9,18 +9,20 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import DatabaseError, connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 
 from invoices import budget, clock, gateway, mirror
 from invoices.live import read_now
-from invoices.models import Event
-from invoices.snapshot import Snapshot, of_event, stripe_time
+from invoices.models import MIRRORED, Event
+from invoices.models.reading import text
+from invoices.snapshot import Snapshot, is_id, of_event, stripe_time
 
 log = logging.getLogger(__name__)
 
 BATCH = 200
 MOST_ATTEMPTS = 5
 READERS = 4
+PASSING = (OperationalError, InterfaceError)  # a deadlock, a lock held too long, a database away: no event's fault
 
 
 def process_events(most: int = 10_000) -> int:
@@ -39,11 +41,14 @@ def _process_batch() -> int:
     try:
         with transaction.atomic():
             events = _claim(BATCH)
-            _apply(events)
-        return len(events)
-    except DatabaseError as error:
+            unread = _apply(events)
+    except PASSING:
+        raise
+    except Exception as error:
         log.warning("A batch of events could not be stored (%s); one at a time, then.", error)
-    return _process_singly()
+        return _process_singly()
+    _ask_for(unread)
+    return len(events)
 
 
 def _claim(most: int) -> list[Event]:
@@ -55,55 +60,72 @@ def _claim(most: int) -> list[Event]:
     return list(due[:most])
 
 
-def _apply(events: list[Event]) -> None:
-    """Folds the events' objects into the mirror. One that cannot be read marks itself and does not hold up the rest."""
+def _apply(events: list[Event]) -> list[Event]:
+    """Folds the events' objects into the mirror. Those that cannot be read mark themselves, do not hold up the rest,
+    and are returned."""
     snapshots: list[Snapshot] = []
     read: list[str] = []
+    unread: list[Event] = []
     for event in events:
         try:
             snapshots.append(snapshot_of(event))
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            _missed(event, f"{type(error).__name__}: {error}")
+        except Exception as error:
+            _missed(event, error)
+            unread.append(event)
         else:
             read.append(event.pk)
     mirror.store(snapshots)
     if read:
         Event.objects.filter(pk__in=read).update(state=Event.State.DONE, processed_at=clock.now(), error="")
+    return unread
 
 
 def _process_singly() -> int:
-    """After a batch that the database refused: each event in a transaction of its own; only the bad one waits."""
+    """After a batch that the database or the mirror refused: each event in a transaction of its own; only the bad one
+    waits."""
     with transaction.atomic():
-        ids = [event.pk for event in _claim(BATCH)]
-    for id in ids:
+        events = _claim(BATCH)
+    for event in events:
         try:
             with transaction.atomic():
-                _apply(list(Event.objects.select_for_update().filter(pk=id, state=Event.State.PENDING)))
-        except DatabaseError as error:
-            _missed(Event.objects.get(pk=id), f"{type(error).__name__}: {error}")
-    return len(ids)
+                unread = _apply(list(Event.objects.select_for_update().filter(pk=event.pk, state=Event.State.PENDING)))
+        except PASSING:
+            raise
+        except Exception as error:
+            _missed(event, error)
+        else:
+            _ask_for(unread)
+    return len(events)
 
 
-def _missed(event: Event, error: str) -> None:
+def _missed(event: Event, error: Exception) -> None:
     """One more attempt that failed: again after 1, 4, 16 and 64 seconds, then it waits for a person."""
     log.warning("Event %s could not be processed: %s", event.pk, error)
-    event.error, event.attempts = error[:2000], event.attempts + 1
-    if event.attempts >= MOST_ATTEMPTS:
-        event.state = Event.State.FAILED
-    event.next_attempt_at = clock.now() + timedelta(seconds=4 ** (event.attempts - 1))
-    event.save(update_fields=["state", "error", "attempts", "next_attempt_at"])
+    attempts = event.attempts + 1
+    waiting = Event.objects.filter(pk=event.pk, state=Event.State.PENDING, attempts=event.attempts)
+    waiting.update(
+        state=Event.State.FAILED if attempts >= MOST_ATTEMPTS else Event.State.PENDING,
+        error=text({"error": f"{type(error).__name__}: {error}"}, "error", limit=2000),
+        attempts=attempts,
+        next_attempt_at=clock.now() + timedelta(seconds=4 ** (attempts - 1)),
+    )
+
+
+def _ask_for(unread: list[Event]) -> None:
+    """What an event does not tell, a read will: outside the batch's transaction, which locks rows in another order."""
+    for event in unread:
+        if event.object_type in MIRRORED and is_id(event.object_id):
+            mirror.ask(event.object_type, [event.object_id])
 
 
 def snapshot_of(event: Event) -> Snapshot:
-    """What the event says of its object. Raises KeyError, TypeError, ValueError where it does not say it."""
+    """What the event says of its object. Raises whatever it likes where it does not say it."""
     body = json.loads(event.body)
     found = body["data"]["object"]
-    return of_event(
-        found,
-        stripe_time(body["created"]),
-        deleted=event.type == f"{found['object']}.deleted",
-        hint=event.api_version != settings.STRIPE_API_VERSION,
-    )
+    deleted = event.type == f"{found['object']}.deleted"
+    # That it is gone, every version says alike, and no read would say more.
+    hint = event.api_version != settings.STRIPE_API_VERSION and not deleted
+    return of_event(found, stripe_time(body["created"]), deleted=deleted, hint=hint)
 
 
 def perform_reads(most: int = 100) -> int:
@@ -128,10 +150,11 @@ def _perform_read(read: mirror.DueRead) -> None:
     try:
         with budget.kept():
             read_now(read.object, read.id)
+        mirror.clear_due_read(read)
     except gateway.GatewayError as error:
         log.warning("%s could not be read: %s. Again in a minute.", read.id, error)
-    else:
-        mirror.clear_due_read(read)
+    except Exception:
+        log.exception("%s could not be read. Again in a minute.", read.id)  # and the others go on
 
 
 def replay(ids: Sequence[str] = ()) -> int:
