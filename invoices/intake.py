@@ -17,7 +17,7 @@ from django.db import transaction
 from invoices import gateway
 from invoices.models import MIRRORED, Event
 from invoices.models.reading import flag, ident, moment, text
-from invoices.snapshot import is_object
+from invoices.snapshot import is_id, is_object
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +32,8 @@ class NotReadable(Exception):
 
 def receive(body: bytes, signature: str) -> bool:
     """Journals one delivery; whether it was new. Raises NotSigned, NotReadable. Wakes the workers after the commit."""
+    if not signature.isascii():  # no digest has such letters, and comparing them would raise
+        raise NotSigned("the signature is not readable")
     why = gateway.verify_signature(body, signature, settings.STRIPE_WEBHOOK_SECRETS, settings.WEBHOOK_TOLERANCE_SECONDS)
     if why:
         raise NotSigned(why)
@@ -59,7 +61,7 @@ def event_row(event: Any, written: str | None = None, source: str = Event.Source
     if not isinstance(event, dict):
         raise ValueError("the body is not an object")
     id = event.get("id")
-    if not isinstance(id, str) or not 0 < len(id) <= 255 or "\x00" in id:
+    if not is_id(id):
         raise ValueError("the event has no id")
     data = event.get("data")
     found = data.get("object") if isinstance(data, dict) else None
