@@ -1,0 +1,918 @@
+"""The freshness rule, step by step on real rows; then every order in which edits, events and reads can meet."""
+
+from __future__ import annotations
+
+import math
+import random
+import sys
+import threading
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from heapq import heappop, heappush
+from itertools import count, pairwise, product
+from typing import Any
+
+import pytest
+from django.db import connection
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from invoices import clock, mirror
+from invoices.mirror import Verdict
+from invoices.models import MIRRORED, Customer, Invoice, InvoicePayment, Mirrored, PaymentIntent
+from invoices.snapshot import Snapshot, is_object, of_event, of_read
+from tests.factories import CustomerObject, InvoiceObject, InvoicePaymentObject, PaymentIntentObject
+
+NOON = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)  # of Stripe's clock
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)  # of ours: a read begun then is younger than nothing
+
+
+def at(seconds: float) -> datetime:
+    return NOON + timedelta(seconds=seconds)
+
+
+def event(data: dict[str, Any], stamp: int = 0, *, deleted: bool = False, hint: bool = False) -> Snapshot:
+    return of_event(data, at(stamp), deleted=deleted, hint=hint)
+
+
+def read(data: dict[str, Any], date: int = 0, *, took: float = 0.0, begun_at: datetime | None = None) -> Snapshot:
+    """A read begun now, unless said otherwise."""
+    begun = begun_at or clock.now()
+    return of_read(data["object"], data["id"], data, date=at(date), took=took, begun_at=begun)
+
+
+def gone(data: dict[str, Any], date: int = 0, *, begun_at: datetime | None = None) -> Snapshot:
+    """A 404."""
+    begun = begun_at or clock.now()
+    return of_read(data["object"], data["id"], None, date=at(date), took=0, begun_at=begun)
+
+
+def store(*snapshots: Snapshot) -> list[Verdict]:
+    return [outcome.verdict for outcome in mirror.store(snapshots)]
+
+
+def row(data: dict[str, Any]) -> Any:
+    return MIRRORED[data["object"]].rows.get(pk=data["id"])
+
+
+@pytest.fixture
+def invoice() -> dict[str, Any]:
+    return InvoiceObject(status="open")
+
+
+@pytest.mark.django_db
+class TestStepOneNothingOrARead:
+    def test_no_row(self, invoice: dict[str, Any]) -> None:
+        assert store(event(invoice)) == [Verdict.STORED]
+        held = row(invoice)
+        assert held.data == invoice and list(held.data) == list(invoice)
+        assert (held.seen_since, held.seen_until) == (at(-2), at(3))
+        assert held.status == "open" and held.read_due_at is None
+
+    def test_a_row_made_to_be_locked_counts_as_none(self, invoice: dict[str, Any]) -> None:
+        mirror.ask("invoice", [invoice["id"]])
+        assert not Invoice.objects.exists() and Invoice.rows.get().read_due_at
+        assert store(event(invoice)) == [Verdict.STORED]
+        assert row(invoice).read_due_at  # it was asked for, and comes
+
+    def test_a_read_begun_after_the_last_write_is_stored_whatever_the_clocks_say(self, invoice: dict[str, Any]) -> None:
+        store(event(invoice | {"status": "paid"}, 100))
+        assert store(read(invoice | {"total": 7}, date=0)) == [Verdict.STORED]
+        held = row(invoice)
+        assert (held.status, held.total, held.seen_until) == ("open", 7, at(3))
+        assert held.read_due_at is None
+
+    def test_a_read_begun_before_the_last_write_is_held_against_it(self, invoice: dict[str, Any]) -> None:
+        begun = clock.now()
+        store(event(invoice | {"status": "paid"}, 100))
+        assert store(read(invoice, date=0, begun_at=begun)) == [Verdict.DROPPED]
+        assert row(invoice).status == "paid"
+
+    def test_the_span_of_a_read_covers_the_whole_request(self, invoice: dict[str, Any]) -> None:
+        store(read(invoice, date=10, took=4.5))
+        assert (row(invoice).seen_since, row(invoice).seen_until) == (at(3), at(13))
+
+
+@pytest.mark.django_db
+class TestStepTwoWhollyLater:
+    def test_is_stored(self, invoice: dict[str, Any]) -> None:
+        store(event(invoice, 0))
+        assert store(event(invoice | {"total": 2}, 5)) == [Verdict.STORED]
+        assert row(invoice).total == 2 and row(invoice).read_due_at is None
+
+    def test_a_second_less_is_not_wholly_later(self, invoice: dict[str, Any]) -> None:
+        store(event(invoice, 0))
+        assert store(event(invoice | {"total": 2}, 4)) == [Verdict.ASKED]
+
+    def test_where_it_would_undo_progress_a_read_is_asked_for_too(self, invoice: dict[str, Any]) -> None:
+        store(event(invoice | {"status": "paid"}, 0))
+        assert store(event(invoice, 10)) == [Verdict.STORED_AND_ASKED]
+        assert row(invoice).status == "open" and row(invoice).read_due_at
+
+
+@pytest.mark.django_db
+class TestStepThreeWhollyEarlier:
+    def test_is_dropped_and_changes_nothing(self, invoice: dict[str, Any]) -> None:
+        store(event(invoice, 5))
+        before = row(invoice)
+        assert store(event(invoice | {"total": 2}, 0)) == [Verdict.DROPPED]
+        after = row(invoice)
+        assert (after.data, after.stored_at, after.seen_since) == (before.data, before.stored_at, before.seen_since)
+
+    def test_even_if_it_were_further_along(self, invoice: dict[str, Any]) -> None:
+        store(event(invoice, 5))
+        assert store(event(invoice | {"status": "void"}, 0)) == [Verdict.DROPPED]
+
+
+INVOICE_STEPS = [("draft", "open"), ("open", "uncollectible"), ("uncollectible", "paid"), ("draft", "void")]
+ENDS = [(one, end) for one in ("requires_payment_method", "processing") for end in ("succeeded", "canceled")]
+
+
+@pytest.mark.django_db
+class TestStepFourProgress:
+    @pytest.mark.parametrize(
+        ("factory", "less", "more"),
+        [
+            *((InvoiceObject, *pair) for pair in INVOICE_STEPS),
+            *((InvoicePaymentObject, "open", end) for end in ("paid", "canceled")),
+            *((PaymentIntentObject, *pair) for pair in ENDS),
+        ],
+    )
+    def test_the_one_further_along_is_kept(self, factory: Any, less: str, more: str) -> None:
+        data = factory(status=less)
+        store(event(data))
+        assert store(event(data | {"status": more})) == [Verdict.STORED]
+        assert store(event(data | {"metadata": {"late": "1"}})) == [Verdict.DROPPED]
+        assert row(data).status == more and row(data).read_due_at is None
+
+    @pytest.mark.parametrize(
+        ("factory", "one", "other"),
+        [
+            (InvoiceObject, "paid", "void"),
+            (PaymentIntentObject, "processing", "requires_payment_method"),
+            (PaymentIntentObject, "succeeded", "canceled"),
+            (InvoicePaymentObject, "paid", "canceled"),
+            (InvoiceObject, "open", "a status of tomorrow"),
+        ],
+    )
+    def test_where_progress_cannot_tell_a_read_is_asked_for(self, factory: Any, one: str, other: str) -> None:
+        data = factory(status=one)
+        store(event(data))
+        assert store(event(data | {"status": other})) == [Verdict.ASKED]
+        assert row(data).status == one and row(data).read_due_at
+
+
+@pytest.mark.django_db
+class TestStepFiveTheSame:
+    def test_widens_the_span_and_touches_the_row(self, invoice: dict[str, Any]) -> None:
+        store(event(invoice, 0))
+        before = row(invoice)
+        assert store(event(invoice, 2)) == [Verdict.SAME]
+        after = row(invoice)
+        assert (after.seen_since, after.seen_until) == (at(0), at(5))
+        assert after.stored_at > before.stored_at and after.read_due_at is None
+
+    def test_a_narrower_one_does_not_narrow_it(self, invoice: dict[str, Any]) -> None:
+        store(event(invoice, 2))
+        store(event(invoice, 0))
+        assert (row(invoice).seen_since, row(invoice).seen_until) == (at(0), at(5))
+
+    def test_no_read_under_way_settles_what_may_have_changed_and_changed_back(self, invoice: dict[str, Any]) -> None:
+        store(event(invoice))
+        begun = clock.now()
+        store(event(invoice))
+        assert store(read(invoice | {"total": 2}, begun_at=begun)) == [Verdict.ASKED]
+
+    def test_what_changes_by_itself_makes_no_difference(self, invoice: dict[str, Any]) -> None:
+        first = invoice | {"hosted_invoice_url": "https://pay/1?s=a", "invoice_pdf": "x", "webhooks_delivered_at": None}
+        again = invoice | {"hosted_invoice_url": "https://pay/1?s=b", "invoice_pdf": "y", "webhooks_delivered_at": 1}
+        store(event(first))
+        assert store(event(again)) == [Verdict.SAME]
+        assert store(event(again | {"hosted_invoice_url": None})) == [Verdict.ASKED]
+
+
+@pytest.mark.django_db
+class TestStepSixNobodyCanTell:
+    def test_the_row_stays_is_touched_and_a_read_is_asked_for(self, invoice: dict[str, Any]) -> None:
+        store(event(invoice))
+        before = row(invoice)
+        assert store(event(invoice | {"total": 2}, 1)) == [Verdict.ASKED]
+        after = row(invoice)
+        assert after.data == invoice and after.stored_at > before.stored_at
+        assert (after.seen_since, after.seen_until) == (before.seen_since, before.seen_until)
+        assert after.read_due_at - after.stored_at == mirror.READ_DELAY
+
+    def test_the_read_that_was_asked_for_settles_it(self, invoice: dict[str, Any]) -> None:
+        store(event(invoice), event(invoice | {"total": 2}, 1))
+        assert store(read(invoice | {"total": 2}, 2)) == [Verdict.STORED]
+        assert row(invoice).total == 2
+
+
+@pytest.mark.django_db
+class TestDeletion:
+    @pytest.fixture
+    def draft(self) -> dict[str, Any]:
+        return InvoiceObject(status="draft")
+
+    def test_by_an_event(self, draft: dict[str, Any]) -> None:
+        store(event(draft), event(draft, deleted=True))
+        assert row(draft).deleted_at and row(draft).data == draft
+
+    def test_no_event_of_the_same_moment_brings_it_back(self, draft: dict[str, Any]) -> None:
+        store(event(draft, deleted=True))
+        assert store(event(draft | {"total": 3}, 1), event(draft, -1)) == [Verdict.DROPPED, Verdict.DROPPED]
+        assert row(draft).deleted_at
+
+    def test_a_404_begun_after_the_last_write_deletes_a_draft(self, draft: dict[str, Any]) -> None:
+        store(event(draft))
+        assert store(gone(draft)) == [Verdict.STORED]
+        assert row(draft).deleted_at and row(draft).data == draft and row(draft).status == "draft"
+        assert store(gone(draft)) == [Verdict.STORED]  # and stays deleted
+
+    def test_a_404_begun_before_it_asks(self, draft: dict[str, Any]) -> None:
+        begun = clock.now()
+        store(event(draft))
+        assert store(gone(draft, begun_at=begun)) == [Verdict.ASKED]
+        assert not row(draft).deleted_at and row(draft).read_due_at
+
+    @pytest.mark.parametrize("status", ["open", "paid", "void", "uncollectible", None, "a status of tomorrow"])
+    def test_a_404_deletes_nothing_else(self, status: str | None) -> None:
+        data = InvoiceObject(status=status)
+        store(event(data))
+        before = row(data)
+        assert store(gone(data, 100)) == [Verdict.MISSING]
+        after = row(data)
+        assert after.deleted_at is None and after.data == data
+        assert (after.stored_at, after.seen_until) == (before.stored_at, before.seen_until)
+
+    def test_a_404_of_what_we_never_had_leaves_nothing_to_see(self) -> None:
+        data = InvoiceObject()
+        assert store(gone(data)) == [Verdict.MISSING]
+        assert not Invoice.objects.exists()
+
+    def test_a_deleted_customers_stub_keeps_what_we_knew(self) -> None:
+        customer = CustomerObject()
+        store(event(customer))
+        stub = {"id": customer["id"], "object": "customer", "deleted": True}
+        assert store(read(stub)) == [Verdict.STORED]
+        assert row(customer).deleted_at and row(customer).email == customer["email"]
+
+    def test_a_stub_of_an_unknown_customer_is_what_there_is(self) -> None:
+        stub = {"id": "cus_gone", "object": "customer", "deleted": True}
+        store(read(stub))
+        assert Customer.objects.get().data == stub and Customer.objects.get().deleted_at
+
+    def test_an_older_read_does_not_bring_it_back(self, draft: dict[str, Any]) -> None:
+        store(event(draft))
+        begun = clock.now()
+        store(event(draft, deleted=True))
+        assert store(read(draft, begun_at=begun)) == [Verdict.DROPPED]
+        assert row(draft).deleted_at
+
+
+@pytest.mark.django_db
+class TestHints:
+    """Events of another API version: something happened, in a shape that we do not rely on."""
+
+    def test_without_a_row_it_is_shown_and_read(self, invoice: dict[str, Any]) -> None:
+        assert store(event(invoice, hint=True)) == [Verdict.STORED]
+        held = row(invoice)
+        assert held.data == invoice and held.read_due_at and held.stored_at
+        assert held.seen_since is None and held.seen_until == at(3)
+
+    def test_with_a_row_it_only_asks(self, invoice: dict[str, Any]) -> None:
+        store(event(invoice))
+        before = row(invoice)
+        assert store(event(invoice | {"status": "paid"}, 100, hint=True)) == [Verdict.ASKED]
+        after = row(invoice)
+        assert after.data == invoice and after.stored_at == before.stored_at and after.read_due_at
+
+    def test_whatever_comes_in_our_version_replaces_it(self, invoice: dict[str, Any]) -> None:
+        begun = clock.now()
+        store(event(invoice | {"status": "paid"}, 0, hint=True))
+        assert store(read(invoice, begun_at=begun)) == [Verdict.STORED]
+        assert row(invoice).status == "open" and row(invoice).read_due_at
+
+    @pytest.mark.parametrize("status", ["draft", "paid", None])
+    def test_one_404_takes_nothing_away(self, status: str | None) -> None:
+        data = InvoiceObject(status=status)
+        store(event(data, hint=True))
+        assert store(gone(data, 3)) == [Verdict.MISSING]
+        assert row(data).deleted_at is None and row(data).data == data
+
+    def test_the_second_404_takes_a_draft_away(self) -> None:
+        data = InvoiceObject(status="draft")
+        store(event(data, hint=True), gone(data, 3))
+        assert store(gone(data, 3)) == [Verdict.STORED]
+        assert row(data).deleted_at
+
+    def test_that_it_was_deleted_is_no_hint(self) -> None:
+        data = InvoiceObject(status="draft")
+        store(event(data, hint=True))
+        assert store(event(data, 1, deleted=True)) == [Verdict.STORED]
+        assert row(data).deleted_at
+
+
+def lines(numbers: Any, *, total: int | None = None, more: bool | None = None, **changes: Any) -> dict[str, Any]:
+    data = [{"id": f"il_{number}", "object": "line_item", "amount": number, **changes} for number in numbers]
+    total = len(data) if total is None else total
+    return {
+        "object": "list",
+        "data": data,
+        "has_more": len(data) < total if more is None else more,
+        "total_count": total,
+    }
+
+
+@pytest.mark.django_db
+class TestLinesBeyondTen:
+    def test_later_lines_that_we_have_stay(self) -> None:
+        whole = InvoiceObject(lines=lines(range(14)))
+        store(read(whole))
+        short = whole | {"lines": lines(range(10), total=14), "metadata": {"a": "b"}}
+        store(event(short, 100))
+        held = row(whole)
+        assert held.data["lines"] == whole["lines"] and held.data["metadata"] == {"a": "b"}
+        assert held.read_due_at is None  # finalized, complete, and the same ten: nothing can have changed
+
+    @pytest.mark.parametrize(
+        "short",
+        [
+            {"lines": lines(range(10), total=15)},  # one more than we have
+            {"lines": lines(range(10), total=14, description="changed")},
+            {"lines": lines(range(10), total=14), "status": "draft"},  # a draft's later lines may have changed
+        ],
+    )
+    def test_a_read_is_due_where_they_may_have_changed(self, short: dict[str, Any]) -> None:
+        whole = InvoiceObject(lines=lines(range(14)), status=short.get("status", "open"))
+        store(read(whole))
+        store(event(whole | short, 100))
+        assert row(whole).read_due_at
+        assert [line["id"] for line in row(whole).data["lines"]["data"]] == [f"il_{n}" for n in range(14)]
+
+    def test_a_read_is_due_where_we_have_none_of_them(self) -> None:
+        short = InvoiceObject(lines=lines(range(10), total=14))
+        store(event(short))
+        assert row(short).read_due_at and row(short).data == short
+
+    def test_where_all_came_they_are_all(self) -> None:
+        whole = InvoiceObject(lines=lines(range(14)), status="draft")
+        store(read(whole))
+        store(event(whole | {"lines": lines(range(3))}, 100))
+        assert row(whole).data["lines"] == lines(range(3)) and row(whole).read_due_at is None
+
+    def test_a_line_that_moved_into_the_first_ten_is_not_kept_twice(self) -> None:
+        whole = InvoiceObject(lines=lines(range(12)), status="draft")
+        store(read(whole))
+        store(event(whole | {"lines": lines([11, *range(9)], total=12)}, 100))
+        ids = [line["id"] for line in row(whole).data["lines"]["data"]]
+        assert len(ids) == len(set(ids)) and row(whole).read_due_at
+
+
+@pytest.mark.django_db
+class TestAsking:
+    def test_many_askings_are_one_read_and_the_earliest_counts(self, invoice: dict[str, Any]) -> None:
+        for _ in range(3):
+            mirror.ask("invoice", [invoice["id"]])
+        first = row(invoice).read_due_at
+        mirror.ask("invoice", [invoice["id"]])
+        assert timedelta(0) <= first - row(invoice).read_due_at < timedelta(milliseconds=1)
+        assert mirror.take_due_reads(10) == []  # two seconds, so that one covers a burst
+
+    def due(self, invoice: dict[str, Any]) -> mirror.DueRead:
+        mirror.ask("invoice", [invoice["id"]])
+        Invoice.rows.update(read_due_at=clock.now())
+        [taken] = mirror.take_due_reads(10)
+        return taken
+
+    def test_one_that_is_taken_is_held_off_by_a_lease(self, invoice: dict[str, Any]) -> None:
+        taken = self.due(invoice)
+        assert row(invoice).read_due_at == taken.lease > clock.now() + timedelta(seconds=50)
+        assert mirror.take_due_reads(10) == []
+        mirror.clear_due_read(taken)
+        assert row(invoice).read_due_at is None
+
+    def test_asking_again_replaces_the_lease_and_is_not_cleared_by_it(self, invoice: dict[str, Any]) -> None:
+        taken = self.due(invoice)
+        mirror.ask("invoice", [invoice["id"]])
+        assert row(invoice).read_due_at < clock.now() + timedelta(seconds=3)
+        mirror.clear_due_read(taken)
+        assert row(invoice).read_due_at
+
+    @pytest.mark.parametrize("left", [0.0, 0.5, 1.9, 2.1])
+    def test_even_a_lease_about_to_run_out(self, invoice: dict[str, Any], left: float) -> None:
+        taken = replace(self.due(invoice), lease=clock.now() + timedelta(seconds=left))
+        Invoice.rows.update(read_due_at=taken.lease)
+        mirror.ask("invoice", [invoice["id"]])
+        mirror.clear_due_read(taken)
+        assert row(invoice).read_due_at
+
+    def test_a_lease_that_ran_out_comes_due_again(self, invoice: dict[str, Any]) -> None:
+        taken = self.due(invoice)
+        Invoice.rows.update(read_due_at=clock.now() - timedelta(seconds=1))
+        [again] = mirror.take_due_reads(10)
+        mirror.clear_due_read(taken)
+        assert row(invoice).read_due_at == again.lease
+
+    def test_no_more_than_wanted_and_of_every_kind(self) -> None:
+        for factory in (InvoiceObject, CustomerObject, PaymentIntentObject, InvoicePaymentObject):
+            data = factory()
+            mirror.ask(data["object"], [data["id"]])
+        for model in MIRRORED.values():
+            model.rows.update(read_due_at=clock.now())
+        assert len(mirror.take_due_reads(3)) == 3
+        assert len(mirror.take_due_reads(3)) == 1
+
+    def test_an_asking_within_the_store_that_follows_a_read_stays(self, invoice: dict[str, Any]) -> None:
+        store(event(invoice))
+        taken = self.due(invoice)
+        begun = clock.now()
+        store(event(invoice | {"total": 2}))
+        assert store(read(invoice | {"total": 3}, begun_at=begun)) == [Verdict.ASKED]
+        mirror.clear_due_read(taken)
+        assert row(invoice).read_due_at < clock.now() + timedelta(seconds=3)
+
+
+@pytest.mark.django_db
+class TestBatches:
+    def test_are_folded_one_after_the_other(self, invoice: dict[str, Any]) -> None:
+        other = InvoiceObject()
+        verdicts = store(
+            event(invoice | {"status": "draft"}),
+            event(other),
+            event(invoice | {"status": "paid"}),
+            event(invoice),
+            event(other),
+            event(CustomerObject()),
+            event(invoice | {"status": "paid"}, 1),
+        )
+        stored, dropped, same = Verdict.STORED, Verdict.DROPPED, Verdict.SAME
+        assert verdicts == [stored, stored, stored, dropped, same, stored, same]
+        assert row(invoice).status == "paid" and row(invoice).seen_until == at(4)
+
+    def test_equal_their_events_one_by_one(self) -> None:
+        dice = random.Random(7)
+        data = [InvoiceObject(status="draft") for _ in range(4)]
+        snapshots = [
+            event(dice.choice(data) | {"status": dice.choice(["draft", "open"]), "total": n % 3}, dice.randint(0, 12))
+            for n in range(60)
+        ]
+        together = store(*snapshots)
+        held = {row.pk: (row.data, row.seen_since, row.seen_until) for row in Invoice.rows.all()}
+        Invoice.rows.all().delete()
+        assert [store(snapshot)[0] for snapshot in snapshots] == together
+        assert {row.pk: (row.data, row.seen_since, row.seen_until) for row in Invoice.rows.all()} == held
+
+    def test_more_than_a_statement_takes(self) -> None:
+        many = [InvoiceObject() for _ in range(2 * mirror.AT_ONCE + 1)]
+        assert set(store(*map(event, many))) == {Verdict.STORED}
+        assert Invoice.objects.count() == len(many)
+
+    def test_a_dry_run_judges_and_writes_nothing(self, invoice: dict[str, Any]) -> None:
+        store(event(invoice))
+        before = row(invoice)
+        draft = InvoiceObject()
+        outcomes = mirror.store([read(invoice | {"total": 2}), read(draft)], dry_run=True)
+        assert [outcome.verdict for outcome in outcomes] == [Verdict.STORED, Verdict.STORED]
+        assert outcomes[0].ours == invoice and outcomes[1].ours is None
+        assert row(invoice).stored_at == before.stored_at and Invoice.rows.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_writers_at_once_meet_at_the_row_even_if_nobody_has_seen_it() -> None:
+    """Whatever their order, the one further along is there at the end, and nobody waits for ever."""
+    many = [InvoiceObject(status="draft") for _ in range(20)]
+    steps = ["draft", "open", "uncollectible", "paid"]
+    failures: list[BaseException] = []
+
+    def work(seed: int) -> None:
+        dice = random.Random(seed)
+        try:
+            for _ in range(6):
+                store(*(event(data | {"status": dice.choice(steps)}) for data in dice.sample(many, 12)))
+            store(*(event(data | {"status": "paid"}) for data in dice.sample(many, 20)))
+        except BaseException as failure:
+            failures.append(failure)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    assert set(Invoice.objects.values_list("status", flat=True)) == {"paid"} and Invoice.objects.count() == 20
+
+
+# --- objects of any shape ---------------------------------------------------------------------------------------------
+
+ODD: list[dict[str, Any]] = [
+    {"a_member_of_tomorrow": {"deep": [1, None, {"x": "y"}]}},
+    {"total": 2**63, "amount_due": -(2**63) - 1, "amount_paid": 10**40},
+    {"total": "1000", "amount_due": 10.5, "amount_paid": None, "attempted": "yes", "attempt_count": True},
+    {"created": "yesterday", "due_date": 10**30, "status_transitions": "none", "next_payment_attempt": -(10**11)},
+    {"created": 253402300799, "due_date": -62135596800},
+    {"customer": None, "customer_email": 7, "customer_name": ["a"], "number": {"a": 1}},
+    {"customer": {"id": "cus_1", "object": "customer"}, "subscription": {"id": "sub_1"}},
+    {"number": "a\x00b", "customer_email": "\x00", "description": "\x00"},
+    {"number": "\ud83d", "customer_name": "half \udc00 an emoji"},
+    {"customer_email": "É" * 2000, "currency": "x" * 100, "status": "y" * 300, "number": "é" * 300},
+    {"status": None},
+    {"status": ["open"]},
+    {"status": {"is": "open"}},
+    {"lines": None},
+    {"lines": []},
+    {"lines": {"has_more": True}},
+    {"lines": {"has_more": True, "data": None}},
+    {"lines": {"has_more": True, "data": [None, 1, "x", {"id": ["x"]}], "total_count": "many"}},
+    {"lines": {"has_more": "yes", "data": [[]]}},
+    {"deleted": "perhaps"},
+    {"metadata": {"": "", " ": "\u2028"}, "parent": [], "big": 1e300, "small": -0.0},
+]
+
+
+@pytest.mark.django_db
+class TestAnyShape:
+    @pytest.mark.parametrize("odd", ODD, ids=lambda odd: ",".join(odd)[:40])
+    def test_is_stored_unchanged_and_breaks_nothing(self, odd: dict[str, Any]) -> None:
+        data = InvoiceObject() | odd
+        assert store(event(data)) == [Verdict.STORED]
+        assert row(data).data == data
+        assert store(event(data, 1)) == [Verdict.SAME]
+        store(event(data | {"total": 3}, 100), event(data, 50), read(data, 200))
+        assert row(data).data == data
+
+    @pytest.mark.parametrize("lacking", sorted(set(InvoiceObject()) - {"id", "object"}))
+    def test_may_lack_a_member(self, lacking: str) -> None:
+        data = {name: value for name, value in InvoiceObject().items() if name != lacking}
+        store(event(data))
+        assert row(data).data == data
+
+    def test_a_bare_id(self) -> None:
+        for object in MIRRORED:
+            data = {"object": object, "id": "x_1"}
+            assert store(event(data), event(data | {"a": 1}, 100)) == [Verdict.STORED, Verdict.STORED]
+            assert row(data).data == data | {"a": 1}
+
+    values = st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+        max_leaves=8,
+    )
+
+    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(
+        model=st.sampled_from([Customer, Invoice, InvoicePayment, PaymentIntent]),
+        first=st.dictionaries(st.sampled_from([*InvoiceObject(), "payment", "new"]), values, max_size=6),
+        second=st.dictionaries(st.sampled_from([*InvoiceObject(), "payment", "new"]), values, max_size=6),
+    )
+    def test_of_no_member_is_anything_expected(
+        self, model: type[Mirrored], first: dict[str, Any], second: dict[str, Any]
+    ) -> None:
+        key = {"object": model.OBJECT, "id": "any_1"}
+        model.rows.all().delete()
+        store(event(first | key), event(second | key, 1), event(first | key, 2), event(second | key, 100))
+        held = model.rows.get()
+        expected = second | key
+        if isinstance(second.get("lines"), dict) and second["lines"].get("has_more"):
+            held.data.pop("lines"), expected.pop("lines")
+        assert held.data == expected
+
+    @pytest.mark.parametrize(
+        "id", ["", None, 7, "x" * 256, "a\x00b", "\ud800", "a\nb", ["in_1"]], ids=lambda id: repr(id)[:12]
+    )
+    def test_without_an_id_that_can_be_a_key_it_is_none_of_ours(self, id: Any) -> None:
+        assert not is_object({"object": "invoice", "id": id})
+        assert not is_object({"object": [], "id": "in_1"}) and not is_object(None)
+        assert is_object({"object": "invoice", "id": "in_1"})
+
+
+# --- every order ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class State:
+    """What Stripe has: a status and a content, or nothing any more."""
+
+    status: str
+    content: str
+    deleted: bool = False
+
+
+def history(written: str) -> list[State]:
+    """`"open a, open b, open a, paid c"`: the states of one object; `-` is its deletion."""
+    states: list[State] = []
+    for step in written.split(", "):
+        if step == "-":
+            states.append(replace(states[-1], deleted=True))
+        else:
+            states.append(State(*step.split()))
+    return states
+
+
+def as_data(state: State) -> dict[str, Any]:
+    return {"object": "invoice", "id": "in_1", "status": state.status, "content": state.content}
+
+
+MOMENT = timedelta(microseconds=1)
+NONE, DUE, TAKEN = 0, 1, 2  # what the row says of a read
+CALM = 4  # so many reads on the rule's behalf after the last edit, two seconds apart, and that edit is long ago
+
+
+class World:
+    """Stripe's edits, with their moments, and what may happen to them on their way to the real `fold`.
+
+    Nothing is left to chance: `orders` walks through every order in which edits are made, events arrive (one of them
+    twice), and reads begin, look and arrive; those that somebody sends and those that the rule asks for. `fold` depends
+    on nothing but the row, the snapshot, and whether the read began after the row was written: each such case is
+    worked out once, by the real function, and looked up from then on.
+    """
+
+    def __init__(
+        self,
+        states: list[State],
+        moments: Sequence[float],
+        *,
+        reads: int = 2,
+        lags: Sequence[int] = (),
+        hints: Collection[int] = (),
+        again: int = 1,
+    ) -> None:
+        self.states, self.edits, self.reads, self.again = states, len(moments), reads, again
+        stamps = [math.floor(moment - lag) for moment, lag in zip(moments, lags or [0] * self.edits, strict=True)]
+        self.events = [
+            event(as_data(state), stamp, deleted=state.deleted, hint=number in hints and not state.deleted)
+            for number, (state, stamp) in enumerate(zip(states[1:], stamps, strict=True), start=1)
+        ]
+        self.begins = [moments[0] - 1, *moments, moments[-1] + 30, moments[-1] + 60]
+        self.most = [1, *(1 + int((b - a) // 2) for a, b in pairwise(moments))]
+        self.rows: list[Any] = [()]  # (state, deleted, since, until) of the row; the first is none
+        self.read_of: dict[Any, list[tuple[Any, Snapshot]]] = {}
+        self.folded: dict[Any, tuple[int, bool, bool]] = {}
+        self.seen: dict[Any, int] = {}
+        self.wrong: list[Any] = []
+
+    def reads_of(self, known: int, saw: int, made: int) -> list[tuple[Any, Snapshot]]:
+        """What a read may say that began when `known` edits were made, looked after `saw`, arrived after `made`: with
+        its Date as early, and as late as it can be, and with the longest duration."""
+        found = self.read_of.get((known, saw, made))
+        if found is None:
+            begins = self.begins
+            answers = [(begins[saw], 0.0), (begins[saw + 1] - 0.01, 0.0), (begins[made], begins[made] - begins[known])]
+            state = self.states[min(saw, self.edits)]
+            data = None if state.deleted else as_data(state)
+            reads = [
+                of_read("invoice", "in_1", data, date=at(math.floor(date)), took=took, begun_at=NOON)
+                for date, took in answers
+            ]
+            found = list({(saw, read.since, read.until): read for read in reads}.items())
+            self.read_of[known, saw, made] = found
+        return found
+
+    def fold(self, held: int, name: Any, snapshot: Snapshot, fresh: bool) -> tuple[int, bool, bool]:
+        """(the row afterwards, whether it was written or touched, whether a read was asked for): by the real code."""
+        found = self.folded.get((held, name, fresh))
+        if found is None:
+            row = Invoice(id="in_1")
+            if self.rows[held]:
+                state, deleted, row.seen_since, row.seen_until = self.rows[held]
+                row.data, row.status, row.stored_at = as_data(state), state.status, NOON
+                row.deleted_at = NOON if deleted else None
+            if snapshot.begun_at is not None:
+                snapshot = replace(snapshot, begun_at=NOON + MOMENT if fresh else NOON - MOMENT)
+            mirror.fold(row, snapshot, NOON + timedelta(seconds=1))
+            after: Any = ()
+            if row.stored_at:
+                assert row.data is not None
+                state = State(row.data["status"], row.data["content"])
+                after = (state, bool(row.deleted_at), row.seen_since, row.seen_until)
+            if after not in self.rows:
+                self.rows.append(after)
+            touched = row.stored_at not in (None, NOON)
+            found = self.folded[held, name, fresh] = self.rows.index(after), touched, bool(row.read_due_at)
+        return found
+
+    def orders(self) -> int:
+        """How many orders there are, all of them walked through; `wrong` has the ends that differ from Stripe."""
+        sys.setrecursionlimit(20_000)
+        return self.walk((0, 0, self.again, 0, self.reads, (), NONE, 0))
+
+    def walk(self, now: tuple[Any, ...]) -> int:
+        """`now`: edits made, events that came (bits), repetitions left, row, reads left, reads under way (edits made
+        when it began, begun after the last write, asked for by the rule), whether one is due, and how many were begun
+        on the rule's behalf since the newest edit."""
+        ways = self.seen.get(now)
+        if ways is None:
+            self.seen[now] = -1
+            ways = 0
+            for after in self.steps(now):
+                ways += self.walk(after)
+            self.seen[now] = ways = ways or self.end(now[3])
+        assert ways > 0, "it asks without end"
+        return ways
+
+    def end(self, held: int) -> int:
+        """Nothing is left to happen."""
+        row, last = self.rows[held], self.states[-1]
+        if not row or row[1] != last.deleted or (not last.deleted and row[0] != last):
+            self.wrong.append(row)
+        return 1
+
+    def steps(self, now: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        made, came, again, row, left, flying, asked, calm = now
+        steps: list[tuple[Any, ...]] = []
+        if made < self.edits:
+            steps.append((made + 1, came, again, row, left, flying, asked, 0))
+        for number in range(made):
+            new = not came >> number & 1
+            if new or again:
+                after, touched, asks = self.fold(row, number, self.events[number], False)
+                rest = aged(flying) if touched else flying
+                came_now = came | 1 << number
+                steps.append((made, came_now, again - (not new), after, left, rest, DUE if asks else asked, calm))
+        if left:
+            steps.append((made, came, again, row, left - 1, ordered(*flying, (made, True, False)), asked, calm))
+        if asked == DUE and (calm < self.most[made] if made < self.edits else calm < CALM or not flying):
+            begun = ordered(*flying, (made + (calm == CALM), True, True))
+            steps.append((made, came, again, row, left, begun, TAKEN, min(calm + 1, CALM)))
+        for one in set(flying):
+            known, fresh, ours = one
+            index = flying.index(one)
+            rest = flying[:index] + flying[index + 1 :]
+            stale = aged(rest)
+            until = max(made, known)
+            for saw in range(known, until + 1):
+                for name, snapshot in self.reads_of(known, saw, until):
+                    after, touched, asks = self.fold(row, name, snapshot, fresh)
+                    due = DUE if asks else NONE if ours and asked == TAKEN else asked
+                    steps.append((made, came, again, after, left, stale if touched else rest, due, calm))
+        return steps
+
+
+def ordered(*flying: tuple[int, bool, bool]) -> tuple[tuple[int, bool, bool], ...]:
+    return tuple(sorted(flying))
+
+
+def aged(flying: tuple[tuple[int, bool, bool], ...]) -> tuple[tuple[int, bool, bool], ...]:
+    """The row was written or touched: none of these has begun after that."""
+    return ordered(*((known, False, ours) for known, _, ours in flying))
+
+
+HISTORIES = {
+    "nothing to go by, and back": "open a, open b, open a, open c, open d",
+    "back at the end": "open a, open b, open c, open d, open c",
+    "back twice": "open a, open b, open a, open b, open a",
+    "progress between": "draft a, draft b, open c, open b, open c",
+    "progress at the end": "draft a, open b, open c, open b, paid d",
+    "progress at every edit": "draft a, open b, uncollectible c, paid d, paid e",
+    "a draft that goes": "draft a, draft b, draft a, draft c, -",
+}
+TOGETHER = [0.1, 0.3, 0.6, 0.9]  # all within one of Stripe's seconds
+
+
+@pytest.mark.parametrize("written", HISTORIES.values(), ids=list(HISTORIES))
+def test_every_order_of_four_edits_within_a_second_and_two_reads_ends_at_what_stripe_has(written: str) -> None:
+    """Seven histories, one event twice: 2.2 · 10^16 orders, over a million situations, each followed to its end."""
+    world = World(history(written), TOGETHER)
+    assert world.orders() > 10**10
+    assert not world.wrong
+
+
+GAPS = [0.3, 4.7, 6.0]  # spans overlap up to five seconds
+
+
+@pytest.mark.parametrize("lags", [(0, 0, 0), (2, 0, 2), (0, 2, 0)], ids=str)
+def test_whatever_lies_between_the_edits_and_however_stamps_lag(lags: tuple[int, ...]) -> None:
+    for first, second in product(GAPS, GAPS):
+        moments = [0.6, 0.6 + first, 0.6 + first + second]
+        world = World(history("open a, open b, open a, open c"), moments, lags=lags, again=0)
+        assert world.orders() > 10**4
+        assert not world.wrong, (first, second)
+
+
+def test_whichever_events_are_of_another_version() -> None:
+    for hints in product((False, True), repeat=3):
+        for written in ("open a, open b, open a, paid c", "draft a, draft b, draft c, -"):
+            numbers = [number for number, hint in enumerate(hints, start=1) if hint]
+            world = World(history(written), TOGETHER[:3], hints=numbers)
+            assert world.orders() > 10**5
+            assert not world.wrong, (numbers, written)
+
+
+class TestTheWalkItself:
+    """Rules that look as good, and are not: the walk over every order finds them out."""
+
+    def world(self, monkeypatch: pytest.MonkeyPatch, change: dict[Verdict, Verdict]) -> World:
+        judge = mirror.judge
+        monkeypatch.setattr(mirror, "judge", lambda row, snapshot: change.get(v := judge(row, snapshot), v))
+        world = World(history("open a, open b, open a"), TOGETHER[:2])
+        world.orders()
+        return world
+
+    def test_the_rule_as_it_is(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert not self.world(monkeypatch, {}).wrong
+
+    @pytest.mark.parametrize("instead", [Verdict.DROPPED, Verdict.STORED])
+    def test_guessing_instead_of_asking(self, monkeypatch: pytest.MonkeyPatch, instead: Verdict) -> None:
+        monkeypatch.setattr(Invoice, "RANKS", {})
+        assert self.world(monkeypatch, {Verdict.ASKED: instead}).wrong
+
+    def test_equal_content_that_touches_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Invoice, "RANKS", {})
+        assert self.world(monkeypatch, {Verdict.SAME: Verdict.DROPPED}).wrong
+
+    def test_a_read_that_always_counts(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        judge = mirror.judge
+
+        def naive(row: Any, snapshot: Snapshot) -> Verdict:
+            return Verdict.STORED if snapshot.begun_at else judge(row, snapshot)
+
+        monkeypatch.setattr(mirror, "judge", naive)
+        assert self.world(monkeypatch, {}).wrong
+
+
+# --- chance, through the real code ------------------------------------------------------------------------------------
+
+WORLDS: dict[str, dict[str, Any]] = {
+    "busy, pages in flight": {},
+    "six edits within half a second": {"span": 0.5},
+    "spread over a minute": {"span": 60},
+    "slow reads": {"read_takes": 3.0},
+    "no progress to go by": {"per_stage": 99},
+    "often back to what it was": {"back": 0.6, "per_stage": 99},
+    "stamps and clocks exact": {"lag": 0, "skew": 0},
+}
+STAGES = ("draft", "open", "uncollectible", "paid")
+
+
+def one_life(
+    seed: int,
+    *,
+    edits: int = 6,
+    span: float = 4.0,
+    read_takes: float = 0.5,
+    pages: int = 2,
+    page_takes: float = 4.0,
+    repeated: float = 0.25,
+    per_stage: int = 3,
+    back: float = 0.2,
+    lag: float = 0.5,
+    skew: float = 1.0,
+) -> tuple[bool, int]:
+    """One object's life: (the row equals Stripe's object at the end, the reads that were asked for)."""
+    chance, order, reads = random.Random(seed), count(), 0
+    edited_at = sorted(chance.uniform(10, 10 + span) for _ in range(edits))
+    states = [State("draft", "0")]
+    for n in range(1, edits + 1):
+        stage = STAGES[min(n // per_stage, 3)]
+        returns = len(states) > 1 and states[-2].status == states[-1].status == stage and chance.random() < back
+        states.append(states[-2] if returns else State(stage, str(n)))
+    queue: list[tuple[float, int, str, Any]] = []
+    row = Invoice(id="in_1")
+
+    def later(moment: float, kind: str, what: Any = None) -> None:
+        heappush(queue, (moment, next(order), kind, what))
+
+    def begin_read(now: float, takes: float, lease: Any = None) -> None:
+        looked = now + chance.uniform(0, takes)
+        date = math.floor(chance.uniform(looked, now + takes) + chance.uniform(-skew, skew))
+        data = as_data(states[sum(edited <= looked for edited in edited_at)])
+        snapshot = of_read("invoice", "in_1", data, date=at(date), took=takes, begun_at=at(now))
+        later(now + takes, "read", (snapshot, lease))
+
+    for n, edited in enumerate(edited_at, start=1):
+        stamp = math.floor(edited + min(chance.expovariate(1 / lag), 2) if lag else edited)
+        for _ in range(2 if chance.random() < repeated else 1):
+            later(
+                edited + chance.expovariate(1 / chance.choice((0.05, 1.0, 5.0))),
+                "event",
+                event(as_data(states[n]), stamp),
+            )
+    for _ in range(pages):
+        begin_read(chance.uniform(9, 12 + span), chance.uniform(0.1, page_takes))
+    while queue:
+        now, _, kind, what = heappop(queue)
+        asked = row.read_due_at
+        if kind == "look":
+            if asked == what:
+                reads += 1
+                row.read_due_at = at(now) + mirror.LEASE
+                begin_read(now, chance.uniform(0.01, read_takes), row.read_due_at)
+            continue
+        snapshot, lease = what if kind == "read" else (what, None)
+        mirror.fold(row, snapshot, at(now))
+        if lease and row.read_due_at == lease:
+            row.read_due_at = None
+        elif row.read_due_at and row.read_due_at != asked:
+            later(max(now, (row.read_due_at - NOON).total_seconds()), "look", row.read_due_at)
+    return mirror.content(row.data or {}) == mirror.content(as_data(states[-1])), reads
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_no_life_ends_stale(name: str) -> None:
+    """Edits, late and repeated events, pages in flight and slow reads by the dice: 400 objects in each world."""
+    ends = Counter(one_life(seed, **WORLDS[name])[0] for seed in range(400))
+    assert ends == {True: 400}
