@@ -111,6 +111,7 @@ def test_only_the_mirror_writes_the_mirror():
     found = {relative(path): list(writes_to_mirror(path.read_text())) for path in modules(*CODE, "tests", "benchmarks")}
     assert found.pop("invoices/mirror.py")
     found.pop("tests/test_house.py")  # it holds the examples below
+    found.pop("tests/test_mirror.py", None)  # it makes the rows that the rule must cope with
     assert {path: writes for path, writes in found.items() if writes} == {}
 
 
