@@ -280,7 +280,8 @@ class TestDeeds:
         assert desk.get(f"{LIST}{made.id}/").status_code == 404
         found = shown(desk, desk.post(f"{LIST}{made.id}/refresh/"))
         assert made.number in found and "declined" in found
-        assert desk.post(f"{LIST}{made.id}/complete/")["HX-Refresh"] == "true"
+        part = desk.post(f"{LIST}{made.id}/complete/").content.decode()
+        assert "declined" in part and "hx-post" not in part and 'id="sentence"' in part and "<html" not in part
         assert "Reading the missing" not in desk.get(f"{LIST}{made.id}/").content.decode()
         assert "Stripe has no invoice in_no" in desk.post(f"{LIST}in_no/refresh/", follow=True).content.decode()
 

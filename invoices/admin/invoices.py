@@ -7,6 +7,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.template.response import TemplateResponse
 from django.urls import URLPattern
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html
@@ -185,15 +186,19 @@ def _read(pk: str) -> None:
 
 
 def _complete(admin: RecordAdmin, request: HttpRequest, object_id: str) -> HttpResponse:
-    """Called by the open page: reads what it lacks (a customer, the declines), and has it shown anew if all came."""
+    """Called by the open page: reads what it lacks (a customer, the declines). The payments anew: a reload of the whole
+    page might come between a finger and its button."""
     invoice = admin.record(object_id) if admin.has_view_permission(request) else None
     if invoice is None:
         raise PermissionDenied
+    note = ""
     try:
         for kind, pk in InvoicePage(invoice, request).missing[:10]:
             live.read_now(kind, pk)
     except gateway.GatewayError:
-        return HttpResponse("Stripe does not answer just now; details of the payments may be missing.")
-    if InvoicePage(invoice, request).missing:
-        return HttpResponse("Stripe has no details of some of these payments.")
-    return HttpResponse(headers={"HX-Refresh": "true"})
+        note = "Stripe does not answer just now; details of the payments may be missing."
+    page = InvoicePage(invoice, request)
+    if page.missing and not note:
+        note = "Stripe has no details of some of these payments."
+    context = {"page": page, "invoice": invoice, "note": note, "part": True}
+    return TemplateResponse(request, "admin/invoices/parts/payments.html", context)

@@ -25,6 +25,13 @@
   };
   setInterval(tick, 1000);
 
+  // The theme hides the page until its scripts are there, and what is hidden takes no focus.
+  const focus = () => {
+    if (document.activeElement && document.activeElement !== document.body) return;
+    document.querySelector("[autofocus]")?.focus();
+  };
+  document.addEventListener("alpine:initialized", () => requestAnimationFrame(focus));
+
   const copy = async (text) => {
     if (navigator.clipboard && window.isSecureContext) return navigator.clipboard.writeText(text);
     const area = Object.assign(document.createElement("textarea"), { value: text });
