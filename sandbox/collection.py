@@ -15,7 +15,6 @@ def pay(call: Call, invoice: Obj) -> Obj:
     transitions.permit("pay", invoice)
     payments.refuse_while_processing(call, invoice, unknowns.PAY_WHILE_PROCESSING)
     method, source = asked_for(call, invoice)
-    check_mandate(call, method)
     if invoice["status"] == "draft":
         transitions.finalize(call, invoice)
         if invoice["status"] == "paid":
@@ -25,6 +24,7 @@ def pay(call: Call, invoice: Obj) -> Obj:
     method = method or stored_method(call, invoice)
     if method is None:
         raise Refusal(400, refusals.NO_PAYMENT_SOURCE, code="resource_missing")  # unknowns: pay_without_card
+    check_mandate(call, method)
     problem = charge(call, invoice, method, on_session=call.params.get("off_session") is False)
     if problem:
         raise problem
@@ -77,14 +77,14 @@ def stored_method(call: Call, invoice: Obj) -> Obj | None:
     return None
 
 
-def check_mandate(call: Call, method: Obj | None) -> None:
+def check_mandate(call: Call, method: Obj) -> None:
     id = call.params.get("mandate")
     if id is None:
         return
     mandate = call.db.get("mandate", id)
     if mandate is None:
         raise refusals.missing_param("mandate", id, "mandate")
-    if method is None or mandate["payment_method"] != method["id"]:
+    if mandate["payment_method"] != method["id"]:
         raise refusals.refused(unknowns.PAY_FOREIGN_MANDATE, "mandate")
 
 
@@ -109,6 +109,25 @@ def charge(call: Call, invoice: Obj, method: Obj, on_session: bool = False) -> R
         if problem.error.get("decline_code") == "authentication_required":
             emit(call, "invoice.payment_action_required", invoice)
     return problem
+
+
+def fail_late(call: Call, intent: Obj, method: Obj) -> None:
+    """The bank says no days after it was asked, or the customer does not authenticate."""
+    absent = intent["status"] == "requires_action"
+    code = "payment_intent_authentication_failure" if absent else "payment_intent_payment_attempt_failed"
+    intents.fail(call, intent, method, code, "generic_decline", "The payment failed.")
+    for payment in call.db.find("invoice_payment", payment_intent=intent["id"], status="open"):
+        invoice = call.db.get("invoice", payment["invoice"])
+        if invoice is None:
+            continue
+        before = snapshot(invoice)
+        if invoice["status"] == "paid":  # by other money in the meantime: nothing waits for this one any more
+            payments.cancel_open(call, invoice, "automatic")
+        elif payment["is_default"]:
+            plan_retry(call, invoice)
+            call.db.save("invoice", invoice)
+            emit(call, "invoice.updated", invoice, before)
+            emit(call, "invoice.payment_failed", invoice)
 
 
 def plan_retry(call: Call, invoice: Obj) -> None:

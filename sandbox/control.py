@@ -7,7 +7,6 @@ from typing import Any
 from sandbox import collection, intents, seeds, timers
 from sandbox import unknowns as unknown
 from sandbox.call import Call
-from sandbox.events import emit
 from sandbox.faults import Mistake
 from sandbox.store import visible
 from sandbox.world import World
@@ -128,14 +127,7 @@ def settle(world: World, given: Given, id: str) -> Given:
         if outcome == "succeeded":
             intents.succeed(call, intent, method)
         else:
-            code = (
-                "payment_intent_payment_attempt_failed"
-                if method["type"] != "card"
-                else "payment_intent_authentication_failure"
-            )
-            intents.fail(call, intent, method, code, "generic_decline", "The payment failed.")
-            for payment in db.find("invoice_payment", payment_intent=id, status="open"):
-                emit(call, "invoice.payment_failed", db.get("invoice", payment["invoice"]) or {})
+            collection.fail_late(call, intent, method)
         settled = db.get("payment_intent", id) or {}
     world.wake_deliveries.set()
     return visible(settled)

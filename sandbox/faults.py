@@ -6,7 +6,8 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any
 
-PROBABILITIES = ("drop", "duplicate", "reorder", "error_429", "error_500", "error_500_after", "drop_reply")
+REPLIES = ("error_429", "error_500", "error_500_after", "drop_reply")
+PROBABILITIES = ("drop", "duplicate", "reorder", *REPLIES)
 RANGES = ("delay_ms", "latency_ms")
 OVERTAKEN = 0.4  # seconds for which a reordered delivery is held, at most: long enough for others to pass
 LONGEST = 600_000
@@ -40,45 +41,42 @@ class Faults:
         settings = checked(given)
         with self._lock:
             self.settings = settings
-            self._random = random.Random(settings.get("seed", 0))
+            seed = settings.get("seed", 0)
+            self._random = random.Random(f"{seed} replies")
+            self._deliveries = random.Random(f"{seed} deliveries")  # of their own: events come when they come
         return settings
 
-    def _hit(self, name: str) -> bool:
+    def _hit(self, dice: random.Random, name: str) -> bool:
         """Thrown whether or not the fault is set, so that one fault does not shift the others' dice."""
-        return self._random.random() < self.settings.get(name, 0)
+        return dice.random() < self.settings.get(name, 0)
 
-    def _between(self, name: str) -> float:
+    def _between(self, dice: random.Random, name: str) -> float:
         least, most = self.settings.get(name, [0, 0])
-        return self._random.uniform(least, most) / 1000
+        return dice.uniform(least, most) / 1000
 
     def delivery(self, type: str) -> Delivery:
         if not self.settings or not self._applies("EVENT", type):
             return Delivery()
         with self._lock:
-            dropped, twice, held = self._hit("drop"), self._hit("duplicate"), self._hit("reorder")
-            delays = [self._between("delay_ms"), self._between("delay_ms")]
-            if held:
-                delays[0] += self._random.uniform(0.1, OVERTAKEN)
+            dice = self._deliveries
+            dropped, twice, held = (self._hit(dice, name) for name in ("drop", "duplicate", "reorder"))
+            delays = [self._between(dice, "delay_ms"), self._between(dice, "delay_ms")]
+            delays[0] += dice.uniform(0.1, OVERTAKEN) * held
             return Delivery(dropped, delays if twice and not dropped else delays[:1])
 
     def reply(self, method: str, path: str) -> Reply:
         if not self.settings or not self._applies(method, path):
             return Reply()
         with self._lock:
-            return Reply(
-                self._hit("error_429"),
-                self._hit("error_500"),
-                self._hit("error_500_after"),
-                self._hit("drop_reply"),
-                self._between("latency_ms"),
-            )
+            limited, before, after, cut = (self._hit(self._random, name) for name in REPLIES)
+            return Reply(limited, before, after, cut, self._between(self._random, "latency_ms"))
 
     def lag(self, type: str) -> int:
         most = self.settings.get("stamp_lag", 0)
         if not most or not self._applies("EVENT", type):
             return 0
         with self._lock:
-            return self._random.randint(0, most)
+            return self._deliveries.randint(0, most)
 
     def _applies(self, method: str, name: str) -> bool:
         """Patterns of requests narrow the replies, patterns of events the deliveries; neither touches the other."""

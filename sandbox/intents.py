@@ -29,7 +29,7 @@ def attempt(call: Call, intent: Obj, method: Obj, on_session: bool) -> Refusal |
 
 
 def succeed(call: Call, intent: Obj, method: Obj | None) -> None:
-    charge = call.db.add("charge", shapes.charge(call.now, intent, method, "succeeded"))
+    charge = book(call, intent, shapes.charge(call.now, intent, method, "succeeded"))
     if intent.get(HIDDEN, {}).get("invoice"):
         payments.count_charge(call, intent[HIDDEN]["invoice"])
     intent.update(
@@ -45,6 +45,14 @@ def succeed(call: Call, intent: Obj, method: Obj | None) -> None:
     emit(call, "charge.succeeded", charge)
     emit(call, "payment_intent.succeeded", intent)
     settle_attached(call, intent)
+
+
+def book(call: Call, intent: Obj, charge: Obj) -> Obj:
+    """A charge that was pending comes to its end; any other is new."""
+    pending = call.db.get("charge", intent["latest_charge"] or "")
+    if pending is None or pending["status"] != "pending":
+        return call.db.add("charge", charge)
+    return call.db.save("charge", {**charge, "id": pending["id"], "created": pending["created"]})
 
 
 def settle_attached(call: Call, intent: Obj) -> None:
@@ -96,7 +104,7 @@ def fail(
     failed = shapes.charge(
         call.now, intent, method, "failed", failure_code=code, failure_message=message, outcome=outcome
     )
-    call.db.add("charge", failed)
+    failed = book(call, intent, failed)
     error = {
         "advice_code": advice,
         "charge": failed["id"],

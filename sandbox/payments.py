@@ -47,14 +47,22 @@ def refuse_while_processing(call: Call, invoice: Obj, message: str) -> None:
 
 
 def cancel_open(call: Call, invoice: Obj, reason: str) -> None:
-    """An intent made for the invoice dies with its payment; one that was attached lives on by itself."""
+    """An intent made for the invoice dies with its payment; one that was attached lives on by itself.
+
+    Money that is on its way cannot be called back: its payment stays open, and what arrives is too much.
+    """
     for payment in open_payments(call, invoice):
+        intent = intent_of(call, payment)
+        if intent and intent["status"] == "processing":
+            continue
         payment["status"] = "canceled"
         payment["status_transitions"]["canceled_at"] = call.now
         call.db.save("invoice_payment", payment)
-        intent = intent_of(call, payment)
-        if payment["is_default"] and intent and intent["status"] not in ("succeeded", "canceled", "processing"):
+        if payment["is_default"] and intent and intent["status"] != "canceled":
             cancel_intent(call, intent, reason)
+        elif intent:
+            intent[HIDDEN].pop("invoice", None)
+            call.db.save("payment_intent", intent)
 
 
 def cancel_intent(call: Call, intent: Obj, reason: str | None) -> None:

@@ -30,23 +30,25 @@ def receive(call: Call, invoice: Obj, payment: Obj, amount: int, forgive: bool =
     if payment["payment"]["type"] == "payment_record":
         hidden = invoice.setdefault(HIDDEN, {})
         hidden["off_stripe"] = hidden.get("off_stripe", 0) + taken
-    if invoice["amount_remaining"] == 0:
+    closes = invoice["amount_remaining"] == 0 and invoice["status"] != "paid"
+    if closes:
         payments.cancel_open(call, invoice, "automatic")
         close_as_paid(call, invoice)
-    else:
+    elif invoice["status"] != "paid":
         payments.lower_default(call, invoice)
     call.db.save("invoice", invoice)
     emit(call.later(), "invoice_payment.paid", payment)  # seen without the request that caused it
     emit(call, "invoice.updated", invoice, before)
-    if invoice["status"] == "paid":
-        announce_paid(call, invoice, amount - taken)
+    if closes:
+        emit(call, "invoice.paid", invoice)
+        emit(call, "invoice.payment_succeeded", invoice)
+    if amount > taken:
+        credit(call, invoice, amount - taken)
 
 
-def announce_paid(call: Call, invoice: Obj, overpaid: int) -> None:
-    emit(call, "invoice.paid", invoice)
-    emit(call, "invoice.payment_succeeded", invoice)
-    if invoice["amount_overpaid"]:
-        emit(call, "invoice.overpaid", invoice)
+def credit(call: Call, invoice: Obj, overpaid: int) -> None:
+    """What was too much is the customer's."""
+    emit(call, "invoice.overpaid", invoice)
     customer = call.db.get("customer", invoice["customer"])
-    if overpaid and customer:
+    if customer:
         payments.change_balance(call, customer, -overpaid)

@@ -90,8 +90,8 @@ OTHERS = [
     "id TEXT NOT NULL, UNIQUE (what, id))",
     "CREATE INDEX IF NOT EXISTS timer_at ON timer (at)",
     "CREATE TABLE IF NOT EXISTS delivery (seq INTEGER PRIMARY KEY AUTOINCREMENT, event TEXT NOT NULL, "
-    "type TEXT NOT NULL, endpoint TEXT NOT NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, since REAL NOT NULL, "
-    "next_at REAL NOT NULL, note TEXT)",
+    "type TEXT NOT NULL, endpoint TEXT NOT NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, "
+    "since REAL NOT NULL, next_at REAL NOT NULL, note TEXT)",
     "CREATE INDEX IF NOT EXISTS delivery_due ON delivery (next_at) WHERE state = 'pending'",
     "CREATE INDEX IF NOT EXISTS delivery_event ON delivery (event)",
 ]

@@ -26,6 +26,7 @@ UNKNOWNS = {
     "get_deleted_draft": "Not seen: 404, as for an id that never was.",
     "attach_declining_card": "0002 was seen declining when charged: here it can be attached, and declines then.",
     "finalized_then_charged": "With auto_advance, next_payment_attempt is an hour after a finalization by hand.",
+    "late_debit": "A bank debit that arrives when other money has paid the invoice is overpaid money.",
     "retry_schedule": "A failed automatic charge is tried again after 3, 5 and 7 days; live Stripe has its own times.",
     "overpaid_amounts": "amount_paid is amount_due, amount_overpaid the rest; the InvoicePayment has all of it.",
     "out_of_band_succeeded": "Whether invoice.payment_succeeded is sent too: it is not.",

@@ -38,7 +38,7 @@ class Receiver(ThreadingHTTPServer):
         self.answer: Callable[[int], int] = lambda number: 200
         super().__init__(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server_address[1]}/hook"
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     @property
     def events(self) -> list[dict[str, Any]]:

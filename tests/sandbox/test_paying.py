@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import stripe
 
+from tests.sandbox.books import check_books
 from tests.sandbox.shop import Shop
 
 NO_SOURCE = "This customer has no attached payment source or default payment method."
@@ -284,6 +285,34 @@ def test_a_bank_debit_can_fail(shop: Shop) -> None:
     shop.settle(shop.intent_of(invoice.id).id, "failed")
     assert shop.intent_of(invoice.id).status == "requires_payment_method"
     assert shop.v1.invoices.pay(invoice.id).status == "paid"
+
+
+def test_a_bank_debits_charge_ends_as_it_began(shop: Shop) -> None:
+    invoice = shop.v1.invoices.pay(shop.open().id, {"payment_method": "pm_usBankAccount_processing"})
+    intent = shop.intent_of(invoice.id)
+    assert shop.v1.charges.retrieve(intent.latest_charge).status == "pending"
+    shop.settle(intent.id, "succeeded")
+    assert [one.status for one in shop.v1.charges.list({"payment_intent": intent.id}).data] == ["succeeded"]
+
+
+def test_a_bank_debit_that_arrives_too_late_is_too_much(shop: Shop) -> None:
+    invoice = shop.v1.invoices.pay(shop.open(1000).id, {"payment_method": "pm_usBankAccount_processing"})
+    intent = shop.intent_of(invoice.id)
+    shop.v1.invoices.attach_payment(invoice.id, {"payment_record": shop.record(1000).id})
+    shop.settle(intent.id, "succeeded")
+    late = shop.v1.invoices.retrieve(invoice.id)
+    assert (late.status, late.amount_paid, late.amount_overpaid) == ("paid", 1000, 1000)
+    assert shop.v1.customers.retrieve(invoice.customer).balance == -1000
+    check_books(shop)
+
+
+def test_a_bank_debit_that_fails_after_other_money_came_waits_for_nothing(shop: Shop) -> None:
+    invoice = shop.v1.invoices.pay(shop.open(1000).id, {"payment_method": "pm_usBankAccount_processing"})
+    intent = shop.intent_of(invoice.id)
+    shop.v1.invoices.attach_payment(invoice.id, {"payment_record": shop.record(1000).id})
+    shop.settle(intent.id, "failed")
+    assert shop.v1.payment_intents.retrieve(intent.id).status == "canceled"
+    check_books(shop)
 
 
 def test_a_mandate_belongs_to_its_payment_method(shop: Shop) -> None:
