@@ -190,7 +190,7 @@ class InvoicePayment(Mirrored):
     payment_type = models.CharField(max_length=64, null=True, blank=True)
     payment_intent = models.CharField(max_length=255, null=True, blank=True, db_index=True)
     payment_record = models.CharField(max_length=255, null=True, blank=True, db_index=True)
-    charge = models.CharField(max_length=255, null=True, blank=True)
+    charge = models.CharField(max_length=255, null=True, blank=True, db_index=True)
     paid_at = models.DateTimeField(null=True, blank=True)
     canceled_at = models.DateTimeField(null=True, blank=True)
 
@@ -234,7 +234,7 @@ class PaymentIntent(Mirrored):
     amount = models.BigIntegerField(null=True, blank=True, help_text="Minor units")
     amount_received = models.BigIntegerField(null=True, blank=True, help_text="Minor units")
     payment_method = models.CharField(max_length=255, null=True, blank=True)
-    latest_charge = models.CharField(max_length=255, null=True, blank=True)
+    latest_charge = models.CharField(max_length=255, null=True, blank=True, db_index=True)
     error_code = models.CharField(max_length=255, null=True, blank=True)
     decline_code = models.CharField(max_length=255, null=True, blank=True)
     error_message = models.TextField(null=True, blank=True)
