@@ -57,7 +57,7 @@ def set_clock(world: World, given: Given, id: str) -> Given:
         moment = given["now"] if "now" in given else world.clock.now() + given.get("advance", 0)
         if not isinstance(moment, int) or not 0 <= moment <= FARTHEST:
             raise Mistake("A moment is a whole number of seconds since 1970, at most 4000000000.")
-        world.clock.set(moment, bool(given.get("freeze")))
+        world.clock.set(moment, bool(given.get("freeze", world.clock.frozen_at is not None)))
     world.keep("clock", world.clock.state())
     ran = timers.run_due(world)
     return {**get_clock(world, {}, id), "alarms": ran}

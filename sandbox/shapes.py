@@ -172,7 +172,7 @@ def invoiceitem(now: int, customer: str, currency: str, amount: int, **members: 
         "invoice": None,
         "livemode": False,
         "metadata": {},
-        "net_amount": amount,
+        "net_amount": None,  # only where no discount may touch it
         "parent": None,
         "period": {"end": now, "start": now},
         "pricing": price_details(amount) if "pricing" not in members else None,
@@ -519,7 +519,7 @@ def subscription(now: int, customer: str, priced: list[tuple[Obj, int]]) -> Obj:
         "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None},
         "billing_cycle_anchor": now,
         "billing_cycle_anchor_config": None,
-        "billing_mode": {"flexible": None, "type": "classic"},
+        "billing_mode": {"flexible": {"proration_discounts": "included"}, "type": "flexible"},
         "billing_schedules": [],
         "billing_thresholds": None,
         "cancel_at": None,

@@ -46,6 +46,7 @@ def build(call: Call, given: Obj, customer: str, currency: str, invoice: str | N
         **{name: given[name] for name in ("description", "discountable", "period") if name in given},
     )
     item["metadata"] = params.merged_metadata({}, given.get("metadata") or {})
+    item["net_amount"] = None if item["discountable"] else amount
     return item
 
 
@@ -115,18 +116,24 @@ def set_lines(call: Call, invoice: Obj, lines: list[Obj]) -> None:
 
 def update(call: Call) -> Obj:
     item = editable(call)
-    common.set_given(item, call, "description", "discountable", "period", "quantity")
-    if {"amount", "unit_amount_decimal", "quantity"} & call.params.keys():
-        given = dict(call.params)
-        if not {"amount", "unit_amount_decimal"} & given.keys():
-            given["unit_amount_decimal"] = item["pricing"]["unit_amount_decimal"]
-        unit, amount = priced(given, item["quantity"])
-        item["pricing"]["unit_amount_decimal"] = str(unit)
-        item.update(amount=amount, net_amount=amount, quantity_decimal=str(item["quantity"]))
-    common.set_metadata(item, call)
+    change(item, call.params)
     call.db.save("invoiceitem", item)
     rewrite_line(call, item, drop=False)
     return item
+
+
+def change(item: Obj, given: Obj) -> None:
+    names = ("description", "discountable", "period", "quantity")
+    item.update({name: given[name] for name in names if name in given})
+    if {"amount", "price_data", "quantity", "unit_amount_decimal"} & given.keys():
+        if not {"amount", "price_data", "unit_amount_decimal"} & given.keys():
+            given = {**given, "unit_amount_decimal": item["pricing"]["unit_amount_decimal"]}
+        unit, amount = priced(given, item["quantity"])
+        item["pricing"]["unit_amount_decimal"] = str(unit)
+        item.update(amount=amount, quantity_decimal=str(item["quantity"]))
+    item["net_amount"] = None if item["discountable"] else item["amount"]
+    if "metadata" in given:
+        item["metadata"] = params.merged_metadata(item["metadata"], given["metadata"])
 
 
 def editable(call: Call) -> Obj:
@@ -196,6 +203,18 @@ ITEM = {
     "price_data": PRICE_DATA,
     "quantity": natural,
     "unit_amount_decimal": params.decimal,
+}
+LINE = {  # a line says the same, and may name its product on the spot
+    **{name: check for name, check in ITEM.items() if name != "unit_amount_decimal"},
+    "price_data": hash_of(
+        ("currency",),
+        currency=params.currency,
+        product=text,
+        product_data=params.anything,
+        unit_amount=integer,
+        unit_amount_decimal=params.decimal,
+        tax_behavior=text,
+    ),
 }
 ROUTES = [
     post(

@@ -1,13 +1,13 @@
 """/v1/invoices: the calls; what they change stands in transitions, collection and receipts."""
 
-from sandbox import amounts, collection, lists, params, refusals, transitions
+from sandbox import collection, lists, params, refusals, transitions
 from sandbox.call import Call
 from sandbox.events import emit
 from sandbox.params import array_of, boolean, clearable, filled, moment_or_range, one_of, text
 from sandbox.resources import attaching, common, drafts, invoice_fields
-from sandbox.resources.invoiceitems import ITEM
+from sandbox.resources.invoiceitems import LINE
 from sandbox.routes import delete, get, listing, post
-from sandbox.store import Obj, dumps
+from sandbox.store import Obj
 from sandbox.timers import set_alarm
 
 STATUS = one_of("draft", "open", "void", "paid", "uncollectible")
@@ -80,12 +80,6 @@ def attach_payment(call: Call) -> Obj:
     return attaching.attach(call, invoice)
 
 
-def lines(call: Call) -> str:
-    invoice = fetch(call, "invoice")
-    found, has_more = lists.slice_of(call, "line_item", amounts.lines_of(invoice))
-    return lists.envelope(call, [dumps(line) for line in found], has_more, call.path)
-
-
 def list_all(call: Call) -> str:
     return lists.page(call, "invoice")
 
@@ -106,12 +100,11 @@ ROUTES = [
     get("/v1/invoices/:invoice", common.retrieving("invoice", "invoice")),
     post("/v1/invoices/:invoice", drafts.update, **invoice_fields.UPDATE),
     delete("/v1/invoices/:invoice", remove),
-    listing("/v1/invoices/:invoice/lines", lines),
     post(
         "/v1/invoices/:invoice/add_lines",
         drafts.add_lines,
         ("lines",),
-        lines=array_of(params.hash_of(invoice_item=text, **ITEM)),
+        lines=array_of(params.hash_of(invoice_item=text, **LINE)),
         invoice_metadata=params.metadata,
     ),
     post("/v1/invoices/:invoice/finalize", finalize, auto_advance=boolean),

@@ -62,6 +62,8 @@ def apply(call: Call, intent: Obj) -> None:
     common.set_metadata(intent, call)
     if "shipping" in call.params:
         intent["shipping"] = common.shipping(call.params["shipping"])
+    if "payment_method_types" not in call.params and intent["automatic_payment_methods"] is None:
+        intent["automatic_payment_methods"] = {"allow_redirects": "always", "enabled": True}
     if "automatic_payment_methods" in call.params:
         intent["automatic_payment_methods"] = {"allow_redirects": "always", **call.params["automatic_payment_methods"]}
     if "payment_details" in call.params:

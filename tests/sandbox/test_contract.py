@@ -203,6 +203,9 @@ PARAMS: dict[str, str] = {
     "GET /v1/invoices": "InvoiceListParams",
     "GET /v1/invoices/:id/lines": "InvoiceLineItemListParams",
     "POST /v1/invoices/:id/add_lines": "InvoiceAddLinesParams",
+    "POST /v1/invoices/:id/update_lines": "InvoiceUpdateLinesParams",
+    "POST /v1/invoices/:id/remove_lines": "InvoiceRemoveLinesParams",
+    "POST /v1/invoices/:id/lines/:id": "InvoiceLineItemUpdateParams",
     "POST /v1/invoices/:id/finalize": "InvoiceFinalizeInvoiceParams",
     "POST /v1/invoices/:id/pay": "InvoicePayParams",
     "POST /v1/invoices/:id/send": "InvoiceSendInvoiceParams",
@@ -239,6 +242,7 @@ BEYOND = {
         "discounts", "invoicing_rules", "pricing", "quantity_decimal", "tax_behavior", "tax_code", "tax_rates",
     },
     "InvoiceItemListParams": {"customer_account"},
+    "InvoiceLineItemUpdateParams": {"discounts", "pricing", "quantity_decimal", "tax_amounts", "tax_rates"},
     "PaymentMethodAttachParams": {"customer_account"},
     "PaymentIntentListParams": {"customer_account"},
 }  # fmt: skip

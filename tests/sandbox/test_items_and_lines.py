@@ -80,6 +80,23 @@ def test_items_can_be_changed_and_removed_while_a_draft(shop: Shop) -> None:
     assert shop.v1.invoices.retrieve(draft.id).total == 0
 
 
+def test_lines_of_a_draft_can_be_changed_and_removed(shop: Shop) -> None:
+    invoice = shop.draft(0)
+    lines = shop.v1.invoices.add_lines(invoice.id, {"lines": [{"amount": n} for n in range(1, 14)]}).lines.data
+    changed = shop.v1.invoices.line_items.update(invoice.id, lines[0].id, {"amount": 50, "description": "fifty"})
+    assert (changed.id, changed.amount, changed.description) == (lines[0].id, 50, "fifty")
+    given = [{"id": lines[1].id, "quantity": 2}, {"id": lines[2].id, "description": "three"}]
+    shop.v1.invoices.update_lines(invoice.id, {"lines": given, "invoice_metadata": {"a": "b"}})
+    doomed = [{"id": lines[3].id, "behavior": "delete"}, {"id": lines[4].id, "behavior": "unassign"}]
+    after = shop.v1.invoices.remove_lines(invoice.id, {"lines": doomed})
+    assert [line.amount for line in after.lines.data] == [50, 4, 3, 6, 7, 8, 9, 10, 11, 12]
+    assert (after.total, after.lines.total_count, after.metadata["a"]) == (50 + 4 + 3 + sum(range(6, 14)), 11, "b")
+    assert [item.amount for item in shop.v1.invoice_items.list({"pending": True}).data] == [5]  # free again
+    shop.v1.invoices.finalize_invoice(invoice.id)
+    answer = shop.post(f"/v1/invoices/{invoice.id}/lines/{lines[0].id}", {"amount": "1"})
+    assert (answer.status, answer.error["code"]) == (400, "invoice_not_editable")
+
+
 def test_pending_items_can_be_listed(shop: Shop) -> None:
     draft = shop.draft(700)
     shop.v1.invoice_items.create({"customer": draft.customer, "amount": 5, "currency": "usd"})
