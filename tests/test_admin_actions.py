@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 import uuid
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.contrib.auth.models import User
@@ -283,6 +284,9 @@ class TestDeeds:
         part = desk.post(f"{LIST}{made.id}/complete/").content.decode()
         assert "declined" in part and "hx-post" not in part and 'id="sentence"' in part and "<html" not in part
         assert "Reading the missing" not in desk.get(f"{LIST}{made.id}/").content.decode()
+        for wrong in ("..", "in_1?expand", "cus_1"):
+            response = desk.post(f"{LIST}{quote(wrong, safe='')}/refresh/")
+            assert response["Location"] == LIST, wrong
         assert "Stripe has no invoice in_no" in desk.post(f"{LIST}in_no/refresh/", follow=True).content.decode()
 
     def test_every_action_can_be_taken(self, sandbox: SandboxProcess, desk: Client) -> None:

@@ -1,5 +1,6 @@
 """What all our lists and pages share: read-only, no COUNT, and a page of our own per record under its plain id."""
 
+from datetime import timedelta
 from typing import Any
 
 from django.contrib.admin import ShowFacets
@@ -10,10 +11,14 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from unfold.admin import ModelAdmin
 from unfold.paginator import InfinitePaginator
 from unfold.views import ChangeList
 
+from invoices.models import Event
+
+LATE = timedelta(seconds=30)  # an event that waits longer than this is not just passing through
 Facts = list[tuple[str, Any]]
 
 
@@ -24,6 +29,14 @@ def page_url(record: Model) -> str:
 def url_of(model: str, pk: Any) -> str:
     """The address of a record's page. Stripe's ids stand in it as they are, so that people can paste them."""
     return reverse(f"admin:invoices_{model}_page", args=[pk])
+
+
+def freshness() -> dict[str, Any]:
+    """How old what a list shows may be: Stripe's last word, and since when one waits to be read into the mirror."""
+    heard = Event.objects.order_by("-received_at").values_list("received_at", flat=True).first()
+    pending = Event.objects.filter(state=Event.State.PENDING).order_by("next_attempt_at")
+    waiting = pending.values_list("received_at", flat=True).first()
+    return {"heard": heard, "waiting": waiting if waiting and timezone.now() - waiting > LATE else None}
 
 
 class RecordList(ChangeList):
@@ -44,6 +57,7 @@ class RecordAdmin(ModelAdmin):
     list_filter_submit = True
     actions: Any = ()
     sortable_by: Any = ()  # only what an index serves
+    of_mirror = False  # then the list says how far behind Stripe it may be
     empty_hint = "Nothing here yet."
     missing_hint = "It is not here. It may not have reached us yet."
 
@@ -65,6 +79,10 @@ class RecordAdmin(ModelAdmin):
 
     def find(self, term: str, queryset: QuerySet) -> QuerySet:
         return queryset.filter(pk=term)
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        context = {**(extra_context or {}), "freshness": freshness() if self.of_mirror else None}
+        return super().changelist_view(request, context)
 
     def get_urls(self) -> list[URLPattern]:
         *urls, catch_all = super().get_urls()

@@ -9,12 +9,11 @@ from django.urls import reverse
 from django.utils import timezone
 
 from invoices.admin import wording
-from invoices.admin.base import url_of
+from invoices.admin.base import LATE, url_of
 from invoices.admin.formatting import age_text
 from invoices.models import Event, Heartbeat, Invoice, Operation, ReconciliationRun
 
 MOST = 100
-LATE = timedelta(seconds=30)  # an event that waits longer than this is not just passing through
 SILENT = timedelta(minutes=2)
 NIGHTLY = timedelta(hours=26)  # a reconciliation every night, and two hours to finish
 

@@ -1,5 +1,6 @@
 """The invoices: the list, the search, the page, and the doors to the actions."""
 
+import re
 from typing import Any
 
 from django.contrib import admin, messages
@@ -8,7 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern
+from django.urls import URLPattern, reverse
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -24,10 +25,13 @@ from invoices.models import Invoice, InvoicePayment, Operation
 from invoices.models.reading import text
 from invoices.operations import ACTIONS
 
+AN_ID = re.compile(r"in_\w{1,250}", re.ASCII)
+
 
 @admin.register(Invoice)
 class InvoiceAdmin(RecordAdmin):
     page_template = "admin/invoices/invoice.html"
+    of_mirror = True
     list_display = ("number_", "customer_", "status_", "amount_", "due_", "created_")
     list_filter = (InvoiceState, Currency, Collection, ("created", Days))
     list_select_related = ("customer",)
@@ -165,6 +169,9 @@ def _refresh(admin: RecordAdmin, request: HttpRequest, object_id: str) -> HttpRe
     """Reads the invoice from Stripe now; also one that never reached us."""
     if not admin.has_view_permission(request):
         raise PermissionDenied
+    if not AN_ID.fullmatch(object_id):
+        messages.warning(request, f"“{object_id}” is not an invoice's id.")
+        return redirect(reverse("admin:invoices_invoice_changelist"))
     try:
         _read(object_id)
     except gateway.GatewayError as error:

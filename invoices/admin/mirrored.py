@@ -23,6 +23,8 @@ class MirroredAdmin(RecordAdmin):
     ordering = ("-created", "-id")
     search_fields = ("id",)
     dashboard_path = ""
+    of_mirror = True
+    list_before_template = "admin/invoices/tabs.html"
 
     def page_context(self, request: HttpRequest, record: Any) -> dict[str, Any]:
         link = dashboard(f"{self.dashboard_path}/{record.pk}", record.livemode) if self.dashboard_path else ""

@@ -10,7 +10,7 @@ from invoices import money
 from invoices.admin.formatting import words
 from invoices.models import Batch, Drift, Invoice, Operation, ReconciliationRun
 from invoices.models.reading import member, text
-from invoices.operations import ACTIONS
+from invoices.operations import ACTIONS, needs_person
 
 # --- an invoice ---------------------------------------------------------------------------------------------------
 
@@ -106,6 +106,8 @@ def outcome(operation: Operation) -> str:
             return "Stripe took it; the money is still on its way. We show it as paid when it has arrived."
         case Operation.State.SUCCEEDED:
             return f"Done: the invoice was {spec.done_word}{_by(operation)}."
+        case Operation.State.UNKNOWN if needs_person(operation):
+            return "Outcome still unknown after an hour: a manager looks at it at Stripe. Nothing is sent twice."
         case Operation.State.UNKNOWN:
             return "Outcome unknown, checking with Stripe. Nothing is sent twice; please wait for the answer."
         case Operation.State.READY:
