@@ -105,7 +105,7 @@ def journal(events: Iterable[Event]) -> list[Event]:
     """Writes those events that the journal does not have yet, and wakes the workers after the commit. The new ones."""
     rows = {event.pk: event for event in events}
     with transaction.atomic():
-        known = set(Event.objects.filter(pk__in=list(rows)).values_list("pk", flat=True)) if len(rows) > 1 else set()
+        known = set(Event.objects.filter(pk__in=list(rows)).values_list("pk", flat=True))
         new = [row for pk, row in rows.items() if pk not in known]
         # Two deliveries of one event at once: the second insert does nothing, and its wake-up finds nothing to do.
         Event.objects.bulk_create(new, ignore_conflicts=True)

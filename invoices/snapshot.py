@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeGuard
 
 from invoices.models import MIRRORED
 
@@ -59,7 +59,7 @@ def is_object(data: Any) -> bool:
     )
 
 
-def is_id(value: Any) -> bool:
+def is_id(value: Any) -> TypeGuard[str]:
     """Whether this can be a key: not empty, not longer than the column, nothing in it that a database refuses."""
     return isinstance(value, str) and 0 < len(value) <= LONGEST_ID and value.isprintable()
 

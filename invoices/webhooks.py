@@ -18,7 +18,10 @@ def stripe_webhook(request: HttpRequest) -> HttpResponse:
         length = 0
     if length > settings.WEBHOOK_MAX_BYTES:
         return _answer(413, f"The body is larger than {settings.WEBHOOK_MAX_BYTES} bytes.")
-    body = request.read(settings.WEBHOOK_MAX_BYTES + 1)
+    try:
+        body = request.read(settings.WEBHOOK_MAX_BYTES + 1)
+    except OSError:
+        return _answer(400, "The body broke off.")  # Stripe sends it again
     if len(body) > settings.WEBHOOK_MAX_BYTES:
         return _answer(413, f"The body is larger than {settings.WEBHOOK_MAX_BYTES} bytes.")
     try:

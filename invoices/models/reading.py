@@ -16,7 +16,7 @@ def member(data: Any, *path: str) -> Any:
 
 
 def text(data: Any, *path: str, limit: int = 255) -> str | None:
-    """Without what no database stores: NUL goes; half a surrogate pair, which JSON can spell, becomes a question mark."""
+    """Without what no database stores: NUL goes, half a surrogate pair (JSON can spell it) becomes a question mark."""
     value = member(data, *path)
     if not isinstance(value, str):
         return None
