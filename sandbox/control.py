@@ -4,7 +4,7 @@ import json
 import time
 from typing import Any
 
-from sandbox import collection, intents, seeds, timers
+from sandbox import automatic, charging, intents, seeds, timers
 from sandbox import unknowns as unknown
 from sandbox.call import Call
 from sandbox.faults import Mistake
@@ -127,7 +127,7 @@ def settle(world: World, given: Given, id: str) -> Given:
         if outcome == "succeeded":
             intents.succeed(call, intent, method)
         else:
-            collection.fail_late(call, intent, method)
+            charging.fail_late(call, intent, method)
         settled = db.get("payment_intent", id) or {}
     world.wake_deliveries.set()
     return visible(settled)
@@ -139,7 +139,7 @@ def charge_automatically(world: World, given: Given, id: str) -> Given:
         invoice = db.get("invoice", id)
         if invoice is None or invoice["status"] != "open":
             raise Mistake(f"{id} is not an open invoice.")
-        collection.charge_by_itself(Call(db, world, world.clock.now()), id)
+        automatic.charge_by_itself(Call(db, world, world.clock.now()), id)
         invoice = db.get("invoice", id) or {}
     world.wake_deliveries.set()
     return visible(invoice)

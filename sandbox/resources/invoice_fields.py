@@ -1,6 +1,6 @@
 """The parameters with which invoices are made and changed."""
 
-from sandbox import params
+from sandbox.currencies import currency
 from sandbox.params import (
     ADDRESS,
     anything,
@@ -61,7 +61,7 @@ COMMON = {
 }
 CREATE = {
     **COMMON,
-    "currency": params.currency,
+    "currency": currency,
     "customer": filled,
     "customer_account": text,
     "from_invoice": hash_of(("action", "invoice"), action=one_of("revision"), invoice=text),

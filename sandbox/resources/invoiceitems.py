@@ -2,6 +2,7 @@
 
 from sandbox import amounts, lists, params, refusals, shapes
 from sandbox.call import Call
+from sandbox.currencies import currency
 from sandbox.events import emit, snapshot
 from sandbox.params import boolean, clearable, hash_of, integer, metadata, moment_or_range, natural, text
 from sandbox.resources import common
@@ -188,7 +189,7 @@ def list_all(call: Call) -> str:
 
 PRICE_DATA = hash_of(
     ("currency", "product"),
-    currency=params.currency,
+    currency=currency,
     product=text,
     unit_amount=integer,
     unit_amount_decimal=params.decimal,
@@ -208,7 +209,7 @@ LINE = {  # a line says the same, and may name its product on the spot
     **{name: check for name, check in ITEM.items() if name != "unit_amount_decimal"},
     "price_data": hash_of(
         ("currency",),
-        currency=params.currency,
+        currency=currency,
         product=text,
         product_data=params.anything,
         unit_amount=integer,
@@ -222,7 +223,7 @@ ROUTES = [
         create,
         ("customer",),
         customer=params.filled,
-        currency=params.currency,
+        currency=currency,
         invoice=params.filled,
         **ITEM,
     ),

@@ -2,14 +2,15 @@
 
 from sandbox import intents, payments, refusals, shapes
 from sandbox.call import Call
-from sandbox.collection import charge, find_method
+from sandbox.charging import charge
+from sandbox.collection import find_method
+from sandbox.currencies import currency
 from sandbox.events import emit
 from sandbox.params import (
     anything,
     array_of,
     boolean,
     clearable,
-    currency,
     filled,
     hash_of,
     integer,

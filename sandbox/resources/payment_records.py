@@ -2,8 +2,9 @@
 
 from sandbox import lists, receipts, refusals
 from sandbox.call import Call
+from sandbox.currencies import currency
 from sandbox.ids import ids
-from sandbox.params import ADDRESS, clearable, currency, hash_of, integer, metadata, natural, one_of, text
+from sandbox.params import ADDRESS, clearable, hash_of, integer, metadata, natural, one_of, text
 from sandbox.resources import common
 from sandbox.routes import get, listing, post
 from sandbox.store import Obj

@@ -2,7 +2,8 @@
 
 from sandbox import params, refusals, shapes
 from sandbox.call import Call
-from sandbox.params import boolean, clearable, currency, filled, hash_of, metadata, one_of, text
+from sandbox.currencies import currency
+from sandbox.params import boolean, clearable, filled, hash_of, metadata, one_of, text
 from sandbox.resources import common
 from sandbox.routes import get, listing, post
 from sandbox.store import Obj

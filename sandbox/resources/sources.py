@@ -2,9 +2,10 @@
 
 from sandbox import cards, lists, params, refusals
 from sandbox.call import Call
+from sandbox.currencies import currency
 from sandbox.events import emit
 from sandbox.ids import ids
-from sandbox.params import anything, clearable, currency, filled, hash_of, metadata, natural, one_of, text
+from sandbox.params import anything, clearable, filled, hash_of, metadata, natural, one_of, text
 from sandbox.resources import common
 from sandbox.routes import delete, get, listing, post
 from sandbox.store import HIDDEN, Obj

@@ -2,7 +2,9 @@
 
 from sandbox import amounts, collection, params, refusals, shapes, transitions
 from sandbox.call import Call
+from sandbox.charging import charge
 from sandbox.collection import find_method
+from sandbox.currencies import currency
 from sandbox.events import emit, snapshot
 from sandbox.params import array_of, boolean, clearable, filled, hash_of, metadata, natural, one_of, text
 from sandbox.refusals import Refusal
@@ -102,7 +104,7 @@ def first_payment(call: Call, subscription: Obj, invoice: Obj) -> None:
         raise Refusal(400, refusals.NO_PAYMENT_SOURCE, code="resource_missing")
     problem = None
     if method and behaviour != "default_incomplete":
-        problem = collection.charge(call, invoice, method, on_session=True)
+        problem = charge(call, invoice, method, on_session=True)
     if problem and behaviour == "error_if_incomplete":
         raise as_error(problem)
     if problem or behaviour == "default_incomplete":
@@ -177,7 +179,7 @@ ROUTES = [
         collection_method=one_of("charge_automatically", "send_invoice"),
         payment_behavior=one_of("allow_incomplete", "default_incomplete", "error_if_incomplete"),
         off_session=boolean,
-        currency=params.currency,
+        currency=currency,
         **COMMON,
     ),
     listing(

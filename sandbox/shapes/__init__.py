@@ -1,0 +1,34 @@
+"""New objects, with every member that Stripe shows on them."""
+
+from sandbox.shapes.customers import billing_details, customer, no_address, of_customer
+from sandbox.shapes.invoices import hosted_urls, invoice, invoiceitem, line, price_details
+from sandbox.shapes.payments import charge, invoice_payment, payment_intent
+from sandbox.shapes.subscriptions import (
+    period_of,
+    price,
+    product,
+    subscription,
+    subscription_line,
+    subscription_parent,
+)
+
+__all__ = [
+    "billing_details",
+    "charge",
+    "customer",
+    "hosted_urls",
+    "invoice",
+    "invoice_payment",
+    "invoiceitem",
+    "line",
+    "no_address",
+    "of_customer",
+    "payment_intent",
+    "period_of",
+    "price",
+    "price_details",
+    "product",
+    "subscription",
+    "subscription_line",
+    "subscription_parent",
+]
