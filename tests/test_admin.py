@@ -388,6 +388,16 @@ class TestOtherPages:
             (f"operation/{operation.pk}/", "KWD 0.500"),
         ):
             assert words in page(desk, f"/admin/invoices/{path}"), path
+        for path, words in (
+            ("event/?state=failed", "X y"),
+            ("reconciliationrun/", "3 seen, 1 healed"),
+            ("drift/?q=in_declined", "Differs: status"),
+            ("operation/?state=succeeded&action=attach_out_of_band_payment&source=admin", "a check came"),
+            ("operation/?state=unfinished", "Nothing matches these filters"),
+            ("invoicepayment/", "KWD 1.000"),
+            ("paymentintent/", "Your card was declined."),
+        ):
+            assert words in page(desk, f"/admin/invoices/{path}"), path
         found = page(desk, f"/admin/invoices/operation/{operation.pk}/")
         assert "req_1" in found and "hidden" not in found.split("client_secret")[1][:60]
 

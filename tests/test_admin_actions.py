@@ -374,6 +374,13 @@ class TestBulk:
         assert {invoice.status for invoice in Invoice.objects.filter(pk__in=[i.id for i in three])} == {"paid"}
         assert sorted(o.params["amount"] for o in Operation.objects.all()) == [2000, 3000]
 
+    def test_it_says_which_wait_for_a_second_person(self, desk: Client, three: list[Any]) -> None:
+        large = stored(InvoiceObject(amount_remaining=500_000, amount_due=500_000))
+        for action in ("void", "attach_out_of_band_payment"):
+            found = self.start(desk, action, [large.pk, three[1].id]).content.decode()
+            assert "1 of them is above the threshold" in found, action
+        assert "above the threshold" not in self.start(desk, "pay", [large.pk]).content.decode()
+
     def test_what_has_changed_meanwhile_is_left_alone(
         self, sandbox: SandboxProcess, desk: Client, three: list[Any]
     ) -> None:

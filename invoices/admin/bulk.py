@@ -122,9 +122,15 @@ def candidates(spec: Spec, ids: Iterable[str]) -> list[Candidate]:
         Operation.objects.filter(invoice__in=pks, state__in=Operation.UNFINISHED).values_list("invoice", flat=True)
     )
     return [
-        Candidate(invoice, _why_not(spec, invoice, payments[invoice.pk], busy), approval.needed(spec, invoice, {}))
+        Candidate(invoice, _why_not(spec, invoice, payments[invoice.pk], busy), _waits(spec, invoice))
         for invoice in invoices
     ]
+
+
+def _waits(spec: Spec, invoice: Invoice) -> bool:
+    """Whether a second person decides. In bulk a payment is always over the whole."""
+    whole = {"amount": invoice.amount_remaining} if any(p.kind == "money" for p in spec.parameters) else {}
+    return approval.needed(spec, invoice, whole)
 
 
 def _why_not(spec: Spec, invoice: Invoice, payments: list[InvoicePayment], busy: set[str]) -> str:
