@@ -19,7 +19,7 @@ define install
 	touch $@
 endef
 
-.PHONY: demo test check bench lock clean
+.PHONY: demo test check bench crash-matrix lock clean
 
 demo: $(VENV)/.run
 	@exec $(RUN) manage.py demo --port 8000 --sandbox-port 12111 --data-dir .demo --invoices 500 $(ARGS)
@@ -39,6 +39,10 @@ check: $(VENV)/.dev
 bench: $(VENV)/.dev
 	@ls benchmarks/[a-z]*.py >/dev/null 2>&1 || { echo "make: there are no benchmarks here." >&2; exit 1; }
 	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; PYTHONPATH=. $(RUN) $$script $(ARGS) || exit 1; done
+
+# Kills a process at every point of every action; writes docs/crash-matrix.md.
+crash-matrix: $(VENV)/.dev
+	@exec $(RUN) -m tests.crash $(ARGS)
 
 lock:
 	uv pip compile pyproject.toml --generate-hashes --universal --python-version 3.11 --no-header --quiet $(ARGS) -o requirements.txt
