@@ -16,6 +16,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, multipl
 
 from sandbox.resources import ROUTES
 from tests.sandbox.books import check_books
+from tests.sandbox.contract import Contract, where
 from tests.sandbox.shop import Shop
 from tests.sandbox_process import SandboxProcess
 
@@ -25,6 +26,8 @@ CARDS = ("pm_card_visa", "pm_card_chargeCustomerFail", "pm_card_authenticationRe
 ACTIONS = ("finalize", "void", "mark_uncollectible", "send")
 maybe = st.sampled_from(["", "true", "false"])
 PROCESS: list[SandboxProcess] = []
+DESCRIPTION = where()
+CONTRACT = Contract(DESCRIPTION) if DESCRIPTION else None
 
 
 class Machine(RuleBasedStateMachine):
@@ -127,6 +130,12 @@ class Machine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         check_books(self.shop)
+        if CONTRACT:
+            for event in self.shop.get("/v1/events", limit=25).json["data"]:
+                obj = event["data"]["object"]
+                CONTRACT.check_object("event", event)
+                if CONTRACT.knows(obj["object"]):
+                    CONTRACT.check_object(obj["object"], obj)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import stripe
 
@@ -313,6 +315,15 @@ def test_a_bank_debit_that_fails_after_other_money_came_waits_for_nothing(shop: 
     shop.settle(intent.id, "failed")
     assert shop.v1.payment_intents.retrieve(intent.id).status == "canceled"
     check_books(shop)
+
+
+def test_many_at_once_make_one_charge(shop: Shop) -> None:
+    """Without any key: the second finds the invoice paid."""
+    invoice = shop.open()
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: shop.post(f"/v1/invoices/{invoice.id}/pay").status, range(8)))
+    assert sorted(answers) == [200] + [400] * 7
+    assert shop.process.stats()["charges"] == {invoice.id: 1}
 
 
 def test_a_mandate_belongs_to_its_payment_method(shop: Shop) -> None:
