@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import signal
+import sqlite3
 import sys
 from pathlib import Path
 from types import FrameType
@@ -39,8 +40,12 @@ def stop(number: int, frame: FrameType | None) -> None:
 
 def main() -> int:
     given = options()
-    given.state.parent.mkdir(parents=True, exist_ok=True)
-    world = World(given.state, given.key)
+    try:
+        given.state.parent.mkdir(parents=True, exist_ok=True)
+        world = World(given.state, given.key)
+    except (OSError, sqlite3.Error) as problem:
+        print(f"sandbox: cannot use the state file {given.state}: {problem}", file=sys.stderr)
+        return 1
     try:
         server = Server(given.port, world)
     except (OSError, OverflowError) as problem:

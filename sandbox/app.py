@@ -44,7 +44,7 @@ class Reply:
 def answer(world: World, request: Request) -> Reply:
     request.id = ids.with_prefix("req_")
     found = TABLE.find(request.method, request.path)
-    world.requests[found[0].name if found else f"{request.method} elsewhere"] += 1
+    world.count_request(found[0].name if found else f"{request.method} elsewhere")
     plan = world.faults.reply(request.method, request.path)
     key = request.headers.get("idempotency-key", "") if request.method == "POST" else ""
     try:

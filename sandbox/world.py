@@ -43,6 +43,10 @@ class World:
             enabled.append((row[0], json.loads(row[1])["enabled_events"], json.loads(row[1])["url"], hidden["secret"]))
         self._endpoints = enabled
 
+    def count_request(self, name: str) -> None:
+        with self.lock:
+            self.requests[name] += 1
+
     def endpoints(self, db: Db, type: str) -> list[str]:
         """Ids of those who want this event."""
         wanted = [MAIN] if self.webhook["url"] else []
@@ -72,6 +76,3 @@ class World:
         self.requests.clear()
         self._endpoints = []
         self.keep("webhook", self.webhook)
-
-    def describe(self) -> dict[str, Any]:
-        return {"address": self.address, "webhook": self.webhook["url"], "faults": self.faults.settings}

@@ -118,6 +118,15 @@ def plan_finalization(call: Call, invoice: Obj) -> None:
     set_alarm(call, "finalize", invoice["id"], finalizes_at)
 
 
+def subscription_lines(call: Call, invoice: Obj, subscription: Obj) -> list[Obj]:
+    lines = []
+    for item in subscription["items"]["data"]:
+        product = call.db.get("product", item["price"]["product"]) or {"name": "Subscription"}
+        period = (item["current_period_start"], item["current_period_end"])
+        lines.append(shapes.subscription_line(invoice["id"], subscription, item, product["name"], period))
+    return lines
+
+
 def add_lines(call: Call) -> Obj:
     invoice = common.fetch(call, "invoice", "invoice")
     transitions.permit("add_lines", invoice)

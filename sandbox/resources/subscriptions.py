@@ -72,7 +72,7 @@ def bill(call: Call, subscription: Obj, customer: Obj, reason: str) -> Obj:
     )
     if subscription["collection_method"] == "send_invoice":
         invoice["due_date"] = call.now + subscription["days_until_due"] * 86400
-    amounts.set_lines(invoice, [line_of(call, invoice, subscription, item) for item in subscription["items"]["data"]])
+    amounts.set_lines(invoice, drafts.subscription_lines(call, invoice, subscription))
     amounts.total_up(invoice, customer["balance"])
     call.db.add("invoice", invoice)
     subscription["latest_invoice"] = invoice["id"]
@@ -85,12 +85,6 @@ def bill(call: Call, subscription: Obj, customer: Obj, reason: str) -> Obj:
         call.db.save("invoice", invoice)
         emit(call, "invoice.created", invoice)
     return invoice
-
-
-def line_of(call: Call, invoice: Obj, subscription: Obj, item: Obj) -> Obj:
-    product = call.db.get("product", item["price"]["product"]) or {"name": "Subscription"}
-    period = (item["current_period_start"], item["current_period_end"])
-    return shapes.subscription_line(invoice["id"], subscription, item, product["name"], period)
 
 
 def first_payment(call: Call, subscription: Obj, invoice: Obj) -> None:

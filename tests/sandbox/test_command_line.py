@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +26,13 @@ def test_help_explains_itself() -> None:
 def test_a_taken_port_is_one_clear_line(stand_in: SandboxProcess) -> None:
     with pytest.raises(SandboxError, match=f"cannot listen on 127.0.0.1:{stand_in.port}"):
         SandboxProcess(port=stand_in.port).start()
+
+
+def test_a_file_that_is_no_state_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("not a database, and long enough to be looked at as one" * 20)
+    with pytest.raises(SandboxError, match="cannot use the state file") as caught:
+        SandboxProcess(state=tmp_path / "notes.txt").start()
+    assert "Traceback" not in str(caught.value)
 
 
 def test_it_ends_at_once_and_cleanly() -> None:

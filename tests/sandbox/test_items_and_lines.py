@@ -116,6 +116,16 @@ def test_another_currency_does_not_fit_on_the_invoice(shop: Shop) -> None:
     assert shop.post("/v1/invoiceitems", form).status == 400
 
 
+def test_a_preview_is_whole_and_kept_nowhere(shop: Shop) -> None:
+    customer = shop.customer(balance=-100)
+    shop.v1.invoice_items.create({"customer": customer.id, "amount": 300, "currency": "usd"})
+    given = {"customer": customer.id, "invoice_items": [{"amount": 200, "currency": "usd", "description": "more"}]}
+    preview = shop.v1.invoices.create_preview(given)
+    assert (preview.status, preview.total, preview.amount_due) == ("draft", 500, 400)
+    assert shop.v1.invoices.list().data == []
+    assert [item.amount for item in shop.v1.invoice_items.list({"pending": True}).data] == [300]
+
+
 def test_a_subscriptions_first_invoice(shop: Shop) -> None:
     price = shop.v1.prices.create(
         {
