@@ -44,3 +44,14 @@ def announce_requests() -> int:
 @shared_task
 def run_batches() -> int:
     return operations.batch.run_due()
+
+
+@shared_task
+def start_reconciliation(kind: str, invoice: str = "") -> None:
+    """What a person asked for: a sweep, everything (full), one invoice, or the proof of equality (verify)."""
+    if kind == "invoice":
+        reconcile.invoice(invoice)
+    elif kind == "verify":
+        reconcile.verify()
+    else:
+        reconcile.run(kind)
