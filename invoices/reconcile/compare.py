@@ -36,34 +36,45 @@ def pending(ids: list[str]) -> set[str]:
 def record(run: ReconciliationRun, outcomes: list[Outcome], *, importing: bool) -> Counter[str]:
     """Writes a page's differences as drift, and counts: seen = same + imported + healed + in_flight + failed."""
     counts: Counter[str] = Counter(seen=len(outcomes))
-    differing = [outcome for outcome in outcomes if not _same(outcome)]
-    waiting = pending([outcome.snapshot.id for outcome in differing]) if differing else set()
+    differing = {outcome.snapshot.id for outcome in outcomes if not _same(outcome)}
+    waiting = pending(sorted(differing)) if differing else set()
+    before = _found_before(run, [outcome.snapshot.id for outcome in outcomes])
     drift: list[Drift] = []
-    for outcome in differing:
-        kind = _kind(outcome, waiting, importing=importing)
+    for outcome in outcomes:
+        id = outcome.snapshot.id
+        kind = before.get(id) or "same"
+        if id not in before and id in differing:
+            kind = _kind(outcome, waiting, importing=importing, dry_run=run.dry_run)
+            if kind in ("healed", "failed"):
+                drift += _rows(run, outcome, healed=kind == "healed")
         counts[kind] += 1
-        if kind in ("healed", "failed"):
-            drift += _rows(run, outcome, healed=kind == "healed" and not run.dry_run)
-    counts["same"] = len(outcomes) - len(differing)
     Drift.objects.bulk_create(drift)
     return counts
+
+
+def _found_before(run: ReconciliationRun, ids: list[str]) -> dict[str, str]:
+    """What a run that is taken up again found in a window that it did not finish: it counts as that, once."""
+    if not run.progress.get("resumed"):
+        return {}
+    found = Drift.objects.filter(run=run, object_id__in=ids).values_list("object_id", "healed_at")
+    return {id: "healed" if healed_at else "failed" for id, healed_at in found}
 
 
 def _same(outcome: Outcome) -> bool:
     if outcome.verdict is Verdict.SAME:
         return True
-    if outcome.ours is None or outcome.snapshot.data is None:
+    if outcome.ours is None:
         return False
     if outcome.snapshot.deleted and outcome.was_deleted:
         return True
-    if outcome.snapshot.deleted != outcome.was_deleted:
+    if outcome.snapshot.data is None or outcome.snapshot.deleted != outcome.was_deleted:
         return False
     return content(outcome.ours) == content(outcome.snapshot.data)
 
 
-def _kind(outcome: Outcome, waiting: set[str], *, importing: bool) -> str:
-    if outcome.snapshot.id in waiting:
-        return "in_flight"
+def _kind(outcome: Outcome, waiting: set[str], *, importing: bool, dry_run: bool) -> str:
+    if outcome.snapshot.id in waiting or outcome.was_hint:
+        return "in_flight"  # an event waits; or a read that was asked for when another version's shape was stored
     if outcome.verdict in (Verdict.DROPPED, Verdict.ASKED):
         return "in_flight"  # what we have is newer than the page, or a read will tell
     if outcome.verdict is Verdict.MISSING:
@@ -72,7 +83,7 @@ def _kind(outcome: Outcome, waiting: set[str], *, importing: bool) -> str:
         return "imported"
     if _never_told(outcome):
         return "imported"
-    return "healed"
+    return "failed" if dry_run else "healed"
 
 
 def _never_told(outcome: Outcome) -> bool:

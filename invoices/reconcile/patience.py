@@ -11,6 +11,8 @@ from typing import TypeVar
 from django.conf import settings
 
 from invoices import gateway
+from invoices.models import ReconciliationRun
+from invoices.reconcile import runs
 
 log = logging.getLogger(__name__)
 
@@ -18,8 +20,9 @@ LONGEST_PAUSE = 60.0  # seconds between two tries while Stripe is away
 T = TypeVar("T")
 
 
-def patiently(call: Callable[[], T]) -> T:
-    """Asks again while Stripe is away, with growing pauses and jitter, for as long as the settings say."""
+def patiently(this: ReconciliationRun, call: Callable[[], T]) -> T:
+    """Asks again while Stripe is away, with growing pauses and jitter, or as Stripe says, for as long as the settings
+    say. The run stays alive meanwhile: nobody takes over what only waits."""
     pause, until = 1.0, time.monotonic() + settings.RECONCILE_PATIENCE_SECONDS
     while True:
         try:
@@ -29,5 +32,8 @@ def patiently(call: Callable[[], T]) -> T:
                 raise
             wait_for = max(error.retry_after or 0.0, pause * random.uniform(0.5, 1.5))
             log.warning("Stripe is away (%s); again in %.0f s.", error.message, wait_for)
-            time.sleep(min(wait_for, LONGEST_PAUSE))
+            while wait_for > 0:
+                runs.alive(this)
+                time.sleep(min(wait_for, LONGEST_PAUSE))
+                wait_for -= LONGEST_PAUSE
             pause = min(pause * 2, LONGEST_PAUSE)

@@ -63,9 +63,15 @@ def _take_over(dead: ReconciliationRun, wanted: ReconciliationRun) -> Reconcilia
     same = (dead.kind, dead.dry_run, dead.params) == (wanted.kind, wanted.dry_run, wanted.params)
     seen_dead = ReconciliationRun.objects.filter(pk=dead.pk, state=State.RUNNING, alive_at=dead.alive_at)
     if same:
-        return ReconciliationRun.objects.get(pk=dead.pk) if seen_dead.update(alive_at=clock.now()) else None
+        taken = seen_dead.update(alive_at=clock.now(), progress={**dead.progress, "resumed": True})
+        return ReconciliationRun.objects.get(pk=dead.pk) if taken else None
     seen_dead.update(state=State.FAILED, finished_at=clock.now(), exit_code=FAILED, error="Its process died.")
     return None
+
+
+def alive(run: ReconciliationRun) -> None:
+    """It is at work: nobody takes it over."""
+    ReconciliationRun.objects.filter(pk=run.pk).update(alive_at=clock.now())
 
 
 class Tally:
@@ -88,10 +94,6 @@ class Tally:
                 run.save()
             self.run = run
             self.progress(run)
-
-    def alive(self) -> None:
-        """A page of a window is done: nobody takes this run over."""
-        ReconciliationRun.objects.filter(pk=self.run.pk).update(alive_at=clock.now())
 
 
 def finish(run: ReconciliationRun) -> ReconciliationRun:

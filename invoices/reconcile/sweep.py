@@ -10,15 +10,16 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import QuerySet
 
 from invoices import budget, clock, gateway, mirror
-from invoices.models import MIRRORED, Invoice, Mirrored, ReconciliationRun
+from invoices.models import MIRRORED, Invoice, ReconciliationRun
 from invoices.reconcile import compare, runs
 from invoices.reconcile.catch_up import catch_up
 from invoices.reconcile.letter import tell_finance
 from invoices.reconcile.patience import patiently
+from invoices.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +27,7 @@ RECENT = timedelta(days=30)
 THREADS = 3
 UNFINAL = {"invoice": ("draft", "open", "uncollectible"), "invoice_payment": ("open",)}
 DAY = 86_400
+AT_ONCE = 2000  # ids in memory
 
 Kind = ReconciliationRun.Kind
 
@@ -108,7 +110,7 @@ def _sweep(this: ReconciliationRun, since: datetime | None, progress: runs.Progr
     _probe()
     importing = this.progress.get("importing")
     if importing is None:
-        importing = {name: _is_empty(name, model) for name, model in MIRRORED.items()}
+        importing = {name: not this.dry_run and _imports(this, name) for name in MIRRORED}
         this.progress |= {"importing": importing, "windows": [asdict(window) for window in _windows(this.kind, since)]}
         this.save()
     windows = [Window(**window) for window in this.progress["windows"]]
@@ -119,8 +121,15 @@ def _sweep(this: ReconciliationRun, since: datetime | None, progress: runs.Progr
         tally.add("undated", _undated(this))
 
 
-def _is_empty(name: str, model: type[Mirrored]) -> bool:
-    """Whether what is missing here is an import, not drift: nothing was ever brought."""
+def _imports(this: ReconciliationRun, name: str) -> bool:
+    """Whether what is missing here is an import, not drift: nothing was ever brought, or the bringing was cut short."""
+    earlier = ReconciliationRun.objects.filter(kind__in=[Kind.SWEEP, Kind.FULL], dry_run=False).exclude(pk=this.pk)
+    last = earlier.order_by("-started_at").first()
+    cut_short = last is not None and last.state == "failed" and last.progress.get("importing", {}).get(name, False)
+    return cut_short or _is_empty(name)
+
+
+def _is_empty(name: str) -> bool:
     if name in UNFINAL:
         return not Invoice.objects.exists()
     return not ReconciliationRun.objects.filter(kind=Kind.FULL, state="finished", dry_run=False).exists()
@@ -163,7 +172,7 @@ def _in_threads(windows: list[Window], this: ReconciliationRun, importing: dict[
     def work(window: Window) -> None:
         try:
             with budget.kept():
-                tally.add(window.name, _walk(window, this, importing[window.object], tally))
+                tally.add(window.name, _walk(window, this, importing[window.object]))
         finally:
             connection.close()  # the thread ends, and its connection must not outlive it
 
@@ -177,20 +186,26 @@ def _in_threads(windows: list[Window], this: ReconciliationRun, importing: dict[
                 future.result()
 
 
-def _walk(window: Window, this: ReconciliationRun, importing: bool, tally: runs.Tally) -> Counter[str]:
+def _walk(window: Window, this: ReconciliationRun, importing: bool) -> Counter[str]:
     """One window, page by page. What we hold of it and Stripe did not list is then read singly."""
     counts: Counter[str] = Counter()
     seen: set[str] = set()
     params = window.params()
     while True:
-        snapshots, reply = patiently(lambda: gateway.list_page(window.object, **params))
-        counts += compare.record(this, mirror.store(snapshots, dry_run=this.dry_run), importing=importing)
+        snapshots, reply = patiently(this, lambda: gateway.list_page(window.object, **params))
+        counts += _take(this, snapshots, importing=importing)
         seen.update(snapshot.id for snapshot in snapshots)
-        tally.alive()
+        runs.alive(this)
         if not reply.data["has_more"] or not reply.data["data"]:
             break
         params["starting_after"] = reply.data["data"][-1]["id"]
     return counts + _singly(this, window.object, _not_listed(window, seen))
+
+
+def _take(this: ReconciliationRun, snapshots: list[Snapshot], *, importing: bool) -> Counter[str]:
+    """Heals and records in one transaction: whoever is killed leaves nothing healed that is not on record."""
+    with transaction.atomic():
+        return compare.record(this, mirror.store(snapshots, dry_run=this.dry_run), importing=importing)
 
 
 def _scope(window: Window) -> QuerySet[Any]:
@@ -204,9 +219,15 @@ def _scope(window: Window) -> QuerySet[Any]:
 
 
 def _not_listed(window: Window, seen: set[str]) -> Iterator[str]:
-    for id in _scope(window).values_list("id", flat=True).iterator(2000):
-        if id not in seen:
-            yield id
+    return (id for id in _ids(_scope(window)) if id not in seen)
+
+
+def _ids(rows: QuerySet[Any]) -> Iterator[str]:
+    """By and by, and without a cursor at the database: a call to Stripe in between gives the connection back."""
+    last = ""
+    while ids := list(rows.filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)[:AT_ONCE]):
+        yield from ids
+        last = ids[-1]
 
 
 def _undated(this: ReconciliationRun) -> Counter[str]:
@@ -215,15 +236,16 @@ def _undated(this: ReconciliationRun) -> Counter[str]:
     for name, statuses in UNFINAL.items():
         rows: QuerySet[Any] = MIRRORED[name].objects.filter(deleted_at=None, created=None)
         rows = rows.filter(status__in=statuses)
-        counts += _singly(this, name, rows.values_list("id", flat=True).iterator(2000))
+        counts += _singly(this, name, _ids(rows))
     return counts
 
 
 def _singly(this: ReconciliationRun, object: str, ids: Iterator[str]) -> Counter[str]:
     counts: Counter[str] = Counter()
     for id in ids:
-        snapshots = patiently(lambda id=id: gateway.retrieve(object, id))  # type: ignore[misc]
-        counts += compare.record(this, mirror.store(snapshots[:1], dry_run=this.dry_run), importing=False)
+        snapshots = patiently(this, lambda id=id: gateway.retrieve(object, id))  # type: ignore[misc]
+        counts += _take(this, snapshots[:1], importing=False)
+        runs.alive(this)
     return counts
 
 
@@ -231,15 +253,24 @@ def invoice(id: str, *, dry_run: bool = False) -> ReconciliationRun:
     """Compares one invoice, its payments, their intents and its customer with Stripe. The finished run."""
     this = runs.begin(Kind.INVOICE, dry_run=dry_run, params={"invoice": id})
     try:
-        snapshots = patiently(lambda: gateway.retrieve("invoice", id))
+        snapshots = patiently(this, lambda: gateway.retrieve("invoice", id))
+        if snapshots[0].data is None and not Invoice.objects.filter(pk=id).exists():
+            return runs.fail(this, f"Neither Stripe nor the mirror has an invoice {id}.")
         for object, other in _around(snapshots):
-            snapshots += patiently(lambda object=object, other=other: gateway.retrieve(object, other))  # type: ignore[misc]
-        counts = compare.record(this, mirror.store(snapshots, dry_run=dry_run), importing=False)
+            snapshots += patiently(this, lambda object=object, other=other: gateway.retrieve(object, other))  # type: ignore[misc]
+        counts: Counter[str] = Counter()
+        for name in MIRRORED:
+            # Customers and intents come when a page needs them, and with the full sweep: before that, none is missed.
+            importing = name not in UNFINAL and _is_empty(name)
+            counts += _take(this, [one for one in snapshots if one.object == name], importing=importing)
         runs.count(this, **counts)
         this.refresh_from_db()
         return runs.finish(this)
     except gateway.GatewayError as error:
         return runs.fail(this, str(error))
+    except BaseException as error:
+        runs.fail(this, f"{type(error).__name__}: {error}")
+        raise
 
 
 def _around(snapshots: list[Any]) -> Iterator[tuple[str, str]]:

@@ -128,7 +128,7 @@ def _at_stripe(
     params: dict[str, Any] = {"created": {key: value for key, value in created.items() if value}}
     params = {key: value for key, value in params.items() if value}
     while True:
-        snapshots, reply = patiently(lambda: gateway.list_page("invoice", **params))
+        snapshots, reply = patiently(this, lambda: gateway.list_page("invoice", **params))
         for snapshot in snapshots:
             yield snapshot.data or {}
         this.seen += len(snapshots)
