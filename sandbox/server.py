@@ -43,9 +43,17 @@ class Handler(BaseHTTPRequestHandler):
 
     def read_body(self) -> str | None:
         length = self.headers.get("Content-Length", "0")
-        if not length.isdigit() or int(length) > LARGEST_BODY or "Transfer-Encoding" in self.headers:
+        if not length.isdigit() or "Transfer-Encoding" in self.headers:
+            return None
+        if int(length) > LARGEST_BODY:
+            self.pass_over(int(length))
             return None
         return self.rfile.read(int(length)).decode(errors="replace")
+
+    def pass_over(self, length: int) -> None:
+        """Whoever is still sending does not hear an answer."""
+        while length > 0 and (part := self.rfile.read(min(length, 65536))):
+            length -= len(part)
 
     def reply(self, reply: Reply) -> None:
         if reply.cut:

@@ -21,7 +21,7 @@ from tests.sandbox.shop import Shop
 from tests.sandbox_process import SandboxProcess
 
 TIMES = int(os.environ.get("SANDBOX_FUZZ", "1"))
-QUIET = {"deadline": None, "suppress_health_check": list(HealthCheck)}
+QUIET: dict[str, Any] = {"deadline": None, "derandomize": TIMES == 1, "suppress_health_check": list(HealthCheck)}
 CARDS = ("pm_card_visa", "pm_card_chargeCustomerFail", "pm_card_authenticationRequired", "pm_usBankAccount_processing")
 ACTIONS = ("finalize", "void", "mark_uncollectible", "send")
 maybe = st.sampled_from(["", "true", "false"])
