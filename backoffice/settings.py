@@ -4,6 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from celery.schedules import crontab
+from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
 from environs import Env
 
@@ -23,6 +24,8 @@ X_FRAME_OPTIONS = "DENY"
 
 # --- Stripe -----------------------------------------------------------------------------------------------------------
 STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", default="")
+if STRIPE_SECRET_KEY.startswith(("sk_live", "rk_live")) and SECRET_KEY.startswith("insecure"):
+    raise ImproperlyConfigured("Set DJANGO_SECRET_KEY to a secret of your own before you connect a live account.")
 STRIPE_API_BASE = env.str("STRIPE_API_BASE", default="https://api.stripe.com")
 STRIPE_WEBHOOK_SECRETS: list[str] = env.list("STRIPE_WEBHOOK_SECRETS", default=[])
 STRIPE_ACCOUNT = env.str("STRIPE_ACCOUNT", default="")  # acct_…; events of another account are journalled and ignored
@@ -100,8 +103,10 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}  # a file, as in use: threads wait in turn
 else:
     # Each web thread and worker thread may hold one; a call to Stripe gives its connection back first.
-    DATABASES["default"]["OPTIONS"] = {
-        "pool": {"min_size": 1, "max_size": env.int("DATABASE_POOL_SIZE", default=16), "timeout": 10},
+    DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {  # beside what the address says, such as sslmode
+        "min_size": 1,
+        "max_size": env.int("DATABASE_POOL_SIZE", default=16),
+        "timeout": 10,
     }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
