@@ -37,7 +37,7 @@ class Channel(virtual.Channel):
 
     def __init__(self, connection: Any, **kwargs: Any) -> None:
         super().__init__(connection, **kwargs)
-        self.folder = Path(connection.client.transport_options["data_folder_in"])
+        self.folder = Path(connection.client.transport_options["folder"])
         self.folder.mkdir(parents=True, exist_ok=True)
         self._listed: dict[str, deque[str]] = {}
         self._tidied: dict[str, int] = {}

@@ -1,5 +1,6 @@
 """Settings: everything that differs between two installations comes from the environment."""
 
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -127,7 +128,9 @@ USE_I18N = True
 USE_TZ = True
 
 STATIC_URL = "/static/"
-STATIC_ROOT = Path(env.str("DJANGO_STATIC_ROOT", default=str(BASE_DIR / "staticfiles")))
+STATIC_ROOT = Path(env.str("DJANGO_STATIC_ROOT", default=str(DATA_DIR / "static")))
+with suppress(OSError):  # empty, it only spares a warning: the files are found where their packages keep them
+    STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 STATICFILES_DIRS: list[Path] = []
 WHITENOISE_USE_FINDERS = True
 
@@ -135,13 +138,8 @@ WHITENOISE_USE_FINDERS = True
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="embedded://")
 if CELERY_BROKER_URL.startswith("embedded:"):
     BROKER_DIR = DATA_DIR / "broker"
-    for folder in (BROKER_DIR, BROKER_DIR / "control"):
-        folder.mkdir(parents=True, exist_ok=True)
-    CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, object] = {
-        "data_folder_in": str(BROKER_DIR),
-        "data_folder_out": str(BROKER_DIR),
-        "control_folder": str(BROKER_DIR / "control"),
-    }
+    BROKER_DIR.mkdir(parents=True, exist_ok=True)
+    CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, object] = {"folder": str(BROKER_DIR)}
 else:
     CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 5, "socket_connect_timeout": 1}
 CELERY_BROKER_CONNECTION_TIMEOUT = 1

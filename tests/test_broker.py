@@ -25,7 +25,7 @@ def connect(tmp_path):
     opened = []
 
     def connect():
-        opened.append(Connection("embedded://", transport_options={"data_folder_in": str(tmp_path)}))
+        opened.append(Connection("embedded://", transport_options={"folder": str(tmp_path)}))
         return opened[-1]
 
     yield connect
@@ -193,7 +193,7 @@ SENDER = """
 import sys
 import backoffice.broker
 from kombu import Connection
-with Connection("embedded://", transport_options={"data_folder_in": sys.argv[1]}) as connection:
+with Connection("embedded://", transport_options={"folder": sys.argv[1]}) as connection:
     queue = connection.SimpleQueue("wake")
     print("ready", flush=True)
     while True:
