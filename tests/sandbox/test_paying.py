@@ -149,6 +149,19 @@ def daily_price(shop: Shop) -> str:
     return shop.v1.prices.create(given).id
 
 
+def test_a_charge_without_an_intent(shop: Shop) -> None:
+    form = {"amount": "500", "currency": "usd"}
+    good = shop.post("/v1/charges", {**form, "source": "tok_visa"})
+    assert (good.status, good.json["status"], good.json["payment_intent"]) == (200, "succeeded", None)
+    declined = shop.post("/v1/charges", {**form, "source": "tok_visa_chargeDeclined"})
+    assert (declined.status, declined.error["code"]) == (402, "card_declined")
+    assert shop.get(f"/v1/charges/{declined.error['charge']}").json["status"] == "failed"
+    nothing = shop.post("/v1/charges", {**form, "customer": shop.customer().id})
+    assert (nothing.status, nothing.error["type"], nothing.error["code"]) == (402, "card_error", "missing")
+    assert "decline_code" not in nothing.error
+    assert shop.post("/v1/charges", form).status == 400
+
+
 def test_an_intent_of_its_own(shop: Shop) -> None:
     intent = shop.post("/v1/payment_intents", {"amount": "1500", "currency": "usd"}).json
     assert {
