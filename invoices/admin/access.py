@@ -1,4 +1,9 @@
-"""Who may do what, and whom to ask who may."""
+"""Who may do what, and whom to ask who may; and where a request came from, for the journal."""
+
+import ipaddress
+import re
+import secrets
+from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group, Permission
@@ -20,6 +25,27 @@ def may(request: HttpRequest, spec: Spec) -> bool:
 def may_override(request: HttpRequest) -> bool:
     """Whether this person may charge again within the hour."""
     return request.user.has_perm("invoices.override_operation")
+
+
+REQUEST_ID = "invoice_desk.admin_request_id"  # in request.META
+SANE = re.compile(r"[A-Za-z0-9._:/+=-]{8,128}", re.ASCII)
+
+
+def origin(request: HttpRequest) -> dict[str, Any]:
+    """Where a request came from: its address, and the id by which the logs know it."""
+    try:
+        address = str(ipaddress.ip_address(request.META.get("REMOTE_ADDR", "")))
+    except ValueError:  # a socket has none
+        address = None
+    return {"address": address, "request_id": request_id(request)}
+
+
+def request_id(request: HttpRequest) -> str:
+    """The id that the proxy before us gave, if it is sane, else one of our own; the same for the whole request."""
+    if REQUEST_ID not in request.META:
+        given = request.headers.get("X-Request-ID", "")
+        request.META[REQUEST_ID] = given if SANE.fullmatch(given) else f"req_{secrets.token_hex(12)}"
+    return request.META[REQUEST_ID]
 
 
 def holders(permission: str) -> tuple[list[str], list[str]]:

@@ -8,10 +8,10 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 
 from invoices import money, operations
-from invoices.admin import access, wording
+from invoices.admin import access, declined, methods, wording
 from invoices.admin.base import RecordAdmin, page_url
-from invoices.admin.forms import ActionForm
-from invoices.models import Invoice, Operation
+from invoices.admin.forms import METHOD, METHOD_OTHER, ActionForm
+from invoices.models import Action, Invoice, Operation
 from invoices.operations import ACTIONS, Invalid, Refusal, Spec, approval, brake
 
 
@@ -49,8 +49,8 @@ def _perform(admin: RecordAdmin, request: HttpRequest, spec: Spec, invoice: Invo
             ticket=form.cleaned_data["ticket"],
             expected=form.expected,
             operation_id=form.cleaned_data["operation"],
-            address=request.META.get("REMOTE_ADDR"),
             override=form.cleaned_data.get("override", False),
+            **access.origin(request),
         )
     except Refusal as refusal:
         return _refused(admin, request, spec, form, refusal)
@@ -96,6 +96,7 @@ def _ask(
         "button": button(spec, invoice, params),
         "form": form,
         "refusal": refusal,
+        "recent": declined.recent(invoice) if spec.charges({}) else None,
         "impossible": None if isinstance(why_not, Invalid) else why_not,
         "back": page_url(invoice),
     }
@@ -107,18 +108,27 @@ def _preview(request: HttpRequest, spec: Spec, invoice: Invoice) -> TemplateResp
     params: dict[str, Any] = {}
     for parameter in spec.parameters:
         value: Any = request.GET.get(parameter.name, "")
+        if parameter.name == METHOD:
+            value = methods.chosen(value, request.GET.get(METHOD_OTHER, ""))
         try:
             if value:
                 value = money.parse(value, invoice.currency or "usd") if parameter.kind == "money" else value
                 params[parameter.name] = parameter.clean(value)
         except (money.BadAmount, Invalid):
             continue  # said beside the field, when the form is sent
-    context = {"effects": effects(spec, invoice, params), "button": button(spec, invoice, params), "preview": True}
+    context = {
+        "effects": effects(spec, invoice, params),
+        "button": button(spec, invoice, params),
+        "payment": methods.attachable(invoice, params) if spec.action == Action.ATTACH_PAYMENT else None,
+        "preview": True,
+    }
     return TemplateResponse(request, "admin/invoices/effects.html", context)
 
 
 def effects(spec: Spec, invoice: Invoice, params: dict[str, Any]) -> list[str]:
     """What will happen; first of all that it waits for a second person, where it does."""
+    if params.get(METHOD):
+        params = {**params, METHOD: methods.words_of(params[METHOD])}
     if not approval.needed(spec, invoice, params):
         return spec.effects(invoice, params)
     above = money.text(approval.threshold(invoice.currency), invoice.currency)

@@ -1,6 +1,8 @@
 """What all our lists and pages share: read-only, no COUNT, and a page of our own per record under its plain id."""
 
+from collections.abc import Callable
 from datetime import timedelta
+from functools import wraps
 from typing import Any
 
 from django.contrib.admin import ShowFacets
@@ -16,6 +18,7 @@ from unfold.admin import ModelAdmin
 from unfold.paginator import InfinitePaginator
 from unfold.views import ChangeList
 
+from invoices.admin import access
 from invoices.models import Event
 
 LATE = timedelta(seconds=30)  # an event that waits longer than this is not just passing through
@@ -37,6 +40,18 @@ def freshness() -> dict[str, Any]:
     pending = Event.objects.filter(state=Event.State.PENDING).order_by("next_attempt_at")
     waiting = pending.values_list("received_at", flat=True).first()
     return {"heard": heard, "waiting": waiting if waiting and timezone.now() - waiting > LATE else None}
+
+
+def _identified(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """The answer carries the id under which the journal and the logs know the request."""
+
+    @wraps(view)
+    def identified(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        response = view(request, *args, **kwargs)
+        response["X-Request-ID"] = access.request_id(request)
+        return response
+
+    return identified
 
 
 class RecordList(ChangeList):
@@ -93,9 +108,8 @@ class RecordAdmin(ModelAdmin):
 
     def at(self, route: str, view: Any, name: str) -> URLPattern:
         """A view of this admin, for people who are signed in."""
-        return path(
-            route, self.admin_site.admin_view(view), name=f"{self.opts.app_label}_{self.opts.model_name}_{name}"
-        )
+        name = f"{self.opts.app_label}_{self.opts.model_name}_{name}"
+        return path(route, self.admin_site.admin_view(_identified(view)), name=name)
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None

@@ -103,7 +103,7 @@ def act(admin: RecordAdmin, request: HttpRequest, action: str) -> HttpResponse:
             batch_id=form.cleaned_data["batch"],
             params=form.cleaned_data["params"],
             ticket=form.cleaned_data["ticket"],
-            address=request.META.get("REMOTE_ADDR"),
+            **access.origin(request),
         )
     except Refusal as refusal:
         return _ask(admin, request, spec, form, ids, refusal=refusal, status=refusal.status)

@@ -57,6 +57,11 @@ def moment(when: datetime | None, empty: str = DASH) -> SafeString:
     return _time(when, "j M Y, H:i", empty)
 
 
+def clock_time(when: datetime | None, empty: str = DASH) -> SafeString:
+    """The time of day in the reader's zone."""
+    return _time(when, "H:i", empty)
+
+
 def day(when: datetime | None, empty: str = DASH) -> SafeString:
     return _time(when, "j M Y", empty)
 

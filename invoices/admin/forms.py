@@ -8,10 +8,14 @@ from django import forms
 from django.utils import timezone
 
 from invoices import money
+from invoices.admin import methods
 from invoices.models import Invoice
 from invoices.operations import Invalid, Parameter, Refusal, Spec
 
 FLAG = (("", "Not set"), ("true", "Yes"), ("false", "No"))
+
+
+METHOD, METHOD_OTHER = "payment_method", "payment_method_other"
 
 
 class ReasonForm(forms.Form):
@@ -44,10 +48,17 @@ class ActionForm(ReasonForm):
             )
         self.spec, self.invoice = spec, invoice
         add_parameters(self, spec, invoice)
-        (self.main() or [self["reason"]])[0].field.widget.attrs["autofocus"] = True
+        if METHOD in self.fields:  # chosen among what is saved, or typed
+            self.fields[METHOD_OTHER] = forms.CharField(label="Its id", required=False, max_length=255)
+        asked = [bound for bound in self.main() if bound.name != METHOD]  # that one is exchanged under the finger
+        (asked or [self["reason"]])[0].field.widget.attrs["autofocus"] = True
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
+        if METHOD in cleaned:
+            cleaned[METHOD] = methods.chosen(cleaned[METHOD], cleaned.get(METHOD_OTHER, ""))
+            if not cleaned[METHOD] and self.data.get(METHOD) == methods.OTHER:
+                self.add_error(METHOD, "Give the id of the payment method, or choose another.")
         cleaned["params"] = clean_parameters(self, self.spec, self.invoice.currency or "usd")
         if not self.errors:
             refusal = self.spec.refusal(self.invoice, list(self.invoice.payments.all()), cleaned["params"])
@@ -75,11 +86,17 @@ class ActionForm(ReasonForm):
 
     def main(self) -> list[forms.BoundField]:
         """The fields that this action always asks for."""
-        return [] if self._special() else [self[p.name] for p in self.spec.parameters]
+        first = self.spec.parameters if not self._special() else [p for p in self.spec.parameters if p.name == METHOD]
+        return [self[p.name] for p in first]
 
     def more(self) -> list[forms.BoundField]:
         """The fields for special cases, folded away."""
-        return [self[p.name] for p in self.spec.parameters] if self._special() else []
+        return [self[p.name] for p in self.spec.parameters if p.name != METHOD] if self._special() else []
+
+    def method_wanted(self) -> str:
+        """What was chosen, or typed, when the form comes back."""
+        method = self.data.get(METHOD, "") if self.is_bound else ""
+        return methods.chosen(method, self.data.get(METHOD_OTHER, ""))
 
     def more_open(self) -> bool:
         return any(field.errors or field.value() for field in self.more())

@@ -10,9 +10,9 @@ from django.http import HttpRequest
 from django.utils.functional import cached_property
 
 from invoices import money
-from invoices.admin import access, wording
+from invoices.admin import access, declined, wording
 from invoices.admin.formatting import web_address
-from invoices.models import Customer, Event, Invoice, InvoicePayment, Operation, Pause, PaymentIntent
+from invoices.models import Action, Customer, Event, Invoice, InvoicePayment, Operation, Pause, PaymentIntent
 from invoices.models.reading import integer, member, moment, text
 from invoices.operations import Invalid, Refusal, Spec, brake
 
@@ -46,11 +46,25 @@ class Payment:
 
     @property
     def state(self) -> tuple[str, str]:
+        if self.row.status == "open" and self.processing:
+            return "processing", "violet"
+        if self.row.status == "open" and self.attached:
+            return "attached, not credited yet", "violet"
         if self.row.status != "open" or self.intent is None:
             return self.row.status or "unreadable", ""
         if self.intent.status == "requires_payment_method":
             return ("declined", "red") if self.intent.error_message else ("not tried", "grey")
         return wording.INTENT.get(self.intent.status or "", self.intent.status or "open"), "violet"
+
+    @property
+    def processing(self) -> bool:
+        """Whether a bank has it in its hands, for days perhaps."""
+        return self.row.status == "open" and self.intent is not None and self.intent.status == "processing"
+
+    @property
+    def attached(self) -> bool:
+        """Whether somebody put it to the invoice; Stripe's own try comes with every invoice."""
+        return self.row.is_default is False
 
     @property
     def by(self) -> str:
@@ -112,7 +126,21 @@ class InvoicePage:
 
     @property
     def sentence(self) -> str:
-        return wording.for_customer(self.invoice, self.failure)
+        return wording.for_customer(self.invoice, self.failure, self.processing)
+
+    @property
+    def processing(self) -> str:
+        """The amount that is on its way, if any."""
+        found = [payment for payment in self.payments if payment.processing]
+        asked = sum(payment.row.amount_requested or 0 for payment in found)
+        return money.text(asked, found[0].row.currency) if found else ""
+
+    @cached_property
+    def help(self) -> declined.Help | None:
+        """What to do after the last decline, as long as something is to be paid."""
+        tried = (payment.intent for payment in self.payments if payment.row.status == "open")
+        intent = next((intent for intent in tried if intent and intent.error_message), None)
+        return declined.help_after(self.request, self.invoice, intent, self.operations)
 
     @property
     def failure(self) -> str:
@@ -175,6 +203,8 @@ class InvoicePage:
             member(call, "result", "id"): operation for operation in self.operations for call in operation.calls or []
         }
         attempts = self._attempts()
+        for operation in self.operations:
+            _note_credit(operation, self._rows)
         return [
             Payment(
                 row,
@@ -260,6 +290,21 @@ class InvoicePage:
     def reading(self) -> bool:
         """Whether something newer is on its way from Stripe."""
         return self.invoice.read_due_at is not None
+
+
+def note_credit(operation: Operation) -> None:
+    """Looks whether the payment that an operation attached counts by now."""
+    if operation.action == Action.ATTACH_PAYMENT:
+        _note_credit(operation, list(InvoicePayment.objects.filter(invoice_id=operation.invoice)[:MOST]))
+
+
+def _note_credit(operation: Operation, rows: list[InvoicePayment]) -> None:
+    if operation.action != Action.ATTACH_PAYMENT:
+        return
+    of = operation.params.get("payment_intent") or operation.params.get("payment_record")
+    found = [row for row in rows if of and of in {row.payment_intent, row.payment_record}]
+    if found:
+        operation.credited = any(row.status == "paid" for row in found)  # type: ignore[attr-defined]
 
 
 def dashboard(path: str, livemode: bool | None) -> str:

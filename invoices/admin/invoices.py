@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
 from invoices import gateway, live, money
-from invoices.admin import access, actions, bulk, search, wording
+from invoices.admin import access, actions, bulk, declined, methods, search, wording
 from invoices.admin.base import RecordAdmin, url_of
 from invoices.admin.filters import Collection, Currency, Days, InvoiceState
 from invoices.admin.formatting import badge, day
@@ -124,16 +124,20 @@ class InvoiceAdmin(RecordAdmin):
             self.at("bulk/<slug:action>/", self.bulk_view, "bulk"),
             self.at("<str:object_id>/refresh/", self.refresh_view, "refresh"),
             self.at("<str:object_id>/complete/", self.complete_view, "complete"),
+            self.at("<str:object_id>/card-link/", self.card_link_view, "card_link"),
+            self.at("<str:object_id>/methods/", self.methods_view, "methods"),
             self.at("<str:object_id>/do/<slug:action>/", self.action_view, "action"),
         ]
 
     def page_context(self, request: HttpRequest, record: Invoice) -> dict[str, Any]:
         page = InvoicePage(record, request)
+        result = _result(request, page)
         return {
             "title": f"{wording.number(record)} · {wording.customer(record)}",
             "page": page,
             "invoice": record,
-            "result": _result(request, page),
+            "result": result,
+            "help": (declined.help_for(request, result, record) if result else None) or page.help,
             "raw": record.data,
         }
 
@@ -150,6 +154,13 @@ class InvoiceAdmin(RecordAdmin):
     @method_decorator(require_POST)
     def complete_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return _complete(self, request, object_id)
+
+    @method_decorator(require_POST)
+    def card_link_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return declined.card_link(self, request, object_id)
+
+    def methods_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return methods.methods(self, request, object_id)
 
 
 def _starter(name: str) -> Any:

@@ -15,14 +15,13 @@ from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.views.decorators.http import require_POST
 
-from invoices import money
-from invoices.admin import decisions, wording
+from invoices.admin import decisions, declined, wording
 from invoices.admin.base import Facts, RecordAdmin, url_of
 from invoices.admin.filters import Days
 from invoices.admin.formatting import ago, badge, masked, moment, pretty
-from invoices.admin.invoice_page import dashboard
+from invoices.admin.invoice_page import dashboard, note_credit
 from invoices.models import Invoice, Operation
-from invoices.operations import ACTIONS
+from invoices.operations import ACTIONS, person
 
 
 class OperationState(admin.SimpleListFilter):
@@ -32,6 +31,7 @@ class OperationState(admin.SimpleListFilter):
         return [
             ("unfinished", "Unfinished"),
             ("unknown", "Unknown"),
+            ("undecided", "For a manager"),
             ("awaiting_approval", "Awaiting approval"),
             ("succeeded", "Succeeded"),
             ("failed", "Failed"),
@@ -41,6 +41,8 @@ class OperationState(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         if self.value() == "unfinished":
             return queryset.filter(state__in=Operation.UNFINISHED)
+        if self.value() == "undecided":
+            return queryset.filter(pk__in=person.queue().order_by().values("pk"))
         return queryset.filter(state=self.value()) if self.value() else queryset
 
 
@@ -91,12 +93,22 @@ class OperationAdmin(RecordAdmin):
     def extra_urls(self) -> list[URLPattern]:
         return [
             self.at("<uuid:object_id>/result/", self.result_view, "result"),
+            self.at("<uuid:object_id>/now/", self.now_view, "now"),
             self.at("<uuid:object_id>/decide/<slug:verdict>/", self.decide_view, "decide"),
+            self.at("<uuid:object_id>/close/", self.close_view, "close"),
         ]
 
     @method_decorator(require_POST)
     def decide_view(self, request: HttpRequest, object_id: Any, verdict: str) -> HttpResponse:
         return decisions.decide(self, request, object_id, verdict)
+
+    @method_decorator(require_POST)
+    def now_view(self, request: HttpRequest, object_id: Any) -> HttpResponse:
+        return decisions.now(self, request, object_id)
+
+    @method_decorator(require_POST)
+    def close_view(self, request: HttpRequest, object_id: Any) -> HttpResponse:
+        return decisions.close(self, request, object_id)
 
     def result_view(self, request: HttpRequest, object_id: Any) -> HttpResponse:
         """The part of a page that shows an outcome: asked for again and again until it is final. admin_view keeps it
@@ -144,6 +156,7 @@ class OperationAdmin(RecordAdmin):
 
     def page_context(self, request: HttpRequest, record: Operation) -> dict[str, Any]:
         invoice = Invoice.objects.filter(pk=record.invoice).first()
+        note_credit(record)
         return {
             "title": f"{record.get_action_display()} · {wording.number(invoice) if invoice else record.invoice}",
             "operation": record,
@@ -151,6 +164,7 @@ class OperationAdmin(RecordAdmin):
             "facts": self.facts(record),
             "calls": [_call(call, invoice) for call in record.calls or []],
             "states": _states(record, invoice),
+            "help": declined.help_for(request, record, invoice),
             "raw": record.error,
             **decisions.context(request, record, invoice),
             "sentence": wording.for_customer(invoice) if invoice else "",
@@ -165,6 +179,7 @@ class OperationAdmin(RecordAdmin):
             ("Ended", moment(record.finished_at) if record.finished_at else ""),
             *wording.told(record),
             ("From address", record.address or ""),
+            ("Request", record.request_id),
             ("Approved or rejected by", str(record.approver or "")),
             ("Their reason", record.decision_reason),
             ("Looks at Stripe since", f"{record.settle_attempts} so far" if record.settle_attempts else ""),
@@ -196,13 +211,7 @@ def _states(record: Operation, invoice: Invoice | None) -> list[tuple[str, str, 
         return []
     currency = record.before.get("currency") or (invoice.currency if invoice else None)
     return [
-        (key.replace("_", " "), _value(key, record.before.get(key), currency), _value(key, value, currency))
+        (wording.FACTS[key], wording.fact(key, record.before.get(key), currency), wording.fact(key, value, currency))
         for key, value in record.after.items()
-        if key == "status" or key.startswith("amount")
+        if key in wording.FACTS
     ]
-
-
-def _value(key: str, value: Any, currency: str | None) -> str:
-    if key.startswith("amount") and isinstance(value, int):
-        return money.text(value, currency)
-    return "–" if value is None else str(value)

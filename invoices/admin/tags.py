@@ -15,6 +15,7 @@ register = template.Library()
 FILTERS: dict[str, Any] = {
     "ago": formatting.ago,
     "moment": formatting.moment,
+    "clock": formatting.clock_time,
     "day": formatting.day,
     "pretty": formatting.pretty,
     "words": formatting.words,

@@ -8,7 +8,7 @@ from django.utils.formats import date_format
 
 from invoices import money
 from invoices.admin.formatting import words
-from invoices.models import Batch, Drift, Invoice, Operation, ReconciliationRun
+from invoices.models import Action, Batch, Drift, Invoice, Operation, ReconciliationRun
 from invoices.models.reading import member, text
 from invoices.operations import ACTIONS, needs_person
 
@@ -51,7 +51,7 @@ def _total(invoice: Invoice) -> int | None:
     return invoice.total if invoice.amount_due is None else invoice.amount_due
 
 
-def for_customer(invoice: Invoice, failure: str = "") -> str:
+def for_customer(invoice: Invoice, failure: str = "", processing: str = "") -> str:
     """What to tell the customer: true as of now, in words that can be pasted into a mail."""
     remaining, paid = (money.text(value, invoice.currency) for value in (invoice.amount_remaining, invoice.amount_paid))
     if invoice.deleted_at:
@@ -71,6 +71,8 @@ def for_customer(invoice: Invoice, failure: str = "") -> str:
                 state = f": {paid} has been received, and {remaining} is left to pay{'; it ' + due if due else ''}."
             else:
                 state = f" is open{' and ' + due if due else ''}."
+            if processing:
+                return f"{about(invoice)}{state} A payment of {processing} is on its way; your bank is processing it."
             return f"{about(invoice)}{state}{_tried(failure)}{_where(invoice)}"
     return f"{about(invoice)}: please give us a moment to look into it."
 
@@ -92,6 +94,36 @@ def _where(invoice: Invoice) -> str:
     return f" You can pay it here: {address}" if address and invoice.status in {"open", "uncollectible"} else ""
 
 
+FACTS = {"status": "Status", "amount_due": "Due", "amount_paid": "Paid", "amount_remaining": "To pay"}
+
+
+def fact(name: str, value: Any, currency: str | None) -> str:
+    """One of an invoice's facts, as the journal keeps them, for reading."""
+    if name.startswith("amount") and isinstance(value, int):
+        return money.text(value, currency)
+    return "–" if value is None else str(value)
+
+
+def changes(before: dict[str, Any], now: Invoice) -> list[str]:
+    """What of an invoice is no longer as it was, in sentences."""
+    said = []
+    for name in FACTS:
+        was, current = before.get(name), getattr(now, name)
+        if name not in before or was == current:
+            continue
+        old, new = fact(name, was, now.currency), fact(name, current, now.currency)
+        match name:
+            case "status":
+                said.append(f"The invoice was {old}, and is {new} now.")
+            case "amount_due":
+                said.append(f"It was over {old}, and is over {new} now.")
+            case "amount_paid":
+                said.append(f"{old} had been paid, and {new} has been paid now.")
+            case _:
+                said.append(f"{old} was to pay, and {new} is to pay now.")
+    return said
+
+
 # --- what people did ----------------------------------------------------------------------------------------------
 
 
@@ -102,8 +134,12 @@ def outcome(operation: Operation) -> str:
     """What came of an operation, in one line."""
     spec = ACTIONS[operation.action]
     match operation.state:
+        case Operation.State.SUCCEEDED | Operation.State.FAILED if operation.outcome_by == "person":
+            return operation.message
         case Operation.State.SUCCEEDED if operation.processing:
             return "Stripe took it; the money is still on its way. We show it as paid when it has arrived."
+        case Operation.State.SUCCEEDED if operation.action == Action.ATTACH_PAYMENT:
+            return _attached(operation)
         case Operation.State.SUCCEEDED:
             return f"Done: the invoice was {spec.done_word}{_by(operation)}."
         case Operation.State.UNKNOWN if needs_person(operation):
@@ -125,6 +161,25 @@ def outcome(operation: Operation) -> str:
     return operation.get_state_display()
 
 
+def credited(operation: Operation) -> bool | None:
+    """Whether the payment that it attached counts by now; None where nobody looked."""
+    if operation.action != Action.ATTACH_PAYMENT or operation.state != Operation.State.SUCCEEDED:
+        return None
+    before, after = operation.before.get("amount_paid"), operation.after.get("amount_paid")
+    if before is not None and after is not None and after > before:
+        return True
+    return getattr(operation, "credited", None)
+
+
+def _attached(operation: Operation) -> str:
+    match credited(operation):
+        case True:
+            return f"Done: the payment is attached, and credited to the invoice{_by(operation)}."
+        case False:
+            return "Attached, not credited yet: it counts as soon as the payment has succeeded."
+    return "Attached. It counts as soon as the payment has succeeded."
+
+
 def _by(operation: Operation) -> str:
     return ", by someone else at Stripe" if operation.outcome_by == "someone_else" else ""
 
@@ -135,6 +190,8 @@ def headline(operation: Operation) -> str:
     match operation.state:
         case Operation.State.SUCCEEDED if operation.processing:
             return f"{label}: processing at Stripe"
+        case Operation.State.SUCCEEDED if credited(operation) is False:
+            return f"{label}: attached, not credited yet"
         case Operation.State.SUCCEEDED:
             return f"{label}: done"
         case Operation.State.FAILED if operation.decline_code or operation.code == "card_declined":
@@ -145,6 +202,8 @@ def headline(operation: Operation) -> str:
             return f"{label}: not done"
         case Operation.State.REFUSED:
             return f"{label}: refused, nothing was sent"
+        case Operation.State.UNKNOWN if needs_person(operation):
+            return "Outcome unknown: a manager decides"
         case Operation.State.UNKNOWN:
             return "Outcome unknown, checking with Stripe"
         case Operation.State.READY | Operation.State.RUNNING:
@@ -156,7 +215,7 @@ def tone(operation: Operation) -> str:
     """The colour of an outcome. An unknown one is no error, and never looks like one."""
     match operation.state:
         case Operation.State.SUCCEEDED:
-            return "violet" if operation.processing else "green"
+            return "violet" if operation.processing or credited(operation) is False else "green"
         case Operation.State.FAILED:
             return "amber" if operation.code in UNSENT else "red"
         case Operation.State.REFUSED | Operation.State.AWAITING_APPROVAL:
@@ -170,6 +229,8 @@ def state(operation: Operation) -> str:
     """The state as a badge says it."""
     if operation.state == Operation.State.SUCCEEDED and operation.processing:
         return "processing"
+    if credited(operation) is False:
+        return "not credited yet"
     return "outcome unknown" if operation.state == Operation.State.UNKNOWN else operation.get_state_display()
 
 
