@@ -51,8 +51,7 @@ def write(world: World, rows: Rows) -> None:
     with world.store.write() as db:
         for kind, objects in rows.items():
             kept = [{**one, HIDDEN: None} if kind == "customer" else one for one in objects]
-            for one in kept:
-                db.notice_order(kind, one)
+            db.notice_order(kind, *kept)
             db.connection.executemany(insert_sql(kind), [row_of(kind, one) for one in kept])
         for invoice in rows.get("invoice", []):
             if invoice["status"] == "open" and (invoice["due_date"] or 0) > now:

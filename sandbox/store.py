@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -61,17 +62,18 @@ class Db:
         self.notice_order(kind, obj)
         return obj
 
-    def notice_order(self, kind: str, obj: Obj) -> None:
+    def notice_order(self, kind: str, *made: Obj) -> None:
         """Where order and creation disagree (a clock was set back, stamps lag), lists must look at every row."""
-        created = obj.get(KINDS[kind].get("created", ""))
-        if created is None:
+        path = KINDS[kind].get("created")
+        if path is None or not made:
             return
         if kind not in self.newest:
-            row = self.execute(f"SELECT max(created) FROM {table(kind)} WHERE id != ?", (obj["id"],)).fetchone()
+            row = self.execute(f"SELECT max(created) FROM {table(kind)} WHERE id != ?", (made[0]["id"],)).fetchone()
             self.newest[kind] = row[0] or 0
-        if created < self.newest[kind]:
+        moments = [self.newest[kind], *(obj[path] for obj in made)]
+        if any(later < earlier for earlier, later in pairwise(moments)):
             self.execute("INSERT OR IGNORE INTO meta VALUES (?, 'true')", (f"unordered {kind}",))
-        self.newest[kind] = max(created, self.newest[kind])
+        self.newest[kind] = max(moments)
 
     def save(self, kind: str, obj: Obj) -> Obj:
         names = ["id", *KINDS[kind], "hidden", "body"]
