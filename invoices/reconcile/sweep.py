@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 RECENT = timedelta(days=30)
 THREADS = 3
 UNFINAL = {"invoice": ("draft", "open", "uncollectible"), "invoice_payment": ("open",)}
+FINAL = {"invoice": ("paid", "void"), "invoice_payment": ("paid", "canceled")}
 DAY = 86_400
 AT_ONCE = 2000  # ids in memory
 
@@ -233,9 +234,10 @@ def _ids(rows: QuerySet[Any]) -> Iterator[str]:
 def _undated(this: ReconciliationRun) -> Counter[str]:
     """Rows without a time of creation (of shapes that we cannot read) stand in no window: retrieved singly."""
     counts: Counter[str] = Counter()
-    for name, statuses in UNFINAL.items():
+    for name in MIRRORED if this.kind == Kind.FULL else UNFINAL:
         rows: QuerySet[Any] = MIRRORED[name].objects.filter(deleted_at=None, created=None)
-        rows = rows.filter(status__in=statuses)
+        if this.kind != Kind.FULL:
+            rows = rows.exclude(status__in=FINAL[name])  # those whose status we cannot read stay in
         counts += _singly(this, name, _ids(rows))
     return counts
 

@@ -13,12 +13,14 @@ from typing import Any
 from invoices import budget, clock, gateway
 from invoices.mirror import content
 from invoices.models import Invoice, ReconciliationRun
+from invoices.models.reading import integer, moment
 from invoices.reconcile import runs
 from invoices.reconcile.patience import patiently
 
 FIRST_LINES = 10  # as many as Stripe's lists show
 SUMS = ("total", "amount_paid", "amount_remaining")
 MODULUS = 2**256
+NEVER = datetime.fromtimestamp(0, UTC)  # the day of what does not say when it was made
 
 Kind = ReconciliationRun.Kind
 
@@ -35,7 +37,7 @@ class Day:
         group = self.groups[f"{data.get('currency')} {data.get('status')}"]
         group[0] += 1
         for index, name in enumerate(SUMS, start=1):
-            group[index] += data.get(name) or 0
+            group[index] += integer(data, name) or 0
         hashed = hashlib.sha256(json.dumps(canonical(data), sort_keys=True).encode()).digest()
         self.digest = (self.digest + int.from_bytes(hashed)) % MODULUS
 
@@ -116,7 +118,8 @@ def _days(invoices: Iterable[dict[str, Any]]) -> tuple[dict[str, Day], int]:
     days: dict[str, Day] = defaultdict(Day)
     seen = 0
     for data in invoices:
-        days[datetime.fromtimestamp(data.get("created") or data.get("date") or 0, UTC).date().isoformat()].add(data)
+        created = moment(data, "created") or moment(data, "date") or NEVER
+        days[created.date().isoformat()].add(data)
         seen += 1
     return dict(days), seen
 
