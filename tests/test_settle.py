@@ -14,7 +14,7 @@ from django.db import connection
 
 from invoices import clock, live, mirror, operations, sync
 from invoices.models import Invoice, Operation
-from invoices.operations import settle
+from invoices.operations import brake, settle
 from invoices.snapshot import of_event
 from tests.crash.wire import Answer, Wire, empty_list
 from tests.factories import customer_at, invoice_at
@@ -146,6 +146,27 @@ class TestOneAtATime:
         fine = lost(wire, "drop", "void", invoice_at(sandbox).id, agent)
         Operation.objects.filter(pk=broken.pk).update(calls=[{"name": "void"}])
         assert look(fine, later, 10).state == State.SUCCEEDED
+
+    def test_what_the_brake_holds_does_not_hide_the_others(
+        self, wire: Wire, sandbox: SandboxProcess, agent: User, later: Callable[[float], None]
+    ) -> None:
+        waiting = [
+            operations.request("void", invoice_at(sandbox).id, actor=agent, source="admin", reason="a batch")
+            for _ in range(3)
+        ]
+        unsettled = lost(wire, "drop", "pay", invoice_at(sandbox).id, agent)
+        brake.pause("void", "we look into something", None)
+        later(130)
+        wire.posts.clear()
+        for _ in range(2):
+            later(10)
+            operations.settle_due(most=3)
+        unsettled.refresh_from_db()
+        assert unsettled.state == State.SUCCEEDED
+        brake.resume("void", None)
+        later(10)
+        operations.settle_due()
+        assert [Operation.objects.get(pk=one.pk).state for one in waiting] == [State.SUCCEEDED] * 3
 
     def test_while_stripe_is_away_only_one_waits_for_it(
         self, wire: Wire, sandbox: SandboxProcess, agent: User, later: Callable[[float], None]

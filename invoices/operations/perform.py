@@ -35,6 +35,7 @@ def begin(claim: Claim) -> None:
     """From nothing sent: a fresh read first, and no sending where the invoice is not as the caller saw it."""
     try:
         operation = claim.hold(state=State.RUNNING)
+        brake.check(operation.action)
         try:
             snapshots = gateway.retrieve("invoice", operation.invoice)
         except gateway.GatewayError as error:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import F, Q
 
 from invoices import clock, gateway, mirror
 from invoices.models import Action, Event, Operation
@@ -47,7 +47,10 @@ def settle_due(most: int = 100) -> int:
     """Settles what is unknown, has a lapsed claim, or has been ready for two minutes; how many it looked at. Ends early
     where Stripe does not answer: the rest would only wait for it, too."""
     now = clock.now()
-    due = list(Operation.objects.filter(_due(now)).order_by("created_at").values_list("pk", flat=True)[:most])
+    longest_ago = F("settle_at").asc(nulls_first=True)  # those that the brake holds must not hide the others
+    due = list(
+        Operation.objects.filter(_due(now)).order_by(longest_ago, "created_at").values_list("pk", flat=True)[:most]
+    )
     looked = 0
     for id in due:
         looked += 1
@@ -63,10 +66,12 @@ def settle_due(most: int = 100) -> int:
 
 def _due(now: datetime) -> Q:
     free = Q(claim_token__isnull=True) | Q(claimed_until__lt=now)
+    its_turn = Q(settle_at=None) | Q(settle_at__lte=now)
+    forgotten = Q(created_at__lt=now - READY_FOR) & (Q(decided_at=None) | Q(decided_at__lt=now - READY_FOR))
     return (
-        Q(state=State.READY, created_at__lt=now - READY_FOR) & (Q(decided_at=None) | Q(decided_at__lt=now - READY_FOR))
+        Q(state=State.READY) & forgotten & its_turn
         | Q(state=State.RUNNING, claimed_until__lt=now)
-        | Q(state=State.UNKNOWN) & free & (Q(settle_at=None) | Q(settle_at__lte=now))
+        | Q(state=State.UNKNOWN) & free & its_turn
     )
 
 

@@ -19,7 +19,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection
 
-from invoices import clock, gateway, intake, live, operations, sync
+from invoices import clock, intake, live, operations, sync
 from invoices.models import Invoice, InvoicePayment, Operation
 from tests.crash.cases import Case, verdict
 from tests.crash.wire import Wire
@@ -269,7 +269,6 @@ def settings_for(stripe_url: str, timeout: float) -> Iterator[None]:
     with (
         mock.patch.object(settings, "STRIPE_API_BASE", stripe_url),
         mock.patch.object(settings, "STRIPE_TIMEOUT_SECONDS", timeout),
-        mock.patch.object(gateway, "READ_RETRIES", 5),
     ):
         yield
 
