@@ -12,7 +12,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 
-from invoices import clock, live, mirror, operations, sync
+from invoices import clock, gateway, live, mirror, operations, sync
 from invoices.models import Invoice, Operation
 from invoices.operations import brake, settle
 from invoices.snapshot import of_event
@@ -180,6 +180,16 @@ class TestOneAtATime:
         sandbox.clear_faults()
         assert look(second, later, 10).state == State.SUCCEEDED
         assert look(first, later, 10).state == State.SUCCEEDED
+
+    def test_a_read_that_hangs_is_not_tried_again(
+        self, wire: Wire, sandbox: SandboxProcess, open_invoice: Any, agent: User, settings: Any, monkeypatch: Any
+    ) -> None:
+        settings.STRIPE_TIMEOUT_SECONDS = 0.3
+        monkeypatch.setattr(gateway, "LONGEST_WAIT", 0.25)
+        sandbox.faults(latency_ms=[1000, 1000], only=["GET /v1/invoices/*"])
+        before = sandbox.stats()["requests"]["GET /v1/invoices/:id"]
+        assert act("void", open_invoice.id, agent).code == "stripe_unavailable"
+        assert sandbox.stats()["requests"]["GET /v1/invoices/:id"] == before + 1
 
 
 class TestWhoDidIt:
