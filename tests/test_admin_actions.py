@@ -333,13 +333,14 @@ class TestBulk:
         will, wont = found.split("Will not be done")
         assert three[1].number in will and three[2].number in will and three[0].number not in will
         assert three[0].number in wont and "Invoice is already paid" in wont
-        assert "USD 50.00" in found and "Void: 2 invoices" in found
+        assert "USD 50.00" in found and "Void 2 invoices" in found
         assert not Operation.objects.exists()
 
     def sent(self, html: str) -> dict[str, Any]:
-        """What the confirmation page would send, with a reason."""
-        seen = re.findall(r'name="seen" value="([^"]*)"', html)
-        return hidden(html) | {"seen": seen, "reason": "monthly run"}
+        """What the confirmation page would send, with a reason and the number that it asks for."""
+        number = re.search(r"Type (\d+) to confirm", html)
+        assert number
+        return hidden(html) | {"number": number[1], "reason": "monthly run"}
 
     def test_one_operation_each_and_twice_is_once(
         self, sandbox: SandboxProcess, desk: Client, three: list[Any], wakes: list[str], agent: User
@@ -358,7 +359,8 @@ class TestBulk:
         assert "All finished" in shown(desk, first) and "Cancel the rest" not in shown(desk, first)
         assert sandbox.stats()["charges"] == {invoice.id: 1 for invoice in three}
         table = b"".join(desk.get(f"{first['Location']}table.csv")).decode()
-        assert table.startswith("invoice,number,state") and table.count("succeeded") == 2
+        assert table.startswith("invoice,number,customer,amount,state,code") and table.count("succeeded") == 2
+        assert f"{three[1].id},{three[1].number},Example Customer,USD 20.00,succeeded" in table
         assert "Pay" in desk.get("/admin/invoices/batch/").content.decode()
 
     def test_out_of_band_takes_the_whole_of_each(self, sandbox: SandboxProcess, desk: Client, three: list[Any]) -> None:

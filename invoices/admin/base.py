@@ -1,6 +1,7 @@
 """What all our lists and pages share: read-only, no COUNT, and a page of our own per record under its plain id."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import wraps
 from typing import Any
@@ -52,6 +53,41 @@ def _identified(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse
         return response
 
     return identified
+
+
+@dataclass(frozen=True)
+class Paging:
+    """Where one is in a list on a page, and the addresses before and after."""
+
+    number: int
+    size: int
+    before: str
+    after: str
+
+    @property
+    def begin(self) -> int:
+        return (self.number - 1) * self.size
+
+
+def paging(request: HttpRequest, size: int, total: int | None = None, *, more: bool = False) -> Paging:
+    """From the address's `p`. Where nobody counts, `more` says whether a page follows."""
+    given = request.GET.get("p", "")
+    number = max(1, int(given)) if given.isdecimal() and len(given) < 8 else 1
+    last = number if total is None else max(1, -(-total // size))
+    number = number if total is None else min(number, last)
+    before = with_query(request, p=number - 1) if number > 1 else ""
+    return Paging(number, size, before, with_query(request, p=number + 1) if more or number < last else "")
+
+
+def with_query(request: HttpRequest, **changes: Any) -> str:
+    """This page's address with some of its parameters changed; None takes one away."""
+    query = request.GET.copy()
+    for name, value in changes.items():
+        if value is None:
+            query.pop(name, None)
+        else:
+            query[name] = str(value)
+    return f"{request.path}?{query.urlencode()}" if query else request.path
 
 
 class RecordList(ChangeList):

@@ -16,13 +16,25 @@ from django.views.decorators.http import require_POST
 
 from invoices import money, operations
 from invoices.admin import access, wording
-from invoices.admin.base import Facts, RecordAdmin, page_url
+from invoices.admin.base import Facts, RecordAdmin, page_url, paging, with_query
 from invoices.admin.formatting import ago, badge, moment
 from invoices.models import Batch, Invoice, Operation
 from invoices.operations import ACTIONS
 
-SHOWN = 200  # rows on the page; the table that one can take along has all
-COLUMNS = ("invoice", "number", "state", "code", "decline_code", "outcome", "advice", "operation")
+SHOWN = 100  # rows on a page; the table that one can take along has all
+COLUMNS = "invoice number customer amount state code decline_code message advice operation".split()
+ORDER = (
+    Operation.State.FAILED,
+    Operation.State.REFUSED,
+    Operation.State.UNKNOWN,
+    Operation.State.AWAITING_APPROVAL,
+    Operation.State.RUNNING,
+    Operation.State.READY,
+    "waiting",
+    Operation.State.CANCELLED,
+    Operation.State.EXPIRED,
+    Operation.State.SUCCEEDED,
+)
 
 
 @admin.register(Batch)
@@ -41,20 +53,28 @@ class BatchAdmin(RecordAdmin):
 
     def page_context(self, request: HttpRequest, record: Batch) -> dict[str, Any]:
         counts = operations.batch.progress(record)
-        left = 0 if record.cancelled_at else counts["waiting"]
+        over = bool(record.cancelled_at or record.finished_at)
+        left = 0 if over else counts["waiting"]
         unfinished = left + sum(counts.get(state, 0) for state in Operation.UNFINISHED)
-        ended = len(record.items) - unfinished
-        spec = ACTIONS[record.action]
+        total, spec = len(record.items), ACTIONS[record.action]
+        state = request.GET.get("state", "")
+        shown = counts.get(state, 0) if state else total
+        pages = paging(request, SHOWN, shown)
         return {
-            "title": f"{spec.label}: {len(record.items)} invoices",
+            "title": f"{spec.label}: {total:,} invoice{'' if total == 1 else 's'}",
             "batch": record,
             "spec": spec,
-            "counts": [(state, number) for state, number in counts.items() if number],
+            "total": total,
+            "counts": [(name, number, with_query(request, state=name, p=None)) for name, number in _sorted(counts)],
+            "state": state,
+            "everything": with_query(request, state=None, p=None),
+            "here": request.get_full_path(),
+            "over": over,
             "unfinished": unfinished,
-            "ended": ended,
-            "share": round(100 * ended / len(record.items)) if record.items else 100,
-            "rows": list(_rows(record, record.items[:SHOWN])),
-            "more": max(0, len(record.items) - SHOWN),
+            "ended": total - unfinished,
+            "share": round(100 * (total - unfinished) / total) if total else 100,
+            "rows": list(_rows(record, _items(record, state, pages.begin))),
+            "pages": pages,
             "facts": self.facts(record),
             "may_cancel": bool(left) and access.may(request, spec),
         }
@@ -121,15 +141,35 @@ class BatchAdmin(RecordAdmin):
         return ago(batch.created_at)
 
 
+def _sorted(counts: dict[str, int]) -> list[tuple[str, int]]:
+    """What is to be looked at first: what went wrong, then what goes on, then what is done."""
+    return [(state, counts[state]) for state in ORDER if counts.get(state)]
+
+
+def _items(batch: Batch, state: str, begin: int) -> list[Any]:
+    """A page of the batch's invoices, of those in one state where one is chosen."""
+    if not state:
+        return batch.items[begin : begin + SHOWN]
+    made = Operation.objects.filter(batch=batch)
+    if state == "waiting":
+        begun = set(made.values_list("invoice", flat=True))
+        return [item for item in batch.items if item[0] not in begun][begin : begin + SHOWN]
+    chosen = made.filter(state=state).order_by("created_at", "id").values_list("invoice", flat=True)
+    ids = list(chosen[begin : begin + SHOWN])
+    items = {item[0]: item for item in batch.items}
+    return [items.get(pk, [pk, None, None]) for pk in ids]
+
+
 def _rows(batch: Batch, items: list[Any]) -> Iterator[dict[str, Any]]:
     pks = [item[0] for item in items]
-    invoices = {invoice.pk: invoice for invoice in Invoice.objects.filter(pk__in=pks).defer("data")}
+    invoices = Invoice.objects.in_bulk(pks)
     made = {op.invoice: op for op in Operation.objects.filter(batch=batch, invoice__in=pks)}
     for pk, _, remaining in items:
         invoice = invoices.get(pk)
         yield {
             "pk": pk,
             "number": wording.number(invoice) if invoice else pk,
+            "customer": wording.customer(invoice) if invoice else "",
             "amount": money.text(remaining, invoice.currency) if invoice else "–",
             "operation": made.get(pk),
         }
@@ -146,18 +186,18 @@ def _table(batch: Batch) -> Iterator[str]:
     yield writer.writerow(COLUMNS)
     for begin in range(0, len(batch.items), SHOWN):
         for row in _rows(batch, batch.items[begin : begin + SHOWN]):
-            yield writer.writerow([_cell(value) for value in _values(row)])
+            yield writer.writerow([_cell(value) for value in _values(batch, row)])
 
 
-def _values(row: dict[str, Any]) -> list[Any]:
-    operation = row["operation"]
+def _values(batch: Batch, row: dict[str, Any]) -> list[Any]:
+    operation, known = row["operation"], [row["pk"], row["number"], row["customer"], row["amount"]]
     if operation is None:
-        return [row["pk"], row["number"], "not begun", "", "", "", "", ""]
+        return [*known, "not begun" if batch.cancelled_at or batch.finished_at else "waiting", "", "", "", "", ""]
     said = (operation.code, operation.decline_code, wording.outcome(operation), operation.advice, operation.pk)
-    return [row["pk"], row["number"], operation.state, *said]
+    return [*known, operation.state, *said]
 
 
 def _cell(value: Any) -> str:
     """As text, even where a spreadsheet would take it for a formula."""
     text = str(value)
-    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
+    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r", "\n"} else text

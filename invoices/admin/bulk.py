@@ -1,64 +1,41 @@
-"""An action on the ticked invoices: one page that says what will and what will not be done and why, then one batch."""
+"""An action on many invoices, ticked or all that a filter matches: first what it would do, then, with a reason and the
+typed number, one batch."""
 
 import uuid
-from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from django import forms
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 
-from invoices import intake, money, operations
-from invoices.admin import access, wording
+from invoices import intake, operations
+from invoices.admin import access, dry_run
 from invoices.admin.actions import denied
 from invoices.admin.base import RecordAdmin, page_url
 from invoices.admin.forms import ReasonForm, add_parameters, clean_parameters
-from invoices.models import Invoice, InvoicePayment, Operation
-from invoices.operations import ACTIONS, Invalid, Refusal, Spec, approval
+from invoices.models import Invoice
+from invoices.operations import ACTIONS, Refusal, Spec, brake
+from invoices.operations.batch import MOST
 
 NAMES = ("pay", "void", "mark_uncollectible", "attach_out_of_band_payment")
-MOST = 200  # invoices at once
-
-
-@dataclass
-class Candidate:
-    """One of the ticked invoices: what would be done to it, or why not."""
-
-    invoice: Invoice
-    why_not: str = ""
-    waits: bool = False
-
-    @property
-    def number(self) -> str:
-        return wording.number(self.invoice)
-
-    @property
-    def customer(self) -> str:
-        return wording.customer(self.invoice)
-
-    @property
-    def status(self) -> tuple[str, str]:
-        return wording.status(self.invoice)
-
-    @property
-    def amount(self) -> str:
-        return money.text(self.invoice.amount_remaining, self.invoice.currency)
-
-    @property
-    def seen(self) -> str:
-        """What stood on the page, and goes back with the form."""
-        remaining = self.invoice.amount_remaining
-        return f"{self.invoice.pk} {self.invoice.status} {'' if remaining is None else remaining}"
 
 
 class BulkForm(ReasonForm):
     batch = forms.UUIDField(widget=forms.HiddenInput)
+    chosen = forms.CharField(required=False, widget=forms.HiddenInput)  # the ticked ones; empty: all that match
+    seen = forms.CharField(required=False, widget=forms.HiddenInput)  # those that it will be done to, as they were
+    number = forms.CharField(
+        label="Number of invoices",
+        max_length=20,
+        widget=forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "off"}),
+        error_messages={"required": "Please type how many invoices it will be done to."},
+    )
 
-    def __init__(self, spec: Spec, data: Any = None) -> None:
-        super().__init__(data, initial={"batch": uuid.uuid4()})
+    def __init__(self, spec: Spec, data: Any = None, initial: Any = None) -> None:
+        super().__init__(data, initial={"batch": uuid.uuid4(), **(initial or {})})
         self.spec = spec
         if spec.name != "pay":  # which payment method to take is a question about one invoice
             add_parameters(self, spec, skip="money")
@@ -66,6 +43,10 @@ class BulkForm(ReasonForm):
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
         cleaned["params"] = clean_parameters(self, self.spec, "usd")
+        cleaned["invoices"] = list(dry_run.read(cleaned.get("seen", "")))
+        typed = "".join(cleaned.get("number", "").split()).replace(",", "")
+        if "number" in cleaned and typed != str(len(cleaned["invoices"])):
+            self.add_error("number", forms.ValidationError(_count(len(cleaned["invoices"])), code="count"))
         return cleaned
 
     def main(self) -> list[forms.BoundField]:
@@ -73,31 +54,31 @@ class BulkForm(ReasonForm):
 
 
 def start(admin: RecordAdmin, request: HttpRequest, name: str) -> HttpResponse:
-    """The changelist's action: shows the confirmation page, and does nothing."""
+    """The changelist's action on what is ticked: shows what it would do, and does nothing."""
     spec = ACTIONS[name]
     if not access.may(request, spec):
         return denied(admin, request, spec)
-    ids = request.POST.getlist("_selected_action")
-    return _ask(admin, request, spec, BulkForm(spec), ids)
+    return _ask(admin, request, spec, ids=request.POST.getlist("_selected_action"))
 
 
 def act(admin: RecordAdmin, request: HttpRequest, action: str) -> HttpResponse:
-    """POST from the confirmation page: journals the batch; the workers do the rest, one operation an invoice."""
+    """GET shows what would be done to all that the list's filters match; POST journals the batch. The workers do the
+    rest, one operation an invoice."""
     spec = ACTIONS.get(action)
     if spec is None or action not in NAMES:
         raise Http404
     if not access.may(request, spec):
         return denied(admin, request, spec)
     if request.method != "POST":
-        return redirect(reverse("admin:invoices_invoice_changelist"))
-    form, seen = BulkForm(spec, request.POST), _seen(request)
-    ids = [invoice.pk for invoice in seen]
+        return _ask(admin, request, spec)
+    form = BulkForm(spec, request.POST)
+    ids = [pk for pk in request.POST.get("chosen", "").split(",") if pk]
     if not form.is_valid():
         return _ask(admin, request, spec, form, ids, status=400)
     try:
         batch = operations.batch.start(
             spec.name,
-            seen,
+            form.cleaned_data["invoices"],
             actor=request.user,  # type: ignore[arg-type]
             reason=form.cleaned_data["reason"],
             batch_id=form.cleaned_data["batch"],
@@ -111,76 +92,62 @@ def act(admin: RecordAdmin, request: HttpRequest, action: str) -> HttpResponse:
     return redirect(page_url(batch))
 
 
-def candidates(spec: Spec, ids: Iterable[str]) -> list[Candidate]:
-    """The invoices, newest first, each with the reason for which it would be left alone."""
-    invoices = list(Invoice.objects.filter(pk__in=list(ids)[:MOST]).order_by("-created", "-id"))
-    pks = [invoice.pk for invoice in invoices]
-    payments: dict[str, list[InvoicePayment]] = defaultdict(list)
-    for payment in InvoicePayment.objects.filter(invoice_id__in=pks).defer("data"):
-        payments[str(payment.invoice_id)].append(payment)
-    busy = set(
-        Operation.objects.filter(invoice__in=pks, state__in=Operation.UNFINISHED).values_list("invoice", flat=True)
-    )
-    return [
-        Candidate(invoice, _why_not(spec, invoice, payments[invoice.pk], busy), _waits(spec, invoice))
-        for invoice in invoices
-    ]
+def narrowed(request: HttpRequest) -> bool:
+    """Whether the list's address says more than how to page it."""
+    return any(value for name, value in request.GET.items() if name not in {"p", "o", "e", "all"})
 
 
-def _waits(spec: Spec, invoice: Invoice) -> bool:
-    """Whether a second person decides. In bulk a payment is always over the whole."""
-    whole = {"amount": invoice.amount_remaining} if any(p.kind == "money" for p in spec.parameters) else {}
-    return approval.needed(spec, invoice, whole)
-
-
-def _why_not(spec: Spec, invoice: Invoice, payments: list[InvoicePayment], busy: set[str]) -> str:
-    refusal = spec.refusal(invoice, payments, {})
-    if refusal is not None and not isinstance(refusal, Invalid):
-        return refusal.message
-    return "Another operation on it has not finished yet." if invoice.pk in busy else ""
-
-
-def totals(chosen: Iterable[Candidate]) -> list[tuple[str, int]]:
-    """Per currency: how much remains, on how many."""
-    sums: dict[str, list[int]] = defaultdict(list)
-    for candidate in chosen:
-        sums[candidate.invoice.currency or "?"].append(candidate.invoice.amount_remaining or 0)
-    return [(money.text(sum(amounts), currency), len(amounts)) for currency, amounts in sorted(sums.items())]
+def matching(admin: Any, request: HttpRequest) -> QuerySet[Invoice] | None:
+    """What the list shows with these filters, all pages of it; None without one: nobody means every invoice."""
+    if not narrowed(request):
+        return None
+    try:
+        return admin.get_changelist_instance(request).queryset
+    except IncorrectLookupParameters:
+        return None
 
 
 def _ask(
-    admin: RecordAdmin,
+    admin: Any,
     request: HttpRequest,
     spec: Spec,
-    form: BulkForm,
-    ids: list[str],
+    form: BulkForm | None = None,
+    ids: list[str] | None = None,
     refusal: Refusal | None = None,
     status: int = 200,
 ) -> HttpResponse:
-    found = candidates(spec, ids)
-    will = [candidate for candidate in found if not candidate.why_not]
+    """The dry run and the form. A form that comes back is held against the invoices as they are by now."""
+    everything = reverse("admin:invoices_invoice_changelist")
+    back = f"{everything}?{request.GET.urlencode()}" if request.GET else everything
+    found = Invoice.objects.filter(pk__in=ids[:MOST]) if ids else matching(admin, request)
+    if found is None:
+        return redirect(everything)
+    run = dry_run.of(spec, found)
+    fresh = {"chosen": ",".join(ids or []), "seen": ";".join(run.items)}
+    if form is None:
+        form = BulkForm(spec, initial=fresh)
+    else:
+        form.data = {**form.data.dict(), **fresh}  # type: ignore[attr-defined]
+        if form.has_error("number", "count"):
+            form.errors["number"] = form.error_class([_count(run.number)])
     context = {
-        "title": f"{spec.label}: {len(will)} of {len(ids)} invoices",
+        "title": f"{spec.label}: {run.number:,} of {run.matched:,} invoices",
         "spec": spec,
         "form": form,
-        "will": will,
-        "wont": [candidate for candidate in found if candidate.why_not],
-        "waiting": sum(candidate.waits for candidate in will),
-        "totals": totals(will),
-        "ticked": len(ids),
-        "beyond": max(0, len(ids) - MOST),
+        "run": run,
+        "ticked": bool(ids),
         "most": MOST,
         "refusal": refusal,
-        "back": reverse("admin:invoices_invoice_changelist"),
+        "paused": brake.refusal(spec.name),
+        "action": request.get_full_path() if request.path.endswith(f"/bulk/{spec.name}/") else _door(spec),
+        "back": back,
     }
     return admin.show(request, "admin/invoices/bulk_confirm.html", context, status=status)
 
 
-def _seen(request: HttpRequest) -> list[Invoice]:
-    """The invoices as the page showed them: performed only while they are still so."""
-    found = []
-    for line in request.POST.getlist("seen")[:MOST]:
-        pk, status, remaining = (*line.split(" "), "", "")[:3]
-        amount = int(remaining) if remaining.lstrip("-").isdecimal() else None
-        found.append(Invoice(pk=pk, status=status or None, amount_remaining=amount))
-    return found
+def _count(number: int) -> str:
+    return f"Please type {number}: it will be done to so many invoices."
+
+
+def _door(spec: Spec) -> str:
+    return reverse("admin:invoices_invoice_bulk", args=[spec.name])

@@ -12,6 +12,7 @@ from invoices.admin import wording
 from invoices.admin.base import LATE, url_of
 from invoices.admin.formatting import age_text
 from invoices.models import Event, Heartbeat, Invoice, Operation, ReconciliationRun
+from invoices.operations import person
 
 MOST = 100
 SILENT = timedelta(minutes=2)
@@ -35,6 +36,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     cards = []
     if may("invoices.view_operation"):
         cards += [_unknown(), _waiting()]
+        cards += [_undecided()] if may(person.PERMISSION) else []
     if may("invoices.view_event"):
         cards += [_failed_events(), _pending_events()]
     if may("invoices.view_reconciliationrun"):
@@ -65,6 +67,13 @@ def _unknown() -> Card:
     words = "We are checking with Stripe; nothing is sent twice." if number else "Every action has a clear outcome."
     link = f"{reverse('admin:invoices_operation_changelist')}?state=unknown"
     return Card("Unknown outcomes", shown, words, "violet" if number else "green", link)
+
+
+def _undecided() -> Card:
+    number, shown = bounded(person.queue())
+    words = "Look at Stripe, and say what came of it." if number else "Everything was settled by itself."
+    link = f"{reverse('admin:invoices_operation_changelist')}?state=undecided"
+    return Card("For you to decide", shown, words, "amber" if number else "green", link)
 
 
 def _waiting() -> Card:

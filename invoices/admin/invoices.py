@@ -59,7 +59,8 @@ class InvoiceAdmin(RecordAdmin):
             found = search.exact(request.GET["q"])
             if found:
                 return redirect(url_of("invoice", found))
-        return super().changelist_view(request, extra_context)
+        context = {**(extra_context or {}), "on_all": _on_all(request)}
+        return super().changelist_view(request, context)
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         """The actions that this person may take on what she ticks."""
@@ -161,6 +162,20 @@ class InvoiceAdmin(RecordAdmin):
 
     def methods_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return methods.methods(self, request, object_id)
+
+
+def _on_all(request: HttpRequest) -> list[tuple[str, str]]:
+    """The actions on everything that the list's filters match, each with its door."""
+    if request.method != "GET" or not bulk.narrowed(request):
+        return []
+    query = request.GET.copy()
+    for name in ("p", "o", "e", "all"):
+        query.pop(name, None)
+    return [
+        (ACTIONS[name].label, f"{reverse('admin:invoices_invoice_bulk', args=[name])}?{query.urlencode()}")
+        for name in bulk.NAMES
+        if access.may(request, ACTIONS[name])
+    ]
 
 
 def _starter(name: str) -> Any:

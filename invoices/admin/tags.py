@@ -9,6 +9,7 @@ from invoices import money
 from invoices.admin import formatting, wording
 from invoices.admin.base import url_of
 from invoices.models import Operation
+from invoices.operations import needs_person
 
 register = template.Library()
 
@@ -48,6 +49,12 @@ def page_of(model: str, pk: Any) -> str:
 @register.filter
 def unfinished(operation: Operation) -> bool:
     return operation.state in Operation.UNFINISHED
+
+
+@register.filter
+def undecided(operation: Operation) -> bool:
+    """Whether it waits for a manager's word, and no longer for Stripe's."""
+    return needs_person(operation)
 
 
 @register.filter
