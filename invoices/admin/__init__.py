@@ -1,5 +1,5 @@
 """The back office's pages: read-only lists of the mirror and the journal, and the confirmed actions. Thin."""
 
-from invoices.admin import batches, brake, invoices, journal, mirrored, operations, people, tokens
+from invoices.admin import batches, brake, invoices, journal, mirrored, operations, people, reconciliation, tokens
 
-__all__ = ["batches", "brake", "invoices", "journal", "mirrored", "operations", "people", "tokens"]
+__all__ = ["batches", "brake", "invoices", "journal", "mirrored", "operations", "people", "reconciliation", "tokens"]

@@ -11,6 +11,7 @@ from django.utils import timezone
 from invoices.admin import wording
 from invoices.admin.base import LATE, url_of
 from invoices.admin.formatting import age_text
+from invoices.admin.reconciliation import latest_proof
 from invoices.models import Event, Heartbeat, Invoice, Operation, ReconciliationRun
 from invoices.operations import person
 
@@ -40,7 +41,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     if may("invoices.view_event"):
         cards += [_failed_events(), _pending_events()]
     if may("invoices.view_reconciliationrun"):
-        cards += [_reconciliation()]
+        cards += [_reconciliation(), _equality()]
     return {
         **context,
         "title": "Home",
@@ -108,11 +109,22 @@ def _reconciliation() -> Card:
     kinds = (ReconciliationRun.Kind.SWEEP, ReconciliationRun.Kind.FULL)
     last = ReconciliationRun.objects.filter(kind__in=kinds, dry_run=False).order_by("-started_at").first()
     if last is None:
-        return Card(title, "never", "Run manage.py reconcile --full once.", "amber", everything)
+        return Card(title, "never", "Start one with “Everything”.", "amber", everything)
     stale = timezone.now() - last.started_at > NIGHTLY
     bad = last.state == ReconciliationRun.State.FAILED or last.failed
     tone = "red" if bad else "amber" if stale or last.healed else "green"
     return Card(title, age_text(last.started_at), wording.run(last), tone, url_of("reconciliationrun", last.pk))
+
+
+def _equality() -> Card:
+    title, everything = "Equal to Stripe", reverse("admin:invoices_reconciliationrun_changelist")
+    last = latest_proof()
+    if last is None or last.finished_at is None:
+        return Card(title, "not proved yet", "A proof counts, sums and digests both sides.", "grey", everything)
+    link, when = url_of("reconciliationrun", last.pk), age_text(last.started_at)
+    if last.exit_code == 0:
+        return Card(title, f"as of {when}", wording.proof(last).capitalize() + ".", "green", link)
+    return Card("Not equal to Stripe", f"as of {when}", f"{wording.proof(last)}.", "amber", link)
 
 
 def _mine(request: HttpRequest) -> list[dict[str, Any]]:

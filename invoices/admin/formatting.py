@@ -1,6 +1,7 @@
 """How values look on our pages: badges, amounts, moments, ages, raw objects."""
 
 import json
+import re
 from datetime import datetime
 from typing import Any
 
@@ -123,6 +124,19 @@ def masked(value: Any) -> Any:
 
 def _secret(key: str, member: Any) -> bool:
     return isinstance(member, str) and bool(member) and (key in SECRET or key.endswith("_secret"))
+
+
+HIDDEN = re.compile(
+    r"\b(?:sk|rk|pk|whsec|ek)_\w{6,}|\b\w+_secret_\w+"  # keys and client secrets by how they look
+    r"|(?<=secret\":\")[^\"]+|(?<=secret\": \")[^\"]+"  # … and by their names
+    r"|\b\d(?:[ -]?\d){12,18}\b"  # the number of a card
+)
+
+
+def masked_text(written: str, most: int = 20_000) -> str:
+    """What cannot be read as an object, for reading, without what looks like a secret or a card's number."""
+    hidden = HIDDEN.sub("••••••", written[: most + 1000])
+    return hidden if len(written) <= most else f"{hidden[:most]} …"
 
 
 def pretty(value: Any) -> str:

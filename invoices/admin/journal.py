@@ -1,18 +1,28 @@
-"""What Stripe told us, and whether we had it right: events, reconciliations, drift."""
+"""What Stripe told us: its events, whether the mirror has them, and a second try for those that failed."""
 
 import json
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import URLPattern, reverse
+from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import Truncator
+from django.views.decorators.http import require_POST
 
+from invoices import intake, sync
 from invoices.admin import wording
-from invoices.admin.base import Facts, RecordAdmin, url_of
-from invoices.admin.formatting import ago, badge, moment, pretty
-from invoices.models import Drift, Event, ReconciliationRun
+from invoices.admin.base import Facts, RecordAdmin, page_url, url_of
+from invoices.admin.formatting import ago, badge, masked_text, moment
+from invoices.models import Event
+
+REPLAY = "invoices.replay_event"
+UNREADABLE = "unreadable_"  # how the ids of bodies begin that are no event
 
 PAGES = {
     "invoice": "invoice",
@@ -49,21 +59,62 @@ class EventAdmin(RecordAdmin):
     search_help_text = "evt_…, or the id of its object"
     empty_hint = "Search takes whole ids: evt_…, in_…, pi_…"
 
+    page_template = "admin/invoices/event.html"
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:
         return super().get_queryset(request).defer("body")
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        return {"replay": (_replay_ticked, "replay", "Replay")} if request.user.has_perm(REPLAY) else {}
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        offers = request.user.has_perm(REPLAY) and request.GET.get("state") == Event.State.FAILED
+        return super().changelist_view(request, {**(extra_context or {}), "replay_all": offers})
+
+    def extra_urls(self) -> list[URLPattern]:
+        return [
+            self.at("replay/", self.replay_all_view, "replay_all"),
+            self.at("<str:object_id>/replay/", self.replay_view, "replay"),
+        ]
+
+    @method_decorator(require_POST)
+    def replay_all_view(self, request: HttpRequest) -> HttpResponse:
+        """Every event that failed, once more."""
+        if not request.user.has_perm(REPLAY):
+            raise PermissionDenied
+        _told(request, _replay(list(Event.objects.filter(state=Event.State.FAILED).values_list("pk", flat=True))))
+        return redirect(reverse("admin:invoices_event_changelist"))
+
+    @method_decorator(require_POST)
+    def replay_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """This event once more."""
+        event = self.record(object_id) if request.user.has_perm(REPLAY) else None
+        if event is None:
+            raise PermissionDenied
+        _told(request, _replay([event.pk]))
+        return redirect(page_url(event))
 
     def find(self, term: str, queryset: QuerySet) -> QuerySet:
         return queryset.filter(Q(pk=term) | Q(object_id=term))
 
     def page_context(self, request: HttpRequest, record: Event) -> dict[str, Any]:
-        return {**super().page_context(request, record), "title": wording.event(record.type) or record.pk}
+        failed, readable = record.state == Event.State.FAILED, not record.pk.startswith(UNREADABLE)
+        return {
+            **super().page_context(request, record),
+            "title": wording.event(record.type) if record.type else "A body that is no event",
+            "event": record,
+            "readable": readable,
+            "failed": failed,
+            "may_replay": failed and readable and request.user.has_perm(REPLAY),
+            "written": "" if self.raw(record) is not None else masked_text(record.body),
+        }
 
     def facts(self, record: Event) -> Facts:
         return [
             ("Type", record.type or "–"),
             ("About", object_link(record.object_type, record.object_id)),
             ("State", badge(record.state)),
-            *([("Because", record.error)] if record.error else []),
+            *([("Because", record.error)] if record.error and record.state != Event.State.FAILED else []),
             ("Stripe's stamp", moment(record.created)),
             ("Received", moment(record.received_at)),
             ("In the mirror", moment(record.processed_at)),
@@ -77,15 +128,16 @@ class EventAdmin(RecordAdmin):
 
     def raw(self, record: Event) -> Any:
         try:
-            return json.loads(record.body)
-        except ValueError:
-            return record.body
+            found = json.loads(record.body)
+        except (ValueError, RecursionError):
+            return None
+        return found if isinstance(found, (dict, list)) else None
 
     @admin.display(description="Event")
     def what(self, event: Event) -> SafeString:
         return format_html(
             '<span class="two"><span class="strong">{}</span><small>{}</small></span>',
-            wording.event(event.type),
+            wording.event(event.type) if event.type else "A body that is no event",
             event.type,
         )
 
@@ -95,7 +147,11 @@ class EventAdmin(RecordAdmin):
 
     @admin.display(description="State")
     def state_(self, event: Event) -> SafeString:
-        return badge(event.state)
+        if event.state != Event.State.FAILED or not event.error:
+            return badge(event.state)
+        return format_html(
+            '<span class="two">{}<small>{}</small></span>', badge(event.state), Truncator(event.error).chars(90)
+        )
 
     @admin.display(description="Stripe's stamp")
     def created_(self, event: Event) -> SafeString:
@@ -106,100 +162,24 @@ class EventAdmin(RecordAdmin):
         return ago(event.received_at)
 
 
-@admin.register(ReconciliationRun)
-class ReconciliationRunAdmin(RecordAdmin):
-    list_display = ("what", "state_", "result", "started", "drift_")
-    ordering = ("-started_at",)
-    empty_hint = "No reconciliation has run yet. It runs every night, or by hand: manage.py reconcile."
-
-    def page_context(self, request: HttpRequest, record: ReconciliationRun) -> dict[str, Any]:
-        drift = [(row, wording.drift(row)) for row in record.drift.order_by("-found_at", "-id")[:101]]
-        return {
-            **super().page_context(request, record),
-            "title": f"Reconciliation: {record.get_kind_display()}",
-            "lead": wording.run(record),
-            "drift": drift[:100],
-            "more_drift": len(drift) > 100,
-        }
-
-    def facts(self, record: ReconciliationRun) -> Facts:
-        counts = ("seen", "same", "imported", "healed", "in_flight", "failed", "events")
-        return [
-            ("State", badge(record.state)),
-            ("Kind", f"{record.get_kind_display()}{', dry run: nothing healed' if record.dry_run else ''}"),
-            ("Began", moment(record.started_at)),
-            ("Ended", moment(record.finished_at)),
-            *((name.replace("_", " ").capitalize(), f"{getattr(record, name):,}") for name in counts),
-            ("Exit code", "–" if record.exit_code is None else record.exit_code),
-            *([("Error", record.error)] if record.error else []),
-        ]
-
-    def raw(self, record: ReconciliationRun) -> Any:
-        return record.params or None
-
-    @admin.display(description="Reconciliation")
-    def what(self, run: ReconciliationRun) -> SafeString:
-        return format_html('<span class="strong">{}{}</span>', run.get_kind_display(), " (dry)" if run.dry_run else "")
-
-    @admin.display(description="State")
-    def state_(self, run: ReconciliationRun) -> SafeString:
-        return badge(run.state)
-
-    @admin.display(description="Result")
-    def result(self, run: ReconciliationRun) -> str:
-        return wording.run(run)
-
-    @admin.display(description="Began")
-    def started(self, run: ReconciliationRun) -> SafeString:
-        return ago(run.started_at)
-
-    @admin.display(description="Drift")
-    def drift_(self, run: ReconciliationRun) -> str:
-        return f"{run.healed + run.failed:,}" if run.healed + run.failed else "none"
+def _replay_ticked(admin: EventAdmin, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
+    """The list's action: of what is ticked, whatever has failed."""
+    if not request.user.has_perm(REPLAY):
+        raise PermissionDenied
+    _told(request, _replay(request.POST.getlist("_selected_action")))
+    return None
 
 
-@admin.register(Drift)
-class DriftAdmin(RecordAdmin):
-    list_display = ("what", "object_", "healed", "found", "run_")
-    ordering = ("-found_at", "-id")
-    search_fields = ("id",)
-    search_help_text = "Id of an object, or of an invoice"
-    empty_hint = "No difference between Stripe and us was ever found that an event did not explain."
+def _replay(ids: list[str]) -> int:
+    """These back into the queue; how many."""
+    number = sync.replay(ids) if ids else 0  # none given would mean all
+    if number:
+        intake.wake("process_events")
+    return number
 
-    def find(self, term: str, queryset: QuerySet) -> QuerySet:
-        return queryset.filter(Q(object_id=term) | Q(invoice=term))
 
-    def page_context(self, request: HttpRequest, record: Drift) -> dict[str, Any]:
-        sides = [("Here", pretty(record.ours)), ("At Stripe", pretty(record.theirs))]
-        return {**super().page_context(request, record), "title": wording.drift(record), "sides": sides}
-
-    def facts(self, record: Drift) -> Facts:
-        return [
-            ("About", object_link(record.object_type, record.object_id)),
-            ("Invoice", object_link("invoice", record.invoice)),
-            ("Difference", wording.drift(record)),
-            ("Found", moment(record.found_at)),
-            ("Healed", moment(record.healed_at, "not yet")),
-            ("Ours was true until", moment(record.ours_seen_until)),
-            ("Found by", format_html('<a href="{}">{}</a>', url_of("reconciliationrun", record.run_id), record.run)),
-        ]
-
-    @admin.display(description="Difference")
-    def what(self, drift: Drift) -> SafeString:
-        return format_html('<span class="strong">{}</span>', wording.drift(drift))
-
-    @admin.display(description="About")
-    def object_(self, drift: Drift) -> SafeString:
-        return object_link(drift.object_type, drift.object_id)
-
-    @admin.display(description="Healed")
-    def healed(self, drift: Drift) -> SafeString:
-        return badge("healed", "green") if drift.healed_at else badge("open", "amber")
-
-    @admin.display(description="Found")
-    def found(self, drift: Drift) -> SafeString:
-        return ago(drift.found_at)
-
-    @admin.display(description="Run")
-    def run_(self, drift: Drift) -> SafeString:
-        return format_html('<a href="{}">#{}</a>', url_of("reconciliationrun", drift.run_id), drift.run_id)
+def _told(request: HttpRequest, number: int) -> None:
+    if number:
+        messages.success(request, f"{number:,} event{'' if number == 1 else 's'} back in the queue.")
+    else:
+        messages.info(request, "None of them had failed and can be read, so there is nothing to replay.")

@@ -7,7 +7,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 
 from invoices import money
-from invoices.admin.formatting import words
+from invoices.admin.formatting import span, words
 from invoices.models import Action, Batch, Drift, Invoice, Operation, ReconciliationRun
 from invoices.models.reading import member, text
 from invoices.operations import ACTIONS, needs_person
@@ -317,6 +317,8 @@ def run(item: ReconciliationRun) -> str:
         return f"Running: {item.seen:,} seen so far"
     if item.state == ReconciliationRun.State.FAILED:
         return item.error or "Failed"
+    if item.kind == ReconciliationRun.Kind.VERIFY:
+        return proof(item)
     if item.kind == ReconciliationRun.Kind.CATCH_UP:
         return f"{item.events:,} events that had not reached us" if item.events else "No event was missing"
     parts = [f"{item.seen:,} seen"]
@@ -326,6 +328,53 @@ def run(item: ReconciliationRun) -> str:
     if item.failed:
         parts.append(f"{item.failed:,} left as they were")
     return ", ".join(parts if len(parts) > 1 else [*parts, "all the same"])
+
+
+KINDS = {"sweep": "Sweep", "full": "Everything", "invoice": "One invoice", "catch_up": "Catch-up", "verify": "Proof"}
+
+
+def run_kind(item: ReconciliationRun) -> str:
+    return f"{KINDS.get(item.kind, item.get_kind_display())}{' (dry run)' if item.dry_run else ''}"
+
+
+def exit_words(item: ReconciliationRun) -> str:
+    """What its exit code says."""
+    if item.kind == ReconciliationRun.Kind.VERIFY and item.exit_code in {0, 3}:
+        return "Equal: both sides have the same." if item.exit_code == 0 else "Not equal: some days differ."
+    if item.kind == ReconciliationRun.Kind.CATCH_UP and item.exit_code == 0:
+        return run(item)
+    return {
+        0: "Clean: what we showed was what Stripe had.",
+        1: "Failed: it could not do its work.",
+        3: "Drift was found, and healed.",
+        4: "Drift is left: not all of it could be healed.",
+    }.get(-1 if item.exit_code is None else item.exit_code, "")
+
+
+def run_tone(item: ReconciliationRun) -> str:
+    """The colour of a run. What differed is worth a look; that a run failed, more so."""
+    if item.state == ReconciliationRun.State.RUNNING:
+        return "violet"
+    if item.state == ReconciliationRun.State.FAILED or item.exit_code in {1, 4}:
+        return "red"
+    return "amber" if item.exit_code == 3 else "green"
+
+
+def took(item: ReconciliationRun) -> str:
+    return span((item.finished_at - item.started_at).total_seconds()) if item.finished_at else ""
+
+
+def proof(item: ReconciliationRun) -> str:
+    """A proof of equality in one line."""
+    invoices = f"{item.seen:,} invoice{'' if item.seen == 1 else 's'}"
+    if since := (item.params or {}).get("since"):
+        invoices += f" created since {str(since)[:10]}"
+    if item.exit_code == 0:
+        return f"{invoices}, the same on both sides"
+    report: Any = item.report if isinstance(item.report, dict) else {}
+    days = report.get("days", [])
+    differing = sum(isinstance(day, dict) and not day.get("equal") for day in days)
+    return f"{invoices}; {differing:,} of {len(days):,} days differ"
 
 
 def drift(item: Drift) -> str:
