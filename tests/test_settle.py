@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import stripe
 from django.contrib.auth.models import User
 from django.db import connection
 
@@ -215,8 +216,18 @@ class TestWhoDidIt:
         sandbox.client().v1.invoices.pay(open_invoice.id)
         operation = look(operation, later)
         assert (operation.state, operation.code) == (State.FAILED, "card_declined")
+        assert operation.decline_code == "generic_decline"
         assert Invoice.objects.get(pk=open_invoice.id).status == "paid"
         assert sandbox.stats()["charges"] == {open_invoice.id: 1}
+
+    def test_a_charge_that_others_tried_is_not_ours(
+        self, wire: Wire, sandbox: SandboxProcess, open_invoice: Any, agent: User, later: Callable[[float], None]
+    ) -> None:
+        operation = lost(wire, "500_before", "pay", open_invoice.id, agent)
+        with pytest.raises(stripe.CardError):
+            sandbox.client().v1.invoices.pay(open_invoice.id, {"payment_method": "pm_card_chargeCustomerFail"})
+        assert look(operation, later).state == State.UNKNOWN
+        assert look(operation, later, 20).code == "not_applied"
 
     @pytest.mark.parametrize(("ours", "theirs", "status"), [("void", "pay", "paid"), ("pay", "void_invoice", "void")])
     def test_what_somebody_else_did_can_rule_it_out(
@@ -336,7 +347,8 @@ class TestSilence:
         self, wire: Wire, open_invoice: Any, agent: User, later: Callable[[float], None], method: str
     ) -> None:
         operation = lost(wire, "500_after", "pay", open_invoice.id, agent, payment_method=method)
-        assert look(operation, later).state == State.UNKNOWN
+        for _ in range(3):
+            assert look(operation, later, 30).state == State.UNKNOWN
         wire.instead.clear()
         code = look(operation, later).code
         assert code == ("card_declined" if "Fail" in method else "authentication_required")
@@ -355,8 +367,20 @@ class TestSilence:
     ) -> None:
         invoice = invoice_at(sandbox, collection_method="send_invoice", days_until_due=30)
         operation = lost(wire, "500_before", "send", invoice.id, agent)
-        assert look(operation, later).state == State.UNKNOWN
-        assert look(operation, later, 20).code == "not_applied"
+        for _ in range(3):
+            assert look(operation, later, 30).state == State.UNKNOWN
+        wire.instead.clear()
+        assert look(operation, later).code == "not_applied"
+
+    def test_a_debit_is_not_taken_for_nothing(
+        self, wire: Wire, open_invoice: Any, agent: User, later: Callable[[float], None]
+    ) -> None:
+        operation = lost(wire, "500_after", "pay", open_invoice.id, agent, payment_method="pm_usBankAccount_processing")
+        for _ in range(3):
+            assert look(operation, later, 30).state == State.UNKNOWN
+        wire.instead.clear()
+        operation = look(operation, later)
+        assert operation.state == State.SUCCEEDED and operation.processing
 
     def test_where_a_read_tells_nobody_waits(
         self, wire: Wire, open_invoice: Any, agent: User, later: Callable[[float], None]
@@ -480,6 +504,14 @@ class TestTime:
         wire.posts.clear()
         assert look(operation, later, 3601).code == "not_applied"
         assert wire.posts == []
+
+    def test_a_record_found_after_an_hour_is_not_attached_by_itself(
+        self, wire: Wire, open_invoice: Any, agent: User, later: Callable[[float], None]
+    ) -> None:
+        operation = lost(wire, "drop", "attach_out_of_band_payment", open_invoice.id, agent, "report_payment", **HELD)
+        operation = look(operation, later, 3601)
+        assert operation.state == State.UNKNOWN and "Done at Stripe: report_payment" in operation.message
+        assert not posts(wire, "/attach_payment")
 
     def test_half_done_for_an_hour_is_not_finished_by_itself(
         self, wire: Wire, open_invoice: Any, agent: User, later: Callable[[float], None]

@@ -7,6 +7,7 @@ import logging
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from django.db.models import F, Q
@@ -29,11 +30,11 @@ SLOW_PAUSE = timedelta(minutes=5)  # … and once a person has to decide
 MOST_RECORDS = 1000  # payment records looked through, newest first
 EVENTS_LATE = timedelta(seconds=20)  # by which Stripe's list of events may lag, before its silence means something
 STAMPS_LAG = timedelta(minutes=1)  # by which an event's stamp may lie before what it tells of
-FAILURES = (
-    "invoice.payment_failed",
-    "invoice.payment_action_required",
+FAILURES = (  # the one that brings the reason first
     "payment_intent.payment_failed",
+    "invoice.payment_failed",
     "payment_intent.requires_action",
+    "invoice.payment_action_required",
 )
 ON_ITS_WAY = "payment_intent.processing"
 # A final status that rules the effect out for good, and the events that say whose doing that was.
@@ -115,10 +116,7 @@ def _decide(claim: Claim, operation: Operation) -> None:
     spec = ACTIONS[operation.action]
     entry = operation.calls[-1]
     if entry.get("result"):  # it died between two calls
-        if _is_young(entry):
-            go_on(claim, not_before=entry["not_before"])
-        else:
-            _later(claim, operation, done_before(operation) + " The rest was not sent within an hour.")
+        _finish_the_rest(claim, operation)
         return
     evidence = _gather(operation, spec, entry)
     if _concluded(claim, operation, spec, entry, evidence):
@@ -133,7 +131,7 @@ def _decide(claim: Claim, operation: Operation) -> None:
 # --- evidence ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass
 class Evidence:
     """What a read begun now and Stripe's events say of a call."""
 
@@ -146,8 +144,19 @@ class Evidence:
     failure: dict[str, Any] | None  # … that our key caused a charge which did not go through
     by_others: dict[str, Any] | None  # an event of this effect that our key did not cause
     overtaken: dict[str, Any] | None  # an event of what rules this effect out, that our key did not cause
+    tried_by_others: dict[str, Any] | None  # an event of a charge that did not go through, and not by our key
     record: dict[str, Any] | None  # what the first of two calls made, found by the operation's id in its metadata
     no_record: bool  # Stripe has shown all records since the sending, and ours is not among them
+
+    @cached_property
+    def intents(self) -> list[dict[str, Any]]:
+        """The PaymentIntents of the invoice, each with its latest charge. Raises GatewayError."""
+        ids = [((snapshot.data or {}).get("payment") or {}).get("payment_intent") for snapshot in self.snapshots[1:]]
+        return [
+            gateway.read(f"/v1/payment_intents/{id}", expand=["latest_charge"]).data
+            for id in ids
+            if isinstance(id, str)
+        ]
 
 
 def _gather(operation: Operation, spec: Spec, entry: dict[str, Any]) -> Evidence:
@@ -173,6 +182,7 @@ def _gather(operation: Operation, spec: Spec, entry: dict[str, Any]) -> Evidence
         failure=_first(ours, FAILURES),
         by_others=_first(others, tuple(type for type in spec.events if type != "invoice.updated")),
         overtaken=_first(others, ruling_out),
+        tried_by_others=_first([event for event in others if event["created"] >= entry["not_before"]], FAILURES),
         record=record,
         no_record=no_record,
     )
@@ -272,8 +282,16 @@ def _concluded(claim: Claim, operation: Operation, spec: Spec, entry: dict[str, 
 def _resume(claim: Claim, operation: Operation, entry: dict[str, Any], record: dict[str, Any]) -> None:
     """The first of two calls took effect: the second follows, and the first is never sent again."""
     done = {**entry, "result": {"id": record["id"], "object": record["object"]}, "found": True}
-    claim.hold(state=State.RUNNING, calls=[*operation.calls[:-1], done])
-    go_on(claim, not_before=entry["not_before"])
+    _finish_the_rest(claim, claim.hold(state=State.RUNNING, calls=[*operation.calls[:-1], done]))
+
+
+def _finish_the_rest(claim: Claim, operation: Operation) -> None:
+    """The calls that were not sent yet, within the hour."""
+    entry = operation.calls[-1]
+    if _is_young(entry):
+        go_on(claim, not_before=entry["not_before"])
+    else:
+        _later(claim, operation, done_before(operation) + " The rest was not sent within an hour.")
 
 
 def _finish(
@@ -299,11 +317,8 @@ def _declined(claim: Claim, operation: Operation, evidence: Evidence, event: dic
     """Our charge was tried and did not go through; its reason stands in the event, or in the PaymentIntent. Raises
     GatewayError."""
     error: dict[str, Any] = event["data"]["object"].get("last_payment_error") or {}
-    for snapshot in [] if error else evidence.snapshots[1:]:
-        intent = ((snapshot.data or {}).get("payment") or {}).get("payment_intent")
-        if isinstance(intent, str):
-            found = gateway.retrieve("payment_intent", intent)[0].data or {}
-            error = found.get("last_payment_error") or error
+    for intent in [] if error else evidence.intents:
+        error = intent.get("last_payment_error") or error
     if not error and event["type"] in ("invoice.payment_action_required", "payment_intent.requires_action"):
         error = {
             "code": "invoice_payment_intent_requires_action",
@@ -351,30 +366,34 @@ def _overtaken(
 
 def _certainly_not(operation: Operation, spec: Spec, entry: dict[str, Any], evidence: Evidence) -> bool:
     """Whether our request, which has ended, left no trace: a read tells where its effect can be read; where only an
-    event would tell, Stripe has had the time to list it. Raises GatewayError."""
+    event would tell, Stripe's list has had the time, and speaks. Raises GatewayError."""
     if entry["name"] == "report_payment":
         return evidence.no_record
     if entry["name"] == "attach_payment":
         return True
-    if clock.now() - datetime.fromisoformat(entry["first_sent_at"]) >= EVENTS_LATE:
-        return True
-    if entry["name"] == "send" or not evidence.as_confirmed:
-        return False
-    return not spec.charges(operation.params) or not _tried_since(entry["not_before"], evidence)
+    if spec.charges(operation.params) and _charged_since(entry["not_before"], evidence):
+        return evidence.tried_by_others is not None and _events_are_there(entry)
+    waits = spec.charges(operation.params) and any(one.get("status") == "requires_action" for one in evidence.intents)
+    if waits or entry["name"] == "send" or not evidence.as_confirmed:
+        return _events_are_there(entry)
+    return True
 
 
-def _tried_since(moment: int, evidence: Evidence) -> bool:
-    """Whether any charge of this invoice was tried since then, or waits for a bank or the customer."""
-    for snapshot in evidence.snapshots[1:]:
-        intent = ((snapshot.data or {}).get("payment") or {}).get("payment_intent")
-        if not isinstance(intent, str):
-            continue
-        found = gateway.read(f"/v1/payment_intents/{intent}", expand=["latest_charge"]).data
-        charge = found.get("latest_charge")
+def _charged_since(moment: int, evidence: Evidence) -> bool:
+    """Whether any charge of this invoice was tried since then, or is with a bank."""
+    for intent in evidence.intents:
+        charge = intent.get("latest_charge")
         made = charge.get("created") if isinstance(charge, dict) else None
-        if found.get("status") in ("processing", "requires_action") or (charge and (made is None or made >= moment)):
+        if intent.get("status") == "processing" or (charge and (made is None or made >= moment)):
             return True
     return False
+
+
+def _events_are_there(entry: dict[str, Any]) -> bool:
+    """Whether Stripe's list of events has had the time to show what we did; an empty one shows nothing, ever. Raises
+    GatewayError."""
+    waited = clock.now() - datetime.fromisoformat(entry["first_sent_at"]) >= EVENTS_LATE
+    return waited and next(gateway.walk("/v1/events", most=1), None) is not None
 
 
 def _not_applied(claim: Claim, operation: Operation, evidence: Evidence) -> None:
