@@ -364,12 +364,12 @@ class Storm:
     def change(self, dice: random.Random) -> None:
         """Somebody at Stripe's dashboard, quickly."""
         calls = self.stripe.v1.invoices
-        if len(self.invoices) < 4 or dice.random() < 0.15:
+        while len(self.invoices) < 4 or dice.random() < 0.15:
             made = calls.create({"customer": dice.choice(self.customers), "currency": "usd"})
-            self.invoices.append(made.id)
             for line in range(dice.choice([1, 2, 12])):
                 given = {"customer": made.customer, "invoice": made.id, "amount": 100 + line, "currency": "usd"}
                 self.stripe.v1.invoice_items.create(given)  # type: ignore[arg-type]
+            self.invoices.append(made.id)  # from here on the other one may finalize it
         id = dice.choice(self.invoices[-8:])
         value = dice.choice("ab")
         what: list[Callable[[], Any]] = [
@@ -432,21 +432,20 @@ def running(storm: Storm, workers: int) -> Iterator[None]:
         raise storm.failures[0]
 
 
-def wait_until_quiet(sandbox: SandboxProcess) -> None:
-    sandbox.settled(120)
-    drain()
-
-
 def once(sandbox: SandboxProcess, url: str, seed: int, seconds: float, *, drop: float) -> Counter[str]:
     wipe()
     sandbox.reset()
     sandbox.webhook(url)
     storm = Storm(sandbox, seed)
     sandbox.faults(drop=drop, duplicate=0.2, reorder=0.3, delay_ms=[0, 1200], stamp_lag=2, seed=seed)
-    with running(storm, workers=4 if connection.vendor == "postgresql" else 2):
-        storm.ended.wait(seconds)
-    sandbox.clear_faults()
-    wait_until_quiet(sandbox)
+    try:
+        with running(storm, workers=4 if connection.vendor == "postgresql" else 2):
+            storm.ended.wait(seconds)
+        sandbox.clear_faults()
+        sandbox.settled(120)
+    finally:
+        sandbox.webhook(None)
+    drain()
     if drop:
         assert reconcile.run().exit_code in (reconcile.CLEAN, reconcile.DRIFT_HEALED)
         drain()
