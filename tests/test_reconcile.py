@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from django.conf import settings as conf
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from invoices import clock, gateway, intake, live, mirror, reconcile, sync
+from invoices import budget, clock, gateway, intake, live, mirror, reconcile, sync
 from invoices.models import MIRRORED, Drift, Event, Invoice, InvoicePayment, ReconciliationRun
 from invoices.reconcile import catch_up, patience, runs, sweep
 from tests.factories import InvoiceObject, customer_at, invoice_at, stored
@@ -84,10 +85,14 @@ def settle() -> None:
     """Processes what waits, and reads what was asked for."""
     for _ in range(5):
         sync.process_events()
-        for model in MIRRORED.values():
-            model.rows.exclude(read_due_at=None).update(read_due_at=clock.now())
+        make_due()
         if not sync.perform_reads():
             break
+
+
+def make_due() -> None:
+    for model in MIRRORED.values():
+        model.rows.exclude(read_due_at=None).update(read_due_at=clock.now())
 
 
 class TestTheFirstRun:
@@ -659,6 +664,72 @@ class TestCatchUp:
         assert ReconciliationRun.objects.get().state == "failed"
         sandbox.clear_faults()
         assert reconcile.catch_up().exit_code == 0
+
+
+TURNS = """
+import os, sys, threading, time
+os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
+import django; django.setup()
+from invoices import budget
+def work():
+    for _ in range(5):
+        budget.turn()
+        print(time.time(), flush=True)
+threads = [threading.Thread(target=work) for _ in range(2)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+"""
+
+
+class TestBudget:
+    def moments(self, tmp_path: Path, broker: str) -> list[float]:
+        """When twenty turns were taken, by two threads in each of two processes, at forty a second."""
+        env = {
+            **os.environ,
+            "DATA_DIR": str(tmp_path),
+            "CELERY_BROKER_URL": broker,
+            "STRIPE_REQUESTS_PER_SECOND": "40",
+        }
+        started = [
+            subprocess.Popen([sys.executable, "-c", TURNS], cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True)
+            for _ in range(2)
+        ]
+        return sorted(float(line) for process in started for line in process.communicate(timeout=60)[0].split())
+
+    def test_is_shared_by_threads_and_processes(self, tmp_path: Path) -> None:
+        moments = self.moments(tmp_path, "embedded://")
+        assert len(moments) == 20
+        assert moments[-1] - moments[0] > 19 / 40 * 0.9
+        assert (tmp_path / "budget").exists()
+
+    def test_without_redis_a_file_keeps_it(self, tmp_path: Path) -> None:
+        moments = self.moments(tmp_path, "redis://127.0.0.1:9/0")
+        assert len(moments) == 20 and moments[-1] - moments[0] > 19 / 40 * 0.9
+
+    @pytest.mark.parametrize("written", ["", "nonsense", "1e300", "nan", "-5", str(time.time() + 3600)])
+    def test_a_file_that_says_nothing_sensible_holds_nobody_up(
+        self, tmp_path: Path, settings: Any, written: str
+    ) -> None:
+        settings.DATA_DIR, settings.CELERY_BROKER_URL, settings.STRIPE_REQUESTS_PER_SECOND = tmp_path, "embedded://", 10
+        (tmp_path / "budget").write_text(written)
+        began = time.monotonic()
+        budget.turn()
+        assert time.monotonic() - began < 0.05
+        budget.turn()
+        assert time.monotonic() - began > 0.08
+
+    def test_reconciliation_and_due_reads_keep_it_and_single_reads_do_not(
+        self, sandbox: SandboxProcess, some: dict[str, Any], settings: Any, tmp_path: Path
+    ) -> None:
+        settings.DATA_DIR, settings.STRIPE_REQUESTS_PER_SECOND = tmp_path, 1000
+        live.read_now("invoice", some["open"])
+        assert not (tmp_path / "budget").exists()
+        mirror.ask("invoice", [some["open"]])
+        make_due()
+        sync.perform_reads()
+        assert (tmp_path / "budget").exists()
+        (tmp_path / "budget").unlink()
+        assert command()[0] == 0 and (tmp_path / "budget").exists()
 
 
 def test_in_words(sandbox: SandboxProcess, some: dict[str, Any]) -> None:
