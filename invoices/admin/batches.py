@@ -21,7 +21,7 @@ from invoices.admin.formatting import ago, badge, moment
 from invoices.models import Batch, Invoice, Operation
 from invoices.operations import ACTIONS
 
-SHOWN = 100  # rows on a page; the table that one can take along has all
+SHOWN = 50  # rows on a page; the table that one can take along has all
 COLUMNS = "invoice number customer amount state code decline_code message advice operation".split()
 ORDER = (
     Operation.State.FAILED,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from django.db.models import Q
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -58,9 +59,11 @@ def bounded(queryset: Any) -> tuple[int, str]:
     return number, f"{MOST}+" if number > MOST else str(number)
 
 
-def _unsettled() -> list[Operation]:
-    found = Operation.objects.filter(state__in=Operation.UNFINISHED).select_related("actor")
-    return list(found.order_by("created_at")[:8])
+def _unsettled() -> list[dict[str, Any]]:
+    """What goes on, oldest first. What a batch has under way stands on its page, unless nobody knows its outcome."""
+    alone = Q(batch=None) | Q(state=Operation.State.UNKNOWN)
+    found = Operation.objects.filter(alone, state__in=Operation.UNFINISHED).select_related("actor")
+    return _numbered(list(found.order_by("created_at")[:8]))
 
 
 def _unknown() -> Card:
@@ -129,7 +132,14 @@ def _equality() -> Card:
 
 def _mine(request: HttpRequest) -> list[dict[str, Any]]:
     """What this person did last, so that she can go on where she was."""
-    own = list(Operation.objects.filter(actor_id=request.user.pk).order_by("-created_at")[:8])
-    invoices = Invoice.objects.filter(pk__in=[operation.invoice for operation in own]).defer("data")
+    return _numbered(list(Operation.objects.filter(actor_id=request.user.pk).order_by("-created_at")[:8]))
+
+
+def _numbered(operations: list[Operation]) -> list[dict[str, Any]]:
+    """Each with its invoice's number."""
+    invoices = Invoice.objects.filter(pk__in=[operation.invoice for operation in operations]).defer("data")
     numbers = {invoice.pk: wording.number(invoice) for invoice in invoices}
-    return [{"operation": operation, "number": numbers.get(operation.invoice, operation.invoice)} for operation in own]
+    return [
+        {"operation": operation, "number": numbers.get(operation.invoice, operation.invoice)}
+        for operation in operations
+    ]

@@ -74,7 +74,7 @@ class ReconciliationRunAdmin(RecordAdmin):
             "title": f"{wording.run_kind(record)}, {record.started_at:%-d %B %Y}",
             "run": record,
             "lead": wording.run(record),
-            "exit": wording.exit_words(record),
+            "exit": "" if record.kind == Kind.CATCH_UP else wording.exit_words(record),
             "tone": wording.run_tone(record),
             "running": running,
             "silent": running and timezone.now() - record.alive_at > SILENT,
@@ -98,9 +98,11 @@ class ReconciliationRunAdmin(RecordAdmin):
         return super().show(request, template, context, status)
 
     def facts(self, record: ReconciliationRun) -> Facts:
+        params: dict[str, Any] = record.params if isinstance(record.params, dict) else {}
         facts: Facts = [
             ("Kind", f"{record.get_kind_display()}{', dry run: nothing healed' if record.dry_run else ''}"),
-            *((name.capitalize(), str(value)) for name, value in (record.params or {}).items()),
+            ("Invoice", object_link("invoice", params["invoice"]) if params.get("invoice") else ""),
+            ("Created since", str(params.get("since", ""))[:10]),
             ("Began", moment(record.started_at)),
             ("Ended", moment(record.finished_at, "")),
             ("Took", wording.took(record)),
