@@ -48,7 +48,10 @@ class Handler(BaseHTTPRequestHandler):
         if int(length) > LARGEST_BODY:
             self.pass_over(int(length))
             return None
-        return self.rfile.read(int(length)).decode(errors="replace")
+        body = self.rfile.read(int(length))
+        if len(body) < int(length):
+            raise ConnectionAbortedError("the caller died while it sent: half a request is none")
+        return body.decode(errors="replace")
 
     def pass_over(self, length: int) -> None:
         """Whoever is still sending does not hear an answer."""

@@ -94,7 +94,10 @@ class Bench:
         self.wire.arm(case.deed.paths[case.call - 1], case.fault)
         asked = {"action": case.deed.action, "invoice": invoice, "params": params}
         died = self.fork("perform", case, "" if case.settler else case.point, asked=asked, actor=self.actor.username)
-        operation = Operation.objects.get(invoice=invoice)
+        operation = Operation.objects.filter(invoice=invoice).first()
+        if operation is None:  # killed before it was asked for
+            self.wire.arm("", "")
+            return Result(case, "", "", 0, ())
         with self.surviving(case):
             if case.settler and operation.state not in Operation.FINAL:
                 self.later = 150
@@ -165,7 +168,7 @@ class Bench:
     # --- what came of it ----------------------------------------------------------------------------------------------
 
     def judge(self, case: Case, operation: Operation, died: str) -> Result:
-        expected, deed = verdict(case), case.deed
+        expected, deed = verdict(case, operation.code), case.deed
         charges = self.sandbox.stats()["charges"].get(operation.invoice, 0)
         problems = []
 
@@ -173,7 +176,8 @@ class Bench:
             if found != wanted:
                 problems.append(f"{what} is {found}, not {wanted}")
 
-        if "killed" not in died and case.point not in ("", "finishing", "finished") and not case.settler:
+        reached = case.settler or case.point in ("", "finishing", "finished") or case.point.startswith("at")
+        if "killed" not in died and not reached:
             problems.append(f"the process was not killed: {died}")
         if "ended 70" in died:
             problems.append("the process failed")
@@ -192,20 +196,20 @@ class Bench:
             must("remaining", invoice["amount_remaining"], 1000)
         must("processing", operation.processing, expected.effect == "processing")
         problems += sending_problems(operation, self.wire.posts)
-        problems += self.effects(case, operation, payments, by_us=by_us)
+        problems += self.effects(case, expected.effect, operation, payments)
         problems += mirror_problems(operation.invoice, invoice, payments)
         return Result(case, operation.state, operation.code, charges, tuple(problems))
 
-    def effects(self, case: Case, operation: Operation, payments: list[Any], *, by_us: bool) -> list[str]:
+    def effects(self, case: Case, effect: str, operation: Operation, payments: list[Any]) -> list[str]:
         """How often it happened, by Stripe's own books: its events, records and attached payments."""
-        problems, deed = [], case.deed
+        problems, deed, by_us = [], case.deed, effect == "ours"
         happened = [
             event["request"]["idempotency_key"]
             for event in self.recent("/v1/events", types=[deed.event] if deed.event else ["invoice.nothing"])
             if operation.invoice in (event["data"]["object"]["id"], event["data"]["object"].get("invoice"))
         ]
-        once = 1 if verdict(case).effect in ("ours", "theirs") and deed.event else 0
-        if deed.event == "invoice_payment.paid" and verdict(case).effect == "theirs":
+        once = 1 if effect in ("ours", "theirs") and deed.event else 0
+        if deed.event == "invoice_payment.paid" and effect == "theirs":
             once = 0  # paid out of band by somebody else: no payment of its own
         if len(happened) != once:
             problems.append(f"{deed.event} happened {len(happened)} times")
@@ -217,7 +221,7 @@ class Bench:
                 for record in self.recent("/v1/payment_records")
                 if record["metadata"].get("operation") == str(operation.pk)
             ]
-            reported = by_us or case.call == 2
+            reported = by_us or (case.call == 2 and operation.code != "stripe_unavailable")
             if len(records) != reported:
                 problems.append(f"the payment was reported {len(records)} times")
             attached = [each for each in payments if each["payment"].get("payment_record") in records]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 RECEIVED = {"method": "Check", "received_on": "2026-11-02", "reference": "no. 17"}
@@ -143,7 +143,8 @@ class Case:
     @property
     def id(self) -> str:
         who = "settler" if self.settler else "performer"
-        return f"{self.deed.title} · call {self.call} · {self.answer} · {who} killed {POINTS[self.point]}"
+        where = POINTS.get(self.point, self.point)
+        return f"{self.deed.title} · call {self.call} · {self.answer} · {who} killed {where}"
 
     @property
     def fault(self) -> str:
@@ -178,9 +179,10 @@ def every_case() -> Iterator[Case]:
                 for point in points:
                     yield Case(deed, call, answer, point)
     for deed in DEEDS:
-        for answer in LEFT_UNKNOWN:
-            for point in SETTLING:
-                yield Case(deed, 1, answer, point, settler=True)
+        for call in range(1, len(deed.paths) + 1):
+            for answer in LEFT_UNKNOWN:
+                for point in SETTLING:
+                    yield Case(deed, call, answer, point, settler=True)
 
 
 @dataclass(frozen=True)
@@ -191,10 +193,13 @@ class Verdict:
     effect: str  # ours, theirs, none, processing
 
 
-def verdict(case: Case) -> Verdict:
+def verdict(case: Case, told: str = "") -> Verdict:
     """By the answer alone; the point at which a process died must not matter, except that a process that lives is told
-    of a 429 or a refusal, and one that settles finds out."""
+    of a 429 or a refusal, and one that settles finds out. `told`: what it said, where the moment was left to chance."""
     answer = case.answer
+    if answer == "429" and case.point.startswith("at"):
+        point = "finished" if told == "stripe_unavailable" else "finishing"
+        return verdict(replace(case, point=point))
     if answer.startswith("declined"):
         return Verdict(frozenset({("failed", "card_declined")}), "none")
     if answer.startswith("3ds"):

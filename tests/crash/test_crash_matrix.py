@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+import socket
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from django.contrib.auth.models import User
 from tests.crash import report
 from tests.crash.bench import Bench
 from tests.crash.cases import Case, every_case
+from tests.factories import invoice_at
 from tests.sandbox_process import SandboxProcess
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -31,6 +34,14 @@ def test_a_tenth_of_the_matrix(sandbox: SandboxProcess, manager: User, part: int
     }
 
 
+def test_at_moments_left_to_chance(sandbox: SandboxProcess, manager: User) -> None:
+    dice = random.Random(os.environ.get("CRASH_SEED", "1"))
+    cases = [replace(dice.choice(EVERY), point=f"at {dice.randint(1, 120)}") for _ in range(40)]
+    with Bench(sandbox, manager) as bench:
+        results = [bench.play(case) for case in cases]
+    assert not [(result.case.id, result.problems) for result in results if result.problems]
+
+
 def test_the_page_holds_every_case() -> None:
     assert set(report.recorded(report.DOCUMENT.read_text())) == {report.place(case) for case in EVERY}
 
@@ -39,6 +50,17 @@ def test_every_action_of_the_catalog_is_in_the_matrix() -> None:
     from invoices.operations import ACTIONS
 
     assert {case.deed.action for case in EVERY} == set(ACTIONS)
+
+
+def test_half_a_request_is_none(sandbox: SandboxProcess) -> None:
+    """Who is killed while sending has sent nothing: as at Stripe, what arrives in part is never carried out."""
+    invoice = invoice_at(sandbox)
+    head = f"POST /v1/invoices/{invoice.id}/pay HTTP/1.1\r\nHost: stripe\r\nAuthorization: Bearer {sandbox.key}\r\n"
+    with socket.create_connection(("127.0.0.1", sandbox.port)) as connection:
+        connection.sendall(f"{head}Idempotency-Key: half\r\nContent-Length: 30\r\n\r\nexpand".encode())
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(1) == b""
+    assert sandbox.client().v1.invoices.retrieve(invoice.id).status == "open"
 
 
 def a_case(**wanted: Any) -> Case:

@@ -108,7 +108,11 @@ class _Handler(BaseHTTPRequestHandler):
             super().finish()
 
     def handle_any(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length)
+        if len(body) < length:  # who sent it was killed while sending: it never becomes a request
+            self.close_connection = True
+            return
         path = urlsplit(self.path).path
         if self.command == "POST":
             self.server.posts.append((path, self.headers.get("Idempotency-Key", ""), body))
