@@ -240,11 +240,10 @@ def retrieve(object: str, id: str) -> list[Snapshot]:
     expand = {"expand": ["payments"]} if object == "invoice" else {}
     begun_at, started = clock.now(), time.monotonic()
     try:
-        reply = read(f"{PATHS[object]}/{id}", **expand)
-    except Missing as error:
+        return of_reply(read(f"{PATHS[object]}/{id}", **expand))
+    except Missing as error:  # also of its lines: a draft that was deleted while we walked over them
         took = time.monotonic() - started
         return [of_read(object, id, None, date=error.date, took=took, begun_at=begun_at)]
-    return of_reply(reply)
 
 
 def of_reply(reply: Reply, *, whole: bool = True) -> list[Snapshot]:
@@ -258,20 +257,34 @@ def of_reply(reply: Reply, *, whole: bool = True) -> list[Snapshot]:
     payments = data.pop("payments", None) or {}
     if whole:
         _complete_lines(data)
-    listed = payments.get("data", [])
     if whole and payments.get("has_more"):
-        listed = list(walk("/v1/invoice_payments", invoice=data["id"]))
-    return [reply.snapshot(item) for item in (data, *listed) if is_object(item)]
+        return [reply.snapshot(data), *_payments_of(data["id"])]
+    return [reply.snapshot(item) for item in (data, *payments.get("data", [])) if is_object(item)]
+
+
+def _payments_of(invoice: str) -> Iterator[Snapshot]:
+    """All of an invoice's payments, each with the span of the page that it came with."""
+    params: dict[str, Any] = {"invoice": invoice}
+    while True:
+        snapshots, reply = list_page("invoice_payment", **params)
+        yield from snapshots
+        if not reply.data["has_more"] or not reply.data["data"]:
+            return
+        params["starting_after"] = reply.data["data"][-1]["id"]
 
 
 def _complete_lines(invoice: dict[str, Any]) -> None:
     """Fetches the lines that the object leaves out (it holds the first ten). Final invoices' lines do not change; an
-    open draft's may while we walk, and its `invoice.updated` follows."""
+    open draft's may while we walk, and its `invoice.updated` follows. Where the line from which we go on is gone, the
+    object stays as it came: the mirror sees `has_more`, and has it read again."""
     lines = invoice.get("lines")
     if not isinstance(lines, dict) or not lines.get("has_more") or not lines.get("data"):
         return
     path = f"/v1/invoices/{invoice['id']}/lines"
-    lines["data"] += list(walk(path, starting_after=lines["data"][-1]["id"]))
+    try:
+        lines["data"] += list(walk(path, starting_after=lines["data"][-1]["id"]))
+    except RefusedByStripe:
+        return
     lines["has_more"] = False
 
 
