@@ -17,7 +17,7 @@ from django.conf import settings as conf
 from django.core.management import call_command
 from django.db import DataError, OperationalError, connection
 
-from invoices import clock, intake, live, mirror, sync
+from invoices import clock, gateway, intake, live, mirror, sync
 from invoices.models import Event, Invoice, InvoicePayment, Mirrored
 from tests.factories import CustomerObject, InvoiceObject, invoice_at, stored
 from tests.sandbox_process import ROOT, SandboxProcess
@@ -398,6 +398,56 @@ class TestDueReads:
         self.ask("in_gone", "in_odd")
         sync.perform_reads()
         assert Invoice.objects.get(pk="in_gone").deleted_at and not Invoice.objects.get(pk="in_odd").deleted_at
+
+    @pytest.mark.parametrize("what", ["the draft", "the tenth line"])
+    def test_what_is_deleted_while_its_lines_are_read(
+        self, sandbox: SandboxProcess, monkeypatch: pytest.MonkeyPatch, what: str
+    ) -> None:
+        draft = invoice_at(sandbox, lines=13, amount=1300, finalize=False)
+        stored(json.loads(str(draft)))
+        read, done = gateway.read, []
+
+        def meanwhile(path: str, **params: Any) -> Any:
+            if path.endswith("/lines") and not done:
+                done.append(path)
+                if what == "the draft":
+                    sandbox.client().v1.invoices.delete(draft.id)
+                else:
+                    item = draft.lines.data[-1].parent.invoice_item_details.invoice_item
+                    sandbox.client().v1.invoice_items.delete(item)
+            return read(path, **params)
+
+        monkeypatch.setattr(gateway, "read", meanwhile)
+        self.ask(draft.id)
+        sync.perform_reads()
+        assert done
+        held = Invoice.rows.get(pk=draft.id)
+        if what == "the draft":
+            assert held.deleted_at and held.read_due_at is None
+        else:
+            assert held.read_due_at < clock.now() + timedelta(seconds=5)  # again, and soon
+            self.ask(draft.id)
+            sync.perform_reads()
+            held.refresh_from_db()
+            assert held.data and len(held.data["lines"]["data"]) == 12 and held.read_due_at is None
+
+    def test_more_payments_than_come_with_an_invoice(self, sandbox: SandboxProcess) -> None:
+        invoice = invoice_at(sandbox, amount=10_000)
+        stripe = sandbox.client()
+        for _ in range(12):
+            record = stripe.v1.payment_records.report_payment(
+                {
+                    "amount_requested": {"currency": "usd", "value": 100},
+                    "initiated_at": int(time.time()),
+                    "payment_method_details": {"type": "custom", "custom": {"display_name": "Cash", "type": "cash"}},  # type: ignore[typeddict-unknown-key]
+                    "outcome": "guaranteed",
+                    "guaranteed": {"guaranteed_at": int(time.time())},
+                }
+            )
+            stripe.v1.invoices.attach_payment(invoice.id, {"payment_record": record.id})
+        live.read_now("invoice", invoice.id)
+        theirs = {one.id for one in stripe.v1.invoice_payments.list({"invoice": invoice.id, "limit": 100}).data}
+        assert set(InvoicePayment.objects.values_list("pk", flat=True)) == theirs and len(theirs) > 12
 
     def test_two_workers_do_not_read_the_same(self, sandbox: SandboxProcess) -> None:
         invoices = [invoice_at(sandbox) for _ in range(8)]
