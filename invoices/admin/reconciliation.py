@@ -121,7 +121,8 @@ class ReconciliationRunAdmin(RecordAdmin):
 
     @admin.display(description="Result")
     def result(self, run: ReconciliationRun) -> str:
-        return wording.exit_words(run) or wording.run(run)
+        said = run.error or wording.exit_words(run) or wording.run(run)
+        return Truncator(said).chars(120)
 
     @admin.display(description="Began")
     def started(self, run: ReconciliationRun) -> SafeString:
