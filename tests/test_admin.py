@@ -383,7 +383,7 @@ class TestOtherPages:
             ("invoicepayment/inpay_declined/", "pi_declined"),
             ("paymentintent/pi_declined/", "insufficient funds"),
             (f"event/{event.pk}/", "Bad."),
-            (f"reconciliationrun/{run.pk}/", ">status</a>"),
+            (f"reconciliationrun/{run.pk}/", ">Status</a>"),
             (f"drift/{drift.pk}/", "&quot;paid&quot;"),
             (f"operation/{operation.pk}/", "KWD 0.500"),
         ):

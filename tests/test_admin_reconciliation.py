@@ -150,9 +150,11 @@ class TestRunPage:
         )
         with django_assert_max_num_queries(12):
             found = text(desk.get(f"{RUNS}{made.pk}/"))
-        assert found.count("lines.data.") == reconciliation.SHOWN and "DRIFT-1" in found and "status paid" in found
+        assert (
+            found.count('title="lines.data.') == reconciliation.SHOWN and "DRIFT-1" in found and "status paid" in found
+        )
         last = text(desk.get(f"{RUNS}{made.pk}/?p=3"))
-        assert last.count("lines.data.") == 20 and ">More<" not in last
+        assert last.count('title="lines.data.') == 20 and ">More<" not in last
         assert "&lt;b&gt;bold" in last and "badge amber" in last
 
     def test_while_it_runs_it_refreshes_itself(self, desk: Client) -> None:
@@ -316,4 +318,4 @@ def test_a_person_reconciles_one_invoice(sandbox: SandboxProcess, desk: Client) 
     tasks.start_reconciliation("invoice", made.id)
     assert Invoice.objects.get(pk=made.id).status == "paid"
     found = text(desk.get(f"{RUNS}{ReconciliationRun.objects.get(kind='invoice').pk}/"))
-    assert "Drift was found, and healed." in found and ">status</a>" in found
+    assert "Drift was found, and healed." in found and ">Status</a>" in found

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from invoices import money
 from invoices.admin import methods
-from invoices.models import Invoice
+from invoices.models import Action, Invoice
 from invoices.operations import Invalid, Parameter, Refusal, Spec
 
 FLAG = (("", "Not set"), ("true", "Yes"), ("false", "No"))
@@ -50,6 +50,10 @@ class ActionForm(ReasonForm):
         add_parameters(self, spec, invoice)
         if METHOD in self.fields:  # chosen among what is saved, or typed
             self.fields[METHOD_OTHER] = forms.CharField(label="Its id", required=False, max_length=255)
+        if spec.action == Action.ATTACH_PAYMENT:
+            for name, begins in (("payment_intent", "pi_…"), ("payment_record", "pyr_…")):
+                self.fields[name].widget.attrs["placeholder"] = begins
+                self.fields[name].either = "one of the two"  # type: ignore[attr-defined]
         asked = [bound for bound in self.main() if bound.name != METHOD]  # that one is exchanged under the finger
         (asked or [self["reason"]])[0].field.widget.attrs["autofocus"] = True
 

@@ -1,6 +1,7 @@
 """Whether what we show is what Stripe has: the runs, what they found, the proof of equality, and starting one."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib import admin, messages
@@ -204,22 +205,36 @@ def _drift(request: HttpRequest, run: ReconciliationRun) -> dict[str, Any]:
     begin = paging(request, SHOWN).begin
     found = list(run.drift.order_by("-found_at", "-id")[begin : begin + SHOWN + 1])
     ids = {row.invoice for row in found if row.invoice}
-    invoices = Invoice.objects.filter(pk__in=ids).only("id", "number", "status")
-    numbers = {invoice.pk: wording.number(invoice) for invoice in invoices}
+    invoices = Invoice.objects.only("id", "number", "status", "currency").in_bulk(ids)
     return {
-        "drift": [(row, numbers.get(row.invoice, row.invoice), *_sides(row)) for row in found[:SHOWN]],
+        "drift": [_difference(row, invoices.get(row.invoice)) for row in found[:SHOWN]],
         "pages": paging(request, SHOWN, more=len(found) > SHOWN),
     }
 
 
-def _sides(row: Drift) -> tuple[str, str]:
-    """Ours and Stripe's, short enough for a table; the whole stands on the difference's own page."""
-    return _short(row.ours), _short(row.theirs)
+def _difference(row: Drift, invoice: Invoice | None) -> dict[str, Any]:
+    """A difference, short enough for a table; the whole stands on its own page."""
+    currency = invoice.currency if invoice else None
+    return {
+        "row": row,
+        "about": invoice.number if invoice and invoice.number else row.invoice or row.object_id,
+        "page": url_of("invoice", row.invoice) if row.invoice else "",
+        "object": object_link(row.object_type, row.object_id) if row.object_type != "invoice" else "",
+        "what": wording.field(row.field) if row.field else row.get_kind_display().capitalize(),
+        "ours": _short(row.field, row.ours, currency),
+        "theirs": _short(row.field, row.theirs, currency),
+    }
 
 
-def _short(value: Any) -> str:
+def _short(field: str, value: Any, currency: str | None) -> Any:
+    name = field.rpartition(".")[2]
     if value is None:
-        return "nothing"
+        return "–"
+    if isinstance(value, int) and not isinstance(value, bool):
+        if name.endswith("_at") or name in {"created", "due_date", "next_payment_attempt"}:
+            return moment(datetime.fromtimestamp(value, UTC)) if 0 <= value < 10**11 else str(value)
+        if currency and (name.startswith("amount") or name in {"total", "subtotal"}):
+            return money.text(value, currency)
     if isinstance(value, dict):
         return ", ".join(f"{name} {value[name]}" for name in ("status", "number") if value.get(name)) or "…"
     return Truncator(str(value)).chars(60)

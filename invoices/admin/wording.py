@@ -377,6 +377,15 @@ def proof(item: ReconciliationRun) -> str:
     return f"{invoices}; {differing:,} of {len(days):,} days differ"
 
 
+def field(path: str) -> str:
+    """`status_transitions.paid_at` → `paid at`; `lines.data.3.amount` → `line 4, amount`."""
+    parts = path.split(".")
+    if parts[:2] == ["lines", "data"] and len(parts) > 2 and parts[2].isdecimal():
+        rest = words(".".join(parts[3:]))
+        return f"line {int(parts[2]) + 1}{', ' + rest if rest else ''}"
+    return words(parts[-1] if parts[0] == "status_transitions" else path)
+
+
 def drift(item: Drift) -> str:
     where = f": {item.field}" if item.field else ""
     return f"{item.get_kind_display().capitalize()}{where}"
