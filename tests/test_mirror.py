@@ -774,7 +774,7 @@ TOGETHER = [0.1, 0.3, 0.6, 0.9]  # all within one of Stripe's seconds
 
 @pytest.mark.parametrize("written", HISTORIES.values(), ids=list(HISTORIES))
 def test_every_order_of_four_edits_within_a_second_and_two_reads_ends_at_what_stripe_has(written: str) -> None:
-    """Six histories, one event twice: 5 · 10^14 orders, which meet in 800,000 situations; each is followed to its end."""
+    """Six histories, one event twice: 5 · 10^14 orders, which meet in 800,000 situations, each followed to its end."""
     world = World(history(written), TOGETHER)
     assert world.orders() > 10**10
     assert not world.wrong
