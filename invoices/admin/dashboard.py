@@ -68,7 +68,7 @@ def _unsettled() -> list[dict[str, Any]]:
 
 def _unknown() -> Card:
     number, shown = bounded(Operation.objects.filter(state__in=Operation.UNFINISHED, state=Operation.State.UNKNOWN))
-    words = "We are checking with Stripe; nothing is sent twice." if number else "Every action has a clear outcome."
+    words = "Being checked with Stripe; nothing is sent twice." if number else "Every action has a clear outcome."
     link = f"{reverse('admin:invoices_operation_changelist')}?state=unknown"
     return Card("Unknown outcomes", shown, words, "violet" if number else "green", link)
 

@@ -198,7 +198,8 @@ def written(invoice: Invoice) -> str:
 
 def read(items: str) -> Iterator[Invoice]:
     """The invoices of a form that was sent."""
-    for item in islice(items.split(";"), batch.MOST + 1):
+    once = dict.fromkeys(items.split(";"))
+    for item in islice(once, batch.MOST + 1):
         pk, status, remaining = (*item.strip().split(" "), "", "")[:3]
         amount = int(remaining) if remaining.lstrip("-").isdecimal() and len(remaining) < 20 else None
         if pk:

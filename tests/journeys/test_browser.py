@@ -149,6 +149,62 @@ def test_an_unknown_outcome_settles_before_her_eyes(
     assert sandbox.stats()["charges"] == {invoice.id: 1}
 
 
+def test_another_card_after_a_decline(desk: Page, sandbox: SandboxProcess, agent: User) -> None:
+    customer = customer_at(sandbox, "pm_card_chargeDeclinedExpiredCard", email="late@example.com", name="Ada Byron")
+    sandbox.client().v1.payment_methods.attach("pm_card_mastercard", {"customer": customer.id})
+    made = invoice_at(sandbox, 2000, customer=customer.id)
+    for kind, pk in (("invoice", made.id), ("customer", customer.id)):
+        live.read_now(kind, pk)
+    sign_in(desk, agent)
+    find(desk, made.number)
+    desk.get_by_role("link", name="Pay", exact=True).click()
+    expect(desk.get_by_role("radio", name="the default")).to_be_checked()  # brought once the page was there
+    expect(desk.get_by_label("Reason")).to_be_focused()  # and the finger stays where it is
+    desk.get_by_label("Reason").fill("Asked on the phone")
+    desk.get_by_role("button", name="Pay USD 20.00 now").click()
+    expect(desk.locator("#result")).to_contain_text("Pay: declined")
+    desk.get_by_role("button", name="Make a link to update the card").click()
+    expect(desk.locator("#card-address")).to_contain_text("https://")
+    desk.locator(".actions").get_by_role("link", name="Pay", exact=True).click()
+    desk.get_by_text("Mastercard •••• 4444").click()
+    expect(desk.get_by_text("USD 20.00 is charged to Ada Byron, on Mastercard •••• 4444")).to_be_visible()
+    desk.get_by_label("Reason").fill("With the other card")
+    desk.get_by_role("button", name="Pay USD 20.00 now").click()
+    expect(desk.locator("#result")).to_contain_text("Pay: done")
+    assert sandbox.stats()["charges"] == {made.id: 1}
+
+
+def test_two_people_void_a_large_invoice(
+    desk: Page, sandbox: SandboxProcess, invoice: Any, agent: User, manager: User
+) -> None:
+    large = invoice_at(sandbox, 500_000, customer=invoice.customer)
+    live.read_now("invoice", large.id)
+    waits = operations.request("void", large.id, actor=agent, source="admin", reason="Sent twice")
+    sign_in(desk, manager)
+    desk.get_by_role("link", name="Awaiting approval 1").click()
+    desk.get_by_role("link", name="Void", exact=True).click()
+    expect(desk.get_by_text("agent asks: void")).to_be_visible()
+    expect(desk.get_by_text("Read from Stripe just now.")).to_be_visible()
+    desk.get_by_role("button", name="Approve").click()
+    expect(desk.locator("#result.green")).to_contain_text("Void: done")
+    assert Operation.objects.get(pk=waits.pk).approver == manager
+    assert sandbox.client().v1.invoices.retrieve(large.id).status == "void"
+
+
+def test_everything_that_a_filter_matches(desk: Page, sandbox: SandboxProcess, invoice: Any, agent: User) -> None:
+    sign_in(desk, agent)
+    desk.get_by_role("link", name="All open").click()
+    desk.get_by_text("Act on everything that matches").click()
+    desk.get_by_role("link", name="Mark uncollectible …").click()
+    expect(desk.get_by_role("heading", name="Mark uncollectible 1 invoice")).to_be_visible()
+    desk.get_by_label("Reason").fill("The customer is gone")
+    desk.get_by_label("Type 1 to confirm").fill("1")
+    desk.get_by_role("button", name="Mark uncollectible 1 invoice").click()
+    expect(desk.get_by_text("0 of 1 finished")).to_be_visible()
+    operations.batch.run_due()
+    assert sandbox.client().v1.invoices.retrieve(invoice.id).status == "uncollectible"
+
+
 def test_an_auditor_sees_no_button(desk: Page, invoice: Any, auditor: User) -> None:
     sign_in(desk, auditor)
     find(desk, invoice.number)
@@ -169,10 +225,13 @@ def test_several_at_once(desk: Page, sandbox: SandboxProcess, invoice: Any, agen
         box.check()
     desk.locator("select[name=action]").select_option("void")
     desk.get_by_role("button", name="Run").click()
-    expect(desk.get_by_text("1 of 2 ticked invoices")).to_be_visible()
+    expect(desk.get_by_role("heading", name="Void 1 invoice")).to_be_visible()
     expect(desk.get_by_text("Invoice is already paid")).to_be_visible()
     desk.get_by_label("Reason").fill("Ordered by mistake")
-    desk.get_by_role("button", name="Void: 1 invoice").click()
+    desk.get_by_role("button", name="Void 1 invoice").click()
+    expect(desk.get_by_text("Please type how many invoices")).to_be_visible()
+    desk.get_by_label("Type 1 to confirm").fill("1")
+    desk.get_by_role("button", name="Void 1 invoice").click()
     expect(desk.get_by_text("0 of 1 finished")).to_be_visible()
     operations.batch.run_due()
     expect(desk.get_by_text("All finished")).to_be_visible()
