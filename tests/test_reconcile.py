@@ -741,3 +741,14 @@ def test_in_words(sandbox: SandboxProcess, some: dict[str, Any]) -> None:
     said = out.getvalue()
     assert "seen =" in said and "status: 'open' here, 'paid' at Stripe (healed)" in said
     assert "in_unheard_of missing at Stripe (left)" in said
+
+
+def test_a_difference_that_a_due_read_explains_is_in_flight(sandbox: SandboxProcess) -> None:
+    invoice = invoice_at(sandbox)
+    assert reconcile.run().exit_code == 0
+    sync.process_events()
+    sandbox.client().v1.invoices.void_invoice(invoice.id)
+    mirror.ask("invoice", [invoice.id])
+    run = reconcile.run()
+    assert (run.exit_code, run.in_flight, run.healed) == (0, 1, 0)
+    assert Invoice.objects.get(pk=invoice.id).status == "void"
