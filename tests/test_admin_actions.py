@@ -333,7 +333,7 @@ class TestBulk:
         will, wont = found.split("Will not be done")
         assert three[1].number in will and three[2].number in will and three[0].number not in will
         assert three[0].number in wont and "Invoice is already paid" in wont
-        assert "USD 50.00" in found and "Void 2 invoices" in found
+        assert "USD 50.00" in found and "Void: 2 invoices" in found
         assert not Operation.objects.exists()
 
     def sent(self, html: str) -> dict[str, Any]:

@@ -80,9 +80,9 @@ class TestDryRun:
         many(3, currency="jpy")
         many(2, status="paid")
         found = text(desk.get(f"{VOID}?state=open"))
-        assert "Void 63 invoices" in found and "EUR 90.00" in found and "JPY 3,000" in found
+        assert "Void: 63 invoices" in found and "EUR 90.00" in found and "JPY 3,000" in found
         found = text(desk.get(f"{VOID}?state=open&currency=jpy"))
-        assert "Void 3 invoices" in found and "EUR" not in found
+        assert "Void: 3 invoices" in found and "EUR" not in found
         assert not Operation.objects.exists() and not Batch.objects.exists()
 
     def test_what_is_left_alone_is_grouped_with_the_first_few(self, desk: Client, agent: User) -> None:
@@ -101,12 +101,12 @@ class TestDryRun:
             )
         )
         found = text(desk.get(f"{VOID}?currency=gbp"))
-        assert "Void 3 invoices" in found and "draft; finalize it first" in found
+        assert "Void: 3 invoices" in found and "draft; finalize it first" in found
         assert "Another operation on it has not finished yet." in found and "already waits for a second" in found
         group = found.split("finalize it first")[1].split("</li>")[0]
         assert group.count("<a href") == dry_run.FEW and f"and {len(drafts) - dry_run.FEW} more" in group
         found = text(desk.get(f"{LIST}bulk/pay/?currency=gbp&state=open"))
-        assert "Pay 2 invoices" in found and "declined within the last hour" in found
+        assert "Pay: 2 invoices" in found and "declined within the last hour" in found
         assert "still being processed by the bank" in found and good.pk in hidden(found)["seen"]
 
     def test_a_thousand_take_no_more_queries_than_their_chunks(
@@ -115,7 +115,7 @@ class TestDryRun:
         many(dry_run.AT_ONCE + 100)
         with django_assert_max_num_queries(10 + 2 * 5 + 12) as queries:
             found = text(desk.get(f"{VOID}?state=open"))
-        assert "Void 600 invoices" in found and "And 580 more" in found
+        assert "Void: 600 invoices" in found and "And 580 more" in found
         assert not [query for query in queries.captured_queries if "COUNT(" in query["sql"]]
 
     def test_no_more_than_a_batch_may_hold(self, desk: Client, monkeypatch: Any) -> None:

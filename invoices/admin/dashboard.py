@@ -74,7 +74,7 @@ def _unknown() -> Card:
 
 
 def _undecided() -> Card:
-    number, shown = bounded(person.queue())
+    number, shown = bounded(person.queue().filter(state__in=Operation.UNFINISHED))
     words = "Look at Stripe, and say what came of it." if number else "Everything was settled by itself."
     link = f"{reverse('admin:invoices_operation_changelist')}?state=undecided"
     return Card("For you to decide", shown, words, "amber" if number else "green", link)

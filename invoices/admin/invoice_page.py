@@ -157,11 +157,17 @@ class InvoicePage:
     @cached_property
     def choices(self) -> list[Choice]:
         payments = [payment.row for payment in self.payments]
-        paused = list(brake.standing())
+        paused, busy = list(brake.standing()), self._busy()
         return [
-            Choice(spec, _held(spec, paused) or _still_possible(spec.refusal(self.invoice, payments, {})))
+            Choice(spec, _held(spec, paused) or _still_possible(spec.refusal(self.invoice, payments, {})) or busy)
             for spec in access.allowed(self.request)
         ]
+
+    def _busy(self) -> Refusal | None:
+        """An operation that has not ended keeps the invoice to itself."""
+        if not any(operation.state in Operation.UNFINISHED for operation in self.operations):
+            return None
+        return Refusal("operation_in_progress", "An operation on this invoice has not ended; see what it comes to.")
 
     @property
     def possible(self) -> list[Spec]:

@@ -12,6 +12,7 @@ from django.shortcuts import redirect
 from django.urls import URLPattern, reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
+from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
@@ -72,7 +73,7 @@ class ReconciliationRunAdmin(RecordAdmin):
     def page_context(self, request: HttpRequest, record: ReconciliationRun) -> dict[str, Any]:
         running = record.state == State.RUNNING
         context = {
-            "title": f"{wording.run_kind(record)}, {record.started_at:%-d %B %Y}",
+            "title": f"{wording.run_kind(record)}, {date_format(timezone.localtime(record.started_at), 'j F Y, H:i')}",
             "run": record,
             "lead": wording.run(record),
             "exit": "" if record.kind == Kind.CATCH_UP else wording.exit_words(record),
