@@ -159,11 +159,11 @@ def _days(name: str, first: int) -> Iterator[Window]:
 
 
 def _months(name: str) -> Iterator[Window]:
-    """Everything: thirty days at a time as far back as the mirror reaches, and whatever is older in one."""
+    """Everything: thirty days at a time, a year back or as far as the mirror reaches, and whatever is older in one."""
     oldest = MIRRORED[name].objects.exclude(created=None).order_by("created").values_list("created", flat=True).first()
     last = int(clock.now().timestamp()) // DAY * DAY
-    first = int((oldest or clock.now()).timestamp()) // DAY * DAY
-    edges = list(range(first, last + 1, 30 * DAY)) or [last]
+    first = min(int((oldest or clock.now()).timestamp()) // DAY * DAY, last - 360 * DAY)
+    edges = list(range(first, last + 1, 30 * DAY))
     yield Window(name, None, edges[0])
     for start, end in zip(edges, [*edges[1:], None], strict=True):
         yield Window(name, start, end)
@@ -188,19 +188,21 @@ def _in_threads(windows: list[Window], this: ReconciliationRun, importing: dict[
 
 
 def _walk(window: Window, this: ReconciliationRun, importing: bool) -> Counter[str]:
-    """One window, page by page. What we hold of it and Stripe did not list is then read singly."""
+    """One window, page by page. What we hold of it and Stripe did not list is then read singly; while we import, there
+    is nothing of the kind, and no ids are kept, however many come."""
     counts: Counter[str] = Counter()
     seen: set[str] = set()
     params = window.params()
     while True:
         snapshots, reply = patiently(this, lambda: gateway.list_page(window.object, **params))
         counts += _take(this, snapshots, importing=importing)
-        seen.update(snapshot.id for snapshot in snapshots)
+        if not importing:
+            seen.update(snapshot.id for snapshot in snapshots)
         runs.alive(this)
         if not reply.data["has_more"] or not reply.data["data"]:
             break
         params["starting_after"] = reply.data["data"][-1]["id"]
-    return counts + _singly(this, window.object, _not_listed(window, seen))
+    return counts if importing else counts + _singly(this, window.object, _not_listed(window, seen))
 
 
 def _take(this: ReconciliationRun, snapshots: list[Snapshot], *, importing: bool) -> Counter[str]:
