@@ -203,9 +203,9 @@ class TestBatchPage:
         with django_assert_max_num_queries(12):
             found = text(desk.get(self.path(batch)))
         assert "70 of 120 finished" in found and found.count("<tr>") == batches.SHOWN + 1
-        assert "?p=2" in found and ">Before<" not in found
+        assert "?p=2" in found and ">Previous</a>" not in found
         last = text(desk.get(f"{self.path(batch)}?p=99"))
-        assert ">More<" not in last and last.count("<tr>") == 120 - 2 * batches.SHOWN + 1
+        assert ">Next</a>" not in last and last.count("<tr>") == 120 - 2 * batches.SHOWN + 1
         failed = text(desk.get(f"{self.path(batch)}?state=failed"))
         assert failed.count("-1 is no reason") == 7 and "Waits for its turn" not in failed
         waiting = text(desk.get(f"{self.path(batch)}?state=waiting"))

@@ -288,6 +288,12 @@ class TestUndecided:
         assert response.status_code == 400 and b"Stripe cannot be reached" in response.content
         assert b"paid in the dashboard" in response.content  # what was typed stays
 
+    def test_until_then_the_invoice_is_held(self, client: Client, manager: User, stuck: Operation) -> None:
+        client.force_login(manager)
+        found = client.get(f"{LIST}{stuck.invoice}/").content.decode()
+        assert "An operation on this invoice has not ended" in found and door(stuck.invoice, "pay") not in found
+        assert "decide what came of it" in found and "a manager decides" in found
+
     def test_nobody_else_decides(self, client: Client, agent: User, auditor: User, stuck: Operation) -> None:
         for person in (agent, auditor):
             client.force_login(person)
