@@ -124,6 +124,8 @@ class TestAfterADecline:
         assert desk.get(path).status_code == 405
         link = desk.post(path, headers={"HX-Request": "true"}).content.decode()
         assert re.search(r'<code id="card-address">https://\S+</code>', link)
+        sentence = link.split('id="customer-words"')[1]
+        assert "Please update your card" in sentence and "The link: https://" in sentence
         assert "The link to update the card: https://" in shown(desk, desk.post(path))
         settings.STRIPE_API_BASE = AWAY
         assert "Stripe made no link" in desk.post(path, headers={"HX-Request": "true"}).content.decode()

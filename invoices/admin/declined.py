@@ -109,10 +109,11 @@ def payment_page(invoice: Invoice) -> str:
     )
 
 
-def card_link(admin: RecordAdmin, request: HttpRequest, object_id: str) -> HttpResponse:
-    """POST: asks Stripe for a link with which the customer updates the card; it lives for minutes, so on demand."""
-    invoice = admin.record(object_id) if admin.has_view_permission(request) else None
-    if invoice is None or not invoice.customer_id or not access.may(request, PAY):
+def card_link(admin: RecordAdmin, request: HttpRequest, invoice: Invoice | None, help: Help | None) -> HttpResponse:
+    """POST: asks Stripe for a link with which the customer updates the card, and puts it behind the sentence. It lives
+    for minutes, so it is made on demand."""
+    allowed = admin.has_view_permission(request) and access.may(request, PAY)
+    if invoice is None or not invoice.customer_id or not allowed:
         raise PermissionDenied
     link = ""
     try:
@@ -122,7 +123,8 @@ def card_link(admin: RecordAdmin, request: HttpRequest, object_id: str) -> HttpR
     else:
         note = "" if link else "Stripe made no link."
     if request.headers.get("HX-Request") == "true":
-        context: dict[str, Any] = {"invoice": invoice, "link": link, "note": note}
+        words = help.customer if help else ""
+        context: dict[str, Any] = {"invoice": invoice, "link": link, "note": note, "words": words}
         return TemplateResponse(request, "admin/invoices/parts/card_link.html", context)
     messages.info(request, f"The link to update the card: {link}" if link else note)
     return redirect(page_url(invoice))

@@ -140,7 +140,10 @@ class InvoicePage:
         """What to do after the last decline, as long as something is to be paid."""
         tried = (payment.intent for payment in self.payments if payment.row.status == "open")
         intent = next((intent for intent in tried if intent and intent.error_message), None)
-        return declined.help_after(self.request, self.invoice, intent, self.operations)
+        if found := declined.help_after(self.request, self.invoice, intent, self.operations):
+            return found
+        paid = next((operation for operation in self.operations if operation.action == Action.PAY), None)
+        return declined.help_for(self.request, paid, self.invoice) if paid else None
 
     @property
     def failure(self) -> str:

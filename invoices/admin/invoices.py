@@ -158,7 +158,8 @@ class InvoiceAdmin(RecordAdmin):
 
     @method_decorator(require_POST)
     def card_link_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return declined.card_link(self, request, object_id)
+        invoice = self.record(object_id)
+        return declined.card_link(self, request, invoice, InvoicePage(invoice, request).help if invoice else None)
 
     def methods_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return methods.methods(self, request, object_id)

@@ -164,7 +164,7 @@ def test_another_card_after_a_decline(desk: Page, sandbox: SandboxProcess, agent
     desk.get_by_role("button", name="Pay USD 20.00 now").click()
     expect(desk.locator("#result")).to_contain_text("Pay: declined")
     desk.get_by_role("button", name="Make a link to update the card").click()
-    expect(desk.locator("#card-address")).to_contain_text("https://")
+    expect(desk.locator("#customer-words")).to_contain_text("The link: https://")  # ready to be copied as a whole
     desk.locator(".actions").get_by_role("link", name="Pay", exact=True).click()
     desk.get_by_text("Mastercard •••• 4444").click()
     expect(desk.get_by_text("USD 20.00 is charged to Ada Byron, on Mastercard •••• 4444")).to_be_visible()
