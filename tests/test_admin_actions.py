@@ -256,6 +256,7 @@ class TestDeeds:
         sandbox.faults(drop_reply=1, only=["POST /v1/invoices/*/pay"])
         found = shown(desk, desk.post(door(invoice.id, "pay"), ask(desk, invoice.id, "pay")))
         assert "Outcome unknown, checking with Stripe" in found and "result violet" in found
+        assert "Please do not pay it yet" in found and "You can pay it here" not in found
         assert "result red" not in found and "hx-get" in found
         again = desk.post(door(invoice.id, "pay"), ask(desk, invoice.id, "pay"))
         assert again.status_code == 409 and sandbox.stats()["charges"] == {invoice.id: 1}

@@ -126,7 +126,8 @@ class InvoicePage:
 
     @property
     def sentence(self) -> str:
-        return wording.for_customer(self.invoice, self.failure, self.processing)
+        checking = any(operation.state in Operation.UNFINISHED for operation in self.operations)
+        return wording.for_customer(self.invoice, self.failure, self.processing, checking=checking)
 
     @property
     def processing(self) -> str:

@@ -167,7 +167,7 @@ class OperationAdmin(RecordAdmin):
             "help": declined.help_for(request, record, invoice),
             "raw": record.error,
             **decisions.context(request, record, invoice),
-            "sentence": wording.for_customer(invoice) if invoice else "",
+            "sentence": wording.for_customer(invoice, checking=record.state in Operation.UNFINISHED) if invoice else "",
         }
 
     def facts(self, record: Operation) -> Facts:

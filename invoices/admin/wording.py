@@ -51,11 +51,16 @@ def _total(invoice: Invoice) -> int | None:
     return invoice.total if invoice.amount_due is None else invoice.amount_due
 
 
-def for_customer(invoice: Invoice, failure: str = "", processing: str = "") -> str:
-    """What to tell the customer: true as of now, in words that can be pasted into a mail."""
+def for_customer(invoice: Invoice, failure: str = "", processing: str = "", *, checking: bool = False) -> str:
+    """What to tell the customer: true as of now, in words that can be pasted into a mail. While we are `checking` what
+    came of an operation, nobody is asked to pay: it may be paid already."""
     remaining, paid = (money.text(value, invoice.currency) for value in (invoice.amount_remaining, invoice.amount_paid))
     if invoice.deleted_at:
         return "There is no invoice to pay; the draft was withdrawn."
+    if checking:
+        return (
+            f"{about(invoice)} is being worked on in this moment. Please do not pay it yet; we tell you how it ended."
+        )
     match invoice.status:
         case "draft":
             return f"{about(invoice)} is still being prepared. There is nothing to pay yet."
