@@ -48,7 +48,8 @@ class Outcome:
     ours: dict[str, Any] | None  # None: we had no such row
     ours_seen_until: datetime | None
     was_deleted: bool
-    was_unsure: bool  # a read was asked for that would have told; or ours was only a hint, of another API version
+    was_hint: bool  # ours was what a hint said, in the shape of another API version
+    was_due: bool  # a read was asked for, that would have told
 
 
 def content(data: dict[str, Any]) -> dict[str, Any]:
@@ -89,18 +90,22 @@ def _rank(model: type[Mirrored], data: dict[str, Any] | None, deleted: bool) -> 
 
 def fold(row: Mirrored, snapshot: Snapshot, now: datetime) -> Outcome:
     """Holds one snapshot against its locked row and changes the row in memory. `now` is taken after the lock."""
-    ours = row.data if row.stored_at else None
-    seen_until, was_deleted = row.seen_until, bool(row.deleted_at)
-    was_unsure = _of_hint(row) or row.read_due_at is not None
+    was = (
+        row.data if row.stored_at else None,
+        row.seen_until,
+        bool(row.deleted_at),
+        _of_hint(row),
+        row.read_due_at is not None,
+    )
     if snapshot.hint and row.stored_at is not None:
         ask_on(row, now)
-        return Outcome(snapshot, Verdict.ASKED, ours, seen_until, was_deleted, was_unsure)
+        return Outcome(snapshot, Verdict.ASKED, *was)
     snapshot, unsure = _with_later_lines(row, snapshot)
     verdict = judge(row, snapshot)
     if verdict is Verdict.STORED and snapshot.data is None and not _may_vanish(row):
         if _of_hint(row) and row.seen_until is not None:
             row.seen_since = row.seen_until - EVENT_SPAN  # from now on it is as sure as any event
-        return Outcome(snapshot, Verdict.MISSING, ours, seen_until, was_deleted, was_unsure)
+        return Outcome(snapshot, Verdict.MISSING, *was)
     if verdict in (Verdict.STORED, Verdict.STORED_AND_ASKED):
         _write(row, snapshot, now)
     elif verdict is Verdict.SAME:
@@ -113,7 +118,7 @@ def fold(row: Mirrored, snapshot: Snapshot, now: datetime) -> Outcome:
     settled = verdict in (Verdict.STORED, Verdict.SAME) and not unsure and not snapshot.hint
     if not settled and verdict is not Verdict.DROPPED:
         ask_on(row, now)
-    return Outcome(snapshot, verdict, ours, seen_until, was_deleted, was_unsure)
+    return Outcome(snapshot, verdict, *was)
 
 
 def _of_hint(row: Mirrored) -> bool:

@@ -73,12 +73,14 @@ def _same(outcome: Outcome) -> bool:
 
 
 def _kind(outcome: Outcome, waiting: set[str], *, importing: bool, dry_run: bool) -> str:
-    if outcome.snapshot.id in waiting or outcome.was_unsure:
-        return "in_flight"  # an event waits, or a read
+    if outcome.snapshot.id in waiting or outcome.was_hint:
+        return "in_flight"  # an event waits; or a read that was asked for when another version's shape was stored
     if outcome.verdict in (Verdict.DROPPED, Verdict.ASKED):
         return "in_flight"  # what we have is newer than the page, or a read will tell
     if outcome.verdict is Verdict.MISSING:
         return "failed"
+    if outcome.was_due:
+        return "in_flight"  # a read would have told in a moment
     if outcome.ours is None and importing:
         return "imported"
     if _never_told(outcome):
