@@ -342,6 +342,20 @@ class TestInvoicePage:
         assert "Reading the missing details" in page(desk, f"{LIST}in_declined/")
 
 
+class TestOddCharacters:
+    def test_half_a_surrogate_pair_breaks_no_page(self, client: Client, manager: User) -> None:
+        line = {"id": "il_1", "description": "l\ud800", "amount": 5, "currency": "usd"}
+        lines = {"object": "list", "data": [line], "has_more": False}
+        odd = InvoiceObject(
+            customer_name="a\ud800", description="x\udfff", metadata={"k\ud800": "v\ud800"}, lines=lines
+        )
+        invoice = stored(odd)
+        client.force_login(manager)
+        for page in ("", "do/pay/", "do/void/"):
+            assert client.get(f"/admin/invoices/invoice/{invoice.pk}/{page}").status_code == 200
+        assert invoice.data["description"] == "x\udfff"  # kept as it came
+
+
 class TestOtherPages:
     def test_each_kind_of_record(self, desk: Client, declined: Invoice, agent: User) -> None:
         run = ReconciliationRun.objects.create(kind="full", state="finished", seen=3, healed=1, same=2)

@@ -11,6 +11,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from invoices import money
+from invoices.models.reading import printable
 
 DASH = "–"
 SECRET = ("client_secret", "secret", "password", "api_key", "token")
@@ -141,9 +142,9 @@ def masked_text(written: str, most: int = 20_000) -> str:
 
 def pretty(value: Any) -> str:
     """A raw object for reading, secrets masked."""
-    return json.dumps(masked(value), indent=2, ensure_ascii=False)
+    return json.dumps(printable(masked(value)), indent=2, ensure_ascii=False)
 
 
 def web_address(value: Any) -> str:
     """The address if it is one that a browser may open, else nothing (never `javascript:`)."""
-    return value if isinstance(value, str) and value.startswith(("https://", "http://")) else ""
+    return value if isinstance(value, str) and value.isascii() and value.startswith(("https://", "http://")) else ""

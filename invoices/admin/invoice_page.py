@@ -13,7 +13,7 @@ from invoices import money
 from invoices.admin import access, declined, wording
 from invoices.admin.formatting import web_address
 from invoices.models import Action, Customer, Event, Invoice, InvoicePayment, Operation, Pause, PaymentIntent
-from invoices.models.reading import integer, member, moment, text
+from invoices.models.reading import integer, member, moment, printable, text
 from invoices.operations import Invalid, Refusal, Spec, brake
 
 MOST = 100  # payments, operations, events on the page
@@ -106,7 +106,7 @@ class InvoicePage:
 
     def __init__(self, invoice: Invoice, request: HttpRequest) -> None:
         self.invoice, self.request = invoice, request
-        self.data: Any = invoice.data or {}
+        self.data: Any = printable(invoice.data or {})
 
     # --- its money and its words --------------------------------------------------------------------------------
 

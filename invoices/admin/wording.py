@@ -23,7 +23,7 @@ def number(invoice: Invoice) -> str:
 def customer(invoice: Invoice) -> str:
     """The customer's name as written, else the e-mail, else the id."""
     data: Any = invoice.data or {}
-    return data.get("customer_name") or data.get("customer_email") or invoice.customer_id or "No customer"
+    return text(data, "customer_name") or text(data, "customer_email") or invoice.customer_id or "No customer"
 
 
 def overdue(invoice: Invoice) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from invoices import money
 from invoices.models import Action, Invoice, InvoicePayment, Operation
+from invoices.models.reading import text
 from invoices.operations.refusals import Invalid, Refusal
 
 MAX_TEXT = 5000  # Stripe's limit for a string parameter
@@ -180,8 +181,8 @@ def _not_from(spec: Spec, status: str | None) -> str:
 
 
 def _who(invoice: Invoice) -> str:
-    data = invoice.data or {}
-    return data.get("customer_name") or data.get("customer_email") or invoice.customer_id or "the customer"
+    name = text(invoice.data, "customer_name") or text(invoice.data, "customer_email")
+    return name or invoice.customer_id or "the customer"
 
 
 def _remaining(invoice: Invoice) -> str:
@@ -243,7 +244,7 @@ def _finalize_effects(invoice: Invoice, params: Params) -> list[str]:
 
 
 def _send_effects(invoice: Invoice, params: Params) -> list[str]:
-    return [f"Stripe e-mails the invoice to {(invoice.data or {}).get('customer_email') or _who(invoice)}."]
+    return [f"Stripe e-mails the invoice to {text(invoice.data, 'customer_email') or _who(invoice)}."]
 
 
 def _attach_effects(invoice: Invoice, params: Params) -> list[str]:
