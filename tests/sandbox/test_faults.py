@@ -65,15 +65,15 @@ def test_drop_reply_applies_all_and_the_key_remembers_the_success(shop: Shop) ->
 
 
 def test_latency_holds_no_lock(shop: Shop) -> None:
-    shop.process.faults(latency_ms=[500, 500], only=["POST /v1/customers"])
+    shop.process.faults(latency_ms=[2000, 2000], only=["POST /v1/customers"])
     slow = threading.Thread(target=shop.post, args=("/v1/customers",))
     begun = time.monotonic()
     slow.start()
     time.sleep(0.05)
     assert shop.post("/v1/products", {"name": "x"}).status == 200
-    assert time.monotonic() - begun < 0.4
+    assert slow.is_alive()
     slow.join()
-    assert time.monotonic() - begun >= 0.5
+    assert time.monotonic() - begun >= 2
 
 
 def test_only_narrows_by_method_and_path(shop: Shop) -> None:
