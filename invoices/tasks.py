@@ -1,6 +1,7 @@
 """Celery tasks, one line each: a wake-up, never the work's own record."""
 
 from celery import shared_task
+from django.contrib.auth.models import User
 
 from invoices import heartbeat, operations, reconcile, sync
 
@@ -47,11 +48,12 @@ def run_batches() -> int:
 
 
 @shared_task
-def start_reconciliation(kind: str, invoice: str = "") -> None:
+def start_reconciliation(kind: str, invoice: str = "", user: int | None = None) -> None:
     """What a person asked for: a sweep, everything (full), one invoice, or the proof of equality (verify)."""
+    by = User.objects.filter(pk=user).first() if user else None
     if kind == "invoice":
-        reconcile.invoice(invoice)
+        reconcile.invoice(invoice, by=by)
     elif kind == "verify":
-        reconcile.verify()
+        reconcile.verify(by=by)
     else:
-        reconcile.run(kind)
+        reconcile.run(kind, by=by)

@@ -443,6 +443,7 @@ class TestFourEyes:
         assert "Void: done" in shown(desk, desk.post(f"{request_page}decide/approve/", given))
         operation = Operation.objects.get()
         assert (operation.approver, operation.decision_reason) == (manager, "agreed")
+        assert operation.decision_address == "127.0.0.1" and operation.decision_request_id.startswith("req_")
 
     def test_another_rejects_with_a_reason(self, desk: Client, manager: User, request_page: str) -> None:
         desk.force_login(manager)

@@ -33,7 +33,7 @@ def asked(monkeypatch: Any) -> list[tuple[str, str]]:
     """What was asked of the workers."""
     sent: list[tuple[str, str]] = []
     monkeypatch.setattr(
-        reconciliation.tasks.start_reconciliation, "delay", lambda kind, invoice="": sent.append((kind, invoice))
+        reconciliation.tasks.start_reconciliation, "delay", lambda kind, invoice, user: sent.append((kind, invoice))
     )
     return sent
 
@@ -96,14 +96,15 @@ class TestStarting:
             assert desk.post(f"{RUNS}start/{kind}/").status_code == 404
         assert asked == []
 
-    def test_what_the_worker_does(self, monkeypatch: Any) -> None:
+    @pytest.mark.django_db
+    def test_what_the_worker_does(self, monkeypatch: Any, manager: User) -> None:
         called: list[Any] = []
-        monkeypatch.setattr(reconcile, "run", called.append)
-        monkeypatch.setattr(reconcile, "verify", lambda: called.append("verify"))
-        monkeypatch.setattr(reconcile, "invoice", called.append)
+        monkeypatch.setattr(reconcile, "run", lambda kind, by: called.append((kind, by)))
+        monkeypatch.setattr(reconcile, "verify", lambda by: called.append(("verify", by)))
+        monkeypatch.setattr(reconcile, "invoice", lambda id, by: called.append((id, by)))
         for kind, invoice in (("sweep", ""), ("full", ""), ("verify", ""), ("invoice", "in_1")):
-            tasks.start_reconciliation(kind, invoice)
-        assert called == ["sweep", "full", "verify", "in_1"]
+            tasks.start_reconciliation(kind, invoice, manager.pk)
+        assert called == [("sweep", manager), ("full", manager), ("verify", manager), ("in_1", manager)]
 
 
 @pytest.mark.django_db

@@ -13,7 +13,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 
 from invoices import gateway, live
-from invoices.admin import wording
+from invoices.admin import access, wording
 from invoices.admin.base import RecordAdmin, page_url
 from invoices.admin.invoice_page import InvoicePage
 from invoices.models import Invoice, Operation
@@ -146,17 +146,17 @@ def decide(admin: RecordAdmin, request: HttpRequest, pk: UUID, verdict: str) -> 
 
 
 def _decide(request: HttpRequest, operation: Operation, verdict: str) -> None:
-    reason, who = request.POST.get("reason", ""), request.user
+    reason, who, origin = request.POST.get("reason", ""), request.user, access.origin(request)
     if verdict == "approve":
         remaining = request.POST.get("seen_remaining", "")
         seen = {"status": request.POST.get("seen_status") or None}
         if remaining.lstrip("-").isdecimal():
             seen["amount_remaining"] = int(remaining)  # type: ignore[assignment]
-        approval.approve(operation.pk, approver=who, expected=seen, reason=reason)  # type: ignore[arg-type]
+        approval.approve(operation.pk, approver=who, expected=seen, reason=reason, **origin)  # type: ignore[arg-type]
     elif verdict == "reject":
-        approval.reject(operation.pk, approver=who, reason=reason)  # type: ignore[arg-type]
+        approval.reject(operation.pk, approver=who, reason=reason, **origin)  # type: ignore[arg-type]
     else:
-        approval.withdraw(operation.pk, actor=who)  # type: ignore[arg-type]
+        approval.withdraw(operation.pk, actor=who, **origin)  # type: ignore[arg-type]
 
 
 # --- what stays unknown -------------------------------------------------------------------------------------------
@@ -175,6 +175,7 @@ def close(admin: Any, request: HttpRequest, pk: UUID) -> HttpResponse:
                 by=request.user,  # type: ignore[arg-type]
                 took_effect=form.cleaned_data["took_effect"] == "yes",
                 reason=form.cleaned_data["reason"],
+                **access.origin(request),
             )
         except Refusal as refusal:
             if not needs_person(admin.record(str(pk))):  # then there is no form left to say it in

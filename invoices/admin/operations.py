@@ -182,6 +182,8 @@ class OperationAdmin(RecordAdmin):
             ("Request", record.request_id),
             ("Approved or rejected by", str(record.approver or "")),
             ("Their reason", record.decision_reason),
+            ("Decided from address", record.decision_address or ""),
+            ("Decision's request", record.decision_request_id),
             ("Looks at Stripe since", f"{record.settle_attempts} so far" if record.settle_attempts else ""),
             ("Operation", str(record.pk)),
         ]

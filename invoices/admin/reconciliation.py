@@ -105,6 +105,7 @@ class ReconciliationRunAdmin(RecordAdmin):
             ("Kind", f"{record.get_kind_display()}{', dry run: nothing healed' if record.dry_run else ''}"),
             ("Invoice", object_link("invoice", params["invoice"]) if params.get("invoice") else ""),
             ("Created since", str(params.get("since", ""))[:10]),
+            ("Asked for by", str(record.started_by or "")),
             ("Began", moment(record.started_at)),
             ("Ended", moment(record.finished_at, "")),
             ("Took", wording.took(record)),
@@ -164,7 +165,7 @@ def _start(request: HttpRequest, kind: str) -> HttpResponse:
         )
         return redirect(page_url(other))
     try:
-        tasks.start_reconciliation.delay(kind, invoice)
+        tasks.start_reconciliation.delay(kind, invoice, request.user.pk)
     except (OperationalError, OSError):
         messages.warning(request, "The workers cannot be reached just now, so nothing was started. Try again soon.")
     else:

@@ -31,7 +31,9 @@ END $$ LANGUAGE plpgsql;
 CREATE TRIGGER invoices_event_is_evidence BEFORE UPDATE OR DELETE ON invoices_event
     FOR EACH ROW EXECUTE FUNCTION invoices_event_is_evidence();
 """
-# SQLite's triggers guard changes; deletion is refused in code there (Django empties SQLite's tables by DELETE in tests).
+# A later migration that makes these tables anew on SQLite loses the triggers: it must run `guard` again, which
+# tests/test_evidence.py finds out. SQLite's triggers guard changes; deletion is refused in code there, because Django
+# empties SQLite's tables by DELETE in tests.
 SQLITE = [
     f"""CREATE TRIGGER invoices_operation_is_final BEFORE UPDATE ON invoices_operation WHEN OLD.state IN {FINAL}
         BEGIN SELECT RAISE(ABORT, 'This operation is final: the journal is not rewritten.'); END""",

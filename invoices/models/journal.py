@@ -155,6 +155,8 @@ class Operation(EvidenceModel):
     )
     decided_at = models.DateTimeField(null=True, blank=True)
     decision_reason = models.TextField(blank=True)
+    decision_address = models.GenericIPAddressField(null=True, blank=True)
+    decision_request_id = models.CharField(max_length=255, blank=True)
     announced_at = models.DateTimeField(null=True, blank=True, help_text="When the approvers were told")
 
     class Meta:
@@ -274,6 +276,14 @@ class ReconciliationRun(models.Model):
     dry_run = models.BooleanField(default=False)
     params = models.JSONField(default=dict, blank=True)
     progress = models.JSONField(default=dict, blank=True, help_text="Windows finished: where a killed run goes on")
+    started_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        help_text="Empty: by the schedule, or on the command line",
+    )
     started_at = models.DateTimeField(default=timezone.now)
     alive_at = models.DateTimeField(default=timezone.now, help_text="A run that stays silent is taken over")
     finished_at = models.DateTimeField(null=True, blank=True)

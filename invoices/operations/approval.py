@@ -62,7 +62,13 @@ def withdraw_for_charge(operation: Operation) -> None:
 
 
 def approve(
-    id: uuid.UUID | str, *, approver: User, expected: Mapping[str, Any] | None = None, reason: str = ""
+    id: uuid.UUID | str,
+    *,
+    approver: User,
+    expected: Mapping[str, Any] | None = None,
+    reason: str = "",
+    address: str | None = None,
+    request_id: str = "",
 ) -> Operation:
     """Agrees, and performs. The invoice is read again first; `expected` is what the approver saw of it.
 
@@ -83,7 +89,13 @@ def approve(
     try:
         with transaction.atomic():
             won = Operation.objects.filter(pk=operation.pk, state=State.AWAITING_APPROVAL).update(
-                state=State.READY, approver=approver, decided_at=clock.now(), decision_reason=reason.strip(), **seen
+                state=State.READY,
+                approver=approver,
+                decided_at=clock.now(),
+                decision_reason=reason.strip(),
+                decision_address=address,
+                decision_request_id=request_id,
+                **seen,
             )
             if won and spec.charges(operation.params):
                 withdraw_for_charge(operation)
@@ -117,7 +129,9 @@ def _no_longer(spec: Spec, operation: Operation) -> Refusal | None:
     return spec.refusal(invoice, list(InvoicePayment.objects.filter(invoice_id=invoice.pk)), operation.params)
 
 
-def reject(id: uuid.UUID | str, *, approver: User, reason: str) -> Operation:
+def reject(
+    id: uuid.UUID | str, *, approver: User, reason: str, address: str | None = None, request_id: str = ""
+) -> Operation:
     """Declines the request, with a reason for the one who asked. Raises Invalid, Refusal."""
     if not reason.strip():
         raise Invalid("reason", "Please say why: the person who asked will read it.")
@@ -130,15 +144,24 @@ def reject(id: uuid.UUID | str, *, approver: User, reason: str) -> Operation:
         approver=approver,
         decided_at=clock.now(),
         decision_reason=reason.strip(),
+        decision_address=address,
+        decision_request_id=request_id,
     )
 
 
-def withdraw(id: uuid.UUID | str, *, actor: User) -> Operation:
+def withdraw(id: uuid.UUID | str, *, actor: User, address: str | None = None, request_id: str = "") -> Operation:
     """The one who asked takes the request back. Raises Refusal."""
     operation = Operation.objects.get(pk=id)
     if operation.actor_id != actor.pk:
         raise Refusal("permission_denied", "Only the person who asked can withdraw a request.")
-    return _close(operation, State.CANCELLED, "withdrawn", f"Withdrawn by {actor}.")
+    return _close(
+        operation,
+        State.CANCELLED,
+        "withdrawn",
+        f"Withdrawn by {actor}.",
+        decision_address=address,
+        decision_request_id=request_id,
+    )
 
 
 def expire() -> int:

@@ -23,7 +23,15 @@ def queue() -> QuerySet[Operation]:
     return Operation.objects.filter(state=State.UNKNOWN, created_at__lt=old).order_by("created_at")
 
 
-def decide(id: uuid.UUID | str, *, by: User, took_effect: bool, reason: str) -> Operation:
+def decide(
+    id: uuid.UUID | str,
+    *,
+    by: User,
+    took_effect: bool,
+    reason: str,
+    address: str | None = None,
+    request_id: str = "",
+) -> Operation:
     """Closes an operation that stayed undecided. The invoice is read first, so that the mirror says what Stripe has.
 
     Raises Invalid without a reason; Refusal without permission, while it can still settle itself, or Stripe is away.
@@ -52,6 +60,8 @@ def decide(id: uuid.UUID | str, *, by: User, took_effect: bool, reason: str) -> 
             code="" if took_effect else "not_applied",
             message=f"{by} decided that it {'took effect' if took_effect else 'did not take effect'}: {reason.strip()}",
             decision_reason=reason.strip(),
+            decision_address=address,
+            decision_request_id=request_id,
             decided_at=clock.now(),
             outcome_by="person",
         )

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import F
 
@@ -25,13 +26,15 @@ class AlreadyRunning(Exception):
     """Another run of this kind is at work; the message says since when."""
 
 
-def begin(kind: str, *, dry_run: bool = False, params: dict[str, Any] | None = None) -> ReconciliationRun:
+def begin(
+    kind: str, *, dry_run: bool = False, params: dict[str, Any] | None = None, by: User | None = None
+) -> ReconciliationRun:
     """A new run, or the silent one of a process that died: that goes on from its last finished window.
 
     Raises AlreadyRunning.
     """
     run = ReconciliationRun(
-        kind=kind, dry_run=dry_run, params=params or {}, started_at=clock.now(), alive_at=clock.now()
+        kind=kind, dry_run=dry_run, params=params or {}, started_by=by, started_at=clock.now(), alive_at=clock.now()
     )
     for _ in range(3):
         try:

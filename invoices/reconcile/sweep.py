@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
@@ -65,6 +66,7 @@ def run(
     since: datetime | None = None,
     dry_run: bool = False,
     progress: runs.Progress = _silent,
+    by: User | None = None,
 ) -> ReconciliationRun:
     """Sweeps, heals, records drift, then catches up on events. The finished run; `exit_code` says what it found.
 
@@ -73,7 +75,7 @@ def run(
     AlreadyRunning. Never inside a transaction.
     """
     params = {"since": since.isoformat()} if since else {}
-    this = runs.begin(kind, dry_run=dry_run, params=params)
+    this = runs.begin(kind, dry_run=dry_run, params=params, by=by)
     try:
         with budget.kept():
             _sweep(this, since, progress)
@@ -253,9 +255,9 @@ def _singly(this: ReconciliationRun, object: str, ids: Iterator[str]) -> Counter
     return counts
 
 
-def invoice(id: str, *, dry_run: bool = False) -> ReconciliationRun:
+def invoice(id: str, *, dry_run: bool = False, by: User | None = None) -> ReconciliationRun:
     """Compares one invoice, its payments, their intents and its customer with Stripe. The finished run."""
-    this = runs.begin(Kind.INVOICE, dry_run=dry_run, params={"invoice": id})
+    this = runs.begin(Kind.INVOICE, dry_run=dry_run, params={"invoice": id}, by=by)
     try:
         snapshots = patiently(this, lambda: gateway.retrieve("invoice", id))
         if snapshots[0].data is None and not Invoice.objects.filter(pk=id).exists():

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from django.contrib.auth.models import User
+
 from invoices import budget, clock, gateway
 from invoices.mirror import content
 from invoices.models import Invoice, ReconciliationRun
@@ -55,13 +57,15 @@ def canonical(data: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def verify(*, since: datetime | None = None, progress: runs.Progress = lambda run: None) -> ReconciliationRun:
+def verify(
+    *, since: datetime | None = None, progress: runs.Progress = lambda run: None, by: User | None = None
+) -> ReconciliationRun:
     """Compares all invoices (created since then), and looks twice at a day that differs, since a change may be on its
     way. The finished run: `report` holds both sides of each day, `exit_code` is 0 where all are equal, else 3.
 
     Raises AlreadyRunning. Heals nothing.
     """
-    this = runs.begin(Kind.VERIFY, params={"since": since.isoformat()} if since else {})
+    this = runs.begin(Kind.VERIFY, params={"since": since.isoformat()} if since else {}, by=by)
     try:
         with budget.kept():
             first, last = since, None
