@@ -32,7 +32,7 @@ CREATE TRIGGER invoices_event_is_evidence BEFORE UPDATE OR DELETE ON invoices_ev
     FOR EACH ROW EXECUTE FUNCTION invoices_event_is_evidence();
 """
 # A later migration that makes these tables anew on SQLite loses the triggers: it must run `guard` again, which
-# tests/test_evidence.py finds out. SQLite's triggers guard changes; deletion is refused in code there, because Django
+# tests/test_sealed.py finds out. SQLite's triggers guard changes; deletion is refused in code there, because Django
 # empties SQLite's tables by DELETE in tests.
 SQLITE = [
     f"""CREATE TRIGGER invoices_operation_is_final BEFORE UPDATE ON invoices_operation WHEN OLD.state IN {FINAL}

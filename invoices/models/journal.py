@@ -10,11 +10,11 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from invoices.models.evidence import Evidence, EvidenceModel
 from invoices.models.fields import ObjectField
+from invoices.models.sealed import Sealed, SealedModel
 
 
-class Event(EvidenceModel):
+class Event(SealedModel):
     """One of Stripe's events, as it came. The row is the queue: `pending` until the mirror knows what it says."""
 
     class State(models.TextChoices):
@@ -66,7 +66,7 @@ class Event(EvidenceModel):
         """What Stripe said stays as it came; only what we made of it changes."""
         touched = {name: value for name, value in changes.items() if name in cls.SEALED}
         if touched and any(row != touched for row in rows.values(*touched).distinct()[:2]):
-            raise Evidence("What Stripe said in an event is not rewritten.")
+            raise Sealed("What Stripe said in an event is not rewritten.")
 
 
 class Action(models.TextChoices):
@@ -81,7 +81,7 @@ class Action(models.TextChoices):
     SEND = "send", "Send"
 
 
-class Operation(EvidenceModel):
+class Operation(SealedModel):
     """One thing that somebody asked us to do at Stripe, and what came of it."""
 
     class State(models.TextChoices):
@@ -197,7 +197,7 @@ class Operation(EvidenceModel):
     def check_update(cls, rows: models.QuerySet, changes: dict[str, Any]) -> None:
         """A final operation says what came of it, for good."""
         if rows.filter(state__in=cls.FINAL).exists():
-            raise Evidence("A final operation is not rewritten.")
+            raise Sealed("A final operation is not rewritten.")
 
 
 class Batch(models.Model):

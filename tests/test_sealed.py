@@ -9,7 +9,7 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 
 from invoices.models import Event, Operation
-from invoices.models.evidence import Evidence
+from invoices.models.sealed import Sealed
 
 pytestmark = pytest.mark.django_db
 
@@ -42,14 +42,14 @@ def _update(row: Any, **changes: Any) -> None:
 
 @pytest.mark.parametrize("write", [_save, _bulk, _update])
 def test_a_final_operation_is_not_rewritten(final: Operation, write: Callable[..., None]) -> None:
-    with pytest.raises(Evidence):
+    with pytest.raises(Sealed):
         write(final, message="not paid at all")
     assert Operation.objects.get(pk=final.pk).message == "paid"
 
 
 @pytest.mark.parametrize("write", [_save, _bulk, _update])
 def test_what_stripe_said_is_not_rewritten(event: Event, write: Callable[..., None]) -> None:
-    with pytest.raises(Evidence):
+    with pytest.raises(Sealed):
         write(event, body="{}")
     assert Event.objects.get(pk="evt_1").body == '{"id": "evt_1"}'
 
@@ -62,7 +62,7 @@ def test_what_we_made_of_an_event_may_change(event: Event) -> None:
 
 def test_nothing_is_deleted(final: Operation, event: Event) -> None:
     for attempt in (final.delete, event.delete, Operation.objects.all().delete, Event.objects.all().delete):
-        with pytest.raises(Evidence):
+        with pytest.raises(Sealed):
             attempt()
 
 

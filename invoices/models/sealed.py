@@ -7,15 +7,15 @@ from typing import Any
 from django.db import models
 
 
-class Evidence(Exception):
+class Sealed(Exception):
     """The journal is not rewritten. Always a fault of the code that tried."""
 
 
-class EvidenceQuerySet(models.QuerySet):
+class SealedQuerySet(models.QuerySet):
     """Refuses what would rewrite the journal: deleting, and changing what the model calls sealed."""
 
     def delete(self) -> Any:
-        raise Evidence(f"{self.model._meta.verbose_name_plural} are journalled: they cannot be deleted.")
+        raise Sealed(f"{self.model._meta.verbose_name_plural} are journalled: they cannot be deleted.")
 
     def _raw_delete(self, using: str | None) -> int:
         return self.delete()
@@ -34,21 +34,21 @@ class EvidenceQuerySet(models.QuerySet):
         return super().bulk_update(objs, fields, batch_size)
 
     def _check(self, rows: models.QuerySet, changes: dict[str, Any]) -> None:
-        assert issubclass(self.model, EvidenceModel)  # noqa: S101  for the type checker
+        assert issubclass(self.model, SealedModel)  # noqa: S101  for the type checker
         self.model.check_update(rows, changes)
 
 
-class EvidenceModel(models.Model):
+class SealedModel(models.Model):
     """A journalled row. `check_update` says which changes are refused."""
 
-    objects = EvidenceQuerySet.as_manager()
+    objects = SealedQuerySet.as_manager()
 
     class Meta:
         abstract = True
 
     @classmethod
     def check_update(cls, rows: models.QuerySet, changes: dict[str, Any]) -> None:
-        """Raises Evidence where these changes would rewrite what these rows say."""
+        """Raises Sealed where these changes would rewrite what these rows say."""
         raise NotImplementedError
 
     def save(self, *args: Any, **kwargs: Any) -> None:
@@ -60,4 +60,4 @@ class EvidenceModel(models.Model):
         super().save(*args, **kwargs)
 
     def delete(self, *args: Any, **kwargs: Any) -> Any:
-        raise Evidence(f"{self} is journalled: it cannot be deleted.")
+        raise Sealed(f"{self} is journalled: it cannot be deleted.")
