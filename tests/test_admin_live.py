@@ -221,6 +221,8 @@ class TestAttachPayment:
         found = desk.get(f"{LIST}{made.id}/").content.decode()
         assert '<span class="badge violet">processing</span> USD 10.00' in found
         assert "your bank is processing it" in found and "result red" not in found
+        assert "USD 10.00 is on its way; the bank is still processing it." in found
+        assert f"/admin/invoices/invoice/{made.id}/do/pay/" not in found
 
 
 @pytest.mark.django_db(transaction=True)

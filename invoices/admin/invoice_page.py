@@ -163,7 +163,13 @@ class InvoicePage:
         payments = [payment.row for payment in self.payments]
         paused, busy = list(brake.standing()), self._busy()
         return [
-            Choice(spec, _held(spec, paused) or _still_possible(spec.refusal(self.invoice, payments, {})) or busy)
+            Choice(
+                spec,
+                _held(spec, paused)
+                or _still_possible(spec.refusal(self.invoice, payments, {}))
+                or busy
+                or self._on_its_way(spec),
+            )
             for spec in access.allowed(self.request)
         ]
 
@@ -172,6 +178,12 @@ class InvoicePage:
         if not any(operation.state in Operation.UNFINISHED for operation in self.operations):
             return None
         return Refusal("operation_in_progress", "An operation on this invoice has not ended; see what it comes to.")
+
+    def _on_its_way(self, spec: Spec) -> Refusal | None:
+        """A bank debit that is still processing: a second charge would take the money twice."""
+        if spec.action != Action.PAY or not self.processing:
+            return None
+        return Refusal("operation_in_progress", f"{self.processing} is on its way; the bank is still processing it.")
 
     @property
     def possible(self) -> list[Spec]:
