@@ -1,6 +1,5 @@
 """Who may do what, and whom to ask who may; and where a request came from, for the journal."""
 
-import ipaddress
 import re
 import secrets
 from typing import Any
@@ -10,6 +9,7 @@ from django.contrib.auth.models import Group, Permission
 from django.db.models import Q
 from django.http import HttpRequest
 
+from invoices.models.reading import address
 from invoices.operations import ACTIONS, Spec
 
 
@@ -33,11 +33,7 @@ SANE = re.compile(r"[A-Za-z0-9._:/+=-]{8,128}", re.ASCII)
 
 def origin(request: HttpRequest) -> dict[str, Any]:
     """Where a request came from: its address, and the id by which the logs know it."""
-    try:
-        address = str(ipaddress.ip_address(request.META.get("REMOTE_ADDR", "")))
-    except ValueError:  # a socket has none
-        address = None
-    return {"address": address, "request_id": request_id(request)}
+    return {"address": address(request.META.get("REMOTE_ADDR")), "request_id": request_id(request)}
 
 
 def request_id(request: HttpRequest) -> str:

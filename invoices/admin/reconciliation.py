@@ -25,7 +25,7 @@ from invoices.admin.base import Facts, RecordAdmin, page_url, paging, url_of
 from invoices.admin.formatting import ago, badge, moment, pretty
 from invoices.admin.journal import object_link
 from invoices.models import Drift, Invoice, ReconciliationRun
-from invoices.reconcile.runs import SILENT
+from invoices.reconcile import runs
 
 Kind, State = ReconciliationRun.Kind, ReconciliationRun.State
 PERMISSION = "invoices.run_reconciliation"
@@ -79,7 +79,7 @@ class ReconciliationRunAdmin(RecordAdmin):
             "exit": "" if record.kind == Kind.CATCH_UP else wording.exit_words(record),
             "tone": wording.run_tone(record),
             "running": running,
-            "silent": running and timezone.now() - record.alive_at > SILENT,
+            "silent": running and timezone.now() - record.alive_at > runs.SILENT,
             "windows": _windows(record),
             "facts": self.facts(record),
             "here": request.get_full_path(),
@@ -175,11 +175,10 @@ def _start(request: HttpRequest, kind: str) -> HttpResponse:
 
 
 def _under_way(kind: str) -> ReconciliationRun | None:
-    lane = [Kind.SWEEP, Kind.FULL] if kind in {Kind.SWEEP, Kind.FULL} else [kind]
     if kind == Kind.INVOICE:
         return None
-    alive = ReconciliationRun.objects.filter(state=State.RUNNING, alive_at__gt=timezone.now() - SILENT)
-    return alive.filter(kind__in=lane).defer("report").first()
+    alive = runs.lane(kind).filter(alive_at__gt=timezone.now() - runs.SILENT)
+    return alive.defer("report").first()
 
 
 # --- the page of a run ----------------------------------------------------------------------------------------------

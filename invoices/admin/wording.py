@@ -21,9 +21,8 @@ def number(invoice: Invoice) -> str:
 
 
 def customer(invoice: Invoice) -> str:
-    """The customer's name as written, else the e-mail, else the id."""
-    data: Any = invoice.data or {}
-    return text(data, "customer_name") or text(data, "customer_email") or invoice.customer_id or "No customer"
+    """Whom it is billed to."""
+    return invoice.billed_to or "No customer"
 
 
 def overdue(invoice: Invoice) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Any
 
 from rest_framework.request import Request
@@ -14,6 +13,7 @@ from invoices.api.base import LONGEST_ID, StripeView, require
 from invoices.api.envelope import REQUEST_ID, ApiError, denied, invalid, missing
 from invoices.api.serializers import shown
 from invoices.models import Invoice, Operation
+from invoices.models.reading import address
 
 LONGEST_KEY = 255
 CARD = frozenset({"card_declined", "authentication_required"})
@@ -56,7 +56,7 @@ class ActionView(StripeView):
                 params=params,
                 reason=token.name,
                 idempotency_key=key,
-                address=_address(request),
+                address=address(request.META.get("REMOTE_ADDR")),
                 request_id=request.META[REQUEST_ID],
             )
         except operations.Refusal as refusal:
@@ -168,11 +168,3 @@ def _known(actor: Any, key: str) -> bool:
 
 def _deleted(id: str) -> bool:
     return Invoice.objects.filter(pk=id, deleted_at__isnull=False).exists()
-
-
-def _address(request: Request) -> str | None:
-    """Where it came from, if the server says."""
-    try:
-        return str(ipaddress.ip_address(request.META.get("REMOTE_ADDR", "")))
-    except ValueError:
-        return None

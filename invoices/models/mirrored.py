@@ -146,6 +146,11 @@ class Invoice(Mirrored):
             ("send_invoice", "Can send an invoice"),
         ]
 
+    @property
+    def billed_to(self) -> str:
+        """The customer's name as written, else the e-mail, else the id; empty where there is none."""
+        return text(self.data, "customer_name") or text(self.data, "customer_email") or self.customer_id or ""
+
     @classmethod
     def columns(cls, data: Object) -> dict[str, Any]:
         return super().columns(data) | {

@@ -1,6 +1,7 @@
 """Reads typed values out of a Stripe object of any shape: what is absent or of another type is None, never an error."""
 
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from typing import Any
 
 BIGINT = 2**63
@@ -65,3 +66,11 @@ def printable(value: Any) -> Any:
     if isinstance(value, dict):
         return {printable(key): printable(item) for key, item in value.items()}
     return [printable(item) for item in value] if isinstance(value, list) else value
+
+
+def address(value: Any) -> str | None:
+    """A network address as the database takes it; None for what is none (a socket has none)."""
+    try:
+        return str(ip_address(value or ""))
+    except ValueError:
+        return None

@@ -17,7 +17,7 @@ from django.urls import reverse
 
 from invoices import clock, gateway, money
 from invoices.live import read_now
-from invoices.models import Invoice, InvoicePayment, Operation
+from invoices.models import Invoice, Operation
 from invoices.operations.catalog import ACTIONS, Spec
 from invoices.operations.perform import perform
 from invoices.operations.refusals import Invalid, Refusal
@@ -82,7 +82,7 @@ def approve(
         raise Refusal(
             "stripe_unavailable", "Stripe cannot be reached to look at the invoice. Nothing was decided; try again."
         ) from error
-    if refusal := _no_longer(spec, operation):
+    if refusal := spec.judge(operation.invoice, operation.params):
         _close(operation, State.FAILED, refusal.code, f"When it was to be approved: {refusal.message}")
         raise refusal
     seen = {"expected": {**operation.expected, **expected}} if expected else {}
@@ -120,13 +120,6 @@ def _waiting_for(id: uuid.UUID | str, approver: User) -> Operation:
         expire()
         raise Refusal("expired", "This request has waited for more than seven days, and has expired.")
     return operation
-
-
-def _no_longer(spec: Spec, operation: Operation) -> Refusal | None:
-    invoice = Invoice.objects.filter(pk=operation.invoice).first()
-    if invoice is None:
-        return Refusal("resource_missing", f"No such invoice: '{operation.invoice}'")
-    return spec.refusal(invoice, list(InvoicePayment.objects.filter(invoice_id=invoice.pk)), operation.params)
 
 
 def reject(

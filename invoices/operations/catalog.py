@@ -163,6 +163,13 @@ class Spec:
             return Refusal("invoice_not_open", _not_from(self, invoice.status))
         return self.check(invoice, payments, params)
 
+    def judge(self, id: str, params: Params) -> Refusal | None:
+        """Why this may not start, from what the mirror has of the invoice and its payments; None when it may."""
+        invoice = Invoice.objects.filter(pk=id).first()
+        if invoice is None:
+            return Refusal("resource_missing", f"No such invoice: '{id}'", param="id")
+        return self.refusal(invoice, list(InvoicePayment.objects.filter(invoice_id=id)), params)
+
 
 _WHY_NOT = {
     "paid": "Invoice is already paid",
@@ -181,8 +188,7 @@ def _not_from(spec: Spec, status: str | None) -> str:
 
 
 def _who(invoice: Invoice) -> str:
-    name = text(invoice.data, "customer_name") or text(invoice.data, "customer_email")
-    return name or invoice.customer_id or "the customer"
+    return invoice.billed_to or "the customer"
 
 
 def _remaining(invoice: Invoice) -> str:

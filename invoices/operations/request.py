@@ -121,7 +121,7 @@ def _check_live(spec: Spec, operation: Operation) -> None:
     """Legal from the mirrored invoice; where that forbids, or no row exists, from a fresh read. Raises Refusal."""
     if operation.action == Action.ATTACH_PAYMENT:
         _check_attachable(operation)
-    refusal = _judge(spec, operation)
+    refusal = spec.judge(operation.invoice, operation.params)
     if refusal is None and not (spec.charges(operation.params) and _may_be_processing(operation.invoice)):
         return
     try:
@@ -134,7 +134,7 @@ def _check_live(spec: Spec, operation: Operation) -> None:
         raise Refusal(
             "stripe_unavailable", "Stripe cannot be reached to check this invoice. Nothing was sent; try again soon."
         ) from error
-    refusal = _judge(spec, operation)
+    refusal = spec.judge(operation.invoice, operation.params)
     if refusal is None and spec.charges(operation.params) and _is_processing(operation.invoice):
         refusal = Refusal("operation_in_progress", "A payment of this invoice is still being processed by the bank.")
     if refusal is not None:
@@ -165,14 +165,6 @@ def _check_attachable(operation: Operation) -> None:
         raise Invalid(name, "It is a payment of another customer than the invoice's.")
 
 
-def _judge(spec: Spec, operation: Operation) -> Refusal | None:
-    invoice = Invoice.objects.filter(pk=operation.invoice).first()
-    if invoice is None:
-        return Refusal("resource_missing", f"No such invoice: '{operation.invoice}'", param="id")
-    payments = list(InvoicePayment.objects.filter(invoice_id=invoice.pk))
-    return spec.refusal(invoice, payments, operation.params)
-
-
 def _intents(invoice: str) -> list[str]:
     open_payments = InvoicePayment.objects.filter(invoice_id=invoice, status="open", payment_intent__isnull=False)
     return [id for id in open_payments.values_list("payment_intent", flat=True) if id]
@@ -201,7 +193,11 @@ def _create(spec: Spec, operation: Operation, *, override: bool) -> Operation:
                 operation.state = Operation.State.AWAITING_APPROVAL
             operation.save(force_insert=True)
             # Only now: what another operation did while we waited for its place is visible from here on.
-            refusal = _judge(spec, operation) or _too_soon(spec, operation, override=override) or _asked(operation)
+            refusal = (
+                spec.judge(operation.invoice, operation.params)
+                or _too_soon(spec, operation, override=override)
+                or _asked(operation)
+            )
             if refusal is not None:
                 raise refusal
             if spec.charges(operation.params) and operation.state == Operation.State.READY:
@@ -244,6 +240,8 @@ def _too_soon(spec: Spec, operation: Operation, *, override: bool) -> Refusal | 
     the same, and card networks count such attempts against us."""
     if not spec.charges(operation.params):
         return None
+    if override and operation.actor is not None and operation.actor.has_perm("invoices.override_operation"):
+        return None
     last = (
         Operation.objects.filter(
             invoice=operation.invoice,
@@ -256,8 +254,6 @@ def _too_soon(spec: Spec, operation: Operation, *, override: bool) -> Refusal | 
         .order_by("-finished_at")
         .first()
     )
-    if override and operation.actor is not None and operation.actor.has_perm("invoices.override_operation"):
-        return None
     if last is not None and last.finished_at is not None:
         return _wait_until(last.finished_at, last.message, last)
     return _charged_by_stripe(operation)

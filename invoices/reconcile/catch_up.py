@@ -10,7 +10,6 @@ from invoices.reconcile import runs
 
 KINDS = ("invoice.*", "invoice_payment.*", "payment_intent.*", "customer.*")
 OVERLAP = timedelta(hours=1)
-KEPT_BY_STRIPE = timedelta(days=30)
 AT_ONCE = 100
 
 Kind = ReconciliationRun.Kind

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 
 from invoices import clock
 from invoices.models import Drift, ReconciliationRun
@@ -41,7 +41,7 @@ def begin(
             with transaction.atomic():
                 run.save(force_insert=True)
         except IntegrityError:
-            other = _same_lane(kind).first()
+            other = lane(kind).first()
             if other is None:
                 continue
             if other.alive_at > clock.now() - SILENT:
@@ -56,9 +56,10 @@ def begin(
     raise AlreadyRunning("Another run has just begun.")
 
 
-def _same_lane(kind: str) -> Any:
-    lane = [Kind.SWEEP, Kind.FULL] if kind in (Kind.SWEEP, Kind.FULL) else [kind]
-    return ReconciliationRun.objects.filter(state=State.RUNNING, kind__in=lane)
+def lane(kind: str) -> QuerySet[ReconciliationRun]:
+    """The running runs that keep one of this kind out: sweep and full share a lane, each other kind has its own."""
+    kinds = [Kind.SWEEP, Kind.FULL] if kind in (Kind.SWEEP, Kind.FULL) else [kind]
+    return ReconciliationRun.objects.filter(state=State.RUNNING, kind__in=kinds)
 
 
 def _take_over(dead: ReconciliationRun, wanted: ReconciliationRun) -> ReconciliationRun | None:

@@ -6,8 +6,8 @@ import logging
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import asdict
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -20,6 +20,7 @@ from invoices.reconcile import compare, runs
 from invoices.reconcile.catch_up import catch_up
 from invoices.reconcile.letter import tell_finance
 from invoices.reconcile.patience import patiently
+from invoices.reconcile.windows import DAY, Window, pages
 from invoices.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,6 @@ RECENT = timedelta(days=30)
 THREADS = 3
 UNFINAL = {"invoice": ("draft", "open", "uncollectible"), "invoice_payment": ("open",)}
 FINAL = {"invoice": ("paid", "void"), "invoice_payment": ("paid", "canceled")}
-DAY = 86_400
 AT_ONCE = 2000  # ids in memory
 
 Kind = ReconciliationRun.Kind
@@ -36,28 +36,6 @@ Kind = ReconciliationRun.Kind
 
 def _silent(run: ReconciliationRun) -> None:
     pass
-
-
-@dataclass(frozen=True)
-class Window:
-    """A part of one of Stripe's lists: creation time in Stripe's seconds, from (included) to (excluded); a status."""
-
-    object: str
-    start: int | None = None
-    end: int | None = None
-    status: str = ""
-
-    @property
-    def name(self) -> str:
-        return f"{self.object}/{self.status or 'all'}/{self.start or ''}-{self.end or ''}"
-
-    def params(self) -> dict[str, Any]:
-        """As Stripe's list takes it."""
-        created = {"gte": self.start, "lt": self.end}
-        params: dict[str, Any] = {"created": {key: value for key, value in created.items() if value is not None}}
-        if self.status:
-            params["status"] = self.status
-        return {key: value for key, value in params.items() if value}
 
 
 def run(
@@ -194,16 +172,10 @@ def _walk(window: Window, this: ReconciliationRun, importing: bool) -> Counter[s
     is nothing of the kind, and no ids are kept, however many come."""
     counts: Counter[str] = Counter()
     seen: set[str] = set()
-    params = window.params()
-    while True:
-        snapshots, reply = patiently(this, lambda: gateway.list_page(window.object, **params))
+    for snapshots in pages(this, window):
         counts += _take(this, snapshots, importing=importing)
         if not importing:
             seen.update(snapshot.id for snapshot in snapshots)
-        runs.alive(this)
-        if not reply.data["has_more"] or not reply.data["data"]:
-            break
-        params["starting_after"] = reply.data["data"][-1]["id"]
     return counts if importing else counts + _singly(this, window.object, _not_listed(window, seen))
 
 
@@ -213,18 +185,8 @@ def _take(this: ReconciliationRun, snapshots: list[Snapshot], *, importing: bool
         return compare.record(this, mirror.store(snapshots, dry_run=this.dry_run), importing=importing)
 
 
-def _scope(window: Window) -> QuerySet[Any]:
-    """Our rows of this window."""
-    rows: QuerySet[Any] = MIRRORED[window.object].objects.filter(deleted_at=None)
-    if window.start is not None:
-        rows = rows.filter(created__gte=datetime.fromtimestamp(window.start, UTC))
-    if window.end is not None:
-        rows = rows.filter(created__lt=datetime.fromtimestamp(window.end, UTC))
-    return rows.filter(status=window.status) if window.status else rows
-
-
 def _not_listed(window: Window, seen: set[str]) -> Iterator[str]:
-    return (id for id in _ids(_scope(window)) if id not in seen)
+    return (id for id in _ids(window.rows()) if id not in seen)
 
 
 def _ids(rows: QuerySet[Any]) -> Iterator[str]:

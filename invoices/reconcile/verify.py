@@ -7,17 +7,17 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib.auth.models import User
 
 from invoices import budget, clock, gateway
 from invoices.mirror import content
-from invoices.models import Invoice, ReconciliationRun
+from invoices.models import ReconciliationRun
 from invoices.models.reading import integer, moment
 from invoices.reconcile import runs
-from invoices.reconcile.patience import patiently
+from invoices.reconcile.windows import DAY, Window, pages
 
 FIRST_LINES = 10  # as many as Stripe's lists show
 SUMS = ("total", "amount_paid", "amount_remaining")
@@ -68,14 +68,14 @@ def verify(
     this = runs.begin(Kind.VERIFY, params={"since": since.isoformat()} if since else {}, by=by)
     try:
         with budget.kept():
-            first, last = since, None
-            theirs, seen = _days(_at_stripe(first, last, this, progress))
-            ours, _ = _days(_here(first, last))
+            everything = Window("invoice", start=int(since.timestamp()) if since else None)
+            theirs, seen = _days(_at_stripe(everything, this, progress))
+            ours, _ = _days(_here(everything))
             for day in sorted(_differing(ours, theirs)):
-                start = datetime.fromisoformat(day).replace(tzinfo=UTC)
-                end = start + timedelta(days=1)
-                again, _ = _days(_at_stripe(start, end, this, progress))
-                here, _ = _days(_here(start, end))
+                start = int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp())
+                one_day = Window("invoice", start, start + DAY)
+                again, _ = _days(_at_stripe(one_day, this, progress))
+                here, _ = _days(_here(one_day))
                 theirs[day], ours[day] = again.get(day, Day()), here.get(day, Day())
     except gateway.GatewayError as error:
         return runs.fail(this, str(error))
@@ -128,30 +128,14 @@ def _days(invoices: Iterable[dict[str, Any]]) -> tuple[dict[str, Day], int]:
     return dict(days), seen
 
 
-def _at_stripe(
-    start: datetime | None, end: datetime | None, this: ReconciliationRun, progress: runs.Progress
-) -> Iterator[dict[str, Any]]:
-    created = {"gte": start and int(start.timestamp()), "lt": end and int(end.timestamp())}
-    params: dict[str, Any] = {"created": {key: value for key, value in created.items() if value}}
-    params = {key: value for key, value in params.items() if value}
-    while True:
-        snapshots, reply = patiently(this, lambda: gateway.list_page("invoice", **params))
+def _at_stripe(window: Window, this: ReconciliationRun, progress: runs.Progress) -> Iterator[dict[str, Any]]:
+    for snapshots in pages(this, window):
         for snapshot in snapshots:
             yield snapshot.data or {}
         this.seen += len(snapshots)
-        this.alive_at = clock.now()
-        ReconciliationRun.objects.filter(pk=this.pk).update(alive_at=this.alive_at)
         progress(this)
-        if not reply.data["has_more"] or not reply.data["data"]:
-            return
-        params["starting_after"] = reply.data["data"][-1]["id"]
 
 
-def _here(start: datetime | None, end: datetime | None) -> Iterator[dict[str, Any]]:
-    rows = Invoice.objects.filter(deleted_at=None)
-    if start:
-        rows = rows.filter(created__gte=start)
-    if end:
-        rows = rows.filter(created__lt=end)
-    for data in rows.values_list("data", flat=True).iterator(chunk_size=500):
+def _here(window: Window) -> Iterator[dict[str, Any]]:
+    for data in window.rows().values_list("data", flat=True).iterator(chunk_size=500):
         yield data or {}
