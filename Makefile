@@ -26,7 +26,7 @@ demo: $(VENV)/.run
 
 test: $(VENV)/.dev
 	@command -v chromium >/dev/null 2>&1 || echo "There is no chromium here: the tests that drive a browser are skipped (Debian: apt install chromium)."
-	@exec $(RUN) -m pytest $(ARGS)
+	@exec $(RUN) -m pytest -n auto $(ARGS)
 
 check: $(VENV)/.dev
 	$(RUN) -m ruff check
@@ -39,7 +39,8 @@ check: $(VENV)/.dev
 bench: $(VENV)/.dev
 	@for script in $$(grep -l __main__ benchmarks/*.py); do echo "== $$script"; PYTHONPATH=. $(RUN) $$script $(ARGS) || exit 1; done
 
-# Kills a process at every point of every action; writes docs/crash-matrix.md.
+# Kills a process at every point of every action, takes its authority away there, and loses the database's tail; writes
+# docs/crash-matrix.md.
 crash-matrix: $(VENV)/.dev
 	@exec $(RUN) -m tests.crash $(ARGS)
 

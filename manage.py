@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Django's command line for this project."""
+"""Django's command line for this project. Exits with 130 on Ctrl-C, as a shell expects."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""What an ASGI server loads, for those who run one."""
+"""The entry point for an ASGI server. The project itself runs on WSGI."""
 
 import os
 

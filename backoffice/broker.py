@@ -1,12 +1,14 @@
-"""The broker that needs no server: one file a message, in a folder that the processes of one machine share.
+"""A Celery broker that needs no server: each message is a file, in a folder that the processes of one machine share.
 
-Not kombu's own `filesystem://`: that writes a message in place, so that a worker may read it while it is still empty
-and die of it, and keeps its bindings in files with the same fault. Here a message appears under its name by a rename,
-when it is whole; a worker claims it by a rename before it reads it; bindings stay in memory, since everyone who sends
-or receives declares the queue first.
+kombu's own `filesystem://` has two races. It writes a message in place, so a worker may read the file while it is still
+empty, and crash; and it keeps its bindings in files with the same fault. Here a message is written under another name
+and renamed when it is complete, and a worker claims it by renaming it before it reads it. Bindings stay in memory,
+because every process declares the queue before it sends or receives.
 
-What a worker has taken and not begun dies with it, and messages that nobody takes are dropped after a day (those that
-expire, when they expire). That loses nothing: they are wake-ups, and the sweeps find the rows that they meant.
+Messages can be lost: those whose file a worker had removed when it died before it ran the task, those that expired,
+those that nobody took for a day, and those that are unreadable or were never completed. Most are wake-ups, and no work
+is lost with them: the rows wait in the database, and beat's next run of the task finds them. The exception is a
+reconciliation that a person started in the admin: it has no row yet, so it does not begin and must be asked for again.
 """
 
 from __future__ import annotations
@@ -26,14 +28,20 @@ from kombu.utils.json import dumps, loads
 
 log = logging.getLogger(__name__)
 
-SECOND = 10**9  # nanoseconds
-KEPT_FOR = 24 * 3600 * SECOND
-TIDIED_EVERY = 10 * SECOND
-CLAIM_LASTS = 60 * SECOND  # from the claim to the message's removal it takes microseconds
+# All times here are nanoseconds since 1970, as time_ns() gives them.
+SECOND_NS = 10**9
+MESSAGE_LIFETIME_NS = 24 * 3600 * SECOND_NS  # of a message that does not say when it expires
+TIDY_INTERVAL_NS = 10 * SECOND_NS
+# An older claim is of a dead worker: a living one removes the file within microseconds.
+CLAIM_TIMEOUT_NS = 60 * SECOND_NS
 
 
 class Channel(virtual.Channel):
-    """`<queue>/<sent>-<expires>-<random>.msg`; `.new` while it is written, `.<claimed>.<name>` once it is claimed."""
+    """Reads and writes the files of messages, each in its queue's folder.
+
+    A message is `<sent>-<expires>-<random>.msg`. While it is written it ends in `.new`; once it is claimed, its name is
+    `.<claimed>.<name>`. The three times are nanoseconds since 1970.
+    """
 
     def __init__(self, connection: Any, **kwargs: Any) -> None:
         super().__init__(connection, **kwargs)
@@ -45,16 +53,16 @@ class Channel(virtual.Channel):
     def _put(self, queue: str, message: Any, **kwargs: Any) -> None:
         now = time_ns()
         expiration = message["properties"].get("expiration")  # milliseconds, as text
-        expires = now + (KEPT_FOR if expiration is None else int(expiration) * 10**6)
+        expires = now + (MESSAGE_LIFETIME_NS if expiration is None else int(expiration) * 10**6)
         folder = self._queue_folder(queue)
-        whole = folder / f"{now:020d}-{expires:020d}-{uuid.uuid4().hex}.msg"
-        unfinished = whole.with_suffix(".new")
+        complete = folder / f"{now:020d}-{expires:020d}-{uuid.uuid4().hex}.msg"
+        unfinished = complete.with_suffix(".new")
         try:
             unfinished.write_text(dumps(message))
         except FileNotFoundError:
             folder.mkdir(parents=True, exist_ok=True)
             unfinished.write_text(dumps(message))
-        unfinished.rename(whole)
+        unfinished.rename(complete)
         self._tidy(queue)
 
     def _get(self, queue: str, timeout: float | None = None) -> Any:
@@ -69,11 +77,11 @@ class Channel(virtual.Channel):
         raise Empty
 
     def _claim(self, queue: str, name: str) -> Any:
-        """The message, or None where another worker was faster, its time is over, or nobody could read it."""
+        """The message. None if another worker was faster, if it has expired, or if it cannot be read."""
         folder, now = self._queue_folder(queue), time_ns()
         claimed = folder / f".{now:020d}.{name}"
         try:
-            (folder / name).rename(claimed)  # one worker wins
+            (folder / name).rename(claimed)  # of several workers one succeeds
         except FileNotFoundError:
             return None
         content = claimed.read_bytes()
@@ -82,26 +90,31 @@ class Channel(virtual.Channel):
             return None
         try:
             message = loads(content.decode())
-            self.Message(message, channel=self)  # as the caller will
+            # The caller does this next, and a message that fails would end the worker.
+            self.Message(message, channel=self)
         except Exception as error:
             log.error("dropped the unreadable message %s: %r", name, error)
             return None
         return message
 
     def _tidy(self, queue: str) -> None:
-        """Now and then: drop what is past its time or was never finished, give back what a dead worker had claimed."""
+        """Drops messages that expired or were never completed. Returns a message to the queue if the worker that
+        claimed it died before it removed the file.
+
+        Does it once in TIDY_INTERVAL_NS at most.
+        """
         now = time_ns()
-        if now - self._tidied.get(queue, 0) < TIDIED_EVERY:
+        if now - self._tidied.get(queue, 0) < TIDY_INTERVAL_NS:
             return
         self._tidied[queue] = now
         for path in _paths(self._queue_folder(queue)):
             name = path.name
             if path.suffix == ".new":
-                if _number(name.partition("-")[0]) + CLAIM_LASTS < now:
+                if _number(name.partition("-")[0]) + CLAIM_TIMEOUT_NS < now:
                     path.unlink(missing_ok=True)
             elif name.startswith("."):
                 claimed_at, _, original = name[1:].partition(".")
-                if _number(claimed_at) + CLAIM_LASTS < now:
+                if _number(claimed_at) + CLAIM_TIMEOUT_NS < now:
                     _rename(path, path.with_name(original))
             elif path.suffix == ".msg" and _expires(name) <= now:
                 path.unlink(missing_ok=True)
@@ -142,25 +155,25 @@ def _expires(name: str) -> int:
 
 
 def _number(text: str) -> int:
-    """Names that are not ours count as long past."""
+    """The time in a file's name. 0 for a name that is not ours, so that the file counts as expired."""
     return int(text) if text.isdecimal() else 0
 
 
 class Transport(virtual.Transport):
-    """`embedded://`, for Celery."""
+    """The transport that Celery uses for `CELERY_BROKER_URL=embedded://`."""
 
     Channel = Channel
     driver_type = driver_name = "embedded"
-    polling_interval = 0.02  # seconds a wake-up may wait at most
-    everyone = virtual.BrokerState()
+    polling_interval = 0.02  # seconds between two looks at the folder: a wake-up waits so long at most
+    shared_state = virtual.BrokerState()  # of all connections in this process
 
     def __init__(self, client: Any, **kwargs: Any) -> None:
         super().__init__(client, **kwargs)
-        self.state = self.everyone  # a channel knows the queues that any other of this process declared
+        self.state = self.shared_state  # so that each channel knows the queues that another one declared
 
     @property
     def default_connection_params(self) -> dict[str, Any]:
-        return {}  # no host, no port
+        return {}  # there is no host and no port
 
     def driver_version(self) -> str:
         return "1"

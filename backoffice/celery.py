@@ -1,4 +1,4 @@
-"""The Celery application. Rows in the database are the queue; what travels here are only wake-ups."""
+"""The Celery application. The queue of work is rows in the database; Celery's messages only wake the workers up."""
 
 import os
 
@@ -11,9 +11,3 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backoffice.settings")
 app = Celery("backoffice")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
-
-
-def reach_broker(celery: Celery = app, seconds: float = 2) -> None:
-    """Raises where the broker does not answer within a moment."""
-    with celery.connection_for_write(connect_timeout=1) as connection:
-        connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=seconds)

@@ -1,4 +1,9 @@
-"""Settings: everything that differs between two installations comes from the environment."""
+"""Settings. What differs between two installations comes from environment variables: docs/operating.md lists them.
+
+What runs when is CELERY_BEAT_SCHEDULE. Numbers that are the same in every installation mostly stand with the code that
+uses them: when something is late, stale or expired in invoices/thresholds.py, the page sizes of the API in
+invoices/api/pagination.py, those of the admin in invoices/admin/base.py. docs/operating.md lists the important ones.
+"""
 
 from contextlib import suppress
 from datetime import timedelta
@@ -9,14 +14,18 @@ from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
 from environs import Env
 
+from backoffice.amount_settings import amounts
+
 env = Env()
 BASE_DIR = Path(__file__).resolve().parent.parent
+# The folder of SQLite, of the embedded broker's messages, and of collected static files.
 DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / ".demo")))
 
 DEBUG = env.bool("DJANGO_DEBUG", default=False)
 SECRET_KEY = env.str("DJANGO_SECRET_KEY", default="insecure-only-for-development-and-tests")
 ALLOWED_HOSTS = env.list("DJANGO_ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]", "testserver"])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("DJANGO_CSRF_TRUSTED_ORIGINS", default=[])
+# Behind a proxy that ends TLS: take the scheme from X-Forwarded-Proto, the client's address from X-Forwarded-For.
 BEHIND_PROXY = env.bool("DJANGO_BEHIND_PROXY", default=False)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_PROXY else None
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.bool("DJANGO_SECURE_COOKIES", default=False)
@@ -27,24 +36,43 @@ STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", default="")
 if STRIPE_SECRET_KEY.startswith(("sk_live", "rk_live")) and SECRET_KEY.startswith("insecure"):
     raise ImproperlyConfigured("Set DJANGO_SECRET_KEY to a secret of your own before you connect a live account.")
 STRIPE_API_BASE = env.str("STRIPE_API_BASE", default="https://api.stripe.com")
+# Signing secrets of the webhook endpoint, with commas between them. There are two while one is being replaced.
 STRIPE_WEBHOOK_SECRETS: list[str] = env.list("STRIPE_WEBHOOK_SECRETS", default=[])
-STRIPE_ACCOUNT = env.str("STRIPE_ACCOUNT", default="")  # acct_…; events of another account are journalled and ignored
-STRIPE_API_VERSION = "2026-10-28.endive"  # the version that the pinned SDK speaks; events of another are hints
-STRIPE_REQUESTS_PER_SECOND = env.int("STRIPE_REQUESTS_PER_SECOND", default=10)  # of reconciliation; 0 = no budget
-RECONCILE_PATIENCE_SECONDS = env.float("RECONCILE_PATIENCE_SECONDS", default=7200)  # while Stripe is away
+# acct_…: our account. Events that name another one are stored and ignored; if this is empty, all that name one.
+STRIPE_ACCOUNT = env.str("STRIPE_ACCOUNT", default="")
+# The version that the pinned SDK speaks. An object in an event of another version is refetched from Stripe, unless the
+# event tells that the object was deleted.
+STRIPE_API_VERSION = "2026-10-28.endive"
+# Requests per second that reconciliation and scheduled refetches may send, of all processes together. 0: no limit.
+STRIPE_REQUESTS_PER_SECOND = env.int("STRIPE_REQUESTS_PER_SECOND", default=10)
+# Seconds for which a reconciliation retries while Stripe does not answer, before the run fails.
+RECONCILE_PATIENCE_SECONDS = env.float("RECONCILE_PATIENCE_SECONDS", default=7200)
+# Seconds after which a call to Stripe is given up, from connecting to the last byte. The outcome of an action is then
+# unknown. Less than half of OPERATION_LEASE, which is checked at the start.
 STRIPE_TIMEOUT_SECONDS = env.float("STRIPE_TIMEOUT_SECONDS", default=15.0)
-# Above these amounts (major units) a second person decides on what cannot be undone.
-APPROVAL_THRESHOLDS: dict[str, float] = dict(env.json("APPROVAL_THRESHOLDS", default={"default": 1000}))
-PUBLIC_URL = env.str("DJANGO_PUBLIC_URL", default="http://localhost:8000")  # of links in mails
-FINANCE_EMAILS: list[str] = env.list("FINANCE_EMAILS", default=[])  # who hears of drift
-WEBHOOK_MAX_BYTES = 1024 * 1024
-WEBHOOK_TOLERANCE_SECONDS = 300  # as Stripe's SDK
+WEBHOOK_MAX_BYTES = 1024 * 1024  # a larger body is refused
+WEBHOOK_TOLERANCE_SECONDS = 300  # the greatest age of a signature; the default of Stripe's SDK
+
+# --- approval and e-mail to people ------------------------------------------------------------------------------------
+# Currency → amount in major units. Above it, what cannot be undone needs a second person's approval.
+APPROVAL_THRESHOLDS = amounts("APPROVAL_THRESHOLDS", env.str("APPROVAL_THRESHOLDS", default='{"default": 1000}'))
+# The same for what one person may do within 24 hours without a second one, everything added up.
+APPROVAL_DAILY_ALLOWANCES = amounts(
+    "APPROVAL_DAILY_ALLOWANCES", env.str("APPROVAL_DAILY_ALLOWANCES", default='{"default": 5000}')
+)
+# Hours after which a batch that has not ended, for example because it was paused, must be confirmed again.
+BATCH_LIFE_HOURS = env.float("BATCH_LIFE_HOURS", default=24)
+PUBLIC_URL = env.str("DJANGO_PUBLIC_URL", default="http://localhost:8000")  # the beginning of links in e-mails
+FINANCE_EMAILS: list[str] = env.list("FINANCE_EMAILS", default=[])  # who is told of drift
+# Where the head of the journal's chain is told once a day, out of reach of those who own the database.
+JOURNAL_HEAD_EMAILS: list[str] = env.list("JOURNAL_HEAD_EMAILS", default=[])
+JOURNAL_HEAD_FILE = env.str("JOURNAL_HEAD_FILE", default="")  # a line a day is appended
 
 # --- applications -----------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
-    "unfold",
+    "unfold.apps.BasicAppConfig",  # the theme without its own admin site
     "unfold.contrib.filters",
-    "django.contrib.admin",
+    "backoffice.apps.AdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -61,8 +89,9 @@ INSTALLED_APPS = [
     "invoices",
 ]
 MIDDLEWARE = [
+    "backoffice.middleware.RequestIdMiddleware",
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
-    "backoffice.middleware.ClientAddress",
+    "backoffice.middleware.ClientAddressMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -71,7 +100,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "invoices.admin.zone.ZoneMiddleware",
+    "invoices.admin.time_zone.TimeZoneMiddleware",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
 ROOT_URLCONF = "backoffice.urls"
@@ -97,17 +126,22 @@ TEMPLATES = [
 DATABASES = {"default": env.dj_db_url("DATABASE_URL", default=f"sqlite:///{DATA_DIR}/invoices.sqlite3")}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"] = {
-        "transaction_mode": "IMMEDIATE",  # a transaction that will write waits at its start, and never fails later
-        "timeout": 20,
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA mmap_size=134217728;",
+        # A transaction takes the write lock at its start. After it has read, SQLite may refuse the lock at once.
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,  # seconds to wait for the write lock
+        # FULL: what was committed outlives a loss of power. With NORMAL the last commits may be gone, and with them the
+        # record of a call that Stripe has carried out.
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA mmap_size=134217728;",
     }
-    DATABASES["default"]["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}  # a file, as in use: threads wait in turn
+    # The tests' database is a file, as in use, so that threads lock each other out as in use.
+    DATABASES["default"]["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}
 else:
-    # Each web thread and worker thread may hold one; a call to Stripe gives its connection back first.
-    DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {  # beside what the address says, such as sslmode
+    # A pool for each process. A thread gives its connection back before it calls Stripe. Other options, such as
+    # sslmode, come from DATABASE_URL.
+    DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {
         "min_size": 1,
         "max_size": env.int("DATABASE_POOL_SIZE", default=16),
-        "timeout": 10,
+        "timeout": 10,  # seconds to wait for a free connection
     }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -116,10 +150,11 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
+AUTHENTICATION_BACKENDS = ["backoffice.sign_in.Backend"]
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 DEFAULT_FROM_EMAIL = env.str("DJANGO_FROM_EMAIL", default="invoice-desk@localhost")
-EMAIL_TIMEOUT = 10
+EMAIL_TIMEOUT = 10  # seconds
 EMAIL_HOST = env.str("DJANGO_EMAIL_HOST", default="localhost")
 EMAIL_PORT = env.int("DJANGO_EMAIL_PORT", default=25)
 EMAIL_HOST_USER = env.str("DJANGO_EMAIL_USER", default="")
@@ -134,7 +169,7 @@ USE_TZ = True
 
 STATIC_URL = "/static/"
 STATIC_ROOT = Path(env.str("DJANGO_STATIC_ROOT", default=str(DATA_DIR / "static")))
-with suppress(OSError):  # empty, it only spares a warning: the files are found where their packages keep them
+with suppress(OSError):  # WhiteNoise warns if the folder is missing; it serves the files from their packages
     STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 STATICFILES_DIRS: list[Path] = []
 WHITENOISE_USE_FINDERS = True
@@ -146,37 +181,41 @@ if CELERY_BROKER_URL.startswith("embedded:"):
     BROKER_DIR.mkdir(parents=True, exist_ok=True)
     CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, object] = {"folder": str(BROKER_DIR)}
 else:
-    CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 5, "socket_connect_timeout": 1}
-CELERY_BROKER_CONNECTION_TIMEOUT = 1
+    CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 5, "socket_connect_timeout": 1}  # seconds
+CELERY_BROKER_CONNECTION_TIMEOUT = 1  # seconds
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_IGNORE_RESULT = True
-CELERY_TASK_PUBLISH_RETRY = False  # a lost wake-up is caught by the next sweep
+CELERY_TASK_PUBLISH_RETRY = False  # beat's next run of the task makes up for a lost wake-up
 CELERY_TASK_DEFAULT_QUEUE = "invoices"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
-CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1  # messages that a worker reserves for each of its threads; the default is 4
 CELERY_TIMEZONE = "UTC"
 
 
-def _sweep(task: str, seconds: float) -> dict[str, object]:
-    """A sweep that is not taken before the next one is due is worth nothing: let it expire."""
+def _every(task: str, seconds: float) -> dict[str, object]:
+    """Runs a task of invoices.tasks every so many seconds.
+
+    A message that no worker takes before the next one is sent expires, so that they do not pile up.
+    """
     return {"task": f"invoices.tasks.{task}", "schedule": seconds, "options": {"expires": seconds}}
 
 
-CELERY_BEAT_SCHEDULE = {
-    "events": _sweep("process_events", 1),
-    "reads": _sweep("perform_reads", 1),
-    "settle": _sweep("settle_operations", 5),
-    "batches": _sweep("run_batches", 5),
+CELERY_BEAT_SCHEDULE = {  # the numbers are seconds; the clock times are UTC
+    "events": _every("process_events", 1),
+    "refetches": _every("perform_refetches", 1),
+    "settle": _every("settle_operations", 5),
+    "batches": _every("run_batches", 5),
+    "chain": _every("chain_journal", 30),
     "catch_up": {"task": "invoices.tasks.catch_up", "schedule": crontab(minute="*/15")},
     "nightly": {"task": "invoices.tasks.reconcile_nightly", "schedule": crontab(hour="2", minute="15")},
 }
 
 # --- API --------------------------------------------------------------------------------------------------------------
 KNOX_TOKEN_MODEL = "invoices.ApiToken"  # noqa: S105
-MIGRATION_MODULES = {"knox": None}  # its own table would stand there unused, and in the way of a test's flush
+MIGRATION_MODULES = {"knox": None}  # knox's own token table is not created: ApiToken replaces it
 REST_KNOX = {"AUTH_HEADER_PREFIX": "Bearer", "TOKEN_TTL": timedelta(days=365), "TOKEN_MODEL": KNOX_TOKEN_MODEL}
 REST_FRAMEWORK = {
-    "EXCEPTION_HANDLER": "invoices.api.envelope.handler",
+    "EXCEPTION_HANDLER": "invoices.api.envelope.exception_handler",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_AUTHENTICATION_CLASSES": ["invoices.api.auth.ApiTokenAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
@@ -193,13 +232,13 @@ SPECTACULAR_SETTINGS = {
     "SERVE_PUBLIC": True,
     "SERVE_AUTHENTICATION": [],
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
-    "SWAGGER_UI_DIST": "SIDECAR",  # nothing is fetched from elsewhere
+    "SWAGGER_UI_DIST": "SIDECAR",  # from the installed package; the browser fetches nothing from other hosts
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "TAGS": [
         {"name": tag}
         for tag in ("Invoices", "Actions", "Invoice payments", "Operations", "Reconciliation runs", "Drift")
     ],
-    "POSTPROCESSING_HOOKS": ["invoices.api.schema.add_components"],
+    "POSTPROCESSING_HOOKS": ["invoices.api.schema_objects.add_components"],
 }
 
 # --- admin ------------------------------------------------------------------------------------------------------------
@@ -213,14 +252,14 @@ UNFOLD = {
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "ENVIRONMENT": "invoices.admin.site.environment",
-    "GLOBAL_CALLBACK": "invoices.admin.brake.on_every_page",
-    "DASHBOARD_CALLBACK": "invoices.admin.dashboard.dashboard",
+    "GLOBAL_CALLBACK": "invoices.admin.operations.pauses.for_every_page",
+    "DASHBOARD_CALLBACK": "invoices.admin.home.home",
     "STYLES": [lambda request: static("invoices/desk.css")],
     "SCRIPTS": [lambda request: static("invoices/desk.js")],
     "SIDEBAR": {"navigation": "invoices.admin.site.navigation"},
     "BORDER_RADIUS": "8px",
     "COLORS": {
-        "primary": {  # an ink blue; 600 carries white text at more than 4.5 : 1
+        "primary": {  # an ink blue; white text on 600 has a contrast above 4.5 : 1
             "50": "oklch(97.5% .012 250)",
             "100": "oklch(94.5% .028 250)",
             "200": "oklch(89% .055 250)",
@@ -244,7 +283,7 @@ LOGGING = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env.str("DJANGO_LOG_LEVEL", default="INFO")},
     "loggers": {
-        # The SDK logs whole request bodies at DEBUG and every address at INFO: neither belongs in our log.
+        # Stripe's SDK logs request bodies at DEBUG and addresses at INFO. Both may hold personal data.
         "stripe": {"level": "WARNING"},
         "celery.beat": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},

@@ -1,9 +1,10 @@
-"""Every address of the project."""
+"""All addresses of the project. The API's own are in invoices/api/urls.py."""
 
 from django.contrib import admin
 from django.urls import include, path
 
-from invoices import health, webhooks
+from invoices import webhooks
+from invoices.health import views as health
 
 urlpatterns = [
     path("admin/", admin.site.urls),

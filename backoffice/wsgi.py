@@ -1,4 +1,4 @@
-"""What a WSGI server (granian) loads."""
+"""The entry point for the WSGI server, granian."""
 
 import os
 

@@ -1,1 +1,1 @@
-"""Measured claims, one command each: `make bench` runs them all."""
+"""Benchmarks. Each module measures one thing and prints the figures; `make bench` runs them all."""

@@ -21,7 +21,7 @@ BURST = 4  # events of one invoice: created, finalized, updated, paid
 
 
 def events(number: int, start: int = 0) -> Iterator[dict[str, Any]]:
-    """Bursts of four events an invoice, two seconds apart from each other, as they come through the webhook door."""
+    """Bursts of four events an invoice, two seconds apart from each other, as the webhook endpoint gets them."""
     from django.conf import settings
 
     from tests.factories import InvoiceObject
@@ -53,18 +53,18 @@ def timed(name: str, number: int, into: dict[str, float]) -> Iterator[None]:
 
 
 def main(number: int) -> None:
-    from invoices import intake, sync
+    from invoices import intake, refetch, sync
     from invoices.models import Event
 
     speeds: dict[str, float] = {}
     bodies = [(event, json.dumps(event)) for event in events(number)]
     with timed("journal, one delivery at a time", number, speeds):
-        for event, written in bodies:
-            intake.journal([intake.event_row(event, written)])
+        for event, body_text in bodies:
+            intake.journal([intake.event_row(event, body_text)])
     with timed("process, in batches", number, speeds):
         assert sync.process_events(number + 1) == number
     Event.objects.filter(state="done").update(state="pending")
-    sync.BATCH, few = 1, min(number, 1000)
+    sync.EVENTS_PER_BATCH, few = 1, min(number, 1000)
     with timed("process, one at a time", few, speeds):
         for _ in range(few):
             sync.process_events(1)
@@ -73,7 +73,7 @@ def main(number: int) -> None:
         reads = 400
         with timed("a read from Stripe for each event", reads, speeds):
             for n in range(reads):
-                sync.read_now("invoice", ids[n % len(ids)])
+                refetch.refetch("invoice", ids[n % len(ids)])
     batches = speeds["process, in batches"]
     print(f"batches : one at a time = {batches / speeds['process, one at a time']:.1f} : 1")
     print(f"batches : a read for each = {batches / speeds['a read from Stripe for each event']:.1f} : 1")

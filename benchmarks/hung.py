@@ -19,14 +19,15 @@ from urllib.parse import urlsplit
 from benchmarks.running import demo
 
 PAGES = 60
-HANG = 8_000  # milliseconds that Stripe takes for a payment
+HANG_MILLISECONDS = 8_000  # that Stripe takes for a payment
 
 
 def main(hung: int) -> None:
     with demo(invoices=200) as known:
         ids = _open_invoices(known, hung)
         before = _pages(known)
-        _sandbox(known, "POST", "/_sandbox/faults", {"latency_ms": [HANG, HANG], "only": ["POST /v1/invoices/*/pay"]})
+        slow_payments = {"latency_ms": [HANG_MILLISECONDS] * 2, "only": ["POST /v1/invoices/*/pay"]}
+        _sandbox(known, "POST", "/_sandbox/faults", slow_payments)
         threads = [threading.Thread(target=_pay, args=(known, id)) for id in ids]
         for thread in threads:
             thread.start()

@@ -1,9 +1,10 @@
-"""How many reads from Stripe the freshness rule asks for, per 1,000 events that reach the mirror.
+"""How many reads from Stripe the freshness rule causes, per 1,000 events that reach the mirror.
 
     python -m benchmarks.reads_per_event [events]
 
-The sandbox makes the changes, its clock set for each; the events come nearly in order, one in ten overtaken, one in
-fifty twice; each burst's reads are made as they fall due. Prints one figure for each way of changing; asserts nothing.
+The changes are made at the sandbox, whose clock is set for each of them. Their events come nearly in order: one in ten
+comes late, one in fifty comes twice. After each burst the scheduled refetches are performed. Prints one figure for each
+way of changing an invoice; asserts nothing.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ import random
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from benchmarks.setting import database, sandbox
 
-OVERTAKEN, TWICE = 0.1, 0.02
+LATE_SHARE = 0.1  # of the events: they come after the two that follow them
+TWICE_SHARE = 0.02  # of the events: they are delivered twice
 Calls = list[Callable[[], Any]]
 
 
@@ -48,29 +51,29 @@ class Shop:
         return new
 
     def draft(self) -> str:
-        """One event: the line is there before the invoice."""
+        """A draft with one line; its id. It makes one event, because the line exists before the invoice."""
         self.items.create({"customer": self.customer, "amount": 1000, "currency": "usd"})
         given = {"customer": self.customer, "currency": "usd", "pending_invoice_items_behavior": "include"}
         return str(self.calls.create(given).id)
 
     def bring(self) -> None:
-        """Nearly in order, through the journal, and with the reads that fall due."""
+        """Journals the new events nearly in order, processes them, and performs the refetches that they schedule."""
         from invoices import clock, intake, sync
         from invoices.models import MIRRORED
 
         new = self.new_events()
-        order = sorted(range(len(new)), key=lambda n: n + (2.5 if self.dice.random() < OVERTAKEN else 0))
-        coming = [new[n] for n in order for _ in range(2 if self.dice.random() < TWICE else 1)]
+        order = sorted(range(len(new)), key=lambda n: n + (2.5 if self.dice.random() < LATE_SHARE else 0))
+        coming = [new[n] for n in order for _ in range(2 if self.dice.random() < TWICE_SHARE else 1)]
         for event in coming:
             rows = intake.journal([intake.event_row(event)])
             self.events += sum(row.state == "pending" for row in rows)
             sync.process_events()
         for model in MIRRORED.values():
             model.rows.exclude(read_due_at=None).update(read_due_at=clock.now())
-        sync.perform_reads(1000)
+        sync.perform_refetches(1000)
 
 
-def subscription(shop: Shop) -> Calls:
+def finalized_and_paid(shop: Shop) -> Calls:
     """Created, finalized, paid: every step is progress."""
     id = shop.draft()
     shop.bring()
@@ -83,16 +86,16 @@ def mixed(shop: Shop) -> Calls:
     id = shop.draft()
     shop.bring()
     shop.pass_time(3600)
-    edits: Calls = [lambda value=value: shop.calls.update(id, {"metadata": {"v": value}}) for value in "ab"]  # type: ignore[misc]
+    edits: Calls = [partial(shop.calls.update, id, {"metadata": {"v": value}}) for value in "ab"]
     return [*edits, lambda: shop.calls.finalize_invoice(id), lambda: shop.calls.pay(id)]
 
 
 def edits(shop: Shop) -> Calls:
-    """Four edits that no progress tells apart: the worst there is."""
+    """Four edits of a draft. Its status stays the same, so progress cannot order them: the worst case."""
     id = shop.draft()
     shop.bring()
     shop.pass_time(3600)
-    return [lambda value=value: shop.calls.update(id, {"metadata": {"v": value}}) for value in "abcd"]  # type: ignore[misc]
+    return [partial(shop.calls.update, id, {"metadata": {"v": value}}) for value in "abcd"]
 
 
 def measure(name: str, way: Callable[[Shop], Calls], shop: Shop, wanted: int, *, apart: int) -> None:
@@ -113,7 +116,7 @@ def measure(name: str, way: Callable[[Shop], Calls], shop: Shop, wanted: int, *,
 def main(events: int) -> None:
     with sandbox(invoices=0) as stripe:
         shop = Shop(stripe)
-        for name, way in {"finalized and paid": subscription, "mixed": mixed, "four edits": edits}.items():
+        for name, way in {"finalized and paid": finalized_and_paid, "mixed": mixed, "four edits": edits}.items():
             measure(f"{name}, all within one second", way, shop, events, apart=0)
             measure(f"{name}, minutes apart", way, shop, events, apart=120)
 

@@ -1,7 +1,13 @@
-"""Django's description of the app; gives the three groups their permissions after every migrate."""
+"""Django's description of the app: checks settings at the start; makes permissions and groups after migrate."""
+
+from typing import Any
 
 from django.apps import AppConfig
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.db.models.signals import post_migrate
+
+from invoices.thresholds import OPERATION_LEASE
 
 
 class InvoicesConfig(AppConfig):
@@ -9,6 +15,22 @@ class InvoicesConfig(AppConfig):
     verbose_name = "Invoices"
 
     def ready(self) -> None:
-        from invoices.models.groups import create_groups
+        """Raises ImproperlyConfigured where a setting would break what the code relies on."""
+        check_timeout(settings.STRIPE_TIMEOUT_SECONDS)
+        post_migrate.connect(_create_groups, sender=self)
 
-        post_migrate.connect(create_groups, sender=self)
+
+def check_timeout(seconds: float) -> None:
+    """A claim must outlive the request that is sent under it. Raises ImproperlyConfigured."""
+    most = OPERATION_LEASE.total_seconds() / 2
+    if not 0 < seconds < most:
+        raise ImproperlyConfigured(
+            f"STRIPE_TIMEOUT_SECONDS must be more than 0 and less than {most:g}, not {seconds:g}."
+        )
+
+
+def _create_groups(**kwargs: Any) -> None:
+    # Imported here, so that a process that does not migrate does not load the actions at its start.
+    from invoices.groups import create_groups
+
+    create_groups(**kwargs)

@@ -1,4 +1,4 @@
-"""The database's clock: the one clock that all our processes share. Stripe's clock and this one never meet."""
+"""The database's clock, which all our processes share. Its moments are never compared with those of Stripe's clock."""
 
 from datetime import UTC, datetime
 
@@ -8,8 +8,8 @@ from django.db import connection
 def now() -> datetime:
     """The moment at which the database runs this statement (aware, UTC).
 
-    PostgreSQL: `clock_timestamp()`, because `now()` is the transaction's start and predates any wait for a lock.
-    SQLite: this machine's clock, since every process that shares the file runs on this machine.
+    PostgreSQL: `clock_timestamp()`, because `now()` is the start of the transaction, before any wait for a lock.
+    SQLite: this machine's clock, because every process that uses the file runs on this machine.
     """
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:

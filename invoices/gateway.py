@@ -1,45 +1,57 @@
-"""The wall to Stripe: the only `import stripe`. Plain dicts and spans come out, and our own errors.
+"""All requests to Stripe, and the only `import stripe`. Replies are plain dicts and snapshots; errors are our own.
 
-Every request is refused inside a database transaction: a rollback would forget what Stripe did, and a slow answer would
-hold our locks. On PostgreSQL the connection goes back to the pool for the time of the call.
+An answer counts only if it is Stripe's own, with a Request-Id, and an object or an error with a type; and only if it is
+about the object that the path names. Whatever else comes back, such as a proxy's page, says nothing about what Stripe
+did: OutcomeUnknown.
+
+A request inside a database transaction is refused: a rollback would forget what Stripe did, and a slow reply would hold
+our locks. On PostgreSQL the connection goes back to the pool for the time of the request.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import math
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import cache
 from typing import Any
+from urllib.parse import quote
 
 import stripe
 from django.conf import settings
 from django.db import connection
 
-from invoices import clock
-from invoices.snapshot import Snapshot, is_object, of_read
+from invoices import clock, throttle
+from invoices.deadline import DeadlineSession
+from invoices.models.reading import member, text
+from invoices.snapshot import ReadTime, Snapshot, is_id, is_object, of_read
 
 log = logging.getLogger(__name__)
 
-PATHS = {
+PATHS = {  # Stripe's `object` value → its list's path
     "invoice": "/v1/invoices",
     "invoice_payment": "/v1/invoice_payments",
     "payment_intent": "/v1/payment_intents",
     "customer": "/v1/customers",
 }
-PAGE = 100
-READ_RETRIES = 2
-LONGEST_WAIT = 5.0  # seconds, before a read is tried again
+OBJECTS_PER_PAGE = 100  # Stripe's maximum
+MAX_LISTED_OBJECTS = 1000  # of `listing`: ten requests
+MAX_READ_RETRIES = 2
+MAX_RETRY_WAIT_SECONDS = 5.0  # a read that waited or hung longer than this is not tried again
 
 
 class GatewayError(Exception):
-    """Stripe did not do as asked. `body` is Stripe's error object, as it came, or empty."""
+    """Stripe did not do what was asked, or gave no answer.
+
+    `status` is the HTTP status, None without an answer. `body` is Stripe's error object, or empty. `date` is the
+    answer's Date header (Stripe's clock). `retry_after` is in seconds, None where Stripe named no wait. `replayed`: the
+    request repeated an idempotency key, and this is the answer to the first request.
+    """
 
     def __init__(
         self,
@@ -55,47 +67,44 @@ class GatewayError(Exception):
         super().__init__(message)
         self.message, self.status, self.body = message, status, body or {}
         self.request_id, self.retry_after, self.replayed = request_id, retry_after, replayed
-        self.date = date or datetime.now(UTC)  # of the answer, Stripe's clock
-
-    @property
-    def type(self) -> str:
-        return self.body.get("type") or ""
+        self.date = date or datetime.now(UTC)
 
     @property
     def code(self) -> str:
-        return self.body.get("code") or ""
+        return text(self.body, "code") or ""
 
 
 class Declined(GatewayError):
-    """402: Stripe tried, or would have to try, and the payment did not go through."""
+    """402: the payment did not go through, or needs the customer's authentication."""
 
 
 class RefusedByStripe(GatewayError):
-    """400: Stripe does not do this; nothing happened."""
+    """400, 413: Stripe refuses this request, and changed nothing."""
 
 
 class Missing(GatewayError):
-    """404: no such object."""
+    """404: Stripe has no such object."""
 
 
-class KeyConflict(GatewayError):
-    """400 idempotency_error: this key was used with other parameters."""
+class IdempotencyKeyConflict(GatewayError):
+    """400 `idempotency_error`: this idempotency key was used before with other parameters."""
 
 
 class NotAllowed(GatewayError):
-    """401, 403: our key may not do this."""
+    """401, 403: our API key does not allow this."""
 
 
 class RateLimited(GatewayError):
-    """429: not applied; `retry_after` seconds if Stripe named them."""
+    """429: too many requests; this one was not applied."""
 
 
 class OutcomeUnknown(GatewayError):
-    """A timeout, a dropped connection, 5xx, 409: nobody knows whether it was applied."""
+    """A timeout, a dropped connection, 5xx, 409, or an answer that is not Stripe's: the request may have been applied,
+    or not."""
 
 
-# Whatever is not listed here, 5xx above all, leaves the outcome unknown: the cautious reading.
-BY_STATUS: dict[int, type[GatewayError]] = {
+# Of answers that are Stripe's. Every other status, such as 5xx, becomes OutcomeUnknown, which assumes nothing.
+ERROR_OF_STATUS: dict[int, type[GatewayError]] = {
     400: RefusedByStripe,
     401: NotAllowed,
     402: Declined,
@@ -109,214 +118,298 @@ BY_STATUS: dict[int, type[GatewayError]] = {
 
 @dataclass(frozen=True)
 class Reply:
-    """Stripe's answer: the object, and when it was true."""
+    """Stripe's answer to one request: the object or list, and when it was true."""
 
     data: dict[str, Any]
-    date: datetime  # Stripe's clock
-    took: float  # seconds
-    begun_at: datetime  # the database's clock
+    time: ReadTime
     request_id: str
     status: int = 200
-    replayed: bool = False  # an old answer under a new date: evidence, never a read
+    replayed: bool = False  # the answer to a repeated idempotency key: an old object under a new date, so no read
 
     def snapshot(self, data: dict[str, Any] | None = None) -> Snapshot:
-        """The span in which this object was true; `data` for a part of the reply."""
+        """The snapshot of the object, or of `data`, an object inside the reply."""
         found = self.data if data is None else data
-        return of_read(found["object"], found["id"], found, date=self.date, took=self.took, begun_at=self.begun_at)
+        return of_read(found["object"], found["id"], found, self.time)
 
 
-@cache
-def _client(key: str, base: str, timeout: float) -> stripe.StripeClient:
-    stripe.enable_telemetry = False
-    return stripe.StripeClient(
-        key,
-        base_addresses={"api": base},
-        stripe_version=settings.STRIPE_API_VERSION,
-        max_network_retries=0,  # retries are ours: an action settles instead, and 429 names its own wait
-        http_client=stripe.RequestsClient(timeout=timeout),
-    )
+class _Client(threading.local):
+    """Stripe's client of this thread: a DeadlineSession is for one thread. Made anew when the settings differ."""
+
+    made_for: tuple[str, str, float] | None = None
+    client: stripe.StripeClient
+
+    def get(self, api_key: str, base: str, timeout: float) -> stripe.StripeClient:
+        if self.made_for != (api_key, base, timeout):
+            stripe.enable_telemetry = False
+            self.client = stripe.StripeClient(
+                api_key,
+                base_addresses={"api": base},
+                stripe_version=settings.STRIPE_API_VERSION,
+                max_network_retries=0,  # `read` retries reads; whether an action is sent again, `operations` decides
+                http_client=stripe.RequestsClient(timeout=timeout, session=DeadlineSession(timeout)),
+            )
+            self.made_for = (api_key, base, timeout)
+        return self.client
 
 
-def _send(method: str, path: str, params: Mapping[str, Any], *, key: str | None = None) -> Reply:
-    """One request, once. Raises GatewayError."""
+_client = _Client()
+
+
+def _send(method: str, path: str, params: Mapping[str, Any], *, idempotency_key: str | None = None) -> Reply:
+    """Sends one request once; it ends within STRIPE_TIMEOUT_SECONDS. Raises GatewayError."""
     if connection.in_atomic_block:
         raise RuntimeError("Stripe is never called inside a database transaction.")
-    client = _client(settings.STRIPE_SECRET_KEY, settings.STRIPE_API_BASE, settings.STRIPE_TIMEOUT_SECONDS)
+    client = _client.get(settings.STRIPE_SECRET_KEY, settings.STRIPE_API_BASE, settings.STRIPE_TIMEOUT_SECONDS)
     begun_at = clock.now()
     if connection.vendor == "postgresql":
-        connection.close()  # back to the pool: a call that hangs must not hold what pages need
-    options = {"idempotency_key": key} if key else {}
+        connection.close()  # back to the pool: a request that hangs must not hold a connection that pages need
+    options = {"idempotency_key": idempotency_key} if idempotency_key else {}
     started = time.monotonic()
     try:
         response = client.raw_request(method, path, **params, **options)
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        data = json.loads(response.body)  # `response.data` turns decimals into Decimal
     except stripe.StripeError as error:
         raise _translate(error) from error
-    headers = {name.lower(): value for name, value in response.headers.items()}
+    except Exception as error:  # an answer of a shape that the SDK did not expect: the request is sent, all the same
+        raise OutcomeUnknown(f"The answer could not be read ({type(error).__name__}).") from error
+    if not headers.get("request-id") or not isinstance(member(data, "object"), str):
+        raise _not_stripes(response.code, headers)
     return Reply(
-        data=json.loads(response.body),  # `response.data` turns decimals into Decimal
-        date=_date(headers),
-        took=time.monotonic() - started,
-        begun_at=begun_at,
-        request_id=headers.get("request-id", ""),
+        data=data,
+        time=ReadTime(date=_date(headers), took=time.monotonic() - started, begun_at=begun_at),
+        request_id=headers["request-id"],
         status=response.code,
         replayed=headers.get("idempotent-replayed") == "true",
     )
 
 
+def _not_stripes(status: int | None, headers: Mapping[str, str]) -> OutcomeUnknown:
+    """Its text is not repeated: nobody knows whose it is."""
+    message = f"Stripe could not be reached: what answered, with status {status}, was not Stripe."
+    return OutcomeUnknown(message, status=status, date=_date(headers), retry_after=_seconds(headers.get("retry-after")))
+
+
 def _date(headers: Mapping[str, str]) -> datetime:
     try:
         return parsedate_to_datetime(headers["date"]).astimezone(UTC)
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, TypeError, OverflowError):
         return datetime.now(UTC)
 
 
 def _translate(error: stripe.StripeError) -> GatewayError:
     headers = {name.lower(): value for name, value in (error.headers or {}).items()}
-    body = error.json_body.get("error") if isinstance(error.json_body, dict) else None
+    if isinstance(error, stripe.APIConnectionError) or error.http_status is None:
+        return OutcomeUnknown("Stripe could not be reached, or did not answer in time.")
+    body = member(error.json_body, "error")
+    if not headers.get("request-id") or not isinstance(member(body, "type"), str):
+        return _not_stripes(error.http_status, headers)
     details: dict[str, Any] = {
         "status": error.http_status,
-        "body": body if isinstance(body, dict) else {},
-        "request_id": headers.get("request-id", ""),
+        "body": body,
+        "request_id": headers["request-id"],
         "date": _date(headers),
         "replayed": headers.get("idempotent-replayed") == "true",
+        "retry_after": _seconds(headers.get("retry-after")),
     }
-    message = details["body"].get("message") or error.user_message or str(error) or "Stripe gave no answer."
-    if isinstance(error, stripe.APIConnectionError) or error.http_status is None:
-        return OutcomeUnknown("Stripe could not be reached, or did not answer in time.", **details)
-    if error.http_status == 400 and details["body"].get("type") == "idempotency_error":
-        return KeyConflict(message, **details)
-    if error.http_status == 429:
-        details["retry_after"] = _seconds(headers.get("retry-after"))
-    return BY_STATUS.get(error.http_status, OutcomeUnknown)(message, **details)
+    message = text(body, "message", limit=2000) or "Stripe gave no reason."
+    if error.http_status == 400 and body.get("type") == "idempotency_error":
+        return IdempotencyKeyConflict(message, **details)
+    return ERROR_OF_STATUS.get(error.http_status, OutcomeUnknown)(message, **details)
 
 
-def _seconds(written: str | None) -> float | None:
+def _seconds(header: str | None) -> float | None:
+    """Of a Retry-After header; None where it names no number of seconds that one could wait."""
     try:
-        return float(written) if written else None
+        seconds = float(header or "nan")
     except ValueError:
         return None
+    return seconds if math.isfinite(seconds) and seconds >= 0 else None
 
 
-def act(path: str, params: Mapping[str, Any], *, key: str) -> Reply:
-    """Sends one action, once, under the given idempotency key. Raises GatewayError; OutcomeUnknown is not a failure."""
-    return _send("post", path, params, key=key)
+def act(path: str, params: Mapping[str, Any], *, idempotency_key: str) -> Reply:
+    """Sends one action once, under this idempotency key. Raises GatewayError; OutcomeUnknown does not mean failure."""
+    reply = _send("post", path, params, idempotency_key=idempotency_key)
+    if not is_id(reply.data.get("id")):
+        raise OutcomeUnknown("Stripe's answer names no object.", status=reply.status, request_id=reply.request_id)
+    kind, id, *verb = path.split("/")[2:]  # /v1/invoices/in_1/pay, or /v1/payment_records/report_payment
+    if not (reply.data["id"] == id if verb else reply.data["object"].startswith(kind.removesuffix("s"))):
+        raise _another(id if verb else kind, reply)
+    return reply
 
 
-_pace: ContextVar[Callable[[], object] | None] = ContextVar("pace", default=None)
+def _another(asked: str, reply: Reply) -> OutcomeUnknown:
+    """What answered may be a proxy that mixes up its answers: nothing follows from it."""
+    message = f"Asked for {asked}, Stripe answered with something else."
+    return OutcomeUnknown(message, status=reply.status, request_id=reply.request_id)
 
 
-@contextmanager
-def paced(turn: Callable[[], object]) -> Iterator[None]:
-    """Inside, each read of this thread calls `turn` first, which waits as long as a rate budget wants."""
-    token = _pace.set(turn)
-    try:
-        yield
-    finally:
-        _pace.reset(token)
+def read(path: str, *, throttled: bool = False, **params: Any) -> Reply:
+    """A read. It is tried again after 5xx, a dropped connection, and 429, with the wait that Stripe names.
 
-
-def read(path: str, **params: Any) -> Reply:
-    """A read, tried again after a passing fault: 5xx, a dropped connection, 429 with the wait that Stripe names. Not
-    where Stripe hangs: whoever waits for this has waited long enough."""
-    for attempt in range(READ_RETRIES + 1):
-        if turn := _pace.get():
-            turn()
-        asked = time.monotonic()
+    Where the request or the wait takes longer than MAX_RETRY_WAIT_SECONDS it is not tried again. `throttled`: each
+    request first waits for a slot of the throttle. Raises GatewayError.
+    """
+    for attempt in range(MAX_READ_RETRIES + 1):
+        if throttled:
+            throttle.wait()
+        started = time.monotonic()
         try:
-            return _send("get", path, params)
+            reply = _send("get", path, params)
+            kind, *id = path.split("/")[2:]  # of /v1/invoices/in_1; a list names no id, or what it belongs to
+            may_have_other_names = kind == "payment_methods"  # such as pm_card_visa
+            if len(id) == 1 and reply.data.get("id") != id[0] and not may_have_other_names:
+                raise _another(id[0], reply)
+            return reply
         except (OutcomeUnknown, RateLimited) as error:
             wait = error.retry_after if error.retry_after is not None else 0.2 * 2**attempt
-            if attempt == READ_RETRIES or max(wait, time.monotonic() - asked) > LONGEST_WAIT:
+            if attempt == MAX_READ_RETRIES or max(wait, time.monotonic() - started) > MAX_RETRY_WAIT_SECONDS:
                 raise
             time.sleep(wait)
     raise AssertionError("unreachable")
 
 
-def retrieve(object: str, id: str) -> list[Snapshot]:
-    """One object as it is now, with what hangs on it: an invoice brings all its lines and its payments.
+def retrieve(object: str, id: str, *, throttled: bool = False) -> list[Snapshot]:
+    """One object as it is now, and what belongs to it: an invoice comes with all its lines and its payments.
 
-    A 404 is a snapshot without data. Raises GatewayError for everything else.
+    The object's own snapshot is the first. A 404 of Stripe's is a snapshot without data. Raises GatewayError for
+    everything else.
     """
     expand = {"expand": ["payments"]} if object == "invoice" else {}
     begun_at, started = clock.now(), time.monotonic()
     try:
-        return of_reply(read(f"{PATHS[object]}/{id}", **expand))
-    except Missing as error:  # also of its lines: a draft that was deleted while we walked over them
-        took = time.monotonic() - started
-        return [of_read(object, id, None, date=error.date, took=took, begun_at=begun_at)]
+        reply = read(f"{PATHS[object]}/{quote(id, safe='')}", throttled=throttled, **expand)
+        if (reply.data["object"], reply.data.get("id")) != (object, id):
+            raise _another(id, reply)
+        return of_reply(reply, throttled=throttled)
+    except Missing as error:  # of the object; or of its lines, if a draft was deleted while we read them
+        read_time = ReadTime(date=error.date, took=time.monotonic() - started, begun_at=begun_at)
+        return [of_read(object, id, None, read_time)]
 
 
-def of_reply(reply: Reply, *, whole: bool = True) -> list[Snapshot]:
-    """The snapshots in a reply that holds one object: without what we expanded, its lines whole; and its payments.
+def of_reply(reply: Reply, *, complete: bool = True, throttled: bool = False) -> list[Snapshot]:
+    """The snapshots in a reply that holds one object: the object, and an invoice's payments.
 
-    `whole=False` sends no further request: the mirror then keeps the later lines that it has, and has them read.
+    What the reply leaves out (lines after the tenth, payments after the tenth) is read too. `complete=False` sends no
+    further request: the mirror then keeps the later lines that it has, and schedules a refetch.
     """
     data = reply.data
     if data.get("object") != "invoice":
         return [reply.snapshot()] if is_object(data) else []
-    payments = data.pop("payments", None) or {}
-    if whole:
-        _complete_lines(data)
-    if whole and payments.get("has_more"):
-        return [reply.snapshot(data), *_payments_of(data["id"])]
+    payments = data.pop("payments", None) or {}  # only there because we expand it: the stored object is Stripe's own
+    if complete:
+        _complete_lines(data, throttled)
+    if complete and payments.get("has_more"):
+        return [reply.snapshot(data), *_payments_of(data["id"], throttled)]
     return [reply.snapshot(item) for item in (data, *payments.get("data", [])) if is_object(item)]
 
 
-def _payments_of(invoice: str) -> Iterator[Snapshot]:
+def _payments_of(invoice: str, throttled: bool) -> Iterator[Snapshot]:
     """All of an invoice's payments, each with the span of the page that it came with."""
-    params: dict[str, Any] = {"invoice": invoice}
-    while True:
-        snapshots, reply = list_page("invoice_payment", **params)
-        yield from snapshots
-        if not reply.data["has_more"] or not reply.data["data"]:
-            return
-        params["starting_after"] = reply.data["data"][-1]["id"]
+    for page in pages(PATHS["invoice_payment"], throttled=throttled, invoice=invoice):
+        yield from _snapshots_of(page)
 
 
-def _complete_lines(invoice: dict[str, Any]) -> None:
-    """Fetches the lines that the object leaves out (it holds the first ten). Final invoices' lines do not change; an
-    open draft's may while we walk, and its `invoice.updated` follows. Where the line from which we go on is gone, the
-    object stays as it came: the mirror sees `has_more`, and has it read again."""
+def _complete_lines(invoice: dict[str, Any], throttled: bool) -> None:
+    """Adds the lines that the object leaves out: it holds the first ten.
+
+    A finalized invoice's lines do not change. A draft's may while we read them; its `invoice.updated` follows. If the
+    line after which we continue was deleted, Stripe answers 400. The object then keeps its `has_more`, for which the
+    mirror schedules a refetch.
+    """
     lines = invoice.get("lines")
     if not isinstance(lines, dict) or not lines.get("has_more") or not lines.get("data"):
         return
     path = f"/v1/invoices/{invoice['id']}/lines"
     try:
-        lines["data"] += list(walk(path, starting_after=lines["data"][-1]["id"]))
+        lines["data"] += list(walk(path, throttled=throttled, starting_after=lines["data"][-1]["id"]))
     except RefusedByStripe:
         return
     lines["has_more"] = False
 
 
-def walk(path: str, *, most: int | None = None, **params: Any) -> Iterator[dict[str, Any]]:
-    """Every object of a list, newest first, page by page; `most` bounds how many. Raises GatewayError."""
-    count = 0
+def _read_page(path: str, **options: Any) -> Reply:
+    """One page of a list; members that are no objects are left out. Raises GatewayError."""
+    page = read(path, limit=OBJECTS_PER_PAGE, **options)
+    found, has_more = page.data.get("data"), page.data.get("has_more")
+    if (
+        not isinstance(found, list)
+        or not isinstance(has_more, bool)
+        or (has_more and not (found and text(found[-1], "id")))
+    ):
+        raise OutcomeUnknown("Asked for a list, Stripe answered with something else.", request_id=page.request_id)
+    page.data["data"] = [each for each in found if isinstance(each, dict)]
+    return page
+
+
+def pages(path: str, *, throttled: bool = False, **params: Any) -> Iterator[Reply]:
+    """Every page of a list, in Stripe's order. A page is read when the caller asks for it. Raises GatewayError."""
     while True:
-        page = read(path, limit=PAGE, **params).data
-        yield from page["data"]
-        count += len(page["data"])
-        if not page["has_more"] or not page["data"] or (most is not None and count >= most):
+        page = _read_page(path, throttled=throttled, **params)
+        yield page
+        if not page.data["has_more"] or not page.data["data"]:
             return
-        params["starting_after"] = page["data"][-1]["id"]
+        params["starting_after"] = page.data["data"][-1]["id"]
 
 
-def list_page(object: str, **params: Any) -> tuple[list[Snapshot], Reply]:
+def walk(
+    path: str, *, stop_after: int | None = None, throttled: bool = False, **params: Any
+) -> Iterator[dict[str, Any]]:
+    """Every object of a list, in Stripe's order. Reading ends with the page on which the number of objects reaches
+    `stop_after`. Raises GatewayError."""
+    count = 0
+    for page in pages(path, throttled=throttled, **params):
+        yield from page.data["data"]
+        count += len(page.data["data"])
+        if stop_after is not None and count >= stop_after:
+            return
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The newest objects of a list. `cut`: there are more than were read, so what is not among these proves nothing."""
+
+    objects: list[dict[str, Any]]
+    cut: bool
+
+
+def listing(path: str, **params: Any) -> Listing:
+    """A list as a whole, in Stripe's order, or cut after MAX_LISTED_OBJECTS. Raises GatewayError."""
+    found: list[dict[str, Any]] = []
+    for page in pages(path, **params):
+        found += page.data["data"]
+        if len(found) >= MAX_LISTED_OBJECTS:
+            return Listing(found, cut=bool(page.data["has_more"]))
+    return Listing(found, cut=False)
+
+
+def list_page(object: str, *, throttled: bool = False, **params: Any) -> tuple[list[Snapshot], Reply]:
     """One page of a list, newest first: its snapshots, and the reply (`data["has_more"]`, the last id as a cursor).
 
     Invoices of more than ten lines come with ten of them and `lines.has_more`; the mirror keeps the later ones.
     """
-    reply = read(PATHS[object], limit=PAGE, **params)
-    return [reply.snapshot(item) for item in reply.data["data"] if is_object(item)], reply
+    reply = _read_page(PATHS[object], throttled=throttled, **params)
+    return _snapshots_of(reply), reply
 
 
-def events(types: list[str], since: datetime, *, most: int = 1000) -> Iterator[dict[str, Any]]:
-    """Stripe's events of these types since a moment of Stripe's clock, newest first; at most so many, 30 days back."""
-    return walk("/v1/events", most=most, types=types, created={"gte": int(since.timestamp())})
+def _snapshots_of(page: Reply) -> list[Snapshot]:
+    return [page.snapshot(item) for item in page.data["data"] if is_object(item)]
+
+
+def events(types: list[str], since: datetime, until: datetime | None = None) -> Listing:
+    """Stripe's events of these types, newest first, between two moments of Stripe's clock; `until` is None for now.
+
+    Stripe keeps them for 30 days. Raises GatewayError.
+    """
+    created = {"gte": int(since.timestamp())}
+    if until is not None:
+        created["lte"] = math.ceil(until.timestamp())
+    return listing("/v1/events", types=types, created=created)
 
 
 def verify_signature(body: bytes, header: str, secrets: list[str], tolerance: int) -> str:
-    """Why these raw bytes were not signed with any of the secrets within `tolerance` seconds; empty when they were."""
-    why = "no webhook secret is configured"
+    """Empty if these bytes were signed with one of the secrets within the last `tolerance` seconds; else the reason."""
+    reason = "no webhook secret is configured"
     try:
         text = body.decode()
     except UnicodeDecodeError:
@@ -325,7 +418,7 @@ def verify_signature(body: bytes, header: str, secrets: list[str], tolerance: in
         try:
             stripe.WebhookSignature.verify_header(text, header, secret, tolerance)
         except stripe.SignatureVerificationError as error:
-            why = error.user_message or str(error)
+            reason = error.user_message or str(error)
         else:
             return ""
-    return why
+    return reason

@@ -1,19 +1,20 @@
-"""Which background process was last seen at work, and when: read by /readyz and by the admin's front page."""
+"""Heartbeats: when each kind of background process was last at work, for /readyz and the admin's home page."""
 
 import time
 
 from invoices import clock
 from invoices.models import Heartbeat
 
-EVERY = 5.0  # seconds between two writes of one process
-_last: dict[str, float] = {}
+SECONDS_BETWEEN_WRITES = 5.0  # of one process
+_last_written: dict[str, float] = {}  # name → `time.monotonic()`
 
 
 def beat(name: str) -> None:
-    """Says that a process of this kind is at work; cheap enough for every task."""
-    if time.monotonic() - _last.get(name, -EVERY) < EVERY:
+    """Records that a process of this kind is at work. Cheap enough to be called by every task."""
+    now = time.monotonic()
+    if now - _last_written.get(name, -SECONDS_BETWEEN_WRITES) < SECONDS_BETWEEN_WRITES:
         return
-    _last[name] = time.monotonic()
+    _last_written[name] = now
     Heartbeat.objects.bulk_create(
         [Heartbeat(name=name, seen_at=clock.now())],
         update_conflicts=True,

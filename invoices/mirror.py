@@ -1,15 +1,17 @@
-"""The only writer of mirror tables, and the freshness rule: which of two states of an object is the newer one.
+"""The only writer of the mirror's tables, and the freshness rule: which of two states of an object is the newer one.
 
-A snapshot is held against the row in six steps (`judge`). Time decides where it can; where the spans overlap, progress
-decides, because it does not go back; and where nobody can tell, we ask for a read, which begins after this was written.
+`decide` compares a snapshot with the row in six steps. Time decides where it can. Where the two spans overlap, progress
+decides, because an object's status does not go back. Where neither tells, a refetch is scheduled: it begins after the
+row was last written, so its answer is newer than the row.
 """
 
 from __future__ import annotations
 
+import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import Enum
 from typing import Any
 
@@ -17,146 +19,157 @@ from django.db import transaction
 
 from invoices import clock
 from invoices.models import MIRRORED, Mirrored
-from invoices.snapshot import EVENT_SPAN, Snapshot
+from invoices.snapshot import Snapshot
+from invoices.thresholds import REFETCH_DELAY, REFETCH_LEASE
 
-READ_DELAY = timedelta(seconds=2)  # so that one read covers a burst
-LEASE = timedelta(seconds=60)  # for which a worker that reads holds the row's reading off
-TICK = timedelta(microseconds=1)  # the least by which two moments in the database differ
-AT_ONCE = 500  # rows locked, or ids in a statement, at once
+ROWS_PER_STATEMENT = 500  # rows locked or written, and ids listed, by one SQL statement
 
-# Members that change by themselves, or that carry a signature made anew for every reply.
+# Members that Stripe changes without an event, or signs anew for every reply: they make no difference.
 VOLATILE = frozenset({"webhooks_delivered_at", "hosted_invoice_url", "invoice_pdf"})
 
 
-class Verdict(Enum):
-    """What became of a snapshot."""
+class Decision(Enum):
+    """What the freshness rule does with a snapshot."""
 
-    STORED = "stored"
-    STORED_AND_ASKED = "stored, and a read was asked for"
-    DROPPED = "older than what we have"
-    SAME = "what we have"
-    ASKED = "nobody can tell: a read was asked for"
-    MISSING = "gone at Stripe, and no draft: not deleted here"
+    STORE = "store it"
+    STORE_AND_REFETCH = "store it, and schedule a refetch"
+    DROP = "drop it: it is older than the row"
+    CONFIRM = "the content is the same: the row was still true then"
+    REFETCH = "keep the row, and schedule a refetch: nothing tells which is newer"
+    KEEP_MISSING = "keep the row: Stripe answered 404 for an object that cannot be deleted"
 
 
 @dataclass(slots=True)
 class Outcome:
-    """A snapshot, what became of it, and what the row held before."""
+    """A snapshot, what was decided about it, and what the row held before."""
 
-    snapshot: Snapshot  # with the later lines that we held, where it came without them
-    verdict: Verdict
-    ours: dict[str, Any] | None  # None: we had no such row
-    ours_seen_until: datetime | None
+    snapshot: Snapshot  # as it was stored: with the later lines that the row held, where it came without them
+    decision: Decision
+    ours: dict[str, Any] | None  # the object that the row held; None where there was no such row
+    ours_seen_until: datetime | None  # Stripe's clock
     was_deleted: bool
-    was_hint: bool  # ours was what a hint said, in the shape of another API version
-    was_due: bool  # a read was asked for, that would have told
+    was_provisional: bool  # the row held the shape of another API version
+    refetch_was_scheduled: bool
 
 
 def content(data: dict[str, Any]) -> dict[str, Any]:
-    """The object without what changes by itself. A hosted page's address counts only as being there."""
+    """The object without its VOLATILE members. Of a hosted page's address only its presence counts."""
     kept = {key: value for key, value in data.items() if key not in VOLATILE}
     kept["hosted_invoice_url"] = bool(data.get("hosted_invoice_url"))
     return kept
 
 
-def judge(row: Mirrored, snapshot: Snapshot) -> Verdict:
-    """The freshness rule. Says what to do; changes nothing."""
-    if row.stored_at is None or row.seen_since is None or row.seen_until is None:
-        return Verdict.STORED  # 1. no row
+# --- the freshness rule -----------------------------------------------------------------------------------------------
+
+
+def decide(row: Mirrored, snapshot: Snapshot) -> Decision:
+    """The freshness rule. It changes nothing. Spans are of Stripe's clock; `stored_at` and `begun_at` of ours."""
+    # 1. There is no row, or a provisional one, or this is a read that began after the row was written.
+    if row.stored_at is None or row.provisional or row.seen_since is None or row.seen_until is None:
+        return Decision.STORE
     if snapshot.begun_at is not None and snapshot.begun_at > row.stored_at:
-        return Verdict.STORED  # 1. a read begun after the last write cannot be older than it
+        return Decision.STORE
     if snapshot.deleted and row.deleted_at:
-        return Verdict.SAME  # 5. that it is gone is all there is to say
-    ours, theirs = _rank(type(row), row.data, bool(row.deleted_at)), _rank(type(row), snapshot.data, snapshot.deleted)
-    if snapshot.since >= row.seen_until:  # 2. wholly later
-        back = ours is not None and theirs is not None and theirs < ours
-        return Verdict.STORED_AND_ASKED if back else Verdict.STORED
+        return Decision.CONFIRM  # both are deletions: the same content, as in step 5
+    our_rank = _rank(type(row), row.data, bool(row.deleted_at))
+    their_rank = _rank(type(row), snapshot.data, snapshot.deleted)
+    # 2. The snapshot is wholly later than the row.
+    if snapshot.since >= row.seen_until:
+        goes_back = our_rank is not None and their_rank is not None and their_rank < our_rank
+        return Decision.STORE_AND_REFETCH if goes_back else Decision.STORE
+    # 3. The snapshot is wholly earlier.
     if snapshot.until <= row.seen_since:
-        return Verdict.DROPPED  # 3. wholly earlier
+        return Decision.DROP
     if snapshot.data is None:
-        return Verdict.ASKED  # a 404 that began before the last write: it may have come too early to see the object
-    if ours is not None and theirs is not None and ours != theirs:  # 4. time cannot tell, progress can
-        return Verdict.STORED if theirs > ours else Verdict.DROPPED
+        # A 404 has no status and no content to compare, so nothing tells which is newer, as in step 6. The read began
+        # before the row was written, and perhaps before the object was created.
+        return Decision.REFETCH
+    # 4. The spans overlap: the one further along is the newer one.
+    if our_rank is not None and their_rank is not None and our_rank != their_rank:
+        return Decision.STORE if their_rank > our_rank else Decision.DROP
+    # 5. The content is the same.
     if content(snapshot.data) == content(row.data or {}) and snapshot.deleted == bool(row.deleted_at):
-        return Verdict.SAME  # 5.
-    return Verdict.ASKED  # 6. nobody can tell
+        return Decision.CONFIRM
+    # 6. Nothing tells which is newer.
+    return Decision.REFETCH
 
 
 def _rank(model: type[Mirrored], data: dict[str, Any] | None, deleted: bool) -> int | None:
+    """How far along the object is; None where its status does not tell. A deletion is the furthest."""
     if deleted:
         return model.DELETED_RANK
     return model.rank(data) if data and isinstance(data.get("status", ""), str) else None
 
 
-def fold(row: Mirrored, snapshot: Snapshot, now: datetime) -> Outcome:
-    """Holds one snapshot against its locked row and changes the row in memory. `now` is taken after the lock."""
-    was = (
-        row.data if row.stored_at else None,
-        row.seen_until,
-        bool(row.deleted_at),
-        _of_hint(row),
-        row.read_due_at is not None,
+def apply(row: Mirrored, snapshot: Snapshot, now: datetime) -> Outcome:
+    """Applies one snapshot to its locked row, in memory. `now` is the database's clock, read after the lock."""
+    outcome = Outcome(
+        snapshot,
+        Decision.DROP,
+        ours=row.data if row.stored_at else None,
+        ours_seen_until=row.seen_until,
+        was_deleted=bool(row.deleted_at),
+        was_provisional=row.provisional,
+        refetch_was_scheduled=row.read_due_at is not None,
     )
-    if snapshot.hint and row.stored_at is not None:
-        ask_on(row, now)
-        return Outcome(snapshot, Verdict.ASKED, *was)
-    snapshot, unsure = _with_later_lines(row, snapshot)
-    verdict = judge(row, snapshot)
-    if verdict is Verdict.STORED and snapshot.data is None and not _may_vanish(row):
-        if _of_hint(row) and row.seen_until is not None:
-            row.seen_since = row.seen_until - EVENT_SPAN  # from now on it is as sure as any event
-        return Outcome(snapshot, Verdict.MISSING, *was)
-    if verdict in (Verdict.STORED, Verdict.STORED_AND_ASKED):
+    if snapshot.other_version and row.stored_at is not None:
+        _schedule_refetch_of(row, now)
+        return replace(outcome, decision=Decision.REFETCH)
+    snapshot, lines_are_certain = _with_later_lines(row, snapshot)
+    decision = decide(row, snapshot)
+    if decision is Decision.STORE and snapshot.data is None and not _can_have_been_deleted(row):
+        # This 404 is the answer to the refetch for which the row was provisional. From the next snapshot on, `decide`
+        # compares with the span that the event gave the row, as for any other row.
+        row.provisional = False
+        return replace(outcome, snapshot=snapshot, decision=Decision.KEEP_MISSING)
+    if decision in (Decision.STORE, Decision.STORE_AND_REFETCH):
         _write(row, snapshot, now)
-    elif verdict is Verdict.SAME:
-        # It may have changed and changed back meanwhile: no read that is under way may settle it.
+    elif decision is Decision.CONFIRM:
+        # Both ends move to the later sighting: in between, the object may have changed and changed back. The new
+        # `stored_at` keeps a read that is already under way from being stored by step 1.
         row.seen_since = max(row.seen_since, snapshot.since)  # type: ignore[type-var]
         row.seen_until = max(row.seen_until, snapshot.until)  # type: ignore[type-var]
         row.stored_at = now
-    elif verdict is Verdict.ASKED:
+    elif decision is Decision.REFETCH:
         row.stored_at = now
-    settled = verdict in (Verdict.STORED, Verdict.SAME) and not unsure and not snapshot.hint
-    if not settled and verdict is not Verdict.DROPPED:
-        ask_on(row, now)
-    return Outcome(snapshot, verdict, *was)
+    certain = decision in (Decision.STORE, Decision.CONFIRM) and lines_are_certain and not snapshot.other_version
+    if not certain and decision is not Decision.DROP:
+        _schedule_refetch_of(row, now)
+    return replace(outcome, snapshot=snapshot, decision=decision)
 
 
-def _of_hint(row: Mirrored) -> bool:
-    """Whether a hint is all that has told of it: shown, and for the rule no row."""
-    return row.stored_at is not None and row.seen_since is None
+def _can_have_been_deleted(row: Mirrored) -> bool:
+    """Whether a 404 means that the object was deleted. Stripe deletes only drafts.
 
-
-def _may_vanish(row: Mirrored) -> bool:
-    """Whether a 404 means that it was deleted: only drafts can be. (Or it is known to be deleted already.)
-
-    Where a hint is all that ever told of it, one 404, two seconds later, is too little to take away what Stripe has
-    signed: it stays, and the next 404, of the sweep, counts.
+    Not where the row is provisional: an event told of the object two seconds ago, and nothing was read yet. The first
+    404 only ends the provisional state; the next one, of a later read or of the sweep, deletes a draft.
     """
-    if _of_hint(row):
+    if row.provisional:
         return False
-    return bool(row.deleted_at) or getattr(row, "status", None) in row.VANISHING
+    return bool(row.deleted_at) or getattr(row, "status", None) in row.DELETABLE_STATUSES
 
 
 def _with_later_lines(row: Mirrored, snapshot: Snapshot) -> tuple[Snapshot, bool]:
-    """An invoice that came with its first lines only keeps the later ones that we have; and whether a read is due.
+    """The snapshot with the lines that only the row has, and whether all its lines are certain.
 
-    No read is due where ours were read whole, the count is still theirs, the first ones are the same, and the invoice
-    is no draft: then its lines cannot change any more.
+    Events and lists hold an invoice's first ten lines. The later ones are taken from the row. They are certain where
+    the row had all of them, the count is still Stripe's, the first ones are the same, and the invoice is no draft: the
+    lines of a finalized invoice do not change. Otherwise a refetch is needed.
     """
     data = snapshot.data or {}
     lines = data.get("lines")
     if not isinstance(lines, dict) or lines.get("has_more") is not True or not isinstance(lines.get("data"), list):
-        return snapshot, False
-    came, later, whole = lines["data"], [], False
+        return snapshot, True
+    first, later, complete = lines["data"], [], False
     held = (row.data or {}).get("lines")
     ours = held.get("data") if isinstance(held, dict) else None
     if isinstance(held, dict) and isinstance(ours, list):
-        ids = [_id(line) for line in came]
-        later = [line for line in ours[len(came) :] if _id(line) not in ids]
-        whole = not held.get("has_more") and len(came) + len(later) == lines.get("total_count")
-    sure = whole and ours is not None and ours[: len(came)] == came and data.get("status") != "draft"
-    merged = {**lines, "data": came + later, "has_more": not whole}
-    return replace(snapshot, data={**data, "lines": merged}), not sure
+        ids = [_id(line) for line in first]
+        later = [line for line in ours[len(first) :] if _id(line) not in ids]
+        complete = not held.get("has_more") and len(first) + len(later) == lines.get("total_count")
+    certain = complete and ours is not None and ours[: len(first)] == first and data.get("status") != "draft"
+    merged = {**lines, "data": first + later, "has_more": not complete}
+    return replace(snapshot, data={**data, "lines": merged}), certain
 
 
 def _id(line: Any) -> Any:
@@ -164,30 +177,34 @@ def _id(line: Any) -> Any:
 
 
 def _write(row: Mirrored, snapshot: Snapshot, now: datetime) -> None:
+    # A deleted customer comes as `{id, deleted: true}`: what the row holds says more, and stays.
     if snapshot.data is not None and not (snapshot.data.get("deleted") is True and row.data):
-        row.data = snapshot.data  # a stub `{id, deleted: true}` says less than what we hold
+        row.data = snapshot.data
         for column, value in row.columns(snapshot.data).items():
             setattr(row, column, value)
     row.deleted_at = (row.deleted_at or now) if snapshot.deleted else None
     row.seen_since, row.seen_until, row.stored_at = snapshot.since, snapshot.until, now
-    if snapshot.hint:
-        row.seen_since = None  # shown until it is read; for the rule there is no row yet
+    row.provisional = snapshot.other_version
 
 
-def ask_on(row: Mirrored, now: datetime) -> None:
-    """Asks for a read: the earlier of what is asked already and soon. Always another value than the one before, so that
-    a lease is replaced even when it is about to run out, and whoever holds it does not clear this asking."""
-    due = now + READ_DELAY
-    row.read_due_at = min(row.read_due_at - TICK, due) if row.read_due_at else due
+def _schedule_refetch_of(row: Mirrored, now: datetime) -> None:
+    """Makes the refetch due at the earlier of its present moment and soon.
+
+    A worker may be refetching this row now, and may have read the object before the reason for this refetch. Without
+    its token it cannot clear the row afterwards, so this refetch stays scheduled.
+    """
+    due = now + REFETCH_DELAY
+    row.read_due_at = min(row.read_due_at, due) if row.read_due_at else due
+    row.refetch_token = None
 
 
 # --- the tables -------------------------------------------------------------------------------------------------------
 
 
 def store(snapshots: Sequence[Snapshot], *, dry_run: bool = False) -> list[Outcome]:
-    """Folds the snapshots into the mirror, in one transaction, one after the other; outcomes in the same order.
+    """Applies the snapshots to their rows one after the other, in one transaction. The outcomes, in the same order.
 
-    A dry run judges and writes nothing. Inside the caller's transaction the rows stay locked until that ends.
+    A dry run decides and writes nothing. Inside a caller's transaction the rows stay locked until it ends.
     """
     outcomes: list[Outcome | None] = [None] * len(snapshots)
     by_object: dict[str, list[int]] = defaultdict(list)
@@ -199,96 +216,111 @@ def store(snapshots: Sequence[Snapshot], *, dry_run: bool = False) -> list[Outco
             if not indexes:
                 continue
             ids = sorted({snapshots[i].id for i in indexes})
-            rows = _look(model, ids) if dry_run else lock(model, ids)
-            now = clock.now()  # after the locks: a read begun before this may have been overtaken
+            rows = _read_rows(model, ids) if dry_run else lock_rows(model, ids)
+            now = clock.now()  # after the locks: a read that begins from here on sees Stripe as it is after this write
             changed: dict[str, Mirrored] = {}
             for i in indexes:
                 row = rows[snapshots[i].id]
-                outcomes[i] = outcome = fold(row, snapshots[i], now)
-                if outcome.verdict is not Verdict.DROPPED:
+                outcomes[i] = outcome = apply(row, snapshots[i], now)
+                if outcome.decision is not Decision.DROP:
                     changed[row.pk] = row
             if changed and not dry_run:
                 _save(model, list(changed.values()))
     return [outcome for outcome in outcomes if outcome is not None]
 
 
-def lock(model: type[Mirrored], ids: Sequence[str]) -> dict[str, Mirrored]:
-    """The rows of these ids, locked in id order; absent ones are made empty first, also in id order, so that two
-    writers of the same object meet at its row even when neither has seen it before. Call inside a transaction."""
-    known = set(_ids(model, ids))
+def lock_rows(model: type[Mirrored], ids: Sequence[str]) -> dict[str, Mirrored]:
+    """The rows of these ids, locked in id order, so that two writers cannot wait for each other. Needs a transaction.
+
+    Absent rows are inserted empty first, also in id order: two writers of an object that neither has seen before then
+    wait at its row.
+    """
+    known = set(_known_ids(model, ids))
     absent = [id for id in ids if id not in known]
     if absent:
         model.rows.bulk_create([model(id=id) for id in sorted(absent)], ignore_conflicts=True)
     return {
         row.pk: row
-        for start in range(0, len(ids), AT_ONCE)
-        for row in model.rows.select_for_update().filter(id__in=ids[start : start + AT_ONCE]).order_by("id")
+        for start in range(0, len(ids), ROWS_PER_STATEMENT)
+        for row in model.rows.select_for_update().filter(id__in=ids[start : start + ROWS_PER_STATEMENT]).order_by("id")
     }
 
 
-def _ids(model: type[Mirrored], ids: Sequence[str]) -> Iterable[str]:
-    for start in range(0, len(ids), AT_ONCE):
-        yield from model.rows.filter(id__in=ids[start : start + AT_ONCE]).values_list("id", flat=True)
+def _known_ids(model: type[Mirrored], ids: Sequence[str]) -> Iterable[str]:
+    for start in range(0, len(ids), ROWS_PER_STATEMENT):
+        yield from model.rows.filter(id__in=ids[start : start + ROWS_PER_STATEMENT]).values_list("id", flat=True)
 
 
-def _look(model: type[Mirrored], ids: Sequence[str]) -> dict[str, Mirrored]:
+def _read_rows(model: type[Mirrored], ids: Sequence[str]) -> dict[str, Mirrored]:
+    """The rows without locks, for a dry run; an empty one in memory for an id that has none."""
     found = {
         row.pk: row
-        for start in range(0, len(ids), AT_ONCE)
-        for row in model.rows.filter(id__in=ids[start : start + AT_ONCE])
+        for start in range(0, len(ids), ROWS_PER_STATEMENT)
+        for row in model.rows.filter(id__in=ids[start : start + ROWS_PER_STATEMENT])
     }
     return {id: found.get(id) or model(id=id) for id in ids}
 
 
 def _save(model: type[Mirrored], rows: list[Mirrored]) -> None:
-    """One statement for many rows: an upsert, because Django's bulk_update builds a CASE for every column."""
+    """One upsert for many rows. Django's bulk_update would build a CASE for every column, which is far slower."""
     fields = [field.name for field in model._meta.concrete_fields if not field.primary_key]
-    for start in range(0, len(rows), AT_ONCE):
+    for start in range(0, len(rows), ROWS_PER_STATEMENT):
         model.rows.bulk_create(
-            rows[start : start + AT_ONCE], update_conflicts=True, unique_fields=["id"], update_fields=fields
+            rows[start : start + ROWS_PER_STATEMENT], update_conflicts=True, unique_fields=["id"], update_fields=fields
         )
 
 
-# --- reads that are due -----------------------------------------------------------------------------------------------
+# --- scheduled refetches ----------------------------------------------------------------------------------------------
 
 
-def ask(object: str, ids: Iterable[str]) -> None:
-    """Asks for a read of each of these objects, whether we hold it or not."""
+def schedule_refetch(object: str, ids: Iterable[str]) -> None:
+    """Schedules a refetch of each of these objects of one kind, whether the mirror holds it or not."""
     wanted = sorted(set(ids))
     if not wanted:
         return
     with transaction.atomic():
-        rows = lock(MIRRORED[object], wanted)
+        rows = lock_rows(MIRRORED[object], wanted)
         now = clock.now()
         for row in rows.values():
-            ask_on(row, now)
+            _schedule_refetch_of(row, now)
         _save(MIRRORED[object], list(rows.values()))
 
 
 @dataclass(frozen=True)
-class DueRead:
-    """A read that this process took on; `lease` is what it set, and the only value that it may clear."""
+class ScheduledRefetch:
+    """A refetch that this process took. `token` and `leased_until` are what it wrote into the row: it may clear the row
+    only while both stand there."""
 
     object: str
     id: str
-    lease: datetime
+    token: uuid.UUID
+    leased_until: datetime  # the database's clock
 
 
-def take_due_reads(most: int) -> list[DueRead]:
-    """Takes on reads that are due, by postponing each by a lease: if this process dies, they come due again."""
-    taken: list[DueRead] = []
+def take_scheduled_refetches(limit: int) -> list[ScheduledRefetch]:
+    """Takes up to `limit` refetches that are due: postpones each by a lease, and marks it with a token of its own.
+
+    If this process dies, they come due again when the lease has run out.
+    """
+    taken: list[ScheduledRefetch] = []
     for object, model in MIRRORED.items():
-        now = clock.now()
-        due = model.rows.filter(read_due_at__lte=now).order_by("read_due_at").values_list("id", "read_due_at")
-        for id, was in due[: most - len(taken)]:
-            lease = clock.now() + LEASE
-            if model.rows.filter(id=id, read_due_at=was).update(read_due_at=lease):
-                taken.append(DueRead(object, id, lease))
-        if len(taken) >= most:
+        due = model.rows.filter(read_due_at__lte=clock.now()).order_by("read_due_at").values_list("id", "read_due_at")
+        for id, due_at in due[: limit - len(taken)]:
+            token = uuid.uuid4()
+            # Another worker that took it meanwhile has moved `read_due_at`, so this changes no row.
+            still_due = model.rows.filter(id=id, read_due_at=due_at)
+            leased_until = clock.now() + REFETCH_LEASE
+            if still_due.update(read_due_at=leased_until, refetch_token=token):
+                taken.append(ScheduledRefetch(object, id, token, leased_until))
+        if len(taken) >= limit:
             break
     return taken
 
 
-def clear_due_read(read: DueRead) -> None:
-    """The read was stored. If somebody asked again meanwhile, that asking stays."""
-    MIRRORED[read.object].rows.filter(id=read.id, read_due_at=read.lease).update(read_due_at=None)
+def clear_refetch(refetch: ScheduledRefetch) -> None:
+    """The object was read and stored. A refetch that was scheduled again, or taken by another worker, stays."""
+    # The version before this one schedules a refetch by moving `read_due_at` alone.
+    mine = MIRRORED[refetch.object].rows.filter(
+        id=refetch.id, refetch_token=refetch.token, read_due_at=refetch.leased_until
+    )
+    mine.update(read_due_at=None, refetch_token=None)

@@ -8,49 +8,58 @@ from typing import Any, TypeGuard
 
 from invoices.models import MIRRORED
 
-# What Stripe's own clocks and stamps may disagree by; and a stamp in whole seconds stands for the second after it.
-MARGIN = timedelta(seconds=2)
-SECOND = timedelta(seconds=1)
-EVENT_SPAN = MARGIN + SECOND + MARGIN
-LONGEST_ID = 255
+# By how much Stripe's hosts, and the `created` of its events, may differ from each other.
+CLOCK_MARGIN = timedelta(seconds=2)
+STAMP_RESOLUTION = timedelta(seconds=1)  # Stripe's stamps are whole seconds: one stands for the second after it
+MAX_ID_LENGTH = 255  # characters, as in the mirror's key column
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What an event or a read says of one object.
+    """One state of one object, as an event or a read told it.
 
-    `begun_at` is the database's clock when the read began, None for an event. `data` is None where Stripe answered that
-    there is no such object. A `hint` says that something happened, in a shape that we do not rely on: read the object.
+    Between `since` and `until` (Stripe's clock) the state was seen to be true. `begun_at` is the database's clock when
+    the read began, None for an event. `data` is None where Stripe answered 404. `other_version` marks an event of
+    another API version than ours: it tells that something happened, in a shape that we do not rely on, so the object
+    has to be refetched.
     """
 
-    object: str
+    object: str  # Stripe's `object` value
     id: str
     data: dict[str, Any] | None
     since: datetime
     until: datetime
     begun_at: datetime | None = None
     deleted: bool = False
-    hint: bool = False
+    other_version: bool = False
 
 
-def of_event(data: dict[str, Any], created: datetime, *, deleted: bool, hint: bool) -> Snapshot:
-    """The object inside an event. `created` is the event's stamp: whole seconds, and it may lag."""
-    return Snapshot(
-        data["object"], data["id"], data, created - MARGIN, created + SECOND + MARGIN, deleted=deleted, hint=hint
-    )
+def of_event(data: dict[str, Any], created: datetime, *, deleted: bool, other_version: bool) -> Snapshot:
+    """The object inside an event. `created` is the event's stamp: whole seconds, and it may be earlier than the
+    change."""
+    since, until = created - CLOCK_MARGIN, created + STAMP_RESOLUTION + CLOCK_MARGIN
+    return Snapshot(data["object"], data["id"], data, since, until, deleted=deleted, other_version=other_version)
 
 
-def of_read(
-    object: str, id: str, data: dict[str, Any] | None, *, date: datetime, took: float, begun_at: datetime
-) -> Snapshot:
-    """The object in a reply. `date` is the reply's Date header, `took` the request's seconds, `begun_at` our clock."""
-    since = (date - timedelta(seconds=took) - MARGIN).replace(microsecond=0)
+@dataclass(frozen=True, slots=True)
+class ReadTime:
+    """When a request to Stripe was answered. Stripe looked at the object at some moment of the request."""
+
+    date: datetime  # the reply's Date header: Stripe's clock
+    took: float  # the request's duration in seconds
+    begun_at: datetime  # the database's clock before the request
+
+
+def of_read(object: str, id: str, data: dict[str, Any] | None, time: ReadTime) -> Snapshot:
+    """The object in a reply; `data` is None for a 404."""
+    since = (time.date - timedelta(seconds=time.took) - CLOCK_MARGIN).replace(microsecond=0)
+    until = time.date + STAMP_RESOLUTION + CLOCK_MARGIN
     gone = data is None or data.get("deleted") is True
-    return Snapshot(object, id, data, since, date + SECOND + MARGIN, begun_at, deleted=gone)
+    return Snapshot(object, id, data, since, until, time.begun_at, deleted=gone)
 
 
 def is_object(data: Any) -> bool:
-    """Whether this is one of the objects that we mirror, with an id that can be its key."""
+    """Whether this is an object of a mirrored kind, with an id that can be its key."""
     return (
         isinstance(data, dict)
         and isinstance(data.get("object"), str)
@@ -60,10 +69,10 @@ def is_object(data: Any) -> bool:
 
 
 def is_id(value: Any) -> TypeGuard[str]:
-    """Whether this can be a key: not empty, not longer than the column, nothing in it that a database refuses."""
-    return isinstance(value, str) and 0 < len(value) <= LONGEST_ID and value.isprintable()
+    """Whether this can be a key: not empty, not longer than the column, no character that a database refuses."""
+    return isinstance(value, str) and 0 < len(value) <= MAX_ID_LENGTH and value.isprintable()
 
 
 def stripe_time(seconds: int) -> datetime:
-    """Stripe's seconds since 1970 as an aware datetime. Raises ValueError, OverflowError for what is no time."""
+    """Stripe's seconds since 1970 as an aware UTC datetime. Raises ValueError or OverflowError."""
     return datetime.fromtimestamp(seconds, UTC)

@@ -1,4 +1,4 @@
-"""Stored events, and reads that are due → mirror."""
+"""Brings stored events into the mirror and tells the journal's operations of them; performs the scheduled refetches."""
 
 from __future__ import annotations
 
@@ -11,24 +11,27 @@ from datetime import timedelta
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
 
-from invoices import budget, clock, gateway, mirror
-from invoices.live import read_now
+from invoices import clock, gateway, mirror, refetch
 from invoices.models import MIRRORED, Event
-from invoices.models.reading import text
+from invoices.models.events import UNREADABLE_PREFIX
+from invoices.models.reading import storable
+from invoices.operations import contradictions, money_under_way
 from invoices.snapshot import Snapshot, is_id, of_event, stripe_time
+from invoices.wakeups import wake
 
 log = logging.getLogger(__name__)
 
-BATCH = 200
-MOST_ATTEMPTS = 5
-READERS = 4
-PASSING = (OperationalError, InterfaceError)  # a deadlock, a lock held too long, a database away: no event's fault
+EVENTS_PER_BATCH = 200  # stored in one transaction
+MAX_EVENT_ATTEMPTS = 5  # after which an event is failed, and waits for a person
+REFETCH_THREADS = 4
+# A deadlock, a lock that was held too long, a database that is down: the same event will succeed later.
+TRANSIENT_ERRORS = (OperationalError, InterfaceError)
 
 
-def process_events(most: int = 10_000) -> int:
-    """Brings pending events into the mirror, batch by batch, until none is due or `most` are done; how many were."""
+def process_events(limit: int = 10_000) -> int:
+    """Brings pending events into the mirror, batch by batch, until none is due or `limit` are done. How many."""
     done = 0
-    while done < most:
+    while done < limit:
         count = _process_batch()
         done += count
         if not count:
@@ -37,130 +40,152 @@ def process_events(most: int = 10_000) -> int:
 
 
 def _process_batch() -> int:
-    """One transaction: claim, fold, write, mark done. A worker that dies in it leaves the events pending."""
+    """Claims a batch, stores it and marks it done, in one transaction. A worker that dies leaves the events pending.
+
+    How many events were taken.
+    """
     try:
         with transaction.atomic():
-            events = _claim(BATCH)
-            unread = _apply(events)
-    except PASSING:
+            events = _claim(EVENTS_PER_BATCH)
+            unreadable = _store(events)
+    except TRANSIENT_ERRORS:
         raise
     except Exception as error:
-        log.warning("A batch of events could not be stored (%s); one at a time, then.", error)
+        log.warning("A batch of events could not be stored (%s); now one at a time.", error)
         return _process_singly()
-    _ask_for(unread)
+    _schedule_refetches(unreadable)
     return len(events)
 
 
-def _claim(most: int) -> list[Event]:
-    """Events that are due, oldest first. On PostgreSQL other workers pass over those that we hold; on SQLite a
-    transaction that may write is alone."""
+def _claim(limit: int) -> list[Event]:
+    """Locks up to `limit` events that are due, oldest first.
+
+    On PostgreSQL other workers skip the rows that this transaction holds. SQLite has one writing transaction at a time.
+    """
     due = Event.objects.filter(state=Event.State.PENDING, next_attempt_at__lte=clock.now()).order_by("next_attempt_at")
     if connection.features.has_select_for_update_skip_locked:
-        due = due.select_for_update(skip_locked=True)
-    return list(due[:most])
+        # `no_key`: an operation that becomes final meanwhile may record a contradiction that refers to one of them.
+        due = due.select_for_update(skip_locked=True, no_key=True)
+    return list(due[:limit])
 
 
-def _apply(events: list[Event]) -> list[Event]:
-    """Folds the events' objects into the mirror. Those that cannot be read mark themselves, do not hold up the rest,
-    and are returned."""
+def _store(events: list[Event]) -> list[Event]:
+    """Stores the events' objects in the mirror, and tells the operations that the events are about. Returns the
+    unreadable events: their failure is recorded, and they do not hold up the others."""
     snapshots: list[Snapshot] = []
-    read: list[str] = []
-    unread: list[Event] = []
+    readable: list[str] = []
+    unreadable: list[Event] = []
     for event in events:
         try:
             snapshots.append(snapshot_of(event))
         except Exception as error:
-            _missed(event, error)
-            unread.append(event)
+            _record_failure(event, error)
+            unreadable.append(event)
         else:
-            read.append(event.pk)
+            readable.append(event.pk)
     mirror.store(snapshots)
-    if read:
-        Event.objects.filter(pk__in=read).update(state=Event.State.DONE, processed_at=clock.now(), error="")
-    return unread
+    if readable:
+        Event.objects.filter(pk__in=readable).update(state=Event.State.DONE, processed_at=clock.now(), error="")
+    contradictions.look_at(events)
+    if money_under_way.look_now(money_under_way.invoices_of(events)):
+        transaction.on_commit(lambda: wake("settle_operations"), robust=True)
+    return unreadable
 
 
 def _process_singly() -> int:
-    """After a batch that the database or the mirror refused: each event in a transaction of its own; only the bad one
-    waits."""
+    """Each event in a transaction of its own, after a batch that could not be stored: only the bad event then waits.
+
+    How many events were taken.
+    """
     with transaction.atomic():
-        events = _claim(BATCH)
+        events = _claim(EVENTS_PER_BATCH)
     for event in events:
         try:
             with transaction.atomic():
-                unread = _apply(list(Event.objects.select_for_update().filter(pk=event.pk, state=Event.State.PENDING)))
-        except PASSING:
+                still_pending = Event.objects.select_for_update(no_key=True).filter(
+                    pk=event.pk, state=Event.State.PENDING
+                )
+                unreadable = _store(list(still_pending))
+        except TRANSIENT_ERRORS:
             raise
         except Exception as error:
-            _missed(event, error)
+            _record_failure(event, error)
         else:
-            _ask_for(unread)
+            _schedule_refetches(unreadable)
     return len(events)
 
 
-def _missed(event: Event, error: Exception) -> None:
-    """One more attempt that failed: again after 1, 4, 16 and 64 seconds, then it waits for a person."""
+def _record_failure(event: Event, error: Exception) -> None:
+    """Records one more failed attempt. The next one is after 1, 4, 16 and 64 seconds; the fifth is the last."""
     log.warning("Event %s could not be processed: %s", event.pk, error)
     attempts = event.attempts + 1
-    waiting = Event.objects.filter(pk=event.pk, state=Event.State.PENDING, attempts=event.attempts)
-    waiting.update(
-        state=Event.State.FAILED if attempts >= MOST_ATTEMPTS else Event.State.PENDING,
-        error=text({"error": f"{type(error).__name__}: {error}"}, "error", limit=2000),
+    # Conditional on the attempts: another worker may have recorded this failure already.
+    unchanged = Event.objects.filter(pk=event.pk, state=Event.State.PENDING, attempts=event.attempts)
+    unchanged.update(
+        state=Event.State.FAILED if attempts >= MAX_EVENT_ATTEMPTS else Event.State.PENDING,
+        error=storable(f"{type(error).__name__}: {error}", limit=2000),
         attempts=attempts,
         next_attempt_at=clock.now() + timedelta(seconds=4 ** (attempts - 1)),
     )
 
 
-def _ask_for(unread: list[Event]) -> None:
-    """What an event does not tell, a read will: outside the batch's transaction, which locks rows in another order."""
-    for event in unread:
+def _schedule_refetches(unreadable: list[Event]) -> None:
+    """A refetch tells what an unreadable event does not. Called after the batch's transaction: inside it the rows would
+    be locked in another order than id order."""
+    for event in unreadable:
         if event.object_type in MIRRORED and is_id(event.object_id):
-            mirror.ask(event.object_type, [event.object_id])
+            mirror.schedule_refetch(event.object_type, [event.object_id])
 
 
 def snapshot_of(event: Event) -> Snapshot:
-    """What the event says of its object. Raises whatever it likes where it does not say it."""
+    """What the event says of its object. Raises KeyError, TypeError, ValueError or another exception if the event
+    has an unexpected shape."""
     body = json.loads(event.body)
     found = body["data"]["object"]
     deleted = event.type == f"{found['object']}.deleted"
-    # That it is gone, every version says alike, and no read would say more.
-    hint = event.api_version != settings.STRIPE_API_VERSION and not deleted
-    return of_event(found, stripe_time(body["created"]), deleted=deleted, hint=hint)
+    # A deletion event is trusted in every API version: the object cannot be read any more, so a refetch adds nothing.
+    other_version = event.api_version != settings.STRIPE_API_VERSION and not deleted
+    return of_event(found, stripe_time(body["created"]), deleted=deleted, other_version=other_version)
 
 
-def perform_reads(most: int = 100) -> int:
-    """Reads from Stripe what was asked for and is due; how many. A read that fails comes due again after its lease."""
-    taken = mirror.take_due_reads(most)
+def perform_refetches(limit: int = 100) -> int:
+    """Reads from Stripe up to `limit` objects whose refetch is due; how many were taken.
+
+    One that fails comes due again when its lease has run out.
+    """
+    taken = mirror.take_scheduled_refetches(limit)
     if len(taken) > 1:
-        with ThreadPoolExecutor(max_workers=min(READERS, len(taken)), thread_name_prefix="read") as pool:
-            list(pool.map(_perform_read_in_thread, taken))
+        with ThreadPoolExecutor(max_workers=min(REFETCH_THREADS, len(taken)), thread_name_prefix="refetch") as pool:
+            list(pool.map(_perform_refetch_in_thread, taken))
     elif taken:
-        _perform_read(taken[0])
+        _perform_refetch(taken[0])
     return len(taken)
 
 
-def _perform_read_in_thread(read: mirror.DueRead) -> None:
+def _perform_refetch_in_thread(scheduled: mirror.ScheduledRefetch) -> None:
     try:
-        _perform_read(read)
+        _perform_refetch(scheduled)
     finally:
         connection.close()  # the thread ends, and its connection must not outlive it
 
 
-def _perform_read(read: mirror.DueRead) -> None:
+def _perform_refetch(scheduled: mirror.ScheduledRefetch) -> None:
     try:
-        with budget.kept():
-            read_now(read.object, read.id)
-        mirror.clear_due_read(read)
+        refetch.refetch(scheduled.object, scheduled.id, throttled=True)
+        mirror.clear_refetch(scheduled)
     except gateway.GatewayError as error:
-        log.warning("%s could not be read: %s. Again in a minute.", read.id, error)
+        log.warning("%s could not be refetched: %s. Again after the lease.", scheduled.id, error)
     except Exception:
-        log.exception("%s could not be read. Again in a minute.", read.id)  # and the others go on
+        # An object that breaks our code must not keep the others from being refetched.
+        log.exception("%s could not be refetched. Again after the lease.", scheduled.id)
 
 
 def replay(ids: Sequence[str] = ()) -> int:
-    """Failed events back into the queue, with all their attempts before them: these, or all. How many. An unreadable
-    body stays where it is: there is nothing to process."""
-    failed = Event.objects.filter(state=Event.State.FAILED).exclude(id__startswith="unreadable_")
+    """Makes failed events pending again, with all attempts left: these, or all where none is named. How many.
+
+    Bodies that are no event (UNREADABLE_PREFIX) stay failed: there is nothing to process in them.
+    """
+    failed = Event.objects.filter(state=Event.State.FAILED).exclude(id__startswith=UNREADABLE_PREFIX)
     if ids:
         failed = failed.filter(pk__in=ids)
     return failed.update(state=Event.State.PENDING, attempts=0, next_attempt_at=clock.now(), error="")

@@ -1,9 +1,13 @@
-"""Celery tasks, one line each: a wake-up, never the work's own record."""
+"""Celery tasks, one call each. What is to be done stands in the database, so a lost message only delays the work.
+
+The exception is `start_reconciliation`: the run has no row before it begins, so a lost message loses the run that a
+person asked for. A lost message of `catch_up` or `reconcile_nightly` leaves out one run; beat starts the next one.
+"""
 
 from celery import shared_task
 from django.contrib.auth.models import User
 
-from invoices import heartbeat, operations, reconcile, sync
+from invoices import heartbeat, journal, operations, reconcile, sync
 
 
 @shared_task
@@ -13,8 +17,8 @@ def process_events() -> int:
 
 
 @shared_task
-def perform_reads() -> int:
-    return sync.perform_reads()
+def perform_refetches() -> int:
+    return sync.perform_refetches()
 
 
 @shared_task
@@ -29,7 +33,7 @@ def settle_operations() -> int:
 
 @shared_task
 def reconcile_nightly() -> None:
-    reconcile.run()
+    reconcile.sweep_lists()
 
 
 @shared_task
@@ -39,7 +43,7 @@ def catch_up() -> None:
 
 @shared_task
 def announce_requests() -> int:
-    return operations.approval.announce()
+    return operations.decisions.announce()
 
 
 @shared_task
@@ -48,12 +52,22 @@ def run_batches() -> int:
 
 
 @shared_task
+def chain_journal() -> int:
+    made = journal.chain()
+    journal.publish()
+    return made
+
+
+@shared_task
 def start_reconciliation(kind: str, invoice: str = "", user: int | None = None) -> None:
-    """What a person asked for: a sweep, everything (full), one invoice, or the proof of equality (verify)."""
+    """Starts the run that a person asked for. `kind` is one of ReconciliationRun.Kind; `user` is that person's id.
+
+    If this message is lost, no run begins, and the person has to ask for it again.
+    """
     by = User.objects.filter(pk=user).first() if user else None
     if kind == "invoice":
-        reconcile.invoice(invoice, by=by)
+        reconcile.compare_invoice(invoice, by=by)
     elif kind == "verify":
         reconcile.verify(by=by)
     else:
-        reconcile.run(kind, by=by)
+        reconcile.sweep_lists(kind, by=by)

@@ -1,4 +1,4 @@
-"""`POST /webhooks/stripe`: body → intake → status code. 200 means: it is in the journal."""
+"""`POST /webhooks/stripe`: passes the body to intake and answers. 200 means that the event is in the journal."""
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -11,7 +11,8 @@ from invoices import intake
 @csrf_exempt
 @require_POST
 def stripe_webhook(request: HttpRequest) -> HttpResponse:
-    """Stripe's door. Bad signature, unreadable body: 400. Too large: 413. A kind of event that we don't know: 200."""
+    """400 for a wrong signature or an unreadable body, 413 for one that is too large, else 200: an event of a type that
+    we do not use is journalled as well."""
     try:
         length = int(request.headers.get("Content-Length") or 0)
     except ValueError:
@@ -20,8 +21,8 @@ def stripe_webhook(request: HttpRequest) -> HttpResponse:
         return _answer(413, f"The body is larger than {settings.WEBHOOK_MAX_BYTES} bytes.")
     try:
         body = request.read(settings.WEBHOOK_MAX_BYTES + 1)
-    except OSError:
-        return _answer(400, "The body broke off.")  # Stripe sends it again
+    except OSError:  # the connection broke; Stripe delivers it again
+        return _answer(400, "The body broke off.")
     if len(body) > settings.WEBHOOK_MAX_BYTES:
         return _answer(413, f"The body is larger than {settings.WEBHOOK_MAX_BYTES} bytes.")
     try:

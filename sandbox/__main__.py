@@ -1,4 +1,4 @@
-"""The command line: python -m sandbox."""
+"""The command line, `python -m sandbox`: open the state file, plant invoices if asked, serve until a signal."""
 
 import argparse
 import contextlib
@@ -18,7 +18,7 @@ Point any Stripe SDK at its address. Tests steer it at /_sandbox/ (faults, clock
 stands."""
 
 
-def options(arguments: list[str] | None = None) -> argparse.Namespace:
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m sandbox", description="A stand-in for Stripe's invoices on 127.0.0.1.", epilog=EPILOG
     )
@@ -34,29 +34,29 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def stop(number: int, frame: FrameType | None) -> None:
+def end_program(number: int, frame: FrameType | None) -> None:
     raise SystemExit(0)
 
 
 def main() -> int:
-    given = options()
+    options = parse_arguments()
     try:
-        given.state.parent.mkdir(parents=True, exist_ok=True)
-        world = World(given.state, given.key)
+        options.state.parent.mkdir(parents=True, exist_ok=True)
+        world = World(options.state, options.key)
     except (OSError, sqlite3.Error) as problem:
-        print(f"sandbox: cannot use the state file {given.state}: {problem}", file=sys.stderr)
+        print(f"sandbox: cannot use the state file {options.state}: {problem}", file=sys.stderr)
         return 1
     try:
-        server = Server(given.port, world)
+        server = Server(options.port, world)
     except (OSError, OverflowError) as problem:
-        print(f"sandbox: cannot listen on 127.0.0.1:{given.port}: {problem}", file=sys.stderr)
+        print(f"sandbox: cannot listen on 127.0.0.1:{options.port}: {problem}", file=sys.stderr)
         return 1
-    if given.webhook_url or given.webhook_secret:
-        world.set_webhook(given.webhook_url or world.webhook["url"], given.webhook_secret)
+    if options.webhook_url or options.webhook_secret:
+        world.set_webhook(options.webhook_url or world.webhook["url"], options.webhook_secret)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
-    if given.invoices and seeds.wanted(world):
-        seeds.plant(world, given.invoices, given.seed)
+        signal.signal(number, end_program)
+    if options.invoices and seeds.is_needed(world):
+        seeds.plant(world, options.invoices, options.seed)
     Deliverer(world).start()
     timers.start(world)
     print(f"sandbox ready at {world.address}", flush=True)

@@ -1,35 +1,35 @@
-"""What an invoice comes to: its lines, the customer's balance, what has been paid."""
+"""The amounts of an invoice, in minor units: the sum of its lines and the customer's balance."""
 
-from sandbox.store import HIDDEN, Obj
+from sandbox.store import HIDDEN, StripeObject
 
-SHOWN = 10  # lines that stand on the invoice itself
+LINES_SHOWN = 10  # lines on the invoice itself; the others come from /v1/invoices/:id/lines
 
 
-def lines_of(invoice: Obj) -> list[Obj]:
-    """All of them: those beyond the first ten are kept out of sight."""
-    everything: list[Obj] = invoice.get(HIDDEN, {}).get("lines") or invoice["lines"]["data"]
+def lines_of(invoice: StripeObject) -> list[StripeObject]:
+    """All lines. Those beyond the first ten are kept in the hidden member."""
+    everything: list[StripeObject] = invoice.get(HIDDEN, {}).get("lines") or invoice["lines"]["data"]
     return everything
 
 
-def set_lines(invoice: Obj, lines: list[Obj]) -> None:
-    invoice["lines"].update(data=lines[:SHOWN], has_more=len(lines) > SHOWN, total_count=len(lines))
+def set_lines(invoice: StripeObject, lines: list[StripeObject]) -> None:
+    invoice["lines"].update(data=lines[:LINES_SHOWN], has_more=len(lines) > LINES_SHOWN, total_count=len(lines))
     hidden = invoice.setdefault(HIDDEN, {})
     hidden.pop("lines", None)
-    if len(lines) > SHOWN:
+    if len(lines) > LINES_SHOWN:
         hidden["lines"] = lines
 
 
-def total_up(invoice: Obj, balance: int) -> None:
+def set_totals(invoice: StripeObject, balance: int) -> None:
     total = sum(line["amount"] for line in lines_of(invoice))
     invoice.update(subtotal=total, subtotal_excluding_tax=total, total=total, total_excluding_tax=total)
     apply_balance(invoice, balance)
 
 
-def apply_balance(invoice: Obj, balance: int) -> None:
-    """A negative balance is credit; a positive one is owed and asked for here."""
+def apply_balance(invoice: StripeObject, balance: int) -> None:
+    """Add the customer's balance to the total. A negative balance is credit, a positive one is debt."""
     due = max(invoice["total"] + balance, 0)
     invoice.update(starting_balance=balance, amount_due=due, amount_remaining=due)
 
 
-def ending_balance(invoice: Obj) -> int:
+def ending_balance(invoice: StripeObject) -> int:
     return min(int(invoice["total"]) + int(invoice["starting_balance"]), 0)

@@ -1,65 +1,63 @@
-"""A request becomes a reply: key, version, parameters, idempotency, one transaction, and the faults around it all."""
+"""From a request to its reply: API key, version, parameters, idempotency key, one transaction, faults."""
 
 import re
 import time
 import traceback
 from base64 import b64decode
-from dataclasses import dataclass, field
 from typing import Any
 
 from sandbox import API_VERSION, idempotency, params, refusals
 from sandbox.call import Call
 from sandbox.expand import expand_all
-from sandbox.faults import Reply as Plan
+from sandbox.faults import ReplyPlan
+from sandbox.http_messages import Reply, Request
 from sandbox.ids import ids
 from sandbox.refusals import Refusal
 from sandbox.resources import ROUTES
-from sandbox.routes import Route, Table
-from sandbox.store import Db, dumps, visible
+from sandbox.routes import Route, RouteTable
+from sandbox.store import dumps, visible
 from sandbox.world import World
 
-TABLE = Table(ROUTES)
-VERSION = re.compile(r"20[0-9]{2}-[0-9]{2}-[0-9]{2}(\.[a-z]+)?", re.ASCII)
-
-
-@dataclass
-class Request:
-    method: str
-    path: str
-    query: str
-    body: str
-    headers: dict[str, str]  # names in lower case
-    id: str = ""
-
-
-@dataclass
-class Reply:
-    status: int
-    body: str
-    headers: dict[str, str] = field(default_factory=dict)
-    saved: bool = True
-    cut: bool = False  # the connection ends without an answer
+ROUTE_TABLE = RouteTable(ROUTES)
+API_VERSION_FORMAT = re.compile(r"20[0-9]{2}-[0-9]{2}-[0-9]{2}(\.[a-z]+)?", re.ASCII)
 
 
 def answer(world: World, request: Request) -> Reply:
+    """Answer one request to /v1/, with the faults that are set for it."""
     request.id = ids.with_prefix("req_")
-    found = TABLE.find(request.method, request.path)
+    found = ROUTE_TABLE.find(request.method, request.path)
     world.count_request(found[0].name if found else f"{request.method} elsewhere")
-    plan = world.faults.reply(request.method, request.path)
+    plan = world.faults.plan_reply(request.method, request.path)
+    if plan.proxy_page:
+        return proxy_page(plan.proxy_page)
     key = request.headers.get("idempotency-key", "") if request.method == "POST" else ""
     try:
-        with idempotency.running(world, key):
+        with idempotency.hold_key(world, key):
             reply = attempt(world, request, found, key, plan)
             world.wake_deliveries.set()
-            time.sleep(plan.latency)  # the effect is committed and no lock is held; the key counts as still running
+            # The effect is committed and no lock is held; only the idempotency key still counts as in use.
+            time.sleep(plan.latency_seconds)
     except Refusal as refusal:
-        reply = from_refusal(world, request, refusal)
-    reply.cut = plan.cut
+        reply = reply_to_refusal(world, request, refusal)
+    reply.cut_connection = plan.cut_connection
+    if plan.proxy_page_after:
+        return proxy_page(plan.proxy_page_after)
     reply.headers = {**common_headers(request, key), **reply.headers}
+    if plan.garbled:
+        reply.body = reply.body[: len(reply.body) // 2]
     return reply
 
 
-def attempt(world: World, request: Request, found: Any, key: str, plan: Plan) -> Reply:
+def proxy_page(status: int) -> Reply:
+    """What a proxy between Stripe and the client says: a page, without any of Stripe's headers."""
+    headers = {"Content-Type": "text/html"}
+    if 300 <= status < 400:
+        headers["Location"] = "/v1/moved"
+    return Reply(status, f"<html><head><title>{status}</title></head><body>Proxy</body></html>", headers)
+
+
+def attempt(world: World, request: Request, found: Any, key: str, plan: ReplyPlan) -> Reply:
+    """Check key, version and address, then read or write. Every exception becomes a reply."""
     try:
         authenticate(world, request.headers.get("authorization", ""))
         check_version(request.headers.get("stripe-version", API_VERSION))
@@ -74,78 +72,85 @@ def attempt(world: World, request: Request, found: Any, key: str, plan: Plan) ->
             return read(world, request, route, given, call, plan)
         return write(world, request, route, given, {**call, "key": key or None}, plan)
     except Refusal as refusal:
-        return from_refusal(world, request, refusal)
-    except Exception:  # a bug of ours must look like one of Stripe's, and be seen on our side
+        return reply_to_refusal(world, request, refusal)
+    except Exception:  # a bug in the sandbox: the client sees Stripe's 500, our console the traceback
         traceback.print_exc()
-        return from_refusal(world, request, refusals.broken())
+        return reply_to_refusal(world, request, refusals.server_error())
 
 
-def read(world: World, request: Request, route: Route, given: Any, about: Any, plan: Plan) -> Reply:
-    if plan.broken_before or plan.broken_after:
-        raise refusals.broken()
-    checked = check(route, given)
+def read(world: World, request: Request, route: Route, given: Any, address: Any, plan: ReplyPlan) -> Reply:
+    if plan.fails_before_effect or plan.fails_after_effect:
+        raise refusals.server_error()
+    checked = check_parameters(route, given)
     with world.store.read() as db:
-        call = Call(db, world, world.clock.now(), checked, request_id=request.id, **about)
+        call = Call(db, world, world.clock.now(), checked, request_id=request.id, **address)
         return Reply(200, rendered(call, route.handler(call)))
 
 
-def write(world: World, request: Request, route: Route, given: Any, about: Any, plan: Plan) -> Reply:
-    key, fingerprint = about["key"], dumps(given)
+def write(world: World, request: Request, route: Route, given: Any, address: Any, plan: ReplyPlan) -> Reply:
+    """The effect, its events, their deliveries and the reply saved under the key are one transaction."""
+    key, parameters_text = address["key"], dumps(given)
     with world.store.write() as db:
         now = world.clock.now()
-        saved = idempotency.saved(db, key, request.path, fingerprint, now)
+        saved = idempotency.find_saved_reply(db, key, request.path, parameters_text, now)
         if saved:
-            status, headers, body = saved
-            return Reply(status, body, headers)
-        call = Call(db, world, now, {}, request_id=request.id, **about)
-        reply = effect(call, request, route, given, plan)
-        if reply.saved:
-            idempotency.save(db, key, request.path, fingerprint, now, request.id, reply)
+            return saved
+        call = Call(db, world, now, {}, request_id=request.id, **address)
+        reply = perform(call, request, route, given, plan)
+        if reply.saved_under_key:
+            idempotency.save_reply(db, key, request.path, parameters_text, now, request.id, reply)
         return reply
 
 
-def effect(call: Call, request: Request, route: Route, given: Any, plan: Plan) -> Reply:
-    """Refused: nothing was done. Declined: what was done stays. Broken after: all was done, and nobody is told."""
-    db: Db = call.db
+def perform(call: Call, request: Request, route: Route, given: Any, plan: ReplyPlan) -> Reply:
+    """Run the handler inside a savepoint.
+
+    A refusal rolls everything back, unless it keeps its effects: a declined charge stays recorded. With the fault
+    `error_500_after` everything is applied and the reply is a 500.
+    """
+    db = call.db
     db.execute("SAVEPOINT effect")
     try:
-        call.params = check(route, given)
-        if plan.broken_before:
-            raise refusals.broken()
+        call.params = check_parameters(route, given)
+        if plan.fails_before_effect:
+            raise refusals.server_error()
         reply = Reply(200, rendered(call, route.handler(call)))
     except Refusal as refusal:
-        if not refusal.keeps:
+        if not refusal.keeps_effects:
             db.execute("ROLLBACK TO effect")
             call.world.load_endpoints(db)
-        reply = from_refusal(call.world, request, refusal)
+        reply = reply_to_refusal(call.world, request, refusal)
     except Exception:
         db.execute("ROLLBACK TO effect")
         call.world.load_endpoints(db)
         traceback.print_exc()
-        reply = from_refusal(call.world, request, refusals.broken())
+        reply = reply_to_refusal(call.world, request, refusals.server_error())
     db.execute("RELEASE effect")
-    return from_refusal(call.world, request, refusals.broken()) if plan.broken_after and reply.saved else reply
+    if plan.fails_after_effect and reply.saved_under_key:
+        return reply_to_refusal(call.world, request, refusals.server_error())
+    return reply
 
 
-def check(route: Route, given: dict[str, Any]) -> dict[str, Any]:
-    checked = params.check(route.spec, given)
+def check_parameters(route: Route, given: dict[str, Any]) -> dict[str, Any]:
+    checked = params.check_parameters(route.parameters, given)
     for name in route.required:
         if name not in checked:
-            raise refusals.required(name)
+            raise refusals.parameter_missing(name)
     return checked
 
 
 def rendered(call: Call, result: dict[str, Any] | str) -> str:
+    """The JSON text of a handler's result. A string is finished JSON already: lists are not parsed again."""
     if isinstance(result, str):
         return result
     return dumps(expand_all(call, visible(result), call.params.get("expand", [])))
 
 
-def from_refusal(world: World, request: Request, refusal: Refusal) -> Reply:
+def reply_to_refusal(world: World, request: Request, refusal: Refusal) -> Reply:
     error = dict(refusal.error)
-    if refusal.logged:
+    if refusal.has_log_url:
         error["request_log_url"] = f"https://dashboard.stripe.com/test/logs/{request.id}?t={world.clock.now()}"
-    return Reply(refusal.status, dumps({"error": error}), dict(refusal.headers), refusal.saved)
+    return Reply(refusal.status, dumps({"error": error}), dict(refusal.headers), refusal.saved_under_key)
 
 
 def common_headers(request: Request, key: str) -> dict[str, str]:
@@ -162,11 +167,12 @@ def common_headers(request: Request, key: str) -> dict[str, str]:
 
 
 def check_version(version: str) -> None:
-    if not VERSION.fullmatch(version):
-        raise Refusal(400, f"Invalid Stripe API version: {version[:100]}", saved=False, logged=False)
+    if not API_VERSION_FORMAT.fullmatch(version):
+        raise Refusal(400, f"Invalid Stripe API version: {version[:100]}", saved_under_key=False, has_log_url=False)
 
 
 def authenticate(world: World, header: str) -> None:
+    """Accept the key as Bearer token or as Basic user name (Stripe docs: Authentication)."""
     kind, _, value = header.partition(" ")
     key = value.strip()
     if kind.lower() == "basic":
@@ -175,7 +181,7 @@ def authenticate(world: World, header: str) -> None:
         except ValueError:
             key = ""
     if not key or kind.lower() not in ("bearer", "basic"):
-        raise refusals.no_key()
+        raise refusals.api_key_missing()
     known = key == world.key if world.key else key.startswith(("sk_test_", "rk_test_")) and len(key) > 8
     if not known:
-        raise refusals.wrong_key(key)
+        raise refusals.api_key_unknown(key)

@@ -1,10 +1,10 @@
-"""Test cards: their numbers, tokens and ready-made payment methods, and what becomes of a charge to them."""
+"""Stripe's test cards: numbers, tokens, payment methods, and the result of a charge (Stripe docs: Testing)."""
 
 from dataclasses import dataclass
 
 from sandbox.ids import ids
 from sandbox.shapes import billing_details
-from sandbox.store import HIDDEN, Obj
+from sandbox.store import HIDDEN, StripeObject
 
 
 @dataclass(frozen=True)
@@ -12,11 +12,11 @@ class Card:
     number: str
     brand: str = "visa"
     decline: str | None = None  # the decline code of every charge
-    authenticate: bool = False  # the customer must be there
-    code: str = "card_declined"
+    authenticate: bool = False  # every charge needs authentication by the customer
+    code: str = "card_declined"  # the error code, where there is a decline
     message: str = "Your card was declined."
-    advice: str = "try_again_later"
-    network: str = "01"
+    advice: str = "try_again_later"  # advice_code
+    network: str = "01"  # network_decline_code
 
 
 VISA = Card("4242424242424242")
@@ -74,11 +74,27 @@ ALIASES = {
     "threeDSecureRequired": "threeDSecure2Required",
 }
 BY_NUMBER = {card.number: name for name, card in CARDS.items()}
-BANK_DEBITS = {"pm_usBankAccount_processing", "pm_usBankAccount_success", "pm_usBankAccount"}
+# A charge of these stays processing until the bank decides: by itself after some days ("succeeded" or one of
+# BANK_FAILURES; "": it does not), or at POST /_sandbox/payment_intents/:id/settle.
+BANK_DEBITS = {
+    "pm_usBankAccount": "",
+    "pm_usBankAccount_processing": "",
+    "pm_usBankAccount_success": "succeeded",
+    "pm_usBankAccount_accountClosed": "account_closed",
+    "pm_usBankAccount_debitNotAuthorized": "debit_not_authorized",
+    "pm_usBankAccount_insufficientFunds": "insufficient_funds",
+    "pm_usBankAccount_noAccount": "no_account",
+}
+BANK_FAILURES = {
+    "account_closed": "The customer's bank account has been closed.",
+    "debit_not_authorized": "The customer has notified their bank that this payment was unauthorized.",
+    "insufficient_funds": "The customer's account has insufficient funds to cover this payment.",
+    "no_account": "The customer's bank account could not be located.",
+}
 
 
-def named(token: str) -> str | None:
-    """`pm_card_visa`, `tok_visa` → the card's name here."""
+def card_name(token: str) -> str | None:
+    """The key in CARDS for `pm_card_visa` or `tok_visa`; None if this is no test card."""
     for prefix in ("pm_card_", "tok_"):
         if token.startswith(prefix):
             name = token.removeprefix(prefix)
@@ -87,14 +103,14 @@ def named(token: str) -> str | None:
     return None
 
 
-def of(method: Obj) -> Card:
+def card_of(method: StripeObject) -> Card:
     return CARDS[method[HIDDEN]["card"]]
 
 
-def payment_method(name: str, now: int, exp: tuple[int, int] = (12, 2034)) -> Obj:
+def payment_method(name: str, now: int, exp: tuple[int, int] = (12, 2034)) -> StripeObject:
     card = CARDS[name]
     return {
-        **common("card", now),
+        **shared_members("card", now),
         "card": {
             "brand": card.brand,
             "checks": {"address_line1_check": None, "address_postal_code_check": None, "cvc_check": "unchecked"},
@@ -115,9 +131,10 @@ def payment_method(name: str, now: int, exp: tuple[int, int] = (12, 2034)) -> Ob
     }
 
 
-def bank_debit(now: int) -> Obj:
+def bank_debit(now: int, id: str = "pm_usBankAccount") -> StripeObject:
+    """A new bank account, as the test id says."""
     return {
-        **common("us_bank_account", now),
+        **shared_members("us_bank_account", now),
         "us_bank_account": {
             "account_holder_type": "company",
             "account_type": "checking",
@@ -129,11 +146,11 @@ def bank_debit(now: int) -> Obj:
             "routing_number": "110000000",
             "status_details": {},
         },
-        HIDDEN: {"card": "visa", "debit": True},
+        HIDDEN: {"card": "visa", "debit": True, "bank_says": BANK_DEBITS[id]},
     }
 
 
-def common(type: str, now: int) -> Obj:
+def shared_members(type: str, now: int) -> StripeObject:
     return {
         "id": ids.new("payment_method"),
         "object": "payment_method",

@@ -1,4 +1,7 @@
-"""The sandbox's own time: the real clock until somebody moves it. Never used for signatures and delivery."""
+"""The sandbox's clock, in Unix seconds: the real time until POST /_sandbox/clock moves it.
+
+Signatures and the pauses between deliveries use the real time instead.
+"""
 
 import time
 from typing import Any
@@ -6,7 +9,7 @@ from typing import Any
 
 class Clock:
     def __init__(self) -> None:
-        self.offset = 0.0
+        self.offset = 0.0  # seconds ahead of the real time
         self.frozen_at: int | None = None
 
     def now(self) -> int:

@@ -1,13 +1,13 @@
-"""Currencies: which there are, and how many decimals each has."""
+"""Currencies: which ones are accepted, how many decimals each has, and which amounts (Stripe docs: Currencies)."""
 
 import re
 from typing import Any
 
-from sandbox import refusals
+from sandbox import refusals, unknowns
 from sandbox.params import quoted
 
-CODE = re.compile(r"[a-zA-Z]{3}", re.ASCII)
-CODES = frozenset(
+CODE_FORMAT = re.compile(r"[a-zA-Z]{3}", re.ASCII)
+SUPPORTED = frozenset(
     (
         "usd aed afn all amd ang aoa ars aud awg azn bam bbd bdt bgn bhd bif bmd bnd bob brl bsd bwp byn bzd cad cdf "
         "chf clp cny cop crc cve czk djf dkk dop dzd egp etb eur fjd fkp gbp gel gip gmd gnf gtq gyd hkd hnl hrk htg "
@@ -17,20 +17,29 @@ CODES = frozenset(
         "xcd xof xpf yer zar zmw"
     ).split(" ")
 )
-SIGNS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}
-WHOLE = frozenset("bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf".split(" "))
-THOUSANDTHS = frozenset(("bhd", "jod", "kwd", "omr", "tnd"))
+SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}
+ZERO_DECIMAL = frozenset("bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split(" "))
+THREE_DECIMAL = frozenset(("bhd", "jod", "kwd", "omr", "tnd"))
+WHOLE_ONLY = frozenset(("isk", "ugx"))  # two decimals, which are always zero (Stripe docs: Special cases)
 
 
 def currency(value: Any, path: str) -> str:
-    lowered = value.lower() if isinstance(value, str) and CODE.fullmatch(value) else ""
-    if lowered not in CODES:
-        known = ", ".join(sorted(CODES))
+    lowered = value.lower() if isinstance(value, str) and CODE_FORMAT.fullmatch(value) else ""
+    if lowered not in SUPPORTED:
+        known = ", ".join(sorted(SUPPORTED))
         message = f"Invalid currency: {quoted(value)}. Stripe currently supports these currencies: {known}"
-        raise refusals.invalid(message, path)
+        raise refusals.invalid_parameter(message, path)
     return lowered
 
 
-def money(amount: int, currency: str) -> str:
-    digits = 0 if currency in WHOLE else 3 if currency in THOUSANDTHS else 2
-    return f"{SIGNS.get(currency, currency.upper() + ' ')}{amount / 10**digits:,.{digits}f}"
+def check_amount(amount: int, currency: str, path: str) -> None:
+    """Refuses an amount, in minor units, that has decimals which its currency does not have."""
+    if currency in WHOLE_ONLY and amount % 100:
+        raise refusals.not_divisible_by_hundred(currency)
+    if currency in THREE_DECIMAL and amount % 10:
+        raise refusals.invalid_parameter(unknowns.THIRD_DECIMAL.format(currency.upper()), path)
+
+
+def formatted_amount(amount: int, currency: str) -> str:
+    digits = 0 if currency in ZERO_DECIMAL else 3 if currency in THREE_DECIMAL else 2
+    return f"{SYMBOLS.get(currency, currency.upper() + ' ')}{amount / 10**digits:,.{digits}f}"

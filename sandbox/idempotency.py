@@ -1,42 +1,46 @@
-"""Idempotency keys: the first answer again, whatever it was; one request at a time under one key."""
+"""Idempotency keys: a repeated POST gets the first reply again (Stripe docs: Idempotent requests).
+
+The reply is saved in the transaction of the effect. Two requests under one key never run at the same time.
+"""
 
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from sandbox import refusals
-from sandbox.store import Db, dumps
-from sandbox.timers import KEYS_KEPT
+from sandbox.http_messages import Reply
+from sandbox.store import Database, dumps
 from sandbox.world import World
 
-if TYPE_CHECKING:
-    from sandbox.app import Reply
-
-LONGEST = 255
-REMEMBERED = ("Stripe-Should-Retry",)
+MAX_KEY_CHARACTERS = 255
+KEY_LIFETIME_SECONDS = 24 * 3600
+SAVED_HEADERS = ("Stripe-Should-Retry",)  # the other headers of a replayed reply are made anew
 
 
 @contextmanager
-def running(world: World, key: str) -> Iterator[None]:
-    """Held in memory alone: a request that a crash cut off has left nothing behind and may start again."""
-    if len(key) > LONGEST:
-        raise refusals.invalid(f"Idempotency keys can be at most {LONGEST} characters long.")
+def hold_key(world: World, key: str) -> Iterator[None]:
+    """Refuse a second request under `key` with 409 while the first one runs.
+
+    Keys in use are kept in memory only: a request that was cut off by a crash has changed nothing and may start again.
+    """
+    if len(key) > MAX_KEY_CHARACTERS:
+        raise refusals.invalid_parameter(f"Idempotency keys can be at most {MAX_KEY_CHARACTERS} characters long.")
     if not key:
         yield
         return
     with world.lock:
-        if key in world.keys_running:
-            raise refusals.key_in_use(key)
-        world.keys_running.add(key)
+        if key in world.keys_in_use:
+            raise refusals.idempotency_key_in_use(key)
+        world.keys_in_use.add(key)
     try:
         yield
     finally:
         with world.lock:
-            world.keys_running.discard(key)
+            world.keys_in_use.discard(key)
 
 
-def saved(db: Db, key: str | None, path: str, params: str, now: int) -> tuple[int, dict[str, str], str] | None:
+def find_saved_reply(db: Database, key: str | None, path: str, params: str, now: int) -> Reply | None:
+    """The first reply under `key`; a Refusal if that request had another address or other parameters."""
     if not key:
         return None
     row = db.execute(
@@ -44,21 +48,25 @@ def saved(db: Db, key: str | None, path: str, params: str, now: int) -> tuple[in
     ).fetchone()
     if row is None:
         return None
-    created, first_path, first_params, request, status, headers, body = row
-    if created <= now - KEYS_KEPT:
+    created, first_path, first_params, request_id, status, headers, body = row
+    if created <= now - KEY_LIFETIME_SECONDS:
         db.execute("DELETE FROM idempotency WHERE key = ?", (key,))
         return None
     if first_path != path:
-        raise refusals.other_endpoint(key, first_path, path)
+        raise refusals.idempotency_key_other_endpoint(key, first_path, path)
     if first_params != params:
-        raise refusals.other_parameters(key)
-    return status, {**json.loads(headers), "Idempotent-Replayed": "true", "Original-Request": request}, body
+        raise refusals.idempotency_key_other_parameters(key)
+    return Reply(status, body, {**json.loads(headers), "Idempotent-Replayed": "true", "Original-Request": request_id})
 
 
-def save(db: Db, key: str | None, path: str, params: str, now: int, request: str, reply: "Reply") -> None:
+def save_reply(db: Database, key: str | None, path: str, params: str, now: int, request_id: str, reply: Reply) -> None:
     if key:
-        headers = {name: value for name, value in reply.headers.items() if name in REMEMBERED}
+        headers = {name: value for name, value in reply.headers.items() if name in SAVED_HEADERS}
         db.execute(
             "INSERT INTO idempotency VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (key, now, path, params, request, reply.status, dumps(headers), reply.body),
+            (key, now, path, params, request_id, reply.status, dumps(headers), reply.body),
         )
+
+
+def delete_expired_keys(db: Database, now: int) -> None:
+    db.execute("DELETE FROM idempotency WHERE created < ?", (now - KEY_LIFETIME_SECONDS,))

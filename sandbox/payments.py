@@ -1,13 +1,13 @@
-"""InvoicePayments: what an invoice is waiting for, and the intents behind it."""
+"""InvoicePayments: the payments that an invoice waits for or has had, and the PaymentIntents behind them."""
 
 from sandbox import refusals, shapes
 from sandbox.call import Call
 from sandbox.events import emit, snapshot
-from sandbox.store import HIDDEN, Obj
+from sandbox.store import HIDDEN, StripeObject
 
 
-def open_default(call: Call, invoice: Obj) -> None:
-    """At finalization Stripe makes an intent for the whole amount, and the payment that will carry it."""
+def open_default(call: Call, invoice: StripeObject) -> None:
+    """At finalization Stripe creates a PaymentIntent over the whole amount, and the default payment with it."""
     intent = shapes.payment_intent(
         call.now,
         invoice["amount_remaining"],
@@ -26,30 +26,31 @@ def open_default(call: Call, invoice: Obj) -> None:
     emit(call, "payment_intent.created", intent)
 
 
-def open_payments(call: Call, invoice: Obj) -> list[Obj]:
+def open_payments(call: Call, invoice: StripeObject) -> list[StripeObject]:
     return call.db.find("invoice_payment", invoice=invoice["id"], status="open")
 
 
-def default_of(call: Call, invoice: Obj) -> Obj | None:
+def default_of(call: Call, invoice: StripeObject) -> StripeObject | None:
+    """The open payment that carries the invoice's own PaymentIntent, and that `pay` charges."""
     return next((one for one in open_payments(call, invoice) if one["is_default"]), None)
 
 
-def intent_of(call: Call, payment: Obj) -> Obj | None:
+def intent_of(call: Call, payment: StripeObject) -> StripeObject | None:
     id = payment["payment"].get("payment_intent")
     return call.db.get("payment_intent", id) if id else None
 
 
-def refuse_while_processing(call: Call, invoice: Obj, message: str) -> None:
+def refuse_while_processing(call: Call, invoice: StripeObject, message: str) -> None:
     for payment in open_payments(call, invoice):
         intent = intent_of(call, payment)
         if intent and intent["status"] == "processing":
-            raise refusals.refused(message)
+            raise refusals.not_allowed(message)
 
 
-def cancel_open(call: Call, invoice: Obj, reason: str) -> None:
-    """An intent made for the invoice dies with its payment; one that was attached lives on by itself.
+def cancel_open(call: Call, invoice: StripeObject, reason: str) -> None:
+    """Cancel the open payments. The invoice's own PaymentIntent is canceled too; an attached one is only released.
 
-    Money that is on its way cannot be called back: its payment stays open, and what arrives is too much.
+    A payment that is processing cannot be stopped: it stays open, and its money is recorded as overpaid.
     """
     for payment in open_payments(call, invoice):
         intent = intent_of(call, payment)
@@ -65,21 +66,22 @@ def cancel_open(call: Call, invoice: Obj, reason: str) -> None:
             call.db.save("payment_intent", intent)
 
 
-def cancel_intent(call: Call, intent: Obj, reason: str | None) -> None:
+def cancel_intent(call: Call, intent: StripeObject, reason: str | None) -> None:
     intent.update(status="canceled", canceled_at=call.now, cancellation_reason=reason, next_action=None)
     call.db.save("payment_intent", intent)
     emit(call, "payment_intent.canceled", intent)
 
 
-def change_balance(call: Call, customer: Obj, by: int) -> None:
+def change_balance(call: Call, customer: StripeObject, by: int) -> None:
+    """Add `by` minor units to the customer's balance; a negative balance is credit."""
     before = snapshot(customer)
     customer["balance"] += by
     call.db.save("customer", customer)
     emit(call, "customer.updated", customer, before)
 
 
-def lower_default(call: Call, invoice: Obj) -> None:
-    """The default payment always asks for what remains."""
+def lower_default(call: Call, invoice: StripeObject) -> None:
+    """Lower the default payment and its PaymentIntent to what remains after a partial payment."""
     default = default_of(call, invoice)
     if default is None:
         return
@@ -92,6 +94,7 @@ def lower_default(call: Call, invoice: Obj) -> None:
 
 
 def count_charge(call: Call, invoice: str) -> None:
+    """Count a successful charge of this invoice id, for `charges` of /_sandbox/stats."""
     call.db.execute(
         "INSERT INTO charged VALUES (?, 1) ON CONFLICT (invoice) DO UPDATE SET n = n + 1",
         (invoice,),

@@ -1,4 +1,7 @@
-"""Which address does what: each resource lists its own routes, here they are found again."""
+"""Routes: which handler and which parameters an address of the API has.
+
+Each module in resources/ lists its routes; RouteTable finds the route of a request.
+"""
 
 import re
 from collections.abc import Callable
@@ -7,10 +10,10 @@ from typing import Any
 from urllib.parse import unquote
 
 from sandbox.call import Call
-from sandbox.params import EXPAND, PAGE, Spec
+from sandbox.params import EXPAND, PAGE, Parameters
 
 ID = re.compile(r":\w+")
-Handler = Callable[[Call], dict[str, Any] | str]
+Handler = Callable[[Call], dict[str, Any] | str]  # returns an object, or its finished JSON text
 
 
 @dataclass(frozen=True)
@@ -18,33 +21,33 @@ class Route:
     method: str
     pattern: str
     handler: Handler
-    spec: Spec
+    parameters: Parameters
     required: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
-        """As counted: whichever id stands there, it is :id."""
+        """The name under which /_sandbox/stats counts it, such as `GET /v1/invoices/:id`."""
         return f"{self.method} {ID.sub(':id', self.pattern)}"
 
 
-def get(pattern: str, handler: Handler, /, **spec: Any) -> Route:
-    return Route("GET", pattern, handler, {**EXPAND, **spec})
+def get(pattern: str, handler: Handler, /, **parameters: Any) -> Route:
+    return Route("GET", pattern, handler, {**EXPAND, **parameters})
 
 
-def listing(pattern: str, handler: Handler, /, **spec: Any) -> Route:
-    return Route("GET", pattern, handler, {**PAGE, **spec})
+def listing(pattern: str, handler: Handler, /, **parameters: Any) -> Route:
+    return Route("GET", pattern, handler, {**PAGE, **parameters})
 
 
-def post(pattern: str, handler: Handler, required: tuple[str, ...] = (), /, **spec: Any) -> Route:
-    return Route("POST", pattern, handler, {**EXPAND, **spec}, required)
+def post(pattern: str, handler: Handler, required: tuple[str, ...] = (), /, **parameters: Any) -> Route:
+    return Route("POST", pattern, handler, {**EXPAND, **parameters}, required)
 
 
 def delete(pattern: str, handler: Handler) -> Route:
     return Route("DELETE", pattern, handler, EXPAND)
 
 
-class Table:
-    """Words in an address come before ids: /report_payment is not a payment record."""
+class RouteTable:
+    """Fixed words win over ids: in /v1/payment_records/report_payment the last part is not an id."""
 
     def __init__(self, routes: list[Route]):
         self._routes: dict[tuple[str, int], list[tuple[list[str], Route]]] = {}
@@ -53,6 +56,7 @@ class Table:
             self._routes.setdefault((route.method, len(parts)), []).append((parts, route))
 
     def find(self, method: str, path: str) -> tuple[Route, list[str]] | None:
+        """The route and the ids in the path, or None."""
         given = path.split("/")
         for parts, route in self._routes.get((method, len(given)), []):
             if all(part == one or (part[:1] == ":" and one) for part, one in zip(parts, given, strict=True)):

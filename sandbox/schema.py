@@ -1,9 +1,9 @@
-"""What is kept, and by which fields it can be listed: one table per kind of object."""
+"""The tables of the state file: one per kind of object, and a few for the sandbox itself."""
 
 from typing import Any
 
-# kind → columns by which its lists are filtered, each with the path of the field that fills it
-KINDS: dict[str, dict[str, str]] = {
+# kind of object → {column: path of the member that fills it}; lists are filtered by these columns
+FILTER_COLUMNS: dict[str, dict[str, str]] = {
     "customer": {"created": "created", "email": "email", "prefix": "invoice_prefix"},
     "payment_method": {
         "created": "created",
@@ -39,8 +39,8 @@ KINDS: dict[str, dict[str, str]] = {
     "subscription": {"created": "created", "customer": "customer", "status": "status"},
     "event": {"created": "created", "type": "type"},
 }
-# Only what is walked often: every index costs each write.
-INDEXES = {
+# Only the columns that are searched often: an index slows every write down.
+INDEXED_COLUMNS = {
     "customer": ["email", "created", "prefix"],
     "payment_method": ["customer"],
     "source": ["customer"],
@@ -55,32 +55,35 @@ INDEXES = {
 }
 
 
-def table(kind: str) -> str:
+def table_name(kind: str) -> str:
     return '"' + kind + '"'
 
 
-def field(obj: dict[str, Any], path: str) -> Any:
+def value_at(obj: dict[str, Any], path: str) -> Any:
+    """The member at a dotted path, such as `payment.payment_intent`; None where it is absent."""
     value: Any = obj
     for part in path.split("."):
         value = value.get(part) if isinstance(value, dict) else None
     return value
 
 
-def statements() -> list[str]:
-    """`body` stands last, so that a scan over the filter columns never reads its pages."""
+def create_statements() -> list[str]:
+    """All CREATE statements. `body` is the last column, so that a scan over the filter columns does not read it."""
     made = []
-    for kind, columns in KINDS.items():
+    for kind, columns in FILTER_COLUMNS.items():
         typed = "".join(f"{name} {'INTEGER' if name in ('created', 'due_date') else 'TEXT'}, " for name in columns)
         made.append(
-            f"CREATE TABLE IF NOT EXISTS {table(kind)} (seq INTEGER PRIMARY KEY AUTOINCREMENT, "
+            f"CREATE TABLE IF NOT EXISTS {table_name(kind)} (seq INTEGER PRIMARY KEY AUTOINCREMENT, "
             f"id TEXT UNIQUE NOT NULL, deleted INTEGER NOT NULL DEFAULT 0, {typed}hidden TEXT, body TEXT NOT NULL)"
         )
-        for column in INDEXES.get(kind, []):
-            made += [f'CREATE INDEX IF NOT EXISTS "{kind}_{column}" ON {table(kind)} ({column})']
-    return made + OTHERS
+        for column in INDEXED_COLUMNS.get(kind, []):
+            made += [f'CREATE INDEX IF NOT EXISTS "{kind}_{column}" ON {table_name(kind)} ({column})']
+    return made + OTHER_TABLES
 
 
-OTHERS = [
+# meta: settings that outlive a restart. counter: deliveries since the last reset. charged: successful charges of each
+# invoice. idempotency: saved replies. timer: see timers.py. delivery: one row per webhook delivery.
+OTHER_TABLES = [
     "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS counter (name TEXT PRIMARY KEY, n INTEGER NOT NULL)",
     "CREATE TABLE IF NOT EXISTS charged (invoice TEXT PRIMARY KEY, n INTEGER NOT NULL)",

@@ -1,40 +1,41 @@
-"""One planted invoice: the same members that the calls would have left, written down at once."""
+"""One planted invoice, with the members that the same API calls would have left on it."""
 
 import random
 from typing import Any, NamedTuple
 
 from sandbox import amounts, cards, refusals, shapes
 from sandbox.ids import ids
-from sandbox.store import HIDDEN, Obj, visible
+from sandbox.store import HIDDEN, StripeObject, visible
 
-DAY, HOUR = 86400, 3600
-WORK = (
+DAY_SECONDS, HOUR_SECONDS = 86400, 3600
+DESCRIPTIONS = (
     "Consulting, two days", "Hosting", "Support plan", "Licences", "Design review", "Data export", "Training",
     "Translation", "Onboarding", "Extra seats", "Storage", "Audit", "Workshop", "Installation", "Travel",
 )  # fmt: skip
-PLANS = (("Starter", 900), ("Team", 2900), ("Business", 9900))
+PLANS = (("Starter", 900), ("Team", 2900), ("Business", 9900))  # name, minor units a month
 
 
-class Ground(NamedTuple):
-    """What all planted invoices share."""
+class SharedState(NamedTuple):
+    """What all planted invoices of a run share."""
 
-    rows: dict[str, list[Obj]]
-    prices: dict[int, Obj]
+    rows: dict[str, list[StripeObject]]
+    prices: dict[int, StripeObject]  # unit amount → its price details
     now: int
     dice: random.Random
 
 
-class Planted:
-    """An invoice on its way from draft to whatever it is to become; `rows` takes what it leaves behind."""
+class PlantedInvoice:
+    """An invoice on its way from draft to its last status. `rows` collects the objects that it leaves, by kind."""
 
-    def __init__(self, ground: Ground, customer: Obj, at: int):
-        self.rows, self.prices, self.now, self.dice = ground
+    def __init__(self, shared: SharedState, customer: StripeObject, at: int):
+        """A draft of this customer, created `at` (Unix seconds)."""
+        self.rows, self.prices, self.now, self.dice = shared
         self.customer, self.at = customer, at
         self.invoice = shapes.invoice(at, customer, customer["currency"], delivered=True)
         self.invoice[HIDDEN] = {}
-        self.method: Obj | None = customer[HIDDEN].get("method")
+        self.method: StripeObject | None = customer[HIDDEN].get("method")
 
-    def items(self, count: int) -> None:
+    def add_items(self, count: int) -> None:
         lines = []
         for _ in range(count):
             unit = self.dice.randrange(500, 60_000, 100)
@@ -44,7 +45,7 @@ class Planted:
                 self.customer["id"],
                 self.invoice["currency"],
                 unit * quantity,
-                description=self.dice.choice(WORK),
+                description=self.dice.choice(DESCRIPTIONS),
                 invoice=self.invoice["id"],
                 quantity=quantity,
                 quantity_decimal=str(quantity),
@@ -52,36 +53,40 @@ class Planted:
             )
             self.rows["invoiceitem"].append(item)
             lines.append(shapes.line(self.invoice["id"], item))
-        self.fill(lines)
+        self.set_lines_and_totals(lines)
 
-    def price_of(self, unit: int) -> Obj:
-        """As shapes.price_details mints one, but the same for the same amount: ids are a good part of the work."""
+    def price_of(self, unit: int) -> StripeObject:
+        """One price for each amount: making a new id for every item would slow planting down."""
         details = self.prices.get(unit)
         if details is None:
             details = self.prices[unit] = shapes.price_details(unit)
         return details
 
-    def fill(self, lines: list[Obj]) -> None:
+    def set_lines_and_totals(self, lines: list[StripeObject]) -> None:
         amounts.set_lines(self.invoice, lines)
-        amounts.total_up(self.invoice, 0)
+        amounts.set_totals(self.invoice, 0)
 
-    def subscription(self, subscription: Obj, reason: str) -> None:
+    def bill_subscription(self, subscription: StripeObject, reason: str) -> None:
+        """Make this the invoice of one month. `reason` is the billing_reason."""
         name = subscription[HIDDEN]["plan"]
         self.invoice.update(
             billing_reason=reason,
             parent=shapes.subscription_parent(subscription),
             rendering=None,
-            period_start=self.at if reason == "subscription_create" else self.at - 30 * DAY,
+            period_start=self.at if reason == "subscription_create" else self.at - 30 * DAY_SECONDS,
         )
         item = subscription["items"]["data"][0]
-        line = shapes.subscription_line(self.invoice["id"], subscription, item, name, (self.at, self.at + 30 * DAY))
-        self.fill([line])
+        line = shapes.subscription_line(
+            self.invoice["id"], subscription, item, name, (self.at, self.at + 30 * DAY_SECONDS)
+        )
+        self.set_lines_and_totals([line])
 
-    def send(self, days: int) -> None:
-        self.invoice.update(collection_method="send_invoice", due_date=self.at + days * DAY)
+    def set_due_in(self, days: int) -> None:
+        """Collect by send_invoice, due so many days after creation."""
+        self.invoice.update(collection_method="send_invoice", due_date=self.at + days * DAY_SECONDS)
 
     def finalize(self) -> None:
-        at = min(self.at + self.dice.randrange(60, 2 * HOUR), self.now - 60)
+        at = min(self.at + self.dice.randrange(60, 2 * HOUR_SECONDS), self.now - 60)
         self.finalized_at = at
         customer = self.customer
         self.invoice.update(
@@ -110,14 +115,14 @@ class Planted:
         self.rows["payment_intent"].append(self.intent)
         self.rows["invoice_payment"].append(self.payment)
 
-    def close(self, at: int) -> None:
+    def close_as_paid(self, at: int) -> None:
         self.invoice.update(
             status="paid", auto_advance=False, amount_remaining=0, amount_paid=self.invoice["amount_due"]
         )
         self.invoice["status_transitions"]["paid_at"] = at
 
     def pay(self) -> None:
-        method, at = self.method, min(self.finalized_at + self.dice.randrange(60, 3 * DAY), self.now - 30)
+        method, at = self.method, min(self.finalized_at + self.dice.randrange(60, 3 * DAY_SECONDS), self.now - 30)
         charge = shapes.charge(at, self.intent, method, "succeeded")
         self.rows["charge"].append(charge)
         self.intent.update(
@@ -129,13 +134,13 @@ class Planted:
         self.payment.update(status="paid", amount_paid=self.intent["amount"])
         self.payment["status_transitions"]["paid_at"] = at
         self.invoice.update(attempted=True, attempt_count=1)
-        self.close(at)
+        self.close_as_paid(at)
 
     def decline(self) -> None:
-        """As intents.fail would have left it."""
-        method, at = self.method, min(self.finalized_at + HOUR, self.now - 30)
+        """A declined charge, as payment_attempts.fail would have left it."""
+        method, at = self.method, min(self.finalized_at + HOUR_SECONDS, self.now - 30)
         assert method
-        card = cards.of(method)
+        card = cards.card_of(method)
         outcome: dict[str, Any] = {"failure_code": card.code, "failure_message": card.message}
         charge = shapes.charge(at, self.intent, method, "failed", **outcome)
         self.rows["charge"].append(charge)
@@ -158,15 +163,15 @@ class Planted:
         self.payment["status_transitions"]["canceled_at"] = at
         self.intent.update(status="canceled", canceled_at=at, cancellation_reason=reason)
 
-    def out_of_band(self) -> None:
-        at = min(self.finalized_at + 5 * DAY, self.now - 30)
+    def pay_out_of_band(self) -> None:
+        at = min(self.finalized_at + 5 * DAY_SECONDS, self.now - 30)
         self.cancel_payment(at, "automatic")
         self.invoice[HIDDEN]["off_stripe"] = self.invoice["amount_due"]
-        self.close(at)
+        self.close_as_paid(at)
 
-    def record(self, amount: int) -> None:
-        """Part of it came by bank transfer."""
-        at = min(self.finalized_at + 2 * DAY, self.now - 30)
+    def pay_part(self, amount: int) -> None:
+        """Part of the amount was paid by bank transfer."""
+        at = min(self.finalized_at + 2 * DAY_SECONDS, self.now - 30)
         record = payment_record(at, amount, self.invoice["currency"], self.customer)
         self.rows["payment_record"].append(record)
         payer = {"payment_record": record["id"], "type": "payment_record"}
@@ -179,15 +184,16 @@ class Planted:
         self.invoice[HIDDEN]["off_stripe"] = amount
         self.payment["amount_requested"] = self.intent["amount"] = self.invoice["amount_remaining"]
 
-    def end(self, status: str, stamp: str) -> None:
-        at = min(self.finalized_at + 10 * DAY, self.now - 20)
+    def end(self, status: str, transition: str) -> None:
+        """Set void or uncollectible; `transition` is the member of status_transitions."""
+        at = min(self.finalized_at + 10 * DAY_SECONDS, self.now - 20)
         self.invoice["status"] = status
-        self.invoice["status_transitions"][stamp] = at
+        self.invoice["status_transitions"][transition] = at
         if status == "void":
             self.cancel_payment(at, "void_invoice")
 
 
-def payment_record(at: int, amount: int, currency: str, customer: Obj) -> Obj:
+def payment_record(at: int, amount: int, currency: str, customer: StripeObject) -> StripeObject:
     value, zero = {"currency": currency, "value": amount}, {"currency": currency, "value": 0}
     return {
         "id": ids.new("payment_record"),

@@ -1,125 +1,126 @@
-"""What can become of a planted invoice, how often, and of whose."""
+"""The stories of planted invoices: what becomes of each, how often, and with which card of its customer."""
 
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 
 from sandbox import shapes
-from sandbox.seed_invoices import DAY, PLANS, Planted
-from sandbox.store import HIDDEN, Obj
+from sandbox.seed_invoices import DAY_SECONDS, PLANS, PlantedInvoice
+from sandbox.store import HIDDEN, StripeObject
 
-GOOD: AbstractSet[str | None] = {"visa", "mastercard", "amex", "visa_debit"}
-DECLINING: AbstractSet[str | None] = {"chargeCustomerFail"}
-
-
-def draft(one: Planted) -> None:
-    one.items(one.dice.randrange(1, 4))
+WORKING_CARDS: AbstractSet[str | None] = {"visa", "mastercard", "amex", "visa_debit"}
+DECLINING_CARDS: AbstractSet[str | None] = {"chargeCustomerFail"}
 
 
-def opened(one: Planted) -> None:
-    one.items(one.dice.choice((1, 1, 1, 2, 2, 4)))
-    one.finalize()
+def draft(planted: PlantedInvoice) -> None:
+    planted.add_items(planted.dice.randrange(1, 4))
 
 
-def paid(one: Planted) -> None:
-    opened(one)
-    one.pay()
+def open_invoice(planted: PlantedInvoice) -> None:
+    planted.add_items(planted.dice.choice((1, 1, 1, 2, 2, 4)))
+    planted.finalize()
 
 
-def sent(one: Planted) -> None:
-    one.items(one.dice.choice((1, 1, 1, 2, 2, 4)))
-    one.send(days=int((one.now - one.at) / DAY) + 14)
-    one.finalize()
+def paid(planted: PlantedInvoice) -> None:
+    open_invoice(planted)
+    planted.pay()
 
 
-def overdue(one: Planted) -> None:
-    one.items(one.dice.choice((1, 1, 1, 2, 2, 4)))
-    one.send(days=0 if one.now - one.at < 8 * DAY else 7)
-    one.finalize()
+def sent(planted: PlantedInvoice) -> None:
+    planted.add_items(planted.dice.choice((1, 1, 1, 2, 2, 4)))
+    planted.set_due_in(days=int((planted.now - planted.at) / DAY_SECONDS) + 14)
+    planted.finalize()
 
 
-def declined(one: Planted) -> None:
-    opened(one)
-    one.decline()
+def overdue(planted: PlantedInvoice) -> None:
+    planted.add_items(planted.dice.choice((1, 1, 1, 2, 2, 4)))
+    planted.set_due_in(days=0 if planted.now - planted.at < 8 * DAY_SECONDS else 7)
+    planted.finalize()
 
 
-def partly_paid(one: Planted) -> None:
-    sent(one)
-    one.record(one.invoice["amount_due"] // 3)
+def declined(planted: PlantedInvoice) -> None:
+    open_invoice(planted)
+    planted.decline()
 
 
-def out_of_band(one: Planted) -> None:
-    sent(one)
-    one.out_of_band()
+def partly_paid(planted: PlantedInvoice) -> None:
+    sent(planted)
+    planted.pay_part(planted.invoice["amount_due"] // 30 * 10)  # a third, in amounts that every currency has
 
 
-def voided(one: Planted) -> None:
-    opened(one)
-    one.end("void", "voided_at")
+def out_of_band(planted: PlantedInvoice) -> None:
+    sent(planted)
+    planted.pay_out_of_band()
 
 
-def uncollectible(one: Planted) -> None:
-    opened(one)
-    one.end("uncollectible", "marked_uncollectible_at")
+def voided(planted: PlantedInvoice) -> None:
+    open_invoice(planted)
+    planted.end("void", "voided_at")
 
 
-def long_one(one: Planted) -> None:
-    one.items(one.dice.randrange(11, 31))
-    one.finalize()
+def uncollectible(planted: PlantedInvoice) -> None:
+    open_invoice(planted)
+    planted.end("uncollectible", "marked_uncollectible_at")
 
 
-def long_paid(one: Planted) -> None:
-    long_one(one)
-    one.pay()
+def long_invoice(planted: PlantedInvoice) -> None:
+    planted.add_items(planted.dice.randrange(11, 31))
+    planted.finalize()
 
 
-def subscribed(one: Planted) -> None:
-    one.subscription(subscription_of(one), "subscription_cycle")
-    one.finalize()
-    one.pay()
+def long_paid(planted: PlantedInvoice) -> None:
+    long_invoice(planted)
+    planted.pay()
 
 
-def first_of_subscription(one: Planted) -> None:
-    one.subscription(subscription_of(one), "subscription_create")
-    one.finalize()
-    one.pay()
+def subscribed(planted: PlantedInvoice) -> None:
+    planted.bill_subscription(subscription_of(planted), "subscription_cycle")
+    planted.finalize()
+    planted.pay()
 
 
-def subscription_declined(one: Planted) -> None:
-    one.subscription(subscription_of(one), "subscription_cycle")
-    one.finalize()
-    one.decline()
+def first_of_subscription(planted: PlantedInvoice) -> None:
+    planted.bill_subscription(subscription_of(planted), "subscription_create")
+    planted.finalize()
+    planted.pay()
 
 
-def subscription_of(one: Planted) -> Obj:
-    """One per customer, made when it is first needed."""
-    hidden = one.customer[HIDDEN]
+def subscription_declined(planted: PlantedInvoice) -> None:
+    planted.bill_subscription(subscription_of(planted), "subscription_cycle")
+    planted.finalize()
+    planted.decline()
+
+
+def subscription_of(planted: PlantedInvoice) -> StripeObject:
+    """The customer's one subscription, created when it is first needed."""
+    hidden = planted.customer[HIDDEN]
     if "subscription" not in hidden:
-        name, amount = one.dice.choice(PLANS)
-        product = shapes.product(one.at, name)
-        price = shapes.price(one.at, product["id"], one.invoice["currency"], amount, "month")
-        made = shapes.subscription(one.at, one.customer["id"], [(price, 1)])
+        name, amount = planted.dice.choice(PLANS)
+        product = shapes.product(planted.at, name)
+        price = shapes.price(planted.at, product["id"], planted.invoice["currency"], amount, "month")
+        made = shapes.subscription(planted.at, planted.customer["id"], [(price, 1)])
         for kind, obj in (("product", product), ("price", price), ("subscription", made)):
-            one.rows[kind].append(obj)
+            planted.rows[kind].append(obj)
         made[HIDDEN] = {"plan": name}
         hidden["subscription"] = made
-    subscription: Obj = hidden["subscription"]
+    subscription: StripeObject = hidden["subscription"]
     return subscription
 
 
-def nothing_due(one: Planted) -> None:
-    one.fill([])
-    one.finalize()
+def nothing_due(planted: PlantedInvoice) -> None:
+    planted.set_lines_and_totals([])
+    planted.finalize()
     for kind in ("payment_intent", "invoice_payment"):
-        one.rows[kind].pop()
-    one.invoice["attempted"] = True
-    one.close(one.finalized_at)
+        planted.rows[kind].pop()
+    planted.invoice["attempted"] = True
+    planted.close_as_paid(planted.finalized_at)
 
 
-Story = tuple[AbstractSet[str | None] | None, Callable[[Planted], None]]
+# The cards that the customer may have (None: any), and what builds the invoice.
+Story = tuple[AbstractSet[str | None] | None, Callable[[PlantedInvoice], None]]
 STORIES: dict[str, Story] = {
-    "paid": (GOOD, paid),
-    "open": (None, opened),
-    "declined": (DECLINING, declined),
+    "paid": (WORKING_CARDS, paid),
+    "open": (None, open_invoice),
+    "declined": (DECLINING_CARDS, declined),
     "overdue": (None, overdue),
     "partly paid": (None, partly_paid),
     "void": (None, voided),
@@ -127,15 +128,16 @@ STORIES: dict[str, Story] = {
     "draft": (None, draft),
     "sent": (None, sent),
     "out of band": (None, out_of_band),
-    "long": (None, long_one),
-    "subscription": (GOOD, subscribed),
-    "first of a subscription": (GOOD, first_of_subscription),
-    "subscription declined": (DECLINING, subscription_declined),
-    "open without a card": ({None}, opened),
-    "open with authentication": ({"threeDSecure2Required"}, opened),
-    "long and paid": (GOOD, long_paid),
+    "long": (None, long_invoice),
+    "subscription": (WORKING_CARDS, subscribed),
+    "first of a subscription": (WORKING_CARDS, first_of_subscription),
+    "subscription declined": (DECLINING_CARDS, subscription_declined),
+    "open without a card": ({None}, open_invoice),
+    "open with authentication": ({"threeDSecure2Required"}, open_invoice),
+    "long and paid": (WORKING_CARDS, long_paid),
     "nothing due": (None, nothing_due),
 }
+# How often, relative to the others. Every story comes at least once if there are enough invoices.
 WEIGHTS = dict.fromkeys(STORIES, 2) | {
     "paid": 45,
     "open": 8,

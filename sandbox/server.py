@@ -1,4 +1,4 @@
-"""HTTP/1.1 on 127.0.0.1: kept-alive connections, each reply in one send, and a way to cut a connection short."""
+"""The HTTP/1.1 server on 127.0.0.1: reads a request, passes it on by its path, and sends the reply."""
 
 import contextlib
 import socket
@@ -8,19 +8,21 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from sandbox import admin, page
-from sandbox.app import Reply, Request, answer
+from sandbox import control_routes, status_page
+from sandbox.app import answer
+from sandbox.http_messages import Reply, Request
+from sandbox.ids import ids
 from sandbox.world import World
 
-LARGEST_BODY = 4_000_000
+MAX_BODY_BYTES = 4_000_000  # of a request
 TOO_LARGE = '{"error":{"message":"Request body too large.","type":"invalid_request_error"}}'
 
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    wbufsize = 0
+    wbufsize = 0  # unbuffered: `reply` sends head and body in one write
     disable_nagle_algorithm = True
-    timeout = 75  # seconds for which an idle connection is kept
+    timeout = 75  # seconds after which an idle connection is closed
     server: "Server"
 
     def handle_any(self) -> None:
@@ -28,13 +30,14 @@ class Handler(BaseHTTPRequestHandler):
         body = self.read_body()
         if body is None:
             self.close_connection = True
-            self.reply(Reply(413, TOO_LARGE, {"Content-Type": "application/json"}))
+            headers = {"Content-Type": "application/json", "Request-Id": ids.with_prefix("req_")}
+            self.reply(Reply(413, TOO_LARGE, headers))
             return
         path, _, query = self.path.partition("?")
         if path == "/" and self.command in ("GET", "HEAD"):
-            self.reply(Reply(200, page.render(world), {"Content-Type": "text/html; charset=utf-8"}))
+            self.reply(Reply(200, status_page.render(world), {"Content-Type": "text/html; charset=utf-8"}))
         elif path.startswith("/_sandbox"):
-            self.reply(admin.answer(world, self.command, path, query, body))
+            self.reply(control_routes.answer(world, self.command, path, query, body))
         else:
             headers = {name.lower(): value for name, value in self.headers.items()}
             self.reply(answer(world, Request(self.command, path, query, body, headers)))
@@ -42,24 +45,26 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_DELETE = do_PUT = do_PATCH = do_HEAD = do_OPTIONS = handle_any
 
     def read_body(self) -> str | None:
+        """None: too large, or of unknown length."""
         length = self.headers.get("Content-Length", "0")
         if not length.isdigit() or "Transfer-Encoding" in self.headers:
             return None
-        if int(length) > LARGEST_BODY:
-            self.pass_over(int(length))
+        if int(length) > MAX_BODY_BYTES:
+            self.discard(int(length))
             return None
         body = self.rfile.read(int(length))
         if len(body) < int(length):
-            raise ConnectionAbortedError("the caller died while it sent: half a request is none")
+            raise ConnectionAbortedError("the connection ended before the whole request body had come")
         return body.decode(errors="replace")
 
-    def pass_over(self, length: int) -> None:
-        """Whoever is still sending does not hear an answer."""
+    def discard(self, length: int) -> None:
+        """Read the rest of the body: a client reads the reply only after it has sent everything."""
         while length > 0 and (part := self.rfile.read(min(length, 65536))):
             length -= len(part)
 
     def reply(self, reply: Reply) -> None:
-        if reply.cut:
+        """Send the reply, or cut the connection where a fault says so."""
+        if reply.cut_connection:
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)
             return
@@ -78,9 +83,8 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(head.encode("latin-1", "replace") + b"\r\n" + (b"" if self.command == "HEAD" else body))
 
     def handle(self) -> None:
-        with contextlib.suppress(
-            ConnectionError, TimeoutError
-        ):  # the client went away: its request has been dealt with
+        # The client closed the connection. If its request was complete, it has been answered in full.
+        with contextlib.suppress(ConnectionError, TimeoutError):
             super().handle()
 
     def log_message(self, format: str, *args: Any) -> None:

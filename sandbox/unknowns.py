@@ -1,6 +1,7 @@
-"""What nobody has seen at live Stripe, and the reading taken here: the strict one, so that no proof rests on kindness.
+"""Behaviour that nobody has seen at live Stripe, and what the sandbox does instead: the strictest possible answer.
 
-Each is used by name where it decides something; none of these sentences is promised by Stripe.
+Stripe promises none of this. The code names an entry where it decides something. GET /_sandbox/unknowns shows the
+table; V1, V2 and S1 are messages of refusals.py.
 """
 
 from sandbox import refusals
@@ -26,11 +27,16 @@ UNKNOWNS = {
     "get_deleted_draft": "Not seen: 404, as for an id that never was.",
     "attach_declining_card": "0002 was seen declining when charged: here it can be attached, and declines then.",
     "finalized_then_charged": "With auto_advance, next_payment_attempt is an hour after a finalization by hand.",
+    "bank_days": "A bank decides on a debit after four days; live banks take from one to fourteen.",
+    "bank_failure": "The bank's reason is the decline code, under payment_intent_payment_attempt_failed.",
+    "cancel_debit": "Not seen: a canceled debit's charge has failed, and the invoice gets a new default payment.",
     "late_debit": "A bank debit that arrives when other money has paid the invoice is overpaid money.",
     "retry_schedule": "A failed automatic charge is tried again after 3, 5 and 7 days; live Stripe has its own times.",
     "overpaid_amounts": "amount_paid is amount_due, amount_overpaid the rest; the InvoicePayment has all of it.",
     "out_of_band_succeeded": "Whether invoice.payment_succeeded is sent too: it is not.",
     "out_of_band_payments": "The default InvoicePayment and its PaymentIntent are canceled; no paid one replaces them.",
+    "third_decimal": "Documented: the last digit of three-decimal currencies is 0. The message was not seen.",
+    "decimals_of_items": "Seen in charges alone: items and prices refuse too what cannot be charged.",
     "partial_then_card": "The default InvoicePayment asks for what remains, never for more.",
 }
 
@@ -45,5 +51,7 @@ ATTACH_TWICE = "This payment is already attached to an invoice."
 ATTACH_CURRENCY = "The currency of the payment ({}) must match the currency of the invoice ({})."
 ATTACH_CUSTOMER = "The payment belongs to another customer than the invoice."
 ATTACH_DEAD = "A payment that has failed or was canceled cannot be attached to an invoice."
-RETRY_DAYS = (3, 5, 7)
-HOURS_BEFORE_FIRST_CHARGE = 1
+BANK_DAYS = 4  # from the charge of a bank account to the bank's decision
+THIRD_DECIMAL = "Invalid amount. Amounts in {} must be evenly divisible by 10."
+RETRY_DAYS = (3, 5, 7)  # days from each failed automatic charge to the next
+HOURS_BEFORE_FIRST_CHARGE = 1  # after a finalization by hand

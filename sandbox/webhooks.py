@@ -1,4 +1,7 @@
-"""Delivery: signed posts to whoever listens, again with growing pauses until they are acknowledged."""
+"""Webhook delivery: signed POSTs to the receivers, repeated with growing pauses until they are acknowledged.
+
+A delivery is a row of the state file. The real clock decides here, also while the sandbox's clock is moved.
+"""
 
 import hashlib
 import hmac
@@ -10,46 +13,52 @@ import time
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from sandbox.store import Db
+from sandbox.store import Database
 from sandbox.world import World
 
-WORKERS = 6
-BATCH = 200
-TIMEOUT = 20.0
-FIRST_PAUSE = 1.0  # live Stripe waits longer, minutes and then hours; tests can't
-LONGEST_PAUSE = 300.0
-GIVEN_UP_AFTER = 3 * 86400
+DELIVERY_THREADS = 6  # posts at the same time
+BATCH_SIZE = 200  # deliveries handed to the threads at most at one time
+TIMEOUT_SECONDS = 20.0  # of one post
+FIRST_RETRY_SECONDS = 1.0  # doubled each time; live Stripe waits minutes and then hours, too long for tests
+MAX_RETRY_SECONDS = 300.0
+MAX_SLEEP_SECONDS = 60.0  # of the dispatching thread while nothing is due
+MAX_NOTE_CHARACTERS = 200  # of the answer or the problem, kept for /_sandbox/deliveries
+GIVE_UP_AFTER_SECONDS = 3 * 86400  # as Stripe in live mode (Stripe docs: Receive Stripe events)
+NO_ANSWER = 0  # the status of a post that no receiver answered
+NO_RECEIVER = -1  # the status of a delivery whose receiver has been removed
 
 
-class Due(NamedTuple):
+class DueDelivery(NamedTuple):
     seq: int
     event: str
     type: str
-    endpoint: str
+    endpoint: str  # id of the receiver
     attempts: int
-    since: float
-    body: str
-    resets: int
+    since: float  # real time at which the delivery was planned, Unix seconds
+    body: str  # the event as JSON
+    reset_count: int  # World.reset_count when the row was read
 
 
 class Outcome(NamedTuple):
-    due: Due
-    status: int  # 0: nobody answered
+    due: DueDelivery
+    status: int  # HTTP status, NO_ANSWER or NO_RECEIVER
     note: str
 
 
 def signature(secret: str, body: bytes, at: int) -> str:
+    """The Stripe-Signature header, scheme v1 (Stripe docs: Verify webhook signatures manually). `at`: Unix seconds."""
     signed = hmac.new(secret.encode(), str(at).encode() + b"." + body, hashlib.sha256).hexdigest()
     return f"t={at},v1={signed}"
 
 
 class Sender:
-    """One worker's connections, kept open between deliveries."""
+    """The connections of one delivery thread, kept open between posts."""
 
     def __init__(self) -> None:
         self._open: dict[str, http.client.HTTPConnection] = {}
 
     def post(self, url: str, secret: str, body: bytes) -> tuple[int, str]:
+        """Status and the beginning of the answer, or NO_ANSWER and the problem."""
         parts = urlsplit(url)
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         reused = parts.netloc in self._open
@@ -58,13 +67,13 @@ class Sender:
         except (OSError, http.client.HTTPException) as problem:
             self._open.pop(parts.netloc).close()
             if not reused or isinstance(problem, TimeoutError):
-                return 0, f"{type(problem).__name__}: {problem}"[:200]
-        return self.post(url, secret, body)  # the receiver had closed an idle connection: nothing was delivered
+                return NO_ANSWER, f"{type(problem).__name__}: {problem}"[:MAX_NOTE_CHARACTERS]
+        return self.post(url, secret, body)  # the receiver closed the idle connection, so nothing was delivered
 
     def _try(self, scheme: str, host: str, path: str, secret: str, body: bytes) -> tuple[int, str]:
         if host not in self._open:
             made = http.client.HTTPSConnection if scheme == "https" else http.client.HTTPConnection
-            self._open[host] = made(host, timeout=TIMEOUT)
+            self._open[host] = made(host, timeout=TIMEOUT_SECONDS)
         headers = {
             "Content-Type": "application/json; charset=utf-8",
             "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
@@ -73,67 +82,74 @@ class Sender:
         self._open[host].request("POST", path, body, headers)
         response = self._open[host].getresponse()
         answer = response.read()
-        return response.status, answer[:200].decode(errors="replace")
+        return response.status, answer[:MAX_NOTE_CHARACTERS].decode(errors="replace")
 
 
 class Deliverer:
-    """One thread hands out what is due and writes down what came of it, in batches; workers post."""
+    """One thread reads due deliveries and writes their outcomes, in batches; DELIVERY_THREADS threads post them."""
 
     def __init__(self, world: World):
         self._world = world
-        self._due: queue.SimpleQueue[Due] = queue.SimpleQueue()
+        self._due: queue.SimpleQueue[DueDelivery] = queue.SimpleQueue()
         self._outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         self._handed_out: set[int] = set()
+        self._loaded_at = 0.0  # real time at which due deliveries were last read, Unix seconds
 
     def start(self) -> None:
-        for target in [self._hand_out, *[self._work] * WORKERS]:
+        for target in [self._dispatch_forever, *[self._post_forever] * DELIVERY_THREADS]:
             threading.Thread(target=target, daemon=True).start()
 
-    def _work(self) -> None:
+    def _post_forever(self) -> None:
         sender = Sender()
         while True:
             due = self._due.get()
-            receiver = self._world.receiver(due.endpoint) if due.resets == self._world.resets else None
+            current = due.reset_count == self._world.reset_count  # a reset deletes older deliveries
+            receiver = self._world.address_and_secret(due.endpoint) if current else None
             if receiver is None:
-                outcome = Outcome(due, -1, "there is no such receiver any more")
+                outcome = Outcome(due, NO_RECEIVER, "there is no such receiver any more")
             else:
                 try:
                     outcome = Outcome(due, *sender.post(*receiver, due.body.encode()))
-                except Exception as problem:  # an address that cannot be used must not end the worker
-                    outcome = Outcome(due, 0, f"{type(problem).__name__}: {problem}"[:200])
+                except Exception as problem:  # for example an invalid URL: the thread must go on
+                    outcome = Outcome(due, NO_ANSWER, f"{type(problem).__name__}: {problem}"[:MAX_NOTE_CHARACTERS])
             self._outcomes.put(outcome)
             self._world.wake_deliveries.set()
 
-    def _hand_out(self) -> None:
+    def _dispatch_forever(self) -> None:
         while True:
-            self._world.wake_deliveries.wait(self._pause())
+            self._world.wake_deliveries.wait(self._seconds_until_next())
             self._world.wake_deliveries.clear()
-            self._write_down()
-            for due in self._load():
+            self._write_outcomes()
+            for due in self._load_due():
                 self._handed_out.add(due.seq)
                 self._due.put(due)
 
-    def _pause(self) -> float:
+    def _seconds_until_next(self) -> float:
         with self._world.store.read() as db:
             sql = "SELECT next_at FROM delivery WHERE state = 'pending' AND next_at > ? ORDER BY next_at LIMIT 1"
-            row = db.execute(sql, (time.time(),)).fetchone()
-        return max(row[0] - time.time(), 0.001) if row else 60.0
+            # A delivery may have become due since the last look: it is next, and must not be slept through.
+            row = db.execute(sql, (self._loaded_at,)).fetchone()
+        return max(row[0] - time.time(), 0.001) if row else MAX_SLEEP_SECONDS
 
-    def _load(self) -> list[Due]:
-        """A batch as long as what is under way plus one: slow receivers must not hide new work."""
-        if len(self._handed_out) >= BATCH:
+    def _load_due(self) -> list[DueDelivery]:
+        """Due deliveries that no thread has yet.
+
+        Rows under way are due too, so the query reads that many rows more: slow receivers must not hide new deliveries.
+        """
+        self._loaded_at = time.time()
+        if len(self._handed_out) >= BATCH_SIZE:
             return []
         sql = (
             "SELECT d.seq, d.event, d.type, d.endpoint, d.attempts, d.since, e.body "
             "FROM delivery d JOIN event e ON e.id = d.event "
             "WHERE d.state = 'pending' AND d.next_at <= ? ORDER BY d.next_at, d.seq LIMIT ?"
         )
-        resets = self._world.resets
+        reset_count = self._world.reset_count
         with self._world.store.read() as db:
-            rows = db.execute(sql, (time.time(), BATCH + len(self._handed_out))).fetchall()
-        return [Due._make((*row, resets)) for row in rows if row[0] not in self._handed_out]
+            rows = db.execute(sql, (self._loaded_at, BATCH_SIZE + len(self._handed_out))).fetchall()
+        return [DueDelivery._make((*row, reset_count)) for row in rows if row[0] not in self._handed_out]
 
-    def _write_down(self) -> None:
+    def _write_outcomes(self) -> None:
         outcomes = []
         while not self._outcomes.empty():
             outcomes.append(self._outcomes.get())
@@ -141,40 +157,43 @@ class Deliverer:
             return
         with self._world.store.write() as db:
             for outcome in outcomes:
-                self._settle(db, outcome)
+                self._write_outcome(db, outcome)
         for outcome in outcomes:
             self._handed_out.discard(outcome.due.seq)
 
-    def _settle(self, db: Db, outcome: Outcome) -> None:
-        """A row that a reset has taken away counts for nothing."""
+    def _write_outcome(self, db: Database, outcome: Outcome) -> None:
+        """A row that a reset has deleted meanwhile is not counted."""
         due = outcome.due
-        state, next_at = self._judge(outcome)
+        state, next_at = self._next_state(outcome)
         written = db.execute(
             "UPDATE delivery SET state = ?, attempts = attempts + 1, next_at = ?, note = ? WHERE seq = ?",
-            (state, next_at, f"{outcome.status} {outcome.note}"[:200], due.seq),
+            (state, next_at, f"{outcome.status} {outcome.note}"[:MAX_NOTE_CHARACTERS], due.seq),
         )
         if not written.rowcount:
             return
-        if outcome.status >= 0:
-            db.count("sent")
+        if outcome.status != NO_RECEIVER:
+            db.add_to_counter("sent")
         if state in ("acknowledged", "dropped"):
-            db.count(state)
+            db.add_to_counter(state)
         if state == "acknowledged":
-            acknowledged(db, due, self._world.clock.now())
+            note_acknowledgement(db, due, self._world.clock.now())
 
-    def _judge(self, outcome: Outcome) -> tuple[str, float]:
-        """What becomes of the delivery, and when it is tried again."""
+    def _next_state(self, outcome: Outcome) -> tuple[str, float]:
+        """The state of the delivery after this attempt, and when the next attempt is due (0 if never)."""
         if 200 <= outcome.status < 300:
             return "acknowledged", 0.0
-        if outcome.status < 0:
+        if outcome.status == NO_RECEIVER:
             return "dropped", 0.0
-        if time.time() - outcome.due.since > GIVEN_UP_AFTER:
+        if time.time() - outcome.due.since > GIVE_UP_AFTER_SECONDS:
             return "failed", 0.0
-        return "pending", time.time() + min(FIRST_PAUSE * 2**outcome.due.attempts, LONGEST_PAUSE)
+        return "pending", time.time() + min(FIRST_RETRY_SECONDS * 2**outcome.due.attempts, MAX_RETRY_SECONDS)
 
 
-def acknowledged(db: Db, due: Due, now: int) -> None:
-    """Two things that change by themselves: the count of receivers still waited for, and an invoice's own stamp."""
+def note_acknowledgement(db: Database, due: DueDelivery, now: int) -> None:
+    """Update the event's `pending_webhooks` and, after `invoice.created`, the invoice's `webhooks_delivered_at`.
+
+    Stripe changes both without an event.
+    """
     waiting = "SELECT count(DISTINCT endpoint) FROM delivery WHERE event = ? AND state = 'pending' AND seq != ?"
     left = db.execute(waiting, (due.event, due.seq)).fetchone()[0]
     db.execute("UPDATE event SET body = json_set(body, '$.pending_webhooks', ?) WHERE id = ?", (left, due.event))

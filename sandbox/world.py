@@ -1,4 +1,4 @@
-"""Everything that one running sandbox shares between its requests: state, clock, faults, receivers of webhooks."""
+"""World: what all requests of one running sandbox share, namely the state file, clock, faults and webhook receivers."""
 
 import json
 import threading
@@ -8,35 +8,36 @@ from typing import Any
 
 from sandbox.clock import Clock
 from sandbox.faults import Faults
-from sandbox.store import Db, Store
+from sandbox.store import Database, Store
 
-MAIN = "main"  # the receiver named on the command line, beside the endpoints made through the API
-WEBHOOK_SECRET = "whsec_sandbox"
+COMMAND_LINE_RECEIVER = "main"  # its id in deliveries; the other receivers are webhook endpoints made through the API
+DEFAULT_WEBHOOK_SECRET = "whsec_sandbox"
 
 
 class World:
     def __init__(self, path: Path, key: str | None = None):
+        """`key` is the only API key that is accepted; None accepts every test key."""
         self.store = Store(path)
         self.key = key
-        self.address = ""
+        self.address = ""  # "http://127.0.0.1:<port>", set by the server
         self.clock = Clock()
         self.faults = Faults()
-        self.requests: Counter[str] = Counter()
-        self.keys_running: set[str] = set()
-        self.lock = threading.Lock()
-        self.resets = 0  # what was handed out before a reset must not arrive after it
+        self.requests: Counter[str] = Counter()  # route name → requests since the start
+        self.keys_in_use: set[str] = set()  # idempotency keys of requests that are running
+        self.lock = threading.Lock()  # guards `requests` and `keys_in_use`
+        self.reset_count = 0  # a delivery taken from the queue before a reset must not be sent after it
         self.wake_deliveries = threading.Event()
         self._restore()
 
     def _restore(self) -> None:
         with self.store.read() as db:
-            self.clock.restore(db.meta("clock"))
-            self.faults.set(db.meta("faults") or {})
-            self.webhook: dict[str, Any] = db.meta("webhook") or {"url": None, "secret": WEBHOOK_SECRET}
+            self.clock.restore(db.setting("clock"))
+            self.faults.set(db.setting("faults") or {})
+            self.webhook: dict[str, Any] = db.setting("webhook") or {"url": None, "secret": DEFAULT_WEBHOOK_SECRET}
             self.load_endpoints(db)
 
-    def load_endpoints(self, db: Db) -> None:
-        """Read again inside the transaction that changes them."""
+    def load_endpoints(self, db: Database) -> None:
+        """Read the webhook endpoints that are enabled. The transaction that changes them calls this again."""
         enabled = []
         for row in db.execute("SELECT id, body, hidden FROM webhook_endpoint WHERE deleted = 0 AND status = 'enabled'"):
             hidden = json.loads(row[2])
@@ -47,32 +48,33 @@ class World:
         with self.lock:
             self.requests[name] += 1
 
-    def endpoints(self, db: Db, type: str) -> list[str]:
-        """Ids of those who want this event."""
-        wanted = [MAIN] if self.webhook["url"] else []
-        return wanted + [id for id, events, _, _ in self._endpoints if "*" in events or type in events]
+    def receivers_of(self, db: Database, event_type: str) -> list[str]:
+        """Ids of the receivers that want an event of this type."""
+        wanted = [COMMAND_LINE_RECEIVER] if self.webhook["url"] else []
+        return wanted + [id for id, events, _, _ in self._endpoints if "*" in events or event_type in events]
 
-    def receiver(self, endpoint: str) -> tuple[str, str] | None:
-        """Address and secret as they are now: a delivery goes where its receiver has moved to."""
-        if endpoint == MAIN:
+    def address_and_secret(self, endpoint: str) -> tuple[str, str] | None:
+        """URL and secret of a receiver as they are now, also for deliveries planned earlier; None if it is gone."""
+        if endpoint == COMMAND_LINE_RECEIVER:
             return (self.webhook["url"], self.webhook["secret"]) if self.webhook["url"] else None
         return next(((url, secret) for id, _, url, secret in self._endpoints if id == endpoint), None)
 
     def set_webhook(self, url: str | None, secret: str | None) -> None:
         self.webhook = {"url": url or None, "secret": secret or self.webhook["secret"]}
-        self.keep("webhook", self.webhook)
+        self.save_setting("webhook", self.webhook)
         self.wake_deliveries.set()
 
-    def keep(self, name: str, value: Any) -> None:
+    def save_setting(self, name: str, value: Any) -> None:
+        """Keep a JSON value over restarts."""
         with self.store.write() as db:
-            db.set_meta(name, value)
+            db.save_setting(name, value)
 
     def reset(self) -> None:
-        """Everything goes but the receiver of webhooks and the files."""
-        self.resets += 1
+        """Delete all objects and settings. Only the webhook receiver of the command line stays."""
+        self.reset_count += 1
         self.store.wipe()
         self.clock.reset()
         self.faults.set({})
         self.requests.clear()
         self._endpoints = []
-        self.keep("webhook", self.webhook)
+        self.save_setting("webhook", self.webhook)

@@ -2,53 +2,137 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
-import time
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Generator, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Group, User
-from django.test import Client
+from django.contrib.auth.models import User
+from django.test import Client, TransactionTestCase
+from pytest_django import DjangoDbBlocker
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
-from invoices import gateway, sync
-from invoices.models.groups import create_groups
+from invoices import clock, gateway, refetch, sync
+from tests.crash.wire import Wire
+from tests.factories import invoice_at, user_in_group
+from tests.helpers.database import Emptier
+from tests.helpers.events import WEBHOOK_SECRET, sign
 from tests.sandbox_process import SandboxProcess
 
-SECRET = "whsec_sandbox"
+# The workers and the many processes that tests start load what one of them has compiled, instead of compiling it again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+LONGEST_FIRST = (
+    "tests/test_demo.py",
+    "tests/crash/test_crash_matrix.py",
+    "tests/journeys/test_storm.py",
+    "tests/journeys/test_browser.py",
+    "tests/journeys/test_convergence.py",
+    "tests/journeys/test_new_action.py",
+    "tests/test_mirror.py",
+)
+
+ON_ONE_WORKER = {  # their tests share a demo, a browser or a sandbox, and some go on where the one before ended
+    "tests/test_demo.py",
+    "tests/journeys/test_browser.py",
+    "tests/sandbox/test_contract.py",
+    "tests/sandbox/test_machine.py",
+    "tests/sandbox/test_seeds.py",
+}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """How many workers `-n auto` starts: for the whole suite one more than processors, because tests often wait.
+
+    Where files or names are chosen, none: the tests run in this process, and begin at once.
+    """
+    chosen = config.args != config.getini("testpaths") or config.option.keyword or config.option.markexpr
+    return 0 if chosen else (os.cpu_count() or 1) + 1
+
+
+class ModulesWithOneProcess(LoadScopeScheduling):
+    """Gives each test to the first worker that is free, and all tests of the modules above to the same one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = nodeid.partition("::")[0]
+        return module if module in ON_ONE_WORKER else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ModulesWithOneProcess:
+    config.option.loadscopereorder = False  # the order is that of pytest_collection_modifyitems
+    return ModulesWithOneProcess(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests begin first, so that no worker is still busy with one when the others have ended."""
+    order = {path: number for number, path in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: order.get(item.nodeid.partition("::")[0], len(order)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A pytest worker can send only valid UTF-8, and some tests log half a surrogate pair."""
+    report = yield
+    report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
+    return report
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """The tables, made by pytest-django; emptied after each test that commits, in our own quicker way."""
+    with django_db_blocker.unblock():
+        emptier = Emptier()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", lambda case: emptier.empty())
+        yield
 
 
 @pytest.fixture(scope="session")
 def _sandbox_process() -> Iterator[SandboxProcess]:
-    with SandboxProcess(webhook_secret=SECRET) as process:
+    with SandboxProcess(webhook_secret=WEBHOOK_SECRET) as process:
         yield process
 
 
 @pytest.fixture
 def sandbox(_sandbox_process: SandboxProcess, settings: Any) -> Iterator[SandboxProcess]:
     """Stripe, empty and without faults, real time, and no webhooks until a test says where to."""
-    _sandbox_process.reset()
-    _sandbox_process.clear_faults()
-    _sandbox_process.clock(real=True)
     _sandbox_process.webhook(None)
+    _sandbox_process.reset()  # of faults and clock too
     settings.STRIPE_API_BASE = _sandbox_process.url
     settings.STRIPE_SECRET_KEY = _sandbox_process.key
     yield _sandbox_process
     _sandbox_process.clear_faults()
 
 
-def sign(body: bytes, secret: str = SECRET, at: int | None = None) -> str:
-    """A `Stripe-Signature` header for these bytes."""
-    stamp = int(time.time()) if at is None else at
-    digest = hmac.new(secret.encode(), f"{stamp}.".encode() + body, hashlib.sha256).hexdigest()
-    return f"t={stamp},v1={digest}"
+@pytest.fixture
+def wire(sandbox: SandboxProcess, settings: Any) -> Iterator[Wire]:
+    """Stripe, behind a wire on which one thing goes wrong."""
+    with Wire(sandbox) as wire:
+        settings.STRIPE_API_BASE = wire.url
+        yield wire
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Pushes our clock on by so many seconds."""
+    now, ahead = clock.now, [0.0]
+    monkeypatch.setattr(clock, "now", lambda: now() + timedelta(seconds=ahead[0]))
+
+    def push(seconds: float) -> None:
+        ahead[0] += seconds
+
+    return push
 
 
 @pytest.fixture
 def post_event(client: Client) -> Callable[..., Any]:
-    """Posts a body, signed, to the webhook door."""
+    """Posts a body, signed, to the webhook endpoint."""
 
     def post(event: dict[str, Any] | bytes, **options: Any) -> Any:
         body = event if isinstance(event, bytes) else json.dumps(event).encode()
@@ -79,24 +163,31 @@ def deliver(sandbox: SandboxProcess, post_event: Callable[..., Any]) -> Callable
     return bring
 
 
-def _person(username: str, group: str | None) -> User:
-    create_groups()  # a flushed database has no permissions
-    user = User.objects.create_user(username, f"{username}@example.com", "a long enough password", is_staff=True)
-    if group:
-        user.groups.add(Group.objects.get(name=group))
-    return User.objects.get(pk=user.pk)
-
-
 @pytest.fixture
 def agent(db: None) -> User:
-    return _person("agent", "Support agent")
+    return user_in_group("agent", "Support agent")
 
 
 @pytest.fixture
 def manager(db: None) -> User:
-    return _person("manager", "Billing manager")
+    return user_in_group("manager", "Billing manager")
 
 
 @pytest.fixture
 def auditor(db: None) -> User:
-    return _person("auditor", "Auditor")
+    return user_in_group("auditor", "Auditor")
+
+
+@pytest.fixture
+def desk(client: Client, agent: User) -> Client:
+    """The admin, with a support agent signed in."""
+    client.force_login(agent)
+    return client
+
+
+@pytest.fixture
+def open_invoice(sandbox: SandboxProcess) -> Any:
+    """An open invoice of USD 10.00 whose customer has a good card, at Stripe and in the mirror."""
+    invoice = invoice_at(sandbox)
+    refetch.refetch("invoice", invoice.id)
+    return invoice

@@ -1,13 +1,14 @@
-"""Stripe's objects for tests, stored as everything is: through the mirror. Most tests ask the sandbox for real ones."""
+"""Objects for tests: Stripe's, made here and stored through the mirror or made at the sandbox; and users."""
 
 from __future__ import annotations
 
 import itertools
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import factory
+from django.contrib.auth.models import Group, User
 
 from invoices import clock, mirror
 from invoices.models import Customer, Invoice, InvoicePayment, PaymentIntent
@@ -17,7 +18,16 @@ from tests.sandbox_process import SandboxProcess
 _count = itertools.count(1)
 
 
-class Object(factory.DictFactory):
+if TYPE_CHECKING:
+
+    class DictFactory(dict[str, Any]):
+        """What a type checker sees: calling a factory gives the dictionary that it makes."""
+
+else:
+    from factory import DictFactory
+
+
+class Object(DictFactory):
     class Meta:
         abstract = True
 
@@ -94,6 +104,14 @@ def stored(data: dict[str, Any], **changes: Any) -> Any:
         "payment_intent": PaymentIntent,
     }
     return models[data["object"]].objects.get(pk=data["id"])
+
+
+def user_in_group(username: str, group: str | None) -> User:
+    """A staff user, in one of the groups that come with the tables."""
+    user = User.objects.create_user(username, f"{username}@example.com", "a long enough password", is_staff=True)
+    if group:
+        user.groups.add(Group.objects.get(name=group))
+    return User.objects.get(pk=user.pk)
 
 
 # --- real ones, at the sandbox ----------------------------------------------------------------------------------------

@@ -150,5 +150,6 @@ class SandboxProcess:
             time.sleep(0.02)
         return stats
 
-    def client(self, key: str | None = None, **options: Any) -> stripe.StripeClient:
+    def client(self, key: str | None = None, **options: Any) -> Any:
+        """Stripe's SDK. Typed as Any, because tests send plain dictionaries and read members that may be absent."""
         return stripe.StripeClient(key or self.key, base_addresses={"api": self.url}, **options)

@@ -5,8 +5,10 @@ import os
 import shutil
 import tempfile
 
-if "DATA_DIR" not in os.environ:
-    os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix="invoice-desk-tests-")
+# Each of several pytest workers has a folder of its own, inside the one of the process that started them. Its name is
+# taken out of the environment, so that a process which a test starts shares the folder of its test.
+if os.environ.pop("PYTEST_XDIST_WORKER", "") or "DATA_DIR" not in os.environ:
+    os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix="invoice-desk-tests-", dir=os.environ.get("DATA_DIR"))
     atexit.register(shutil.rmtree, os.environ["DATA_DIR"], ignore_errors=True)
 os.environ.setdefault("STRIPE_SECRET_KEY", "sk_test_sandbox")
 os.environ.setdefault("STRIPE_WEBHOOK_SECRETS", "whsec_old,whsec_sandbox")
@@ -17,6 +19,12 @@ os.environ.setdefault(
 os.environ.setdefault("RECONCILE_PATIENCE_SECONDS", "0")
 
 from backoffice.settings import *  # noqa: F403
+from backoffice.settings import CELERY_BROKER_TRANSPORT_OPTIONS, CELERY_BROKER_URL, DATA_DIR, DATABASES
+
+if CELERY_BROKER_URL.startswith("redis"):  # each pytest worker has keys of its own
+    CELERY_BROKER_TRANSPORT_OPTIONS["global_keyprefix"] = f"{DATA_DIR.name}:"
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":  # no test outlives a crash of the machine
+    DATABASES["default"]["OPTIONS"]["init_command"] += "PRAGMA synchronous=OFF;"
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"

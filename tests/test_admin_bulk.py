@@ -11,29 +11,26 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from invoices import clock, mirror, operations
-from invoices.admin import batches, bulk, dry_run
+from invoices.admin.invoices import bulk, bulk_preview
+from invoices.admin.operations import batches
 from invoices.models import Batch, Invoice, Operation
 from invoices.operations import ACTIONS
 from invoices.snapshot import Snapshot
 from tests.factories import InvoiceObject, InvoicePaymentObject, PaymentIntentObject, stored
-from tests.test_admin_actions import LIST, hidden, shown
+from tests.helpers.admin_pages import LIST, hidden, page_after, text
 
 pytestmark = pytest.mark.django_db
 VOID = f"{LIST}bulk/void/"
 
 
-@pytest.fixture
-def desk(client: Client, agent: User) -> Client:
-    client.force_login(agent)
-    return client
-
-
 @pytest.fixture(autouse=True)
 def _no_workers(monkeypatch: Any) -> None:
-    monkeypatch.setattr(bulk.intake, "wake", lambda task: None)
+    monkeypatch.setattr(bulk.wakeups, "wake", lambda task: None)
 
 
 def many(number: int, **given: Any) -> list[Invoice]:
@@ -48,17 +45,13 @@ def _snapshot(data: dict[str, Any]) -> Snapshot:
     return Snapshot("invoice", data["id"], data, now - timedelta(seconds=3), now, begun_at=clock.now())
 
 
-def text(response: Any) -> str:
-    return response.content.decode()
-
-
 def sent(html: str, **given: Any) -> dict[str, Any]:
     number = re.search(r"Type (\d+) to confirm", html)
     assert number
     return hidden(html) | {"number": number[1], "reason": "monthly run"} | given
 
 
-class TestDryRun:
+class TestBulkPreview:
     def test_the_list_offers_it_for_what_is_filtered(self, desk: Client, auditor: User) -> None:
         many(1)
         assert "bulk/void" not in text(desk.get(LIST))
@@ -94,6 +87,7 @@ class TestDryRun:
             invoice=declined.pk, state="failed", code="card_declined", finished_at=clock.now(), **given
         )
         Operation.objects.create(invoice=asked.pk, state="awaiting_approval", **(given | {"action": "void"}))
+        Invoice.objects.filter(pk=asked.pk).update(amount_remaining=200_000)  # above the threshold
         stored(PaymentIntentObject(id="pi_on_its_way", status="processing"))
         stored(
             InvoicePaymentObject(
@@ -102,9 +96,10 @@ class TestDryRun:
         )
         found = text(desk.get(f"{VOID}?currency=gbp"))
         assert "Void: 3 invoices" in found and "draft; finalize it first" in found
-        assert "Another operation on it has not finished yet." in found and "already waits for a second" in found
+        assert "Another operation on this invoice is under way" in found and "already waits for approval" in found
         group = found.split("finalize it first")[1].split("</li>")[0]
-        assert group.count("<a href") == dry_run.FEW and f"and {len(drafts) - dry_run.FEW} more" in group
+        assert group.count("<a href") == bulk_preview.INVOICES_SHOWN_PER_REASON
+        assert f"and {len(drafts) - bulk_preview.INVOICES_SHOWN_PER_REASON} more" in group
         found = text(desk.get(f"{LIST}bulk/pay/?currency=gbp&state=open"))
         assert "Pay: 2 invoices" in found and "declined within the last hour" in found
         assert "still being processed by the bank" in found and good.pk in hidden(found)["seen"]
@@ -112,22 +107,33 @@ class TestDryRun:
     def test_a_thousand_take_no_more_queries_than_their_chunks(
         self, desk: Client, django_assert_max_num_queries: Any
     ) -> None:
-        many(dry_run.AT_ONCE + 100)
+        many(bulk_preview.CHUNK_SIZE + 100)
         with django_assert_max_num_queries(10 + 2 * 5 + 12) as queries:
             found = text(desk.get(f"{VOID}?state=open"))
         assert "Void: 600 invoices" in found and "And 580 more" in found
         assert not [query for query in queries.captured_queries if "COUNT(" in query["sql"]]
 
-    def test_no_more_than_a_batch_may_hold(self, desk: Client, monkeypatch: Any) -> None:
-        monkeypatch.setattr(dry_run.batch, "MOST", 5)
+    @pytest.mark.parametrize("action", sorted(bulk.BULK_ACTIONS))
+    def test_thirty_take_as_many_queries_as_three(self, agent: User, action: str) -> None:
+        many(30)
+        numbers = []
+        for count in (3, 30):
+            chosen = Invoice.objects.filter(pk__in=list(Invoice.objects.values_list("pk", flat=True)[:count]))
+            with CaptureQueriesContext(connection) as queries:
+                assert bulk_preview.preview_of(ACTIONS[action], chosen, agent).acted_on == count
+            numbers.append(len(queries))
+        assert numbers[0] == numbers[1] <= 9
+
+    def test_no_more_than_a_batch_may_hold(self, desk: Client, agent: User, monkeypatch: Any) -> None:
+        monkeypatch.setattr(bulk_preview.batch, "MAX_INVOICES", 5)
         many(7)
-        run = dry_run.of(ACTIONS["void"], Invoice.objects.all())
-        assert (run.matched, run.number, run.beyond) == (5, 5, True)
+        run = bulk_preview.preview_of(ACTIONS["void"], Invoice.objects.all(), agent)
+        assert (run.matched, run.acted_on, run.exceeds_batch_limit) == (5, 5, True)
         assert "match" in text(desk.get(f"{VOID}?state=open"))
 
-    def test_the_brake_is_said_before(self, desk: Client, manager: User) -> None:
+    def test_a_pause_is_said_before(self, desk: Client, manager: User) -> None:
         many(1)
-        operations.brake.pause("void", "The books are being closed", manager)
+        operations.pauses.begin("void", "The books are being closed", manager)
         found = text(desk.get(f"{VOID}?state=open"))
         assert "Not now" in found and "<textarea" not in found
 
@@ -202,10 +208,10 @@ class TestBatchPage:
     def test_it_is_paged_and_narrowed(self, desk: Client, batch: Batch, django_assert_max_num_queries: Any) -> None:
         with django_assert_max_num_queries(12):
             found = text(desk.get(self.path(batch)))
-        assert "70 of 120 finished" in found and found.count("<tr>") == batches.SHOWN + 1
+        assert "70 of 120 finished" in found and found.count("<tr>") == batches.INVOICES_PER_PAGE + 1
         assert "?p=2" in found and ">Previous</a>" not in found
         last = text(desk.get(f"{self.path(batch)}?p=99"))
-        assert ">Next</a>" not in last and last.count("<tr>") == 120 - 2 * batches.SHOWN + 1
+        assert ">Next</a>" not in last and last.count("<tr>") == 120 - 2 * batches.INVOICES_PER_PAGE + 1
         failed = text(desk.get(f"{self.path(batch)}?state=failed"))
         assert failed.count("-1 is no reason") == 7 and "Waits for its turn" not in failed
         waiting = text(desk.get(f"{self.path(batch)}?state=waiting"))
@@ -213,7 +219,7 @@ class TestBatchPage:
         assert "None in this state" in text(desk.get(f"{self.path(batch)}?state=nonsense"))
 
     def test_cancelled_it_asks_no_more(self, desk: Client, batch: Batch) -> None:
-        found = shown(desk, desk.post(f"{self.path(batch)}cancel/"))
+        found = page_after(desk, desk.post(f"{self.path(batch)}cancel/"))
         assert "not begun 50" in found and "hx-get" not in found.split('id="rows"')[1].split("</section>")[0]
 
     def test_the_table_has_every_row_and_no_formula(

@@ -11,12 +11,13 @@ from django.test import Client
 from kombu.exceptions import OperationalError
 
 from invoices import clock, reconcile, sync, tasks
-from invoices.admin import journal, reconciliation
+from invoices.admin.events import list as events_list
 from invoices.admin.formatting import masked_text
+from invoices.admin.reconciliation import drift, proof, starting
 from invoices.models import Drift, Event, Invoice, ReconciliationRun
 from tests.factories import InvoiceObject, invoice_at, stored
+from tests.helpers.admin_pages import LIST, page_after, text
 from tests.sandbox_process import SandboxProcess
-from tests.test_admin_actions import LIST, shown
 
 RUNS = "/admin/invoices/reconciliationrun/"
 EVENTS = "/admin/invoices/event/"
@@ -33,13 +34,9 @@ def asked(monkeypatch: Any) -> list[tuple[str, str]]:
     """What was asked of the workers."""
     sent: list[tuple[str, str]] = []
     monkeypatch.setattr(
-        reconciliation.tasks.start_reconciliation, "delay", lambda kind, invoice, user: sent.append((kind, invoice))
+        starting.tasks.start_reconciliation, "delay", lambda kind, invoice, user: sent.append((kind, invoice))
     )
     return sent
-
-
-def text(response: Any) -> str:
-    return response.content.decode()
 
 
 def run(**given: Any) -> ReconciliationRun:
@@ -53,13 +50,13 @@ class TestStarting:
     def test_a_manager_starts_one(self, desk: Client, asked: list[Any], kind: str) -> None:
         assert f"{RUNS}start/{kind}/" in text(desk.get(RUNS))
         assert desk.get(f"{RUNS}start/{kind}/").status_code == 405
-        assert "Asked for" in shown(desk, desk.post(f"{RUNS}start/{kind}/"))
+        assert "Asked for" in page_after(desk, desk.post(f"{RUNS}start/{kind}/"))
         assert asked == [(kind, "")]
 
     def test_one_invoice(self, desk: Client, asked: list[Any], agent: User) -> None:
         invoice = stored(InvoiceObject())
         assert f"{RUNS}start/invoice/" in text(desk.get(f"{LIST}{invoice.pk}/"))
-        assert "being compared" in shown(desk, desk.post(f"{RUNS}start/invoice/", {"invoice": invoice.pk}))
+        assert "being compared" in page_after(desk, desk.post(f"{RUNS}start/invoice/", {"invoice": invoice.pk}))
         assert asked == [("invoice", invoice.pk)]
         assert desk.post(f"{RUNS}start/invoice/", {"invoice": "in_nowhere"}).status_code == 404
         desk.force_login(agent)
@@ -78,7 +75,7 @@ class TestStarting:
     def test_one_at_a_time(self, desk: Client, asked: list[Any]) -> None:
         other = run(kind="full", state="running", finished_at=None, exit_code=None)
         response = desk.post(f"{RUNS}start/sweep/")
-        assert response["Location"] == f"{RUNS}{other.pk}/" and "One is under way" in shown(desk, response)
+        assert response["Location"] == f"{RUNS}{other.pk}/" and "One is under way" in page_after(desk, response)
         assert asked == []
         ReconciliationRun.objects.update(alive_at=clock.now() - timedelta(hours=1))  # dead: the next takes it over
         desk.post(f"{RUNS}start/sweep/")
@@ -88,8 +85,8 @@ class TestStarting:
         def dead(*given: Any) -> None:
             raise OperationalError("no broker")
 
-        monkeypatch.setattr(reconciliation.tasks.start_reconciliation, "delay", dead)
-        assert "nothing was started" in shown(desk, desk.post(f"{RUNS}start/sweep/"))
+        monkeypatch.setattr(starting.tasks.start_reconciliation, "delay", dead)
+        assert "nothing was started" in page_after(desk, desk.post(f"{RUNS}start/sweep/"))
 
     def test_other_kinds_are_not_started(self, desk: Client, asked: list[Any]) -> None:
         for kind in ("catch_up", "explode"):
@@ -99,9 +96,9 @@ class TestStarting:
     @pytest.mark.django_db
     def test_what_the_worker_does(self, monkeypatch: Any, manager: User) -> None:
         called: list[Any] = []
-        monkeypatch.setattr(reconcile, "run", lambda kind, by: called.append((kind, by)))
+        monkeypatch.setattr(reconcile, "sweep_lists", lambda kind, by: called.append((kind, by)))
         monkeypatch.setattr(reconcile, "verify", lambda by: called.append(("verify", by)))
-        monkeypatch.setattr(reconcile, "invoice", lambda id, by: called.append((id, by)))
+        monkeypatch.setattr(reconcile, "compare_invoice", lambda id, by: called.append((id, by)))
         for kind, invoice in (("sweep", ""), ("full", ""), ("verify", ""), ("invoice", "in_1")):
             tasks.start_reconciliation(kind, invoice, manager.pk)
         assert called == [("sweep", manager), ("full", manager), ("verify", manager), ("in_1", manager)]
@@ -152,7 +149,9 @@ class TestRunPage:
         with django_assert_max_num_queries(12):
             found = text(desk.get(f"{RUNS}{made.pk}/"))
         assert (
-            found.count('title="lines.data.') == reconciliation.SHOWN and "DRIFT-1" in found and "status paid" in found
+            found.count('title="lines.data.') == drift.DIFFERENCES_PER_PAGE
+            and "DRIFT-1" in found
+            and "status paid" in found
         )
         last = text(desk.get(f"{RUNS}{made.pk}/?p=3"))
         assert last.count('title="lines.data.') == 20 and ">Next</a>" not in last
@@ -188,7 +187,7 @@ class TestProof:
         assert "not proved yet" in text(desk.get("/admin/"))
         assert "Equality is not proved yet" in text(desk.get(RUNS))
         invoice = invoice_at(sandbox, 1234)
-        reconcile.run("full")
+        reconcile.sweep_lists("full")
         sync.process_events()
         tasks.start_reconciliation("verify")
         made = ReconciliationRun.objects.get(kind="verify")
@@ -218,11 +217,12 @@ class TestProof:
         days = [{"day": f"day-{n:03}", "equal": True, "ours": side, "theirs": side} for n in range(70)]
         made = run(kind="verify", seen=140, report={"equal": True, "days": days})
         found = text(desk.get(f"{RUNS}{made.pk}/"))
-        assert "day-069" in found and found.count("day-0") == reconciliation.DAYS and "?p=2" in found
+        assert "day-069" in found and found.count("day-0") == proof.EQUAL_DAYS_PER_PAGE and "?p=2" in found
         assert "day-000" in text(desk.get(f"{RUNS}{made.pk}/?p=3"))
 
     def test_a_report_of_any_shape_is_shown(self, desk: Client) -> None:
-        for report in ({}, [], {"days": [None, {}]}, {"days": [{"day": 1, "ours": None, "theirs": 7}]}):
+        reports: list[Any] = [{}, [], {"days": [None, {}]}, {"days": [{"day": 1, "ours": None, "theirs": 7}]}]
+        for report in reports:
             made = run(kind="verify", exit_code=3, report=report)
             assert desk.get(f"{RUNS}{made.pk}/").status_code == 200, report
 
@@ -232,7 +232,7 @@ class TestEvents:
     @pytest.fixture(autouse=True)
     def wakes(self, monkeypatch: Any) -> list[str]:
         sent: list[str] = []
-        monkeypatch.setattr(journal.intake, "wake", sent.append)
+        monkeypatch.setattr(events_list.wakeups, "wake", sent.append)
         return sent
 
     @pytest.fixture
@@ -255,14 +255,14 @@ class TestEvents:
         found = text(desk.get(path))
         assert "KeyError: data" in found and "Tried 5 times" in found and ">Replay<" in found
         assert desk.get(f"{path}replay/").status_code == 405
-        assert "1 event back in the queue" in shown(desk, desk.post(f"{path}replay/"))
+        assert "1 event back in the queue" in page_after(desk, desk.post(f"{path}replay/"))
         assert set(Event.objects.values_list("pk", "state")) == {
             ("evt_0", "failed"),
             ("evt_1", "pending"),
             ("evt_2", "failed"),
         }
         assert wakes == ["process_events"]
-        assert "nothing to replay" in shown(desk, desk.post(f"{path}replay/"))
+        assert "nothing to replay" in page_after(desk, desk.post(f"{path}replay/"))
 
     def test_the_ticked_ones(self, desk: Client, failed: list[Event], unreadable: Event) -> None:
         done = Event.objects.create(id="evt_done", body="{}", state="done")
@@ -274,9 +274,9 @@ class TestEvents:
     def test_all_that_failed(self, desk: Client, failed: list[Event], unreadable: Event) -> None:
         assert "Replay all that failed" in text(desk.get(f"{EVENTS}?state=failed"))
         assert "Replay all that failed" not in text(desk.get(EVENTS))
-        assert "3 events back" in shown(desk, desk.post(f"{EVENTS}replay/"))
+        assert "3 events back" in page_after(desk, desk.post(f"{EVENTS}replay/"))
         assert Event.objects.get(state="failed") == unreadable
-        assert "nothing to replay" in shown(desk, desk.post(f"{EVENTS}replay/"))
+        assert "nothing to replay" in page_after(desk, desk.post(f"{EVENTS}replay/"))
 
     def test_an_agent_sees_why_and_replays_nothing(self, client: Client, agent: User, failed: list[Event]) -> None:
         client.force_login(agent)
@@ -313,7 +313,7 @@ class TestEvents:
 @pytest.mark.django_db(transaction=True)
 def test_a_person_reconciles_one_invoice(sandbox: SandboxProcess, desk: Client) -> None:
     made = invoice_at(sandbox)
-    reconcile.run("full")
+    reconcile.sweep_lists("full")
     sync.process_events()
     sandbox.client().v1.invoices.pay(made.id)
     tasks.start_reconciliation("invoice", made.id)

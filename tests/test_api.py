@@ -17,7 +17,7 @@ from invoices import mirror
 from invoices.api import views
 from invoices.models import ApiToken, Drift, Invoice, Operation, ReconciliationRun
 from invoices.operations import ACTIONS
-from invoices.snapshot import of_read
+from invoices.snapshot import ReadTime, of_read
 
 pytestmark = pytest.mark.django_db
 
@@ -27,8 +27,7 @@ T0 = 1_760_000_000
 def store(*objects, deleted=False):
     now = datetime.now(UTC)
     snapshots = [
-        of_read(data["object"], data["id"], None if deleted else data, date=now, took=0, begun_at=now)
-        for data in objects
+        of_read(data["object"], data["id"], None if deleted else data, ReadTime(now, 0, now)) for data in objects
     ]
     mirror.store(snapshots)
 
@@ -150,7 +149,9 @@ def test_list_is_newest_first_and_ten_by_default(api):
 
 
 def test_cursors_walk_all_pages_and_split_a_second(api):
-    newest, walked, after = many(25), [], {}
+    newest = many(25)
+    after: dict[str, str] = {}
+    walked: list[str] = []
     while True:
         response = api.get("/v1/invoices", limit=3, **after)
         walked += ids(response)
@@ -184,7 +185,8 @@ def test_an_invoice_without_a_moment_stands_last_and_pages_do_not_lose_it(api):
     everything = [*newest, "in_y", "in_x"]
     assert ids(api.get("/v1/invoices")) == everything
     for size in (1, 2, 4):
-        walked, more = [], True
+        walked: list[str] = []
+        more = True
         while more:
             page = api.get("/v1/invoices", limit=size, **({"starting_after": walked[-1]} if walked else {}))
             walked += ids(page)
@@ -204,7 +206,7 @@ def test_a_page_of_a_hundred_costs_as_many_queries_as_a_page_of_two(api, django_
     many(101)
     store(*(payment(f"inpay_{n:03}", f"in_{n:03}") for n in range(101)))
     expand = [("expand[]", "data.customer"), ("expand[]", "data.payments.data.payment.payment_intent")]
-    with django_assert_max_num_queries(8):  # the key, two for permissions, the page, one per expanded level
+    with django_assert_max_num_queries(9):  # the key, the time, two for permissions, the page, one per expanded level
         found = api.get("/v1/invoices", *expand, limit=100).json()["data"]
     assert len(found) == 100
     assert all(one["customer"]["id"] == "cus_1" for one in found)
@@ -656,6 +658,14 @@ def test_a_missing_parameter_is_named(api):
     assert (found["code"], found["param"]) == ("parameter_invalid_integer", "amount")
 
 
+@pytest.mark.parametrize("amount", ["9.50", "9,50", "1e3", "1_000", "+5", "0x10", "٣", "９５", "NaN"])
+def test_an_amount_in_minor_units_is_ascii_digits(api, amount):
+    store(invoice("in_1"))
+    body = urlencode({"amount": amount, "method": "Cash", "received_on": "2026-01-01"})
+    found = refused_before_stripe(api, "/v1/invoices/in_1/attach_out_of_band_payment", body)
+    assert (found["code"], found["param"]) == ("parameter_invalid_integer", "amount")
+
+
 def test_other_content_types_and_too_large_bodies(api):
     found = refused_before_stripe(api, "/v1/invoices/in_1/pay", "<a/>", "text/xml")
     assert found["message"].startswith("Invalid request (check that your POST content type is")
@@ -764,7 +774,7 @@ def test_reconciliation_runs_and_drift(api):
 # --- what describes it -----------------------------------------------------------------------------------------------
 
 
-def test_the_schema_says_what_the_catalog_says(client):
+def test_the_schema_says_what_the_actions_say(client):
     schema = client.get("/api/schema/", headers={"Accept": "application/json"}).json()
     pay = schema["paths"]["/v1/invoices/{id}/pay"]["post"]
     body = pay["requestBody"]["content"]["application/x-www-form-urlencoded"]["schema"]

@@ -11,9 +11,11 @@ import pytest
 import stripe
 from django.contrib.auth.models import User
 
-from invoices import live, operations, sync
+from invoices import operations, refetch, sync
 from invoices.models import ApiToken, Invoice, InvoicePayment, Operation
 from tests.factories import customer_at, invoice_at
+from tests.helpers.sdk import raised
+from tests.helpers.stripe_state import without_delivery_time
 from tests.sandbox_process import SandboxProcess
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -30,23 +32,17 @@ def desk(live_server: Any, token: str) -> stripe.StripeClient:
     return stripe.StripeClient(token, base_addresses={"api": live_server.url})
 
 
-@pytest.fixture
-def open_invoice(sandbox: SandboxProcess) -> Any:
-    return mirrored(invoice_at(sandbox))
-
-
 def mirrored(invoice: Any) -> Any:
-    live.read_now("invoice", invoice.id)
+    refetch.refetch("invoice", invoice.id)
     return invoice
 
 
 def plain(found: stripe.StripeObject) -> dict[str, Any]:
-    members = found.to_dict()
-    return {name: value for name, value in members.items() if name != "webhooks_delivered_at"}
+    return without_delivery_time(found.to_dict())
 
 
 def assert_equal_at_both(sandbox: SandboxProcess, desk: stripe.StripeClient, id: str) -> None:
-    live.read_now("customer", Invoice.objects.get(pk=id).customer_id or "")
+    refetch.refetch("customer", Invoice.objects.get(pk=id).customer_id or "")
     options: Any = {"expand": ["payments", "customer"]}
     theirs = plain(sandbox.client().v1.invoices.retrieve(id, options))
     assert plain(desk.v1.invoices.retrieve(id, options)) == theirs
@@ -70,7 +66,7 @@ def test_what_happens_at_stripe_shows_here_member_by_member(
     sandbox.settled()
     sync.process_events()
     for invoice in made:
-        live.read_now("invoice", invoice.id)  # the events of one second leave reads due
+        refetch.refetch("invoice", invoice.id)  # the events of one second leave reads due
         assert_equal_at_both(sandbox, desk, invoice.id)
     theirs = sandbox.client().v1.invoices.list({"limit": 3})
     ours = desk.v1.invoices.list({"limit": 3})
@@ -101,7 +97,7 @@ def test_the_sdk_walks_lists_and_lines(sandbox: SandboxProcess, desk: stripe.Str
 
 def test_payments_of_an_invoice(sandbox: SandboxProcess, desk: stripe.StripeClient, open_invoice: Any) -> None:
     desk.v1.invoices.pay(open_invoice.id)
-    live.read_now("payment_intent", InvoicePayment.objects.get().payment_intent or "")
+    refetch.refetch("payment_intent", InvoicePayment.objects.get().payment_intent or "")
     [payment] = desk.v1.invoice_payments.list({"invoice": open_invoice.id}).data
     theirs = sandbox.client().v1.invoice_payments.retrieve(payment.id)
     assert plain(payment) == plain(theirs)
@@ -110,7 +106,7 @@ def test_payments_of_an_invoice(sandbox: SandboxProcess, desk: stripe.StripeClie
     by_intent: Any = {"payment": {"type": "payment_intent", "payment_intent": intent}}
     assert [one.id for one in desk.v1.invoice_payments.list(by_intent).data] == [payment.id]
     options: Any = {"expand": ["payments.data.payment.payment_intent"]}
-    expanded = desk.v1.invoices.retrieve(open_invoice.id, options)
+    expanded: Any = desk.v1.invoices.retrieve(open_invoice.id, options)
     assert expanded.payments.data[0].payment.payment_intent.status == "succeeded"
 
 
@@ -140,8 +136,8 @@ def test_actions_leave_stripe_and_mirror_equal(
 def test_finalize_send_and_parameters(sandbox: SandboxProcess, desk: stripe.StripeClient) -> None:
     draft = mirrored(invoice_at(sandbox, finalize=False, collection_method="send_invoice", days_until_due=3))
     options: Any = {"auto_advance": False, "expand": ["customer"]}
-    live.read_now("customer", draft.customer)
-    finalized = desk.v1.invoices.finalize_invoice(draft.id, options)
+    refetch.refetch("customer", draft.customer)
+    finalized: Any = desk.v1.invoices.finalize_invoice(draft.id, options)
     assert (finalized.status, finalized.auto_advance, finalized.customer.id) == ("open", False, draft.customer)
     assert desk.v1.invoices.send_invoice(draft.id).status == "open"
     paid = desk.v1.invoices.pay(draft.id, {"paid_out_of_band": True})
@@ -169,7 +165,7 @@ def test_attach_a_payment_of_our_own(sandbox: SandboxProcess, desk: stripe.Strip
 def test_attach_an_out_of_band_payment(sandbox: SandboxProcess, desk: stripe.StripeClient, open_invoice: Any) -> None:
     part = {"amount": 400, "method": "Check", "received_on": "2026-11-02", "reference": "no. 17"}
     path = f"/v1/invoices/{open_invoice.id}/attach_out_of_band_payment"
-    answer = desk.deserialize(desk.raw_request("post", path, **part), api_mode="V1")
+    answer: Any = desk.deserialize(desk.raw_request("post", path, **part), api_mode="V1")
     assert (answer.status, answer.amount_paid, answer.amount_remaining) == ("open", 400, 600)
     with pytest.raises(stripe.InvalidRequestError) as caught:
         desk.raw_request("post", path, **part, **{"metod": "x"})
@@ -189,16 +185,16 @@ def test_a_decline_is_stripes_card_error(sandbox: SandboxProcess, desk: stripe.S
     for said in ("http_status", "code", "user_message", "param"):
         assert getattr(here.value, said) == getattr(at_stripe.value, said)
     for member in ("decline_code", "advice_code", "network_decline_code", "type", "doc_url"):
-        assert here.value.error[member] == at_stripe.value.error[member]
-    assert here.value.headers["Stripe-Should-Retry"] == "false"
+        assert raised(here).error[member] == raised(at_stripe).error[member]
+    assert raised(here).headers["Stripe-Should-Retry"] == "false"
     operation = Operation.objects.get()
-    assert here.value.error["operation"] == str(operation.pk)
+    assert raised(here).error["operation"] == str(operation.pk)
     assert operation.state == "failed"
 
     with pytest.raises(stripe.InvalidRequestError) as again:
         desk.v1.invoices.pay(ours.id)
     assert again.value.code == "attempted_recently"
-    assert again.value.error["operation"] == str(operation.pk)
+    assert raised(again).error["operation"] == str(operation.pk)
 
 
 def test_authentication_required(sandbox: SandboxProcess, desk: stripe.StripeClient) -> None:
@@ -241,7 +237,7 @@ def test_unknown_invoice(sandbox: SandboxProcess, desk: stripe.StripeClient, met
     for client in (sandbox.client(), desk):
         with pytest.raises(stripe.InvalidRequestError) as caught:
             getattr(client.v1.invoices, method)("in_nope")
-        error = caught.value
+        error = raised(caught)
         said.append((error.http_status, error.code, error.param, error.user_message, error.error["doc_url"]))
     assert said[0] == said[1]
     assert said[0][:3] == (404, "resource_missing", param)
@@ -262,7 +258,7 @@ def test_wrong_parameters_are_refused_as_stripe_does(sandbox: SandboxProcess, de
         for client in (sandbox.client(), desk):
             with pytest.raises(stripe.InvalidRequestError) as caught:
                 client.raw_request("get", "/v1/invoices", **params)
-            body = dict(caught.value.json_body["error"])
+            body = dict(raised(caught).json_body["error"])
             body.pop("request_log_url", None)
             said.append((caught.value.http_status, body))
         assert said[0] == said[1]
@@ -275,8 +271,8 @@ def test_a_key_sent_twice_is_one_operation(
     sandbox: SandboxProcess, desk: stripe.StripeClient, open_invoice: Any
 ) -> None:
     options: Any = {"idempotency_key": "order-66"}
-    first = desk.v1.invoices.pay(open_invoice.id, None, options)
-    second = desk.v1.invoices.pay(open_invoice.id, None, options)
+    first: Any = desk.v1.invoices.pay(open_invoice.id, None, options)
+    second: Any = desk.v1.invoices.pay(open_invoice.id, None, options)
     assert first.status == second.status == "paid"
     assert "Idempotent-Replayed" not in first.last_response.headers
     assert second.last_response.headers["Idempotent-Replayed"] == "true"
@@ -287,7 +283,7 @@ def test_a_key_sent_twice_is_one_operation(
         desk.v1.invoices.pay(open_invoice.id, {"off_session": False}, options)
     assert caught.value.http_status == 400
     assert "order-66" in (caught.value.user_message or "")
-    assert caught.value.error["type"] == "idempotency_error"
+    assert raised(caught).error["type"] == "idempotency_error"
 
 
 def test_a_declined_key_is_declined_again_without_a_charge(sandbox: SandboxProcess, desk: stripe.StripeClient) -> None:
@@ -296,10 +292,10 @@ def test_a_declined_key_is_declined_again_without_a_charge(sandbox: SandboxProce
     for _ in range(2):
         with pytest.raises(stripe.CardError) as caught:
             desk.v1.invoices.pay(invoice.id, None, {"idempotency_key": "k"})
-        bodies.append(caught.value.json_body)
+        bodies.append(raised(caught).json_body)
     assert bodies[0] == bodies[1]
     assert Operation.objects.count() == 1
-    assert caught.value.headers["Idempotent-Replayed"] == "true"
+    assert raised(caught).headers["Idempotent-Replayed"] == "true"
 
 
 def test_four_at_once_make_one_charge(sandbox: SandboxProcess, desk: stripe.StripeClient, open_invoice: Any) -> None:
@@ -335,17 +331,17 @@ def test_an_unknown_outcome_is_409_and_the_same_key_returns_what_it_came_to(
         with pytest.raises(stripe.APIError) as caught:
             desk.v1.invoices.pay(open_invoice.id, None, {"idempotency_key": "k"})
         assert caught.value.http_status == 409
-        assert caught.value.error["code"] == "outcome_unknown"
-        assert caught.value.headers["Stripe-Should-Retry"] == "true"
+        assert raised(caught).error["code"] == "outcome_unknown"
+        assert raised(caught).headers["Stripe-Should-Retry"] == "true"
     operation = Operation.objects.get()
-    assert caught.value.error["operation"] == str(operation.pk)
+    assert raised(caught).error["operation"] == str(operation.pk)
     [unfinished] = desk.raw_request("get", "/v1/operations", state="unfinished").data["data"]
     assert unfinished["id"] == str(operation.pk)
 
     with pytest.raises(stripe.APIError) as caught:
         desk.v1.invoices.void_invoice(open_invoice.id)
-    assert (caught.value.http_status, caught.value.error["code"]) == (409, "operation_in_progress")
-    assert caught.value.error["operation"] == str(operation.pk)
+    assert (caught.value.http_status, raised(caught).error["code"]) == (409, "operation_in_progress")
+    assert raised(caught).error["operation"] == str(operation.pk)
 
     lossy.clear_faults()
     Operation.objects.filter(pk=operation.pk).update(settle_at=None)
@@ -360,8 +356,8 @@ def test_stripe_out_of_reach_is_503_and_nothing_was_sent(
     settings.STRIPE_API_BASE = "http://127.0.0.1:9"
     with pytest.raises(stripe.APIError) as caught:
         desk.v1.invoices.void_invoice(open_invoice.id)
-    assert (caught.value.http_status, caught.value.error["code"]) == (503, "stripe_unavailable")
-    assert caught.value.error["operation"] == str(Operation.objects.get().pk)
+    assert (caught.value.http_status, raised(caught).error["code"]) == (503, "stripe_unavailable")
+    assert raised(caught).error["operation"] == str(Operation.objects.get().pk)
     assert Invoice.objects.get(pk=open_invoice.id).status == "open"
     assert desk.v1.invoices.retrieve(open_invoice.id).status == "open"  # reading does not need Stripe
 
@@ -384,8 +380,8 @@ def test_not_done_is_never_2xx(
     with pytest.raises(stripe.StripeError) as caught:
         desk.v1.invoices.void_invoice(open_invoice.id)
     assert caught.value.http_status == status
-    assert caught.value.json_body["error"]["code"] == code
-    assert caught.value.json_body["error"]["operation"] == str(operation.pk)
+    assert raised(caught).json_body["error"]["code"] == code
+    assert raised(caught).json_body["error"]["operation"] == str(operation.pk)
 
 
 @pytest.mark.parametrize(
@@ -420,7 +416,7 @@ def test_how_a_failure_is_told(
     with pytest.raises(stripe.StripeError) as caught:
         desk.v1.invoices.void_invoice(open_invoice.id)
     assert caught.value.http_status == status
-    body = caught.value.json_body["error"]
+    body = raised(caught).json_body["error"]
     assert body | said | {"message": "So it is.", "operation": str(operation.pk)} == body
     assert ("code" in body) is (code != "stripe_refused")
 

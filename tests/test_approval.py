@@ -1,4 +1,4 @@
-"""Four eyes: who must agree, who may, and what becomes of a request that waits."""
+"""Approval by a second person: who must agree, who may, and what becomes of a request that waits."""
 
 from __future__ import annotations
 
@@ -10,25 +10,23 @@ from django.contrib.auth.models import User
 from django.core import mail
 from django.db import IntegrityError, transaction
 
-from invoices import clock, live, operations
+from invoices import clock, operations, refetch
 from invoices.models import Invoice, Operation
-from invoices.operations import approval
+from invoices.operations import decisions
 from tests.factories import invoice_at
+from tests.helpers.database import rewrite
+from tests.helpers.operations import act
 from tests.sandbox_process import SandboxProcess
 
 pytestmark = pytest.mark.django_db(transaction=True)
 State = Operation.State
 
 
-def ask(action: str, invoice: str, user: User, **asked: Any) -> Operation:
-    return operations.execute(action, invoice, actor=user, source="admin", reason="a double invoice", **asked)
-
-
 @pytest.fixture
 def big(sandbox: SandboxProcess) -> str:
     """An open invoice of USD 2,000.00, above the threshold."""
     invoice = invoice_at(sandbox, 200_000)
-    live.read_now("invoice", invoice.id)
+    refetch.refetch("invoice", invoice.id)
     return invoice.id
 
 
@@ -49,34 +47,34 @@ def at_stripe(sandbox: SandboxProcess, id: str) -> str:
 def test_what_waits_and_then_is_done(
     sandbox: SandboxProcess, big: str, agent: User, manager: User, action: str, params: dict[str, Any]
 ) -> None:
-    operation = ask(action, big, agent, params=params)
+    operation = act(action, big, agent, params=params)
     assert operation.state == State.AWAITING_APPROVAL
     assert at_stripe(sandbox, big) == "open"
-    done = approval.approve(operation.pk, approver=manager, expected={"status": "open", "amount_remaining": 200_000})
+    done = decisions.approve(operation.pk, approver=manager, expected={"status": "open", "amount_remaining": 200_000})
     assert done.state == State.SUCCEEDED, done.message
     assert (done.approver, done.actor) == (manager, agent)
     assert Invoice.objects.get(pk=big).data["amount_remaining"] == done.after["amount_remaining"]
 
 
 def test_a_charge_and_small_amounts_do_not_wait(sandbox: SandboxProcess, big: str, agent: User) -> None:
-    assert ask("pay", big, agent).state == State.SUCCEEDED
+    assert act("pay", big, agent).state == State.SUCCEEDED
     small = invoice_at(sandbox, 100_000)  # the threshold itself
-    assert ask("void", small.id, agent).state == State.SUCCEEDED
+    assert act("void", small.id, agent).state == State.SUCCEEDED
 
 
 def test_the_threshold_is_in_the_currency_s_own_units(sandbox: SandboxProcess, agent: User, settings: Any) -> None:
     yen = invoice_at(sandbox, 1001, currency="jpy")
-    assert ask("void", yen.id, agent).state == State.AWAITING_APPROVAL
+    assert act("void", yen.id, agent).state == State.AWAITING_APPROVAL
     settings.APPROVAL_THRESHOLDS = {"default": 1000, "jpy": 150_000}
     other = invoice_at(sandbox, 1001, currency="jpy")
-    assert ask("void", other.id, agent).state == State.SUCCEEDED
+    assert act("void", other.id, agent).state == State.SUCCEEDED
 
 
 def test_never_the_requester_not_even_a_superuser(sandbox: SandboxProcess, big: str) -> None:
     root = User.objects.create_superuser("root", "root@example.com", "a long enough password")
-    operation = ask("void", big, root)
+    operation = act("void", big, root)
     with pytest.raises(operations.Refusal) as refusal:
-        approval.approve(operation.pk, approver=root)
+        decisions.approve(operation.pk, approver=root)
     assert refusal.value.code == "permission_denied"
     with pytest.raises(IntegrityError), transaction.atomic():
         Operation.objects.filter(pk=operation.pk).update(approver=root)
@@ -84,67 +82,67 @@ def test_never_the_requester_not_even_a_superuser(sandbox: SandboxProcess, big: 
 
 
 def test_without_the_permission_nobody_approves(big: str, agent: User, auditor: User) -> None:
-    operation = ask("void", big, agent)
+    operation = act("void", big, agent)
     with pytest.raises(operations.Refusal):
-        approval.approve(operation.pk, approver=auditor)
+        decisions.approve(operation.pk, approver=auditor)
     assert Operation.objects.get(pk=operation.pk).state == State.AWAITING_APPROVAL
 
 
 def test_rejected_with_a_reason(sandbox: SandboxProcess, big: str, agent: User, manager: User) -> None:
-    operation = ask("void", big, agent)
+    operation = act("void", big, agent)
     with pytest.raises(operations.Invalid):
-        approval.reject(operation.pk, approver=manager, reason=" ")
-    rejected = approval.reject(operation.pk, approver=manager, reason="it is owed")
+        decisions.reject(operation.pk, approver=manager, reason=" ")
+    rejected = decisions.reject(operation.pk, approver=manager, reason="it is owed")
     assert (rejected.state, rejected.code) == (State.CANCELLED, "rejected")
     with pytest.raises(operations.Refusal):
-        approval.approve(operation.pk, approver=manager)
+        decisions.approve(operation.pk, approver=manager)
     assert at_stripe(sandbox, big) == "open"
 
 
 def test_withdrawn_by_the_one_who_asked(big: str, agent: User, manager: User) -> None:
-    operation = ask("void", big, agent)
+    operation = act("void", big, agent)
     with pytest.raises(operations.Refusal):
-        approval.withdraw(operation.pk, actor=manager)
-    assert approval.withdraw(operation.pk, actor=agent).code == "withdrawn"
+        decisions.withdraw(operation.pk, actor=manager)
+    assert decisions.withdraw(operation.pk, actor=agent).code == "withdrawn"
 
 
 def test_a_later_charge_withdraws_it(big: str, agent: User, manager: User) -> None:
-    operation = ask("void", big, agent)
-    assert ask("pay", big, manager).state == State.SUCCEEDED
+    operation = act("void", big, agent)
+    assert act("pay", big, manager).state == State.SUCCEEDED
     operation.refresh_from_db()
     assert (operation.state, operation.code) == (State.CANCELLED, "withdrawn")
 
 
 def test_waiting_holds_nothing_but_a_second_request_is_pointed_to_the_first(big: str, agent: User) -> None:
-    first = ask("void", big, agent)
+    first = act("void", big, agent)
     with pytest.raises(operations.Refusal) as refusal:
-        ask("void", big, agent)
+        act("void", big, agent)
     assert (refusal.value.code, refusal.value.operation) == ("approval_required", first)
 
 
 def test_an_invoice_that_changed_meanwhile_is_not_touched(
     sandbox: SandboxProcess, big: str, agent: User, manager: User
 ) -> None:
-    operation = ask("void", big, agent)
+    operation = act("void", big, agent)
     sandbox.client().v1.invoices.mark_uncollectible(big)
     seen = {"status": "open", "amount_remaining": 200_000}
-    done = approval.approve(operation.pk, approver=manager, expected=seen)
+    done = decisions.approve(operation.pk, approver=manager, expected=seen)
     assert (done.state, done.code) == (State.FAILED, "invoice_changed")
     assert at_stripe(sandbox, big) == "uncollectible"
 
 
 def test_stripe_away_decides_nothing(sandbox: SandboxProcess, big: str, agent: User, manager: User) -> None:
-    operation = ask("void", big, agent)
+    operation = act("void", big, agent)
     sandbox.faults(error_500=1.0)
     with pytest.raises(operations.Refusal) as refusal:
-        approval.approve(operation.pk, approver=manager)
+        decisions.approve(operation.pk, approver=manager)
     assert refusal.value.code == "stripe_unavailable"
     assert Operation.objects.get(pk=operation.pk).state == State.AWAITING_APPROVAL
 
 
 def test_it_expires_after_seven_days(big: str, agent: User, manager: User) -> None:
-    operation = ask("void", big, agent)
-    Operation.objects.filter(pk=operation.pk).update(created_at=clock.now() - timedelta(days=7, minutes=1))
+    operation = act("void", big, agent)
+    rewrite(operation, created_at=clock.now() - timedelta(days=7, minutes=1))
     operations.settle_due()
     operation.refresh_from_db()
     assert (operation.state, operation.code) == (State.EXPIRED, "expired")
@@ -152,11 +150,11 @@ def test_it_expires_after_seven_days(big: str, agent: User, manager: User) -> No
 
 def test_the_approvers_are_told_once_and_not_the_requester(big: str, manager: User) -> None:
     other = User.objects.create_superuser("other", "other@example.com", "a long enough password")
-    ask("void", big, manager)
+    act("void", big, manager)
     operations.settle_due()
     operations.settle_due()
     assert [letter.to for letter in mail.outbox] == [[other.email]]
-    assert "USD 2,000.00" in mail.outbox[0].subject and "a double invoice" in mail.outbox[0].body
+    assert "USD 2,000.00" in mail.outbox[0].subject and "the customer asked" in mail.outbox[0].body
 
 
 def test_a_mail_server_that_is_away_delays_the_letter(big: str, agent: User, manager: User, settings: Any) -> None:
@@ -165,7 +163,7 @@ def test_a_mail_server_that_is_away_delays_the_letter(big: str, agent: User, man
         "127.0.0.1",
         9,
     )
-    ask("void", big, agent)
-    assert approval.announce() == 0
+    act("void", big, agent)
+    assert decisions.announce() == 0
     settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
-    assert approval.announce() == 1
+    assert decisions.announce() == 1

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 
-from invoices import clock, live, operations
-from invoices.models import Batch, Invoice, Operation
+from invoices import clock, operations, refetch, throttle
+from invoices.models import Batch, Code, Invoice, Operation
 from invoices.operations import batch as batches
+from invoices.operations import decisions
 from tests.factories import customer_at, invoice_at
+from tests.helpers.database import rewrite
+from tests.helpers.operations import act
 from tests.sandbox_process import SandboxProcess
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -22,7 +26,7 @@ def some(sandbox: SandboxProcess, number: int, **given: Any) -> list[Invoice]:
     customer = customer_at(sandbox).id
     ids = [invoice_at(sandbox, customer=customer, **given).id for _ in range(number)]
     for id in ids:
-        live.read_now("invoice", id)
+        refetch.refetch("invoice", id)
     return list(Invoice.objects.filter(pk__in=ids).order_by("pk"))
 
 
@@ -66,7 +70,7 @@ def test_out_of_band_takes_what_remains_of_each(sandbox: SandboxProcess, agent: 
 def test_a_batch_whose_process_died_goes_on(sandbox: SandboxProcess, agent: User) -> None:
     invoices = some(sandbox, 3)
     batch = begin("void", invoices, agent)
-    batches._one(batch, batch.items[0])
+    batches._perform_item(batch, batch.items[0])
     Batch.objects.filter(pk=batch.pk).update(claim_token=uuid.uuid4(), claimed_until=clock.now() + timedelta(minutes=1))
     assert batches.run_due() == 0  # somebody has it
     Batch.objects.filter(pk=batch.pk).update(claimed_until=clock.now() - timedelta(seconds=1))
@@ -79,10 +83,10 @@ def test_a_batch_whose_process_died_goes_on(sandbox: SandboxProcess, agent: User
 def test_cancelled_and_paused(sandbox: SandboxProcess, agent: User) -> None:
     invoices = some(sandbox, 2)
     paused = begin("void", invoices[:1], agent)
-    operations.brake.pause("void", "an audit", None)
+    operations.pauses.begin("void", "an audit", None)
     batches.run_due()
     assert batches.progress(paused) == {"waiting": 1}
-    operations.brake.resume("void", None)
+    operations.pauses.end("void", None)
     cancelled = begin("void", invoices[1:], agent)
     assert batches.cancel(cancelled, agent)
     batches.run_due()
@@ -96,3 +100,80 @@ def test_who_may_not_starts_nothing(sandbox: SandboxProcess, auditor: User) -> N
     with pytest.raises(operations.Refusal):
         begin("void", some(sandbox, 1), auditor)
     assert not Batch.objects.exists()
+
+
+def test_each_item_waits_for_its_read_and_its_action_and_a_single_action_for_nothing(
+    sandbox: SandboxProcess, agent: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[None] = []
+    monkeypatch.setattr(throttle, "wait", lambda: waits.append(None))
+    *invoices, single = some(sandbox, 4)
+    before = sum(sandbox.stats()["requests"].values())
+    begin("void", invoices, agent)
+    batches.run_due()
+    assert len(waits) == 2 * 3
+    assert sum(sandbox.stats()["requests"].values()) - before == len(waits)
+    operations.execute("void", single.pk, actor=agent, source="admin", reason="a wrong run")
+    assert len(waits) == 2 * 3
+
+
+def test_cancelled_while_it_waits_for_a_second_person(
+    sandbox: SandboxProcess, agent: User, manager: User, later: Callable[[float], None], mailoutbox: list[Any]
+) -> None:
+    """Nobody is asked about it any more, and it does not stand in the way of other batches a week later."""
+    User.objects.filter(pk=manager.pk).update(email="manager@example.com")
+    batch = begin("void", some(sandbox, 2, amount=700_000), agent)
+    assert batch.awaiting_approval and batches.cancel(batch, agent)
+    decisions.announce()
+    assert mailoutbox == []
+    later(8 * 86400)
+    other = begin("void", some(sandbox, 1, amount=700), agent)
+    batches.run_due()
+    assert batches.progress(other)["succeeded"] == 1
+    batch.refresh_from_db()
+    assert batch.finished_at and batch.cancelled_by == agent
+
+
+def test_an_item_that_cannot_be_judged_is_journalled(sandbox: SandboxProcess, agent: User, settings: Any) -> None:
+    """A bank has the payment of one, so Stripe must be asked, and is away: its row says so."""
+    invoices = some(sandbox, 2)
+    act("pay", invoices[0].pk, agent, params={"payment_method": "pm_usBankAccount_processing"})
+    batch = begin("pay", invoices, agent)
+    settings.STRIPE_API_BASE = "http://127.0.0.1:9"
+    batches.run_due()
+    batch.refresh_from_db()
+    assert batch.finished_at and batches.progress(batch)["waiting"] == 0
+    assert set(batch.operations.values_list("code", flat=True)) == {Code.STRIPE_UNAVAILABLE}
+
+
+def test_an_item_of_which_nothing_remains_is_journalled(sandbox: SandboxProcess, agent: User) -> None:
+    params = {"method": "Cash", "received_on": "2026-11-02"}
+    batch = begin("attach_out_of_band_payment", some(sandbox, 2), agent, params=params)
+    rewrite(batch, items=[batch.items[0]._replace(amount_remaining=0), batch.items[1]])
+    batches.run_due()
+    assert batches.progress(batch) == {"refused": 1, "succeeded": 1, "waiting": 0}
+    assert batch.operations.get(invoice=batch.items[0].invoice).code == Code.PARAMETER_INVALID
+
+
+def test_an_error_that_nobody_expected_holds_up_no_other_item(
+    sandbox: SandboxProcess, agent: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nine invoices are more than two rounds of threads. The batch stays open, and the item is tried again."""
+    batch = begin("void", some(sandbox, 9), agent)
+    execute = batches.execute
+
+    def broken(action: str, invoice: str, **given: Any) -> Operation:
+        if invoice == batch.items[0].invoice:
+            raise KeyError("a bug")
+        return execute(action, invoice, **given)
+
+    monkeypatch.setattr(batches, "execute", broken)
+    batches.run_due()
+    batch.refresh_from_db()
+    assert batch.finished_at is None and batches.progress(batch) == {"succeeded": 8, "waiting": 1}
+    assert batches.run_due() == 0  # not before its claim has lapsed
+    monkeypatch.setattr(batches, "execute", execute)
+    rewrite(batch, claimed_until=clock.now())
+    batches.run_due()
+    batch.refresh_from_db()
+    assert batch.finished_at and batches.progress(batch) == {"succeeded": 9, "waiting": 0}

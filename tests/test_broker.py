@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from queue import Empty
@@ -14,7 +15,7 @@ import pytest
 from kombu import Connection
 
 import backoffice.broker
-from backoffice.broker import CLAIM_LASTS, KEPT_FOR, SECOND, TIDIED_EVERY
+from backoffice.broker import CLAIM_TIMEOUT_NS, MESSAGE_LIFETIME_NS, SECOND_NS, TIDY_INTERVAL_NS
 
 QUEUE = "wake"
 
@@ -100,7 +101,7 @@ def test_what_is_not_finished_is_not_read(queue, folder):
     ],
 )
 def test_what_nobody_can_read_is_dropped_and_harms_nothing(queue, folder, content, caplog):
-    (folder / f"{time.time_ns():020d}-{time.time_ns() + KEPT_FOR:020d}-{'0' * 32}.msg").write_bytes(content)
+    (folder / f"{time.time_ns():020d}-{time.time_ns() + MESSAGE_LIFETIME_NS:020d}-{'0' * 32}.msg").write_bytes(content)
     queue.put("next")
     assert take(queue) == ["next"]
     assert "unreadable" in caplog.text
@@ -136,20 +137,20 @@ def test_consumers_at_once_claim_each_message_once(connect, queue):
 def test_a_message_that_expires_is_dropped(queue, pass_time):
     queue.put("short", expiration=30)
     queue.put("long")
-    pass_time(40 * SECOND)
+    pass_time(40 * SECOND_NS)
     assert take(queue) == ["long"]
 
 
-def test_a_day_of_sweeps_that_nobody_takes_does_not_grow(queue, folder, pass_time):
+def test_a_day_of_beats_messages_that_nobody_takes_does_not_grow(queue, folder, pass_time):
     for second in range(0, 300):
-        pass_time(second * SECOND)
-        queue.put("sweep", expiration=1)
-    assert len(list(folder.iterdir())) <= TIDIED_EVERY // SECOND + 2
+        pass_time(second * SECOND_NS)
+        queue.put("from beat", expiration=1)
+    assert len(list(folder.iterdir())) <= TIDY_INTERVAL_NS // SECOND_NS + 2
 
 
 def test_nothing_is_kept_for_longer_than_a_day(queue, folder, pass_time):
     queue.put("yesterday's")
-    pass_time(KEPT_FOR + SECOND)
+    pass_time(MESSAGE_LIFETIME_NS + SECOND_NS)
     queue.put("today's")
     assert len(list(folder.iterdir())) == 1
     assert take(queue) == ["today's"]
@@ -161,7 +162,7 @@ def test_what_a_killed_worker_had_claimed_comes_back(connect, queue, folder, pas
     message.rename(folder / f".{time.time_ns():020d}.{message.name}")
     (folder / f"{time.time_ns():020d}-0-x.new").write_text("never finished")
     assert take(connect().SimpleQueue(QUEUE, no_ack=True)) == []
-    pass_time(CLAIM_LASTS + SECOND)
+    pass_time(CLAIM_TIMEOUT_NS + SECOND_NS)
     assert take(connect().SimpleQueue(QUEUE, no_ack=True)) == ["claimed"]
     assert not list(folder.iterdir())
 
@@ -205,10 +206,11 @@ def test_a_sender_killed_in_the_middle_leaves_only_whole_messages(connect, queue
     sender = subprocess.Popen([sys.executable, "-c", SENDER, str(tmp_path)], stdout=subprocess.PIPE, cwd=Path.cwd())
     assert sender.stdout is not None
     sender.stdout.readline()
-    until = time.monotonic() + 0.5
     taken = []
-    while time.monotonic() < until:
-        taken += take(queue)
+    until = time.monotonic() + 0.5
+    while time.monotonic() < until:  # one message at a time: the sender may be faster, and the queue never empty
+        with suppress(Empty):
+            taken.append(queue.get(block=False).payload)
     os.kill(sender.pid, signal.SIGKILL)
     sender.wait()
     sender.stdout.close()
@@ -224,4 +226,4 @@ def test_a_waiting_consumer_wakes_within_a_moment(connect, queue):
         threading.Timer(0.05, lambda: other.put(time.monotonic())).start()
         sent = queue.get(timeout=5).payload
         waits.append(time.monotonic() - sent)
-    assert sorted(waits)[5] < 0.1
+    assert sorted(waits)[5] < 0.5  # kombu's own brokers look once a second

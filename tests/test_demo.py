@@ -111,10 +111,11 @@ class Demo:
     def api(self) -> stripe.StripeClient:
         return stripe.StripeClient(self.report["api_token"], base_addresses={"api": self.report["api_base"]})
 
-    def stripe(self) -> stripe.StripeClient:
+    def at_stripe(self) -> stripe.StripeClient:
         return stripe.StripeClient(self.report["stripe_key"], base_addresses={"api": self.report["sandbox_url"]})
 
-    def here(self, invoice: str) -> stripe.Invoice | None:
+    def here(self, invoice: str) -> Any:
+        """The invoice as the desk has it, or None."""
         try:
             return self.api().v1.invoices.retrieve(invoice)
         except stripe.InvalidRequestError:
@@ -122,8 +123,8 @@ class Demo:
 
     def new_invoice(self) -> str:
         if not hasattr(self, "customer"):
-            self.customer = self.stripe().v1.customers.create({"email": "someone@example.com"}).id
-        return self.stripe().v1.invoices.create({"customer": self.customer}).id
+            self.customer = self.at_stripe().v1.customers.create({"email": "someone@example.com"}).id
+        return self.at_stripe().v1.invoices.create({"customer": self.customer}).id
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +171,7 @@ def test_it_reports_what_a_script_needs(demo: Demo) -> None:
 
 def test_the_invoices_are_imported(demo: Demo) -> None:
     ours = {invoice.id for invoice in demo.api().v1.invoices.list({"limit": 100}).auto_paging_iter()}
-    assert ours == {invoice.id for invoice in demo.stripe().v1.invoices.list({"limit": 100}).auto_paging_iter()}
+    assert ours == {invoice.id for invoice in demo.at_stripe().v1.invoices.list({"limit": 100}).auto_paging_iter()}
     assert len(ours) == INVOICES
 
 

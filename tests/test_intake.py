@@ -1,4 +1,4 @@
-"""Intake beside the webhook door: what the journal keeps of an event, several at once, and how workers are woken."""
+"""Intake without the webhook endpoint: what the journal keeps of an event, several at once, how workers are woken."""
 
 from __future__ import annotations
 
@@ -10,50 +10,41 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.conf import settings as conf
 from django.db import transaction
 
-from invoices import intake
+from invoices import intake, wakeups
 from invoices.models import Event
-from tests.factories import InvoiceObject
+from tests.helpers.events import stripe_event
 
 
-def envelope(number: int = 1, **changes: Any) -> dict[str, Any]:
-    return {
-        "id": f"evt_{number}",
-        "object": "event",
-        "type": "invoice.updated",
-        "api_version": conf.STRIPE_API_VERSION,
-        "created": 1_790_000_000,
-        "livemode": False,
-        "data": {"object": InvoiceObject()},
-    } | changes
+def numbered(number: int = 1, **changes: Any) -> dict[str, Any]:
+    return stripe_event(**{"id": f"evt_{number}", "created": 1_790_000_000} | changes)
 
 
 @pytest.mark.django_db
 class TestJournal:
     def test_what_a_list_brings_is_kept_whole(self) -> None:
-        event = envelope(description="\x00 \ud83d €")
+        event = numbered(description="\x00 \ud83d €")
         [row] = intake.journal([intake.event_row(event, source=Event.Source.CATCH_UP)])
         assert json.loads(Event.objects.get().body) == event
         assert row.source == "catch_up"
 
     def test_only_new_ones_are_returned(self) -> None:
-        assert [row.pk for row in intake.journal([intake.event_row(envelope(1))])] == ["evt_1"]
-        assert intake.journal([intake.event_row(envelope(1))]) == []
-        rows = [intake.event_row(envelope(number)) for number in (1, 2, 2, 3)]
+        assert [row.pk for row in intake.journal([intake.event_row(numbered(1))])] == ["evt_1"]
+        assert intake.journal([intake.event_row(numbered(1))]) == []
+        rows = [intake.event_row(numbered(number)) for number in (1, 2, 2, 3)]
         assert [row.pk for row in intake.journal(rows)] == ["evt_2", "evt_3"]
         assert intake.journal([]) == []
 
     def test_a_known_event_is_not_touched(self) -> None:
-        intake.journal([intake.event_row(envelope(1))])
+        intake.journal([intake.event_row(numbered(1))])
         Event.objects.update(state=Event.State.DONE)
-        intake.journal([intake.event_row(envelope(1, type="invoice.paid")), intake.event_row(envelope(2))])
+        intake.journal([intake.event_row(numbered(1, type="invoice.paid")), intake.event_row(numbered(2))])
         assert Event.objects.get(pk="evt_1").state == "done" and Event.objects.get(pk="evt_1").type == "invoice.updated"
 
     @pytest.mark.parametrize("created", ["yesterday", None, 10**30, -1, True, 1.5, [], 253402300800])
     def test_a_stamp_that_is_none_is_left_empty(self, created: Any) -> None:
-        row = intake.event_row(envelope(created=created))
+        row = intake.event_row(numbered(created=created))
         assert row.created is None or created in (-1, 253402300799)
         intake.journal([row])
 
@@ -61,9 +52,9 @@ class TestJournal:
     def test_no_member_is_too_odd_to_keep(self, value: Any) -> None:
         names = ("type", "api_version", "account", "livemode", "request", "pending_webhooks")
         for number, name in enumerate(names):
-            intake.journal([intake.event_row(envelope(number, **{name: value}))])
+            intake.journal([intake.event_row(numbered(number, **{name: value}))])
         odd = {"object": {"object": value, "id": value}}
-        intake.journal([intake.event_row(envelope(9, data=odd, request={"id": value, "idempotency_key": value}))])
+        intake.journal([intake.event_row(numbered(9, data=odd, request={"id": value, "idempotency_key": value}))])
         assert Event.objects.count() == len(names) + 1
 
 
@@ -71,8 +62,8 @@ class TestWaking:
     @pytest.fixture
     def sent(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         sent: list[str] = []
-        monkeypatch.setattr(intake, "_waker", None)
-        monkeypatch.setattr(intake.current_app, "send_task", lambda name, **options: sent.append(name))
+        monkeypatch.setattr(wakeups, "_sender", None)
+        monkeypatch.setattr(wakeups.current_app, "send_task", lambda name, **options: sent.append(name))
         return sent
 
     def until(self, true: Callable[[], Any], seconds: float = 3) -> None:
@@ -83,12 +74,12 @@ class TestWaking:
 
     def test_many_within_a_moment_become_few_and_one_comes_after_the_last(self, sent: list[str]) -> None:
         for _ in range(500):
-            intake.wake("process_events")
+            wakeups.wake("process_events")
         self.until(lambda: sent)
         assert 1 <= len(sent) <= 3
-        time.sleep(2.5 * intake._Waker.PAUSE)
+        time.sleep(2.5 * wakeups.PAUSE_SECONDS)
         before = len(sent)
-        intake.wake("process_events")
+        wakeups.wake("process_events")
         self.until(lambda: len(sent) > before)
         assert set(sent) == {"invoices.tasks.process_events"}
 
@@ -100,33 +91,33 @@ class TestWaking:
             raise ConnectionError("no broker")
 
         with monkeypatch.context() as broken:
-            broken.setattr(intake.current_app, "send_task", refuse)
-            intake.wake("process_events")
+            broken.setattr(wakeups.current_app, "send_task", refuse)
+            wakeups.wake("process_events")
             assert refused.wait(3)
             time.sleep(0.05)
-        intake.wake("perform_reads")
-        self.until(lambda: "invoices.tasks.perform_reads" in sent)
+        wakeups.wake("perform_refetches")
+        self.until(lambda: "invoices.tasks.perform_refetches" in sent)
 
-    def test_after_a_fork_the_child_has_a_waker_of_its_own(self, sent: list[str]) -> None:
-        intake.wake("process_events")
-        first = intake._waker
+    def test_after_a_fork_the_child_has_a_sender_of_its_own(self, sent: list[str]) -> None:
+        wakeups.wake("process_events")
+        first = wakeups._sender
         assert first is not None
         first.pid = os.getpid() + 1  # as a child process finds it: the thread stayed with its parent
-        intake.wake("process_events")
-        assert intake._waker is not first
+        wakeups.wake("process_events")
+        assert wakeups._sender is not first
         self.until(lambda: sent)
 
     @pytest.mark.django_db(transaction=True)
     def test_nobody_is_woken_before_the_row_is_there(self, sent: list[str]) -> None:
         with transaction.atomic():
-            intake.journal([intake.event_row(envelope(1))])
+            intake.journal([intake.event_row(numbered(1))])
             time.sleep(0.1)
             assert sent == []
         self.until(lambda: sent)
 
     @pytest.mark.django_db(transaction=True)
     def test_nobody_is_woken_for_nothing(self, sent: list[str]) -> None:
-        intake.journal([intake.event_row(envelope(1, livemode=True))])
+        intake.journal([intake.event_row(numbered(1, livemode=True))])
         intake.journal([])
         time.sleep(0.15)
         assert sent == []

@@ -1,26 +1,92 @@
-"""The address in the journal: what the proxy saw, and only where there is one."""
+"""Middleware: every response has a request id, and the journal gets the address that the proxy saw."""
+
+import re
 
 import pytest
 from django.core.exceptions import MiddlewareNotUsed
 from django.http import HttpResponse
-from django.test import RequestFactory
+from django.test import Client, RequestFactory
 
-from backoffice.middleware import ClientAddress
+from backoffice.middleware import ClientAddressMiddleware, RequestIdMiddleware
+from invoices.api import views
+from invoices.health.probe import Probe
+from invoices.request_origin import origin, request_id
 
-
-@pytest.mark.parametrize(
-    ("forwarded", "address"),
-    [("203.0.113.7", "203.0.113.7"), ("198.51.100.1, 203.0.113.7", "203.0.113.7"), (None, "127.0.0.1")],
-)
-def test_behind_a_proxy_its_own_entry_counts(settings, forwarded, address):
-    settings.BEHIND_PROXY = True
-    seen = []
-    middleware = ClientAddress(lambda request: seen.append(request.META["REMOTE_ADDR"]) or HttpResponse())
-    middleware(RequestFactory().get("/", headers={"X-Forwarded-For": forwarded} if forwarded else {}))
-    assert seen == [address]
+OUR_REQUEST_ID = re.compile(r"req_[0-9a-f]{24}")
 
 
-def test_without_a_proxy_nobody_is_believed(settings):
-    settings.BEHIND_PROXY = False
-    with pytest.raises(MiddlewareNotUsed):
-        ClientAddress(lambda request: HttpResponse())
+class TestRequestIds:
+    @pytest.mark.parametrize("path", ["/healthz", "/v1/invoices", "/v1/nothing", "/nothing", "/admin/login/"])
+    def test_every_response_has_one_found_or_not_signed_in_or_not(self, client, db, path):
+        first, second = client.get(path)["X-Request-ID"], client.get(path)["X-Request-ID"]
+        assert OUR_REQUEST_ID.fullmatch(first) and OUR_REQUEST_ID.fullmatch(second)
+        assert first != second
+
+    def test_a_webhook_response_has_one(self, client):
+        response = client.post("/webhooks/stripe", data=b"{}", content_type="application/json")
+        assert response.status_code == 400 and OUR_REQUEST_ID.fullmatch(response["X-Request-ID"])
+
+    def test_a_csrf_refusal_has_one(self, db):
+        response = Client(enforce_csrf_checks=True).post("/admin/login/", {"username": "a", "password": "b"})
+        assert response.status_code == 403 and OUR_REQUEST_ID.fullmatch(response["X-Request-ID"])
+
+    def test_a_host_that_is_not_ours_is_refused_with_one(self, client):
+        response = client.get("/v1/invoices", headers={"Host": "elsewhere.example.com"})
+        assert response.status_code == 400
+        assert OUR_REQUEST_ID.fullmatch(response["X-Request-ID"])
+        assert response["Request-Id"] == response["X-Request-ID"]
+
+    def test_a_500_page_has_one(self, client, monkeypatch):
+        def fail(check):
+            raise RuntimeError("broken")
+
+        monkeypatch.setattr(Probe, "begin", fail)
+        client.raise_request_exception = False
+        response = client.get("/readyz")
+        assert response.status_code == 500 and OUR_REQUEST_ID.fullmatch(response["X-Request-ID"])
+
+    def test_a_500_of_the_api_before_its_view_runs_has_both_headers(self, client, monkeypatch):
+        def fail(self, request, *args, **kwargs):
+            raise RuntimeError("broken")
+
+        monkeypatch.setattr(views.InvoiceView, "initialize_request", fail)
+        client.raise_request_exception = False
+        response = client.get("/v1/invoices/in_1")
+        assert response.status_code == 500 and OUR_REQUEST_ID.fullmatch(response["X-Request-ID"])
+        assert response["Request-Id"] == response["X-Request-ID"]
+
+    def test_the_api_answers_with_the_same_id_in_stripes_header(self, client, db):
+        response = client.get("/v1/invoices", headers={"X-Request-ID": "0af7651916cd43dd"})
+        assert response["Request-Id"] == response["X-Request-ID"] == "0af7651916cd43dd"
+
+    @pytest.mark.parametrize(
+        "wrong", ["", "short", "x" * 129, "<script>alert(1)</script>", "two words here", "id\u00e9" * 9]
+    )
+    def test_an_odd_id_of_the_proxy_is_replaced(self, wrong):
+        request = RequestFactory().get("/", headers={"X-Request-ID": wrong})
+        response = RequestIdMiddleware(lambda request: HttpResponse())(request)
+        assert OUR_REQUEST_ID.fullmatch(response["X-Request-ID"])
+        assert request_id(request) == response["X-Request-ID"]
+        assert origin(request) == {"address": "127.0.0.1", "request_id": response["X-Request-ID"]}
+
+    @pytest.mark.parametrize("given", ["8letters", "x" * 128, "Root=1-67891233-abcdef012345678912345678"])
+    def test_an_ordinary_id_of_the_proxy_is_kept(self, given):
+        request = RequestFactory().get("/", headers={"X-Request-ID": given})
+        assert RequestIdMiddleware(lambda request: HttpResponse())(request)["X-Request-ID"] == given
+
+
+class TestClientAddress:
+    @pytest.mark.parametrize(
+        ("forwarded", "address"),
+        [("203.0.113.7", "203.0.113.7"), ("198.51.100.1, 203.0.113.7", "203.0.113.7"), (None, "127.0.0.1")],
+    )
+    def test_behind_a_proxy_its_own_entry_counts(self, settings, forwarded, address):
+        settings.BEHIND_PROXY = True
+        middleware = ClientAddressMiddleware(lambda request: HttpResponse(request.META["REMOTE_ADDR"]))
+        response = middleware(RequestFactory().get("/", headers={"X-Forwarded-For": forwarded} if forwarded else {}))
+        assert response.content.decode() == address
+
+    def test_without_a_proxy_nobody_is_believed(self, settings):
+        settings.BEHIND_PROXY = False
+        with pytest.raises(MiddlewareNotUsed):
+            ClientAddressMiddleware(lambda request: HttpResponse())

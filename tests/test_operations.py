@@ -9,32 +9,20 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 
-from invoices import live, operations
+from invoices import operations, refetch
 from invoices.models import Invoice, InvoicePayment, Operation
 from tests.factories import invoice_at
+from tests.helpers.operations import act
+from tests.helpers.stripe_state import without_delivery_time
 from tests.sandbox_process import SandboxProcess
 
 pytestmark = pytest.mark.django_db(transaction=True)
 State = Operation.State
 
 
-def act(action: str, invoice: str, user: User, **asked: Any) -> Operation:
-    return operations.execute(action, invoice, actor=user, source="admin", reason="the customer asked", **asked)
-
-
-@pytest.fixture
-def open_invoice(sandbox: SandboxProcess) -> Any:
-    invoice = invoice_at(sandbox)
-    live.read_now("invoice", invoice.id)
-    return invoice
-
-
 def same_as_stripe(sandbox: SandboxProcess, id: str) -> bool:
     theirs = sandbox.client().raw_request("get", f"/v1/invoices/{id}").data
-    ours = Invoice.objects.get(pk=id).data
-    return {k: v for k, v in ours.items() if k != "webhooks_delivered_at"} == {
-        k: v for k, v in theirs.items() if k != "webhooks_delivered_at"
-    }
+    return without_delivery_time(Invoice.objects.get(pk=id).data) == without_delivery_time(theirs)
 
 
 class TestEachAction:
@@ -46,7 +34,7 @@ class TestEachAction:
         assert InvoicePayment.objects.get(invoice_id=open_invoice.id).status == "paid"
         assert same_as_stripe(sandbox, open_invoice.id)
         assert operation.before["status"] == "open" and operation.after["status"] == "paid"
-        assert operation.calls[0]["request_id"] == operation.stripe_request_id != ""
+        assert operation.calls[0].request_id == operation.stripe_request_id != ""
 
     def test_pay_out_of_band(self, sandbox: SandboxProcess, open_invoice: Any, agent: User) -> None:
         operation = act("pay", open_invoice.id, agent, params={"paid_out_of_band": True})
@@ -76,7 +64,7 @@ class TestEachAction:
         invoice = Invoice.objects.get(pk=open_invoice.id)
         assert (invoice.status, invoice.amount_remaining) == (status, remaining)
         assert same_as_stripe(sandbox, open_invoice.id)
-        record = sandbox.client().v1.payment_records.retrieve(operation.calls[0]["result"]["id"])
+        record = sandbox.client().v1.payment_records.retrieve(operation.calls[0].result.id)
         assert record.metadata["operation"] == str(operation.pk)
 
 
@@ -96,6 +84,19 @@ class TestRefusals:
         assert refusal.value.code == "attempted_recently"
         paid = act("pay", invoice.id, agent, params={"payment_method": "pm_card_visa"})
         assert paid.state == State.SUCCEEDED, paid.message
+
+    @pytest.mark.parametrize(("currency", "whole", "amount"), [("isk", 90_000, 950), ("kwd", 90_000, 5_124)])
+    def test_amounts_that_their_currency_does_not_have(
+        self, sandbox: SandboxProcess, agent: User, currency: str, whole: int, amount: int
+    ) -> None:
+        invoice = invoice_at(sandbox, whole, currency)
+        params = {"amount": amount, "method": "Cash", "received_on": "2026-11-02"}
+        with pytest.raises(operations.Invalid, match=f"Stripe takes (only whole amounts of )?{currency.upper()}") as no:
+            act("attach_out_of_band_payment", invoice.id, agent, params=params)
+        assert no.value.param == "amount"
+        assert list(sandbox.client().v1.payment_records.list().data) == []
+        params["amount"] = amount // 100 * 100
+        assert act("attach_out_of_band_payment", invoice.id, agent, params=params).state == State.SUCCEEDED
 
     def test_authentication_required(self, sandbox: SandboxProcess, agent: User) -> None:
         invoice = invoice_at(sandbox, card="pm_card_authenticationRequired")
@@ -123,7 +124,7 @@ class TestRefusals:
 
     def test_a_stale_mirror_does_not_forbid(self, sandbox: SandboxProcess, agent: User) -> None:
         draft = invoice_at(sandbox, finalize=False)
-        live.read_now("invoice", draft.id)
+        refetch.refetch("invoice", draft.id)
         sandbox.client().v1.invoices.finalize_invoice(draft.id)
         assert act("void", draft.id, agent).state == State.SUCCEEDED
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,65 +14,19 @@ import stripe
 from django.contrib.auth.models import User
 from django.db import connection
 
-from invoices import clock, gateway, live, mirror, operations, sync
-from invoices.models import Invoice, Operation
-from invoices.operations import brake, settle
+from invoices import gateway, mirror, operations, sync
+from invoices.models import CallResult, Invoice, Operation, RecordedCall
+from invoices.operations import manual_resolution, pauses
 from invoices.snapshot import of_event
 from tests.crash.wire import Answer, Wire, empty_list
 from tests.factories import customer_at, invoice_at
+from tests.helpers.database import rewrite
+from tests.helpers.operations import act, look, lost
 from tests.sandbox_process import SandboxProcess
 
 pytestmark = pytest.mark.django_db(transaction=True)
 State = Operation.State
 HELD = {"amount": 1000, "method": "Cash", "received_on": "2026-11-02"}
-
-
-@pytest.fixture
-def wire(sandbox: SandboxProcess, settings: Any) -> Iterator[Wire]:
-    """Stripe, behind a wire on which one thing goes wrong."""
-    with Wire(sandbox) as wire:
-        settings.STRIPE_API_BASE = wire.url
-        yield wire
-
-
-@pytest.fixture
-def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Pushes our clock on by so many seconds."""
-    now, ahead = clock.now, [0.0]
-    monkeypatch.setattr(clock, "now", lambda: now() + timedelta(seconds=ahead[0]))
-
-    def push(seconds: float) -> None:
-        ahead[0] += seconds
-
-    return push
-
-
-@pytest.fixture
-def open_invoice(sandbox: SandboxProcess) -> Any:
-    invoice = invoice_at(sandbox)
-    live.read_now("invoice", invoice.id)
-    return invoice
-
-
-def act(action: str, invoice: str, user: User, **asked: Any) -> Operation:
-    return operations.execute(action, invoice, actor=user, source="admin", reason="the customer asked", **asked)
-
-
-def lost(wire: Wire, fault: str, action: str, invoice: str, user: User, path: str = "", **params: Any) -> Operation:
-    """An operation whose call met this fault, so that its outcome is unknown."""
-    wire.arm(f"/{path or action}", fault)
-    operation = act(action, invoice, user, params=params)
-    assert operation.state == State.UNKNOWN, operation.message
-    return operation
-
-
-def look(operation: Operation, later: Callable[[float], None], seconds: float = 5) -> Operation:
-    """One more look at it, a little later."""
-    later(seconds)
-    Operation.objects.filter(pk=operation.pk, state=State.UNKNOWN).update(settle_at=None)
-    operations.settle_due()
-    operation.refresh_from_db()
-    return operation
 
 
 def posts(wire: Wire, path: str) -> list[tuple[str, bytes]]:
@@ -113,10 +68,10 @@ class TestOneAtATime:
             go_on.wait(20)
 
         if where == "its reply":
-            wire.meanwhile = hang
+            wire.before_reply = hang
             wire.arm("/pay", "webhook_first")
         else:
-            wire.before = hang
+            wire.before_forward = hang
             wire.arm("/pay", "overtaken")
         came_back: list[Operation] = []
 
@@ -145,10 +100,10 @@ class TestOneAtATime:
     ) -> None:
         broken = lost(wire, "drop", "void", invoice_at(sandbox).id, agent)
         fine = lost(wire, "drop", "void", invoice_at(sandbox).id, agent)
-        Operation.objects.filter(pk=broken.pk).update(calls=[{"name": "void"}])
+        rewrite(broken, calls=[RecordedCall("unknown", "", {}, "", 0)])
         assert look(fine, later, 10).state == State.SUCCEEDED
 
-    def test_what_the_brake_holds_does_not_hide_the_others(
+    def test_what_a_pause_keeps_back_does_not_hide_the_others(
         self, wire: Wire, sandbox: SandboxProcess, agent: User, later: Callable[[float], None]
     ) -> None:
         waiting = [
@@ -156,15 +111,15 @@ class TestOneAtATime:
             for _ in range(3)
         ]
         unsettled = lost(wire, "drop", "pay", invoice_at(sandbox).id, agent)
-        brake.pause("void", "we look into something", None)
+        pauses.begin("void", "we look into something", None)
         later(130)
         wire.posts.clear()
         for _ in range(2):
             later(10)
-            operations.settle_due(most=3)
+            operations.settle_due(limit=3)
         unsettled.refresh_from_db()
         assert unsettled.state == State.SUCCEEDED
-        brake.resume("void", None)
+        pauses.end("void", None)
         later(10)
         operations.settle_due()
         assert [Operation.objects.get(pk=one.pk).state for one in waiting] == [State.SUCCEEDED] * 3
@@ -186,7 +141,7 @@ class TestOneAtATime:
         self, wire: Wire, sandbox: SandboxProcess, open_invoice: Any, agent: User, settings: Any, monkeypatch: Any
     ) -> None:
         settings.STRIPE_TIMEOUT_SECONDS = 0.3
-        monkeypatch.setattr(gateway, "LONGEST_WAIT", 0.25)
+        monkeypatch.setattr(gateway, "MAX_RETRY_WAIT_SECONDS", 0.25)
         sandbox.faults(latency_ms=[1000, 1000], only=["GET /v1/invoices/*"])
         before = sandbox.stats()["requests"]["GET /v1/invoices/:id"]
         assert act("void", open_invoice.id, agent).code == "stripe_unavailable"
@@ -207,7 +162,7 @@ class TestWhoDidIt:
     ) -> None:
         operation = look(lost(wire, "drop", "void", open_invoice.id, agent), later)
         assert (operation.state, operation.outcome_by) == (State.SUCCEEDED, "us")
-        assert operation.calls[-1]["evidence"].startswith("evt_") and operation.stripe_request_id.startswith("req_")
+        assert operation.calls[-1].evidence.startswith("evt_") and operation.stripe_request_id.startswith("req_")
 
     def test_a_decline_stays_ours_when_the_customer_pays_afterwards(
         self, wire: Wire, sandbox: SandboxProcess, open_invoice: Any, agent: User, later: Callable[[float], None]
@@ -291,8 +246,16 @@ class TestWhoDidIt:
 
 class TestBankDebits:
     @pytest.mark.parametrize("fault", ["drop", "500_after"])
-    @pytest.mark.parametrize("then", ["", "succeeded", "failed"])
-    def test_a_debit_whose_reply_is_lost_is_on_its_way(
+    @pytest.mark.parametrize(
+        ("then", "state", "outcome_by"),
+        [
+            ("", State.PROCESSING, "us"),
+            ("succeeded", State.SUCCEEDED, "us"),
+            ("insufficient_funds", State.FAILED, "nobody"),
+            ("canceled", State.FAILED, "someone_else"),
+        ],
+    )
+    def test_a_debit_whose_reply_is_lost_ends_as_the_bank_says(
         self,
         wire: Wire,
         sandbox: SandboxProcess,
@@ -301,15 +264,29 @@ class TestBankDebits:
         later: Callable[[float], None],
         fault: str,
         then: str,
+        state: str,
+        outcome_by: str,
     ) -> None:
         operation = lost(wire, fault, "pay", open_invoice.id, agent, payment_method="pm_usBankAccount_processing")
         if then:
             [intent] = [one.id for one in sandbox.client().v1.payment_intents.list().data if one.status == "processing"]
             sandbox.post(f"payment_intents/{intent}/settle", outcome=then)
         operation = look(operation, later)
-        assert (operation.state, operation.outcome_by) == (State.SUCCEEDED, "us"), operation.message
-        assert operation.processing == (then != "succeeded")
+        assert (operation.state, operation.outcome_by) == (state, outcome_by), operation.message
+        assert operation.processing == (state == State.PROCESSING)
+        assert operation.decline_code == (then if then == "insufficient_funds" else "")
         assert sandbox.stats()["charges"].get(open_invoice.id, 0) == (then == "succeeded")
+
+    def test_a_debit_of_an_earlier_version_becomes_overdue(
+        self, wire: Wire, open_invoice: Any, agent: User, later: Callable[[float], None]
+    ) -> None:
+        """It did not write when the call was first sent into a column of its own."""
+        operation = lost(wire, "drop", "pay", open_invoice.id, agent, payment_method="pm_usBankAccount_processing")
+        rewrite(operation, last_call_first_sent_at=None)
+        operation = look(operation, later)
+        assert operation.state == State.PROCESSING and not manual_resolution.is_needed(operation)
+        later(15 * 86400)
+        assert list(manual_resolution.queue()) == [operation]
 
 
 class TestSilence:
@@ -317,7 +294,7 @@ class TestSilence:
 
     @pytest.fixture(autouse=True)
     def silent(self, wire: Wire) -> None:
-        wire.instead["/v1/events"] = empty_list("/v1/events")
+        wire.replies_to_get["/v1/events"] = empty_list("/v1/events")
 
     def test_a_payment_that_is_there_waits_for_its_event(
         self, wire: Wire, open_invoice: Any, agent: User, later: Callable[[float], None]
@@ -325,7 +302,7 @@ class TestSilence:
         operation = lost(wire, "500_after", "pay", open_invoice.id, agent)
         for _ in range(4):
             assert look(operation, later, 30).state == State.UNKNOWN
-        wire.instead.clear()
+        wire.replies_to_get.clear()
         assert look(operation, later).state == State.SUCCEEDED
 
     def test_a_webhook_speaks_as_well(
@@ -337,9 +314,9 @@ class TestSilence:
         deliver: Callable[[], int],
     ) -> None:
         operation = lost(wire, "500_after", "pay", open_invoice.id, agent)
-        wire.instead.clear()
+        wire.replies_to_get.clear()
         assert deliver()
-        wire.instead["/v1/events"] = empty_list("/v1/events")
+        wire.replies_to_get["/v1/events"] = empty_list("/v1/events")
         assert look(operation, later).state == State.SUCCEEDED
 
     @pytest.mark.parametrize("method", ["pm_card_chargeCustomerFail", "pm_card_authenticationRequired"])
@@ -349,7 +326,7 @@ class TestSilence:
         operation = lost(wire, "500_after", "pay", open_invoice.id, agent, payment_method=method)
         for _ in range(3):
             assert look(operation, later, 30).state == State.UNKNOWN
-        wire.instead.clear()
+        wire.replies_to_get.clear()
         code = look(operation, later).code
         assert code == ("card_declined" if "Fail" in method else "authentication_required")
 
@@ -359,7 +336,7 @@ class TestSilence:
         invoice = invoice_at(sandbox, collection_method="send_invoice", days_until_due=30)
         operation = lost(wire, "500_after", "send", invoice.id, agent)
         assert look(operation, later).state == State.UNKNOWN
-        wire.instead.clear()
+        wire.replies_to_get.clear()
         assert look(operation, later).state == State.SUCCEEDED
 
     def test_an_email_that_was_not_sent(
@@ -369,7 +346,7 @@ class TestSilence:
         operation = lost(wire, "500_before", "send", invoice.id, agent)
         for _ in range(3):
             assert look(operation, later, 30).state == State.UNKNOWN
-        wire.instead.clear()
+        wire.replies_to_get.clear()
         assert look(operation, later).code == "not_applied"
 
     def test_a_debit_is_not_taken_for_nothing(
@@ -378,9 +355,9 @@ class TestSilence:
         operation = lost(wire, "500_after", "pay", open_invoice.id, agent, payment_method="pm_usBankAccount_processing")
         for _ in range(3):
             assert look(operation, later, 30).state == State.UNKNOWN
-        wire.instead.clear()
+        wire.replies_to_get.clear()
         operation = look(operation, later)
-        assert operation.state == State.SUCCEEDED and operation.processing
+        assert operation.state == State.PROCESSING and operation.processing
 
     def test_where_a_read_tells_nobody_waits(
         self, wire: Wire, open_invoice: Any, agent: User, later: Callable[[float], None]
@@ -403,7 +380,7 @@ class TestWhatSaysNothing:
         first: str,
     ) -> None:
         invoice = invoice_at(sandbox, collection_method="send_invoice", days_until_due=30)
-        wire.instead["/v1/events"] = empty_list("/v1/events")
+        wire.replies_to_get["/v1/events"] = empty_list("/v1/events")
         operation = lost(wire, first, "send", invoice.id, agent)
         wire.arm("/send", answer)
         assert look(operation, later).state == State.UNKNOWN
@@ -424,7 +401,7 @@ class TestWhatSaysNothing:
         fault: str,
         state: str,
     ) -> None:
-        wire.instead["/v1/payment_records"] = Answer.error(status, type="invalid_request_error", message="No.")
+        wire.replies_to_get["/v1/payment_records"] = Answer.error(status, type="invalid_request_error", message="No.")
         operation = lost(wire, fault, "attach_out_of_band_payment", open_invoice.id, agent, "report_payment", **HELD)
         for _ in range(3):
             look(operation, later, 30)
@@ -491,16 +468,23 @@ class TestTime:
         operation = lost(wire, "409", "pay", open_invoice.id, agent)
         wire.posts.clear()
         operation = look(operation, later, 3601)
-        assert operation.state == State.UNKNOWN and settle.needs_person(operation)
+        assert operation.state == State.UNKNOWN and manual_resolution.is_needed(operation)
         assert wire.posts == []
 
     def test_after_an_hour_a_repeated_500_still_decides(
         self, wire: Wire, sandbox: SandboxProcess, open_invoice: Any, agent: User, later: Callable[[float], None]
     ) -> None:
         operation = lost(wire, "500_before", "pay", open_invoice.id, agent)
-        wire.instead[f"/v1/payment_intents/{intent_of(sandbox, open_invoice.id)}"] = Answer.error(500, type="api_error")
+        path = f"/v1/payment_intents/{intent_of(sandbox, open_invoice.id)}"
+
+        def break_after_the_gate(asked: str) -> None:
+            if asked == path:
+                wire.replies_to_get[path] = Answer.error(500, type="api_error")
+
+        wire.on_get = break_after_the_gate
         assert look(operation, later).state == State.UNKNOWN
-        wire.instead.clear()
+        wire.on_get = lambda path: None
+        wire.replies_to_get.clear()
         wire.posts.clear()
         assert look(operation, later, 3601).code == "not_applied"
         assert wire.posts == []
@@ -517,7 +501,7 @@ class TestTime:
         self, wire: Wire, open_invoice: Any, agent: User, later: Callable[[float], None]
     ) -> None:
         operation = lost(wire, "drop", "attach_out_of_band_payment", open_invoice.id, agent, "report_payment", **HELD)
-        done = {**operation.calls[0], "result": {"id": "pr_1", "object": "payment_record"}}
+        done = replace(operation.calls[0], result=CallResult("pr_1", "payment_record"))
         Operation.objects.filter(pk=operation.pk).update(
             calls=[done], state=State.RUNNING, claim_token=uuid.uuid4(), claimed_until=datetime.now(UTC)
         )
@@ -552,7 +536,9 @@ def test_what_the_caller_saw_is_compared_with_stripe_and_not_with_the_mirror(
 
     def store(path: str) -> None:
         if path == f"/v1/invoices/{open_invoice.id}":
-            mirror.store([of_event(before, datetime.now(UTC).replace(microsecond=0), deleted=False, hint=False)])
+            mirror.store(
+                [of_event(before, datetime.now(UTC).replace(microsecond=0), deleted=False, other_version=False)]
+            )
             connection.close()
 
     wire.on_get = store
@@ -560,4 +546,4 @@ def test_what_the_caller_saw_is_compared_with_stripe_and_not_with_the_mirror(
     assert Invoice.objects.get(pk=open_invoice.id).amount_remaining == 1000  # the row could not tell
     assert (operation.state, operation.code) == (State.FAILED, "invoice_changed")
     assert posts(wire, "/pay") == []
-    sync.perform_reads()
+    sync.perform_refetches()

@@ -1,4 +1,4 @@
-"""Stored events → mirror: in batches, past poison, over killed workers; and the reads that are due."""
+"""Stored events → mirror: in batches, past poison, over killed workers; and the scheduled refetches."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ from django.conf import settings as conf
 from django.core.management import call_command
 from django.db import DataError, OperationalError, connection
 
-from invoices import clock, gateway, intake, live, mirror, sync
+from invoices import clock, gateway, intake, mirror, refetch, sync
 from invoices.models import Event, Invoice, InvoicePayment, Mirrored
 from tests.factories import CustomerObject, InvoiceObject, invoice_at, stored
+from tests.helpers.events import stripe_event
+from tests.helpers.stripe_state import make_all_due
 from tests.sandbox_process import ROOT, SandboxProcess
 
 ON_POSTGRESQL = "postgres" in conf.DATABASES["default"]["ENGINE"]
@@ -27,14 +29,7 @@ STAMP = 1_790_000_000
 
 
 def journalled(found: dict[str, Any], id: str, **changes: Any) -> Event:
-    event = {
-        "id": id,
-        "type": f"{found['object']}.updated",
-        "api_version": conf.STRIPE_API_VERSION,
-        "created": STAMP,
-        "livemode": False,
-        "data": {"object": found},
-    } | changes
+    event = stripe_event(found, id=id, type=f"{found['object']}.updated", created=STAMP) | changes
     [row] = intake.journal([intake.event_row(event)])
     return row
 
@@ -51,7 +46,7 @@ def now_due() -> None:
 @pytest.mark.django_db(transaction=True)
 class TestBatches:
     def test_several_batches_in_one_go(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(sync, "BATCH", 7)
+        monkeypatch.setattr(sync, "EVENTS_PER_BATCH", 7)
         for number in range(20):
             journalled(InvoiceObject(), f"evt_{number}")
         assert sync.process_events() == 20
@@ -60,10 +55,10 @@ class TestBatches:
         assert sync.process_events() == 0
 
     def test_no_more_than_asked_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(sync, "BATCH", 5)
+        monkeypatch.setattr(sync, "EVENTS_PER_BATCH", 5)
         for number in range(20):
             journalled(InvoiceObject(), f"evt_{number}")
-        assert sync.process_events(most=10) == 10
+        assert sync.process_events(limit=10) == 10
         assert list(states().values()).count("pending") == 10
 
     def test_events_of_one_object_are_folded_in_a_batch(self) -> None:
@@ -84,7 +79,7 @@ class TestBatches:
         sync.process_events()
         assert Invoice.objects.get().data == old
         Invoice.rows.update(read_due_at=clock.now())
-        assert sync.perform_reads() == 1
+        assert sync.perform_refetches() == 1
         assert Invoice.objects.get().data["status"] == "open" and Invoice.objects.get().read_due_at is None
 
     def test_a_deletion_of_another_version_is_believed(self) -> None:
@@ -116,7 +111,7 @@ class TestPoison:
         journalled({"object": "invoice", "id": invoice.id}, "evt_bad", created=None)
         sync.process_events()
         Invoice.rows.update(read_due_at=clock.now())
-        assert sync.perform_reads() == 1
+        assert sync.perform_refetches() == 1
         assert Invoice.objects.get(pk=invoice.id).status == "open"
 
     def test_it_does_not_hold_up_the_others(self) -> None:
@@ -129,14 +124,14 @@ class TestPoison:
 
     @pytest.mark.parametrize("error", [DataError("no such number"), KeyError("status"), RecursionError("too deep")])
     def test_nor_one_that_the_mirror_cannot_store(self, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-        fold = mirror.fold
+        apply = mirror.apply
 
         def picky(row: Mirrored, snapshot: Any, now: Any) -> Any:
             if snapshot.id == "in_bad":
                 raise error
-            return fold(row, snapshot, now)
+            return apply(row, snapshot, now)
 
-        monkeypatch.setattr(mirror, "fold", picky)
+        monkeypatch.setattr(mirror, "apply", picky)
         for number in range(3):
             journalled(InvoiceObject(), f"evt_{number}")
         journalled(InvoiceObject(id="in_bad"), "evt_bad")
@@ -156,7 +151,7 @@ class TestPoison:
             def locked(*given: Any) -> Any:
                 raise OperationalError("deadlock detected")
 
-            broken.setattr(mirror, "fold", locked)
+            broken.setattr(mirror, "apply", locked)
             with pytest.raises(OperationalError):
                 sync.process_events()
         assert Event.objects.get().attempts == 0
@@ -166,7 +161,7 @@ class TestPoison:
         def odd(*given: Any) -> Any:
             raise ValueError("a\x00b \ud800")
 
-        monkeypatch.setattr(mirror, "fold", odd)
+        monkeypatch.setattr(mirror, "apply", odd)
         journalled(InvoiceObject(), "evt_1")
         sync.process_events()
         assert "ValueError" in Event.objects.get().error
@@ -212,7 +207,7 @@ def slow(snapshots, **given):
     time.sleep(float(sys.argv[1]))
     return outcomes
 mirror.store = slow
-sync.BATCH = 50
+sync.EVENTS_PER_BATCH = 50
 sync.process_events()
 print("done", flush=True)
 """
@@ -283,7 +278,7 @@ def test_workers_on_postgresql_pass_over_what_another_holds() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_four_workers_share_the_work_and_do_each_event_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sync, "BATCH", 10)
+    monkeypatch.setattr(sync, "EVENTS_PER_BATCH", 10)
     found = [InvoiceObject() for _ in range(12)]
     for number in range(240):
         data = found[number % 12]
@@ -311,90 +306,93 @@ def test_four_workers_share_the_work_and_do_each_event_once(monkeypatch: pytest.
 
 
 @pytest.mark.django_db(transaction=True)
-class TestDueReads:
-    def ask(self, *ids: str, object: str = "invoice") -> None:
-        mirror.ask(object, ids)
-        for model in mirror.MIRRORED.values():
-            model.rows.exclude(read_due_at=None).update(read_due_at=clock.now())
+class TestScheduledRefetches:
+    def schedule(self, *ids: str, object: str = "invoice") -> None:
+        mirror.schedule_refetch(object, ids)
+        make_all_due()
 
     def due(self, id: str) -> Any:
         return Invoice.rows.get(pk=id).read_due_at
 
     def test_bring_the_object_and_its_payments_and_are_cleared(self, sandbox: SandboxProcess) -> None:
         invoice = invoice_at(sandbox)
-        self.ask(invoice.id)
-        assert sync.perform_reads() == 1
+        self.schedule(invoice.id)
+        assert sync.perform_refetches() == 1
         assert Invoice.objects.get().status == "open" and self.due(invoice.id) is None
         assert InvoicePayment.objects.get().invoice_id == invoice.id
-        assert sync.perform_reads() == 0
+        assert sync.perform_refetches() == 0
 
     def test_all_lines_are_read(self, sandbox: SandboxProcess) -> None:
         invoice = invoice_at(sandbox, lines=23, amount=2300)
-        self.ask(invoice.id)
-        sync.perform_reads()
+        self.schedule(invoice.id)
+        sync.perform_refetches()
         held = Invoice.objects.get().data["lines"]
         assert len(held["data"]) == 23 and held["has_more"] is False
 
     def test_several_at_once_and_every_kind(self, sandbox: SandboxProcess) -> None:
         invoices = [invoice_at(sandbox) for _ in range(6)]
-        self.ask(*(invoice.id for invoice in invoices))
-        self.ask(*(invoice.customer for invoice in invoices), object="customer")
-        assert sync.perform_reads() == 12
+        self.schedule(*(invoice.id for invoice in invoices))
+        self.schedule(*(invoice.customer for invoice in invoices), object="customer")
+        assert sync.perform_refetches() == 12
         assert Invoice.objects.count() == 6 and mirror.MIRRORED["customer"].objects.count() == 6
 
     @pytest.mark.parametrize("fault", ["error_500", "error_429", "drop_reply"])
     def test_one_that_fails_keeps_its_lease_and_comes_again(self, sandbox: SandboxProcess, fault: str) -> None:
         invoice = invoice_at(sandbox)
-        self.ask(invoice.id)
+        self.schedule(invoice.id)
         sandbox.faults(**{fault: 1.0})
-        assert sync.perform_reads() == 1
+        assert sync.perform_refetches() == 1
         assert self.due(invoice.id) > clock.now() + timedelta(seconds=40) and not Invoice.objects.exists()
-        assert sync.perform_reads() == 0
+        assert sync.perform_refetches() == 0
         sandbox.clear_faults()
         Invoice.rows.update(read_due_at=clock.now())  # the lease has run out
-        assert sync.perform_reads() == 1
+        assert sync.perform_refetches() == 1
         assert Invoice.objects.exists() and self.due(invoice.id) is None
 
     def test_what_goes_wrong_with_one_does_not_keep_the_others(
         self, sandbox: SandboxProcess, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         invoices = [invoice_at(sandbox) for _ in range(3)]
-        self.ask(*(invoice.id for invoice in invoices))
+        self.schedule(*(invoice.id for invoice in invoices))
 
-        def picky(object: str, id: str) -> Any:
+        read = refetch.refetch
+
+        def picky(object: str, id: str, **given: Any) -> Any:
             if id == invoices[0].id:
                 raise KeyError("lines")
-            return live.read_now(object, id)
+            return read(object, id, **given)
 
-        monkeypatch.setattr(sync, "read_now", picky)
-        assert sync.perform_reads() == 3
+        monkeypatch.setattr(sync.refetch, "refetch", picky)
+        assert sync.perform_refetches() == 3
         assert self.due(invoices[0].id) and Invoice.objects.count() == 2
 
-    def test_asked_again_while_it_was_under_way_it_is_read_again(
+    def test_one_that_is_scheduled_while_it_is_under_way_is_made_again(
         self, sandbox: SandboxProcess, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         invoice = invoice_at(sandbox)
-        self.ask(invoice.id)
+        self.schedule(invoice.id)
 
-        def meanwhile(object: str, id: str) -> Any:
-            outcomes = live.read_now(object, id)
-            mirror.ask(object, [id])
+        read = refetch.refetch
+
+        def meanwhile(object: str, id: str, **given: Any) -> Any:
+            outcomes = read(object, id, **given)
+            mirror.schedule_refetch(object, [id])
             return outcomes
 
-        monkeypatch.setattr(sync, "read_now", meanwhile)
-        sync.perform_reads()
+        monkeypatch.setattr(sync.refetch, "refetch", meanwhile)
+        sync.perform_refetches()
         assert self.due(invoice.id) < clock.now() + timedelta(seconds=3)
 
     def test_nothing_at_stripe_and_nothing_here_is_settled(self, sandbox: SandboxProcess) -> None:
-        self.ask("in_nowhere")
-        assert sync.perform_reads() == 1
+        self.schedule("in_nowhere")
+        assert sync.perform_refetches() == 1
         assert self.due("in_nowhere") is None and not Invoice.objects.exists()
 
     def test_a_draft_that_is_gone(self, sandbox: SandboxProcess) -> None:
         stored(InvoiceObject(id="in_gone", status="draft"))
         stored(InvoiceObject(id="in_odd", status="open"))
-        self.ask("in_gone", "in_odd")
-        sync.perform_reads()
+        self.schedule("in_gone", "in_odd")
+        sync.perform_refetches()
         assert Invoice.objects.get(pk="in_gone").deleted_at and not Invoice.objects.get(pk="in_odd").deleted_at
 
     @pytest.mark.parametrize("what", ["the draft", "the tenth line"])
@@ -403,7 +401,8 @@ class TestDueReads:
     ) -> None:
         draft = invoice_at(sandbox, lines=13, amount=1300, finalize=False)
         stored(json.loads(str(draft)))
-        read, done = gateway.read, []
+        read = gateway.read
+        done: list[str] = []
 
         def meanwhile(path: str, **params: Any) -> Any:
             if path.endswith("/lines") and not done:
@@ -416,16 +415,16 @@ class TestDueReads:
             return read(path, **params)
 
         monkeypatch.setattr(gateway, "read", meanwhile)
-        self.ask(draft.id)
-        sync.perform_reads()
+        self.schedule(draft.id)
+        sync.perform_refetches()
         assert done
         held = Invoice.rows.get(pk=draft.id)
         if what == "the draft":
             assert held.deleted_at and held.read_due_at is None
         else:
-            assert held.read_due_at < clock.now() + timedelta(seconds=5)  # again, and soon
-            self.ask(draft.id)
-            sync.perform_reads()
+            assert held.read_due_at and held.read_due_at < clock.now() + timedelta(seconds=5)  # again, and soon
+            self.schedule(draft.id)
+            sync.perform_refetches()
             held.refresh_from_db()
             assert held.data and len(held.data["lines"]["data"]) == 12 and held.read_due_at is None
 
@@ -437,25 +436,25 @@ class TestDueReads:
                 {
                     "amount_requested": {"currency": "usd", "value": 100},
                     "initiated_at": int(time.time()),
-                    "payment_method_details": {"type": "custom", "custom": {"display_name": "Cash", "type": "cash"}},  # type: ignore[typeddict-unknown-key]
+                    "payment_method_details": {"type": "custom", "custom": {"display_name": "Cash", "type": "cash"}},
                     "outcome": "guaranteed",
                     "guaranteed": {"guaranteed_at": int(time.time())},
                 }
             )
             stripe.v1.invoices.attach_payment(invoice.id, {"payment_record": record.id})
-        live.read_now("invoice", invoice.id)
+        refetch.refetch("invoice", invoice.id)
         theirs = {one.id for one in stripe.v1.invoice_payments.list({"invoice": invoice.id, "limit": 100}).data}
         assert set(InvoicePayment.objects.values_list("pk", flat=True)) == theirs and len(theirs) > 12
 
     def test_two_workers_do_not_read_the_same(self, sandbox: SandboxProcess) -> None:
         invoices = [invoice_at(sandbox) for _ in range(8)]
-        self.ask(*(invoice.id for invoice in invoices))
+        self.schedule(*(invoice.id for invoice in invoices))
         before = sandbox.stats()["requests"].get("GET /v1/invoices/:id", 0)
         done: list[int] = []
 
         def work() -> None:
             try:
-                done.append(sync.perform_reads())
+                done.append(sync.perform_refetches())
             finally:
                 connection.close()
 
@@ -469,7 +468,7 @@ class TestDueReads:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_burst_over_the_real_door_is_read_at_most_once(sandbox: SandboxProcess, live_server: Any) -> None:
+def test_a_burst_over_http_is_read_at_most_once(sandbox: SandboxProcess, live_server: Any) -> None:
     """Four events within a second, delivered by the sandbox: visible at once, and one read at most."""
     sandbox.webhook(f"{live_server.url}/webhooks/stripe")
     invoice = invoice_at(sandbox)
@@ -482,7 +481,7 @@ def test_a_burst_over_the_real_door_is_read_at_most_once(sandbox: SandboxProcess
         Invoice.rows.exclude(read_due_at=None).filter(read_due_at__lt=clock.now() + timedelta(seconds=5)).update(
             read_due_at=clock.now()
         )
-        sync.perform_reads()
+        sync.perform_refetches()
     assert sandbox.stats()["requests"].get("GET /v1/invoices/:id", 0) - before <= 1
     theirs = json.loads(sandbox.client().raw_request("get", f"/v1/invoices/{invoice.id}").body)
     assert mirror.content(Invoice.objects.get(pk=invoice.id).data) == mirror.content(theirs)

@@ -1,4 +1,4 @@
-"""The webhook door: what may come in, what each delivery is answered, and that nothing that is Stripe's is lost."""
+"""The webhook endpoint: what may come in, what each delivery is answered, and that nothing that is Stripe's is lost."""
 
 from __future__ import annotations
 
@@ -22,25 +22,12 @@ from hypothesis import strategies as st
 from invoices import sync
 from invoices.models import Event, Invoice
 from invoices.webhooks import stripe_webhook
-from tests.conftest import sign
 from tests.factories import InvoiceObject
+from tests.helpers.events import sign, stripe_event
 
 DOOR = "/webhooks/stripe"
 Post = Callable[..., Any]
 pytestmark = pytest.mark.django_db
-
-
-def envelope(found: Any = None, **changes: Any) -> dict[str, Any]:
-    return {
-        "id": "evt_1",
-        "object": "event",
-        "type": "invoice.updated",
-        "api_version": conf.STRIPE_API_VERSION,
-        "created": int(time.time()),
-        "livemode": False,
-        "data": {"object": InvoiceObject() if found is None else found},
-        "request": {"id": "req_1", "idempotency_key": "key_1"},
-    } | changes
 
 
 def post_raw(client: Client, body: bytes, signature: str | None) -> Any:
@@ -51,7 +38,7 @@ def post_raw(client: Client, body: bytes, signature: str | None) -> Any:
 class TestWhatComesIn:
     def test_is_journalled_and_then_mirrored(self, post_event: Post) -> None:
         found = InvoiceObject()
-        answer = post_event(envelope(found))
+        answer = post_event(stripe_event(found))
         assert (answer.status_code, answer.json()) == (200, {"received": True, "new": True})
         row = Event.objects.get()
         assert (row.state, row.source, row.type, row.api_version) == (
@@ -62,18 +49,18 @@ class TestWhatComesIn:
         )
         assert (row.object_type, row.object_id) == ("invoice", found["id"])
         assert (row.request_id, row.idempotency_key, row.livemode) == ("req_1", "key_1", False)
-        assert not Invoice.objects.exists()  # the door writes nothing but the journal
+        assert not Invoice.objects.exists()  # the endpoint writes nothing but the journal
         assert sync.process_events() == 1
         assert Invoice.objects.get().data == found
         assert Event.objects.get().state == "done"
 
     def test_keeps_the_body_as_it_was_signed(self, client: Client) -> None:
-        body = json.dumps(envelope(), indent=3, ensure_ascii=False).encode() + b"\n"
+        body = json.dumps(stripe_event(), indent=3, ensure_ascii=False).encode() + b"\n"
         post_raw(client, body, sign(body))
         assert Event.objects.get().body == body.decode()
 
     def test_the_same_event_twice_is_one_row(self, post_event: Post) -> None:
-        event = envelope()
+        event = stripe_event()
         assert post_event(event).json()["new"] is True
         sync.process_events()
         again = post_event(event)
@@ -81,12 +68,12 @@ class TestWhatComesIn:
         assert Event.objects.get().state == "done"  # not pending again
 
     def test_a_request_as_older_versions_name_it(self, post_event: Post) -> None:
-        post_event(envelope(request="req_old"))
+        post_event(stripe_event(request="req_old"))
         assert Event.objects.get().request_id == "req_old"
 
 
 class TestSignatures:
-    body = json.dumps(envelope(InvoiceObject(id="in_1"))).encode()
+    body = json.dumps(stripe_event(InvoiceObject(id="in_1"))).encode()
 
     @pytest.mark.parametrize(
         "signature",
@@ -99,14 +86,15 @@ class TestSignatures:
             "v1=abc",
             "t=abc,v1=abc",
             "t=99999999999999999999999,v1=abc",
-            f"t={int(time.time())},v1=é",
-            f"t={int(time.time())},v1",
+            "t=now,v1=é",
+            "t=now,v1",
             "é",
             "=,=,=",
         ],
         ids=repr,
     )
     def test_none_or_a_bad_one(self, client: Client, signature: str | None) -> None:
+        signature = signature and signature.replace("now", str(int(time.time())))
         assert post_raw(client, self.body, signature).status_code == 400
         assert not Event.objects.exists()
 
@@ -143,12 +131,12 @@ UNREADABLE = {
     "a list": b"[1, 2]",
     "a string": b'"evt_1"',
     "null": b"null",
-    "no id": json.dumps(envelope() | {"id": None}).encode(),
-    "an id that is no string": json.dumps(envelope() | {"id": 7}).encode(),
-    "an empty id": json.dumps(envelope() | {"id": ""}).encode(),
-    "an endless id": json.dumps(envelope() | {"id": "e" * 256}).encode(),
-    "an id with NUL": json.dumps(envelope() | {"id": "evt_\x00"}).encode(),
-    "an id with half a surrogate pair": json.dumps(envelope() | {"id": "evt_\ud800"}).encode(),
+    "no id": json.dumps(stripe_event() | {"id": None}).encode(),
+    "an id that is no string": json.dumps(stripe_event() | {"id": 7}).encode(),
+    "an empty id": json.dumps(stripe_event() | {"id": ""}).encode(),
+    "an endless id": json.dumps(stripe_event() | {"id": "e" * 256}).encode(),
+    "an id with NUL": json.dumps(stripe_event() | {"id": "evt_\x00"}).encode(),
+    "an id with half a surrogate pair": json.dumps(stripe_event() | {"id": "evt_\ud800"}).encode(),
     "a raw NUL": b'{"id": "evt_1\x00"}',
     "not a number": b'{"id": "evt_1", "created": NaN}',
     "infinite": b'{"id": "evt_1", "created": -Infinity}',
@@ -175,8 +163,9 @@ class TestSignedAndUnreadable:
         assert not Event.objects.exists()  # a signature is over text: nobody of Stripe's signs this
 
     def test_a_message_that_names_no_object(self, post_event: Post) -> None:
-        for number, data in enumerate([None, [], {}, {"object": None}, {"object": "in_1"}, "x"]):
-            assert post_event(envelope() | {"id": f"evt_{number}", "data": data}).status_code == 200
+        odd: list[Any] = [None, [], {}, {"object": None}, {"object": "in_1"}, "x"]
+        for number, data in enumerate(odd):
+            assert post_event(stripe_event() | {"id": f"evt_{number}", "data": data}).status_code == 200
         assert set(Event.objects.values_list("state", flat=True)) == {"ignored"}
 
 
@@ -200,24 +189,24 @@ class TestIgnored:
         ids=lambda value: value if isinstance(value, str) else "",
     )
     def test_it_changes_nothing(self, post_event: Post, changes: dict[str, Any], why: str) -> None:
-        assert post_event(envelope() | changes).status_code == 200
+        assert post_event(stripe_event() | changes).status_code == 200
         row = Event.objects.get()
         assert row.state == "ignored" and why in row.error
         assert sync.process_events() == 0 and not Invoice.objects.exists()
 
     def test_test_mode_where_our_key_is_live(self, post_event: Post, settings: Any) -> None:
         settings.STRIPE_SECRET_KEY = "rk_live_1"
-        post_event(envelope())
-        post_event(envelope() | {"id": "evt_2", "livemode": True})
+        post_event(stripe_event())
+        post_event(stripe_event() | {"id": "evt_2", "livemode": True})
         assert list(Event.objects.order_by("id").values_list("state", flat=True)) == ["ignored", "pending"]
 
     def test_our_own_account_is_not_another(self, post_event: Post, settings: Any) -> None:
         settings.STRIPE_ACCOUNT = "acct_ours"
-        post_event(envelope(account="acct_ours"))
+        post_event(stripe_event(account="acct_ours"))
         assert Event.objects.get().state == "pending"
 
     def test_an_unknown_type_of_an_object_that_we_mirror_is_its_state(self, post_event: Post) -> None:
-        post_event(envelope(type="invoice.of_tomorrow"))
+        post_event(stripe_event(type="invoice.of_tomorrow"))
         assert sync.process_events() == 1 and Invoice.objects.exists()
 
 
@@ -227,14 +216,16 @@ class TestTheDoorItself:
         assert getattr(client, method)(DOOR).status_code == 405
 
     def test_a_large_event_is_taken_and_a_larger_one_is_not(self, post_event: Post) -> None:
-        room = conf.WEBHOOK_MAX_BYTES - len(json.dumps(envelope(InvoiceObject(description=""))))
-        assert post_event(envelope(InvoiceObject(description="x" * (room - 100)))).status_code == 200
-        assert post_event(envelope(InvoiceObject(description="x" * (room + 100))) | {"id": "evt_2"}).status_code == 413
+        room = conf.WEBHOOK_MAX_BYTES - len(json.dumps(stripe_event(InvoiceObject(description=""))))
+        assert post_event(stripe_event(InvoiceObject(description="x" * (room - 100)))).status_code == 200
+        assert (
+            post_event(stripe_event(InvoiceObject(description="x" * (room + 100))) | {"id": "evt_2"}).status_code == 413
+        )
         assert Event.objects.count() == 1
 
     @pytest.mark.parametrize("length", ["-5", "abc", "", "9" * 30, "1e3", "٣"])
     def test_a_length_that_is_none(self, length: str) -> None:
-        body = json.dumps(envelope()).encode()
+        body = json.dumps(stripe_event()).encode()
         request = RequestFactory().post(DOOR, body, "application/json", headers={"Stripe-Signature": sign(body)})
         request.META["CONTENT_LENGTH"] = length
         assert stripe_webhook(request).status_code in (200, 400, 413)
@@ -245,8 +236,8 @@ class TestTheDoorItself:
         assert stripe_webhook(request).status_code == 413
 
     def test_a_body_that_breaks_off(self) -> None:
-        class Broken:
-            def read(self, size: int = -1) -> bytes:
+        class Broken(io.BytesIO):
+            def read(self, size: int | None = -1) -> bytes:
                 raise UnreadablePostError("the client went away")
 
         request = RequestFactory().post(DOOR, b"{}", "application/json")
@@ -254,7 +245,7 @@ class TestTheDoorItself:
         assert stripe_webhook(request).status_code == 400
 
     def test_the_kind_of_content_does_not_matter(self, client: Client) -> None:
-        body = json.dumps(envelope()).encode()
+        body = json.dumps(stripe_event()).encode()
         for kind in ("application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "nonsense", ""):
             answer = client.post(DOOR, body, content_type=kind, headers={"Stripe-Signature": sign(body)})
             assert answer.status_code == 200
@@ -263,7 +254,7 @@ class TestTheDoorItself:
     @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
         event=st.dictionaries(
-            st.sampled_from([*envelope(), "account"]),
+            st.sampled_from([*stripe_event(), "account"]),
             st.recursive(
                 st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(["invoice"]),
                 lambda inner: (
@@ -276,7 +267,7 @@ class TestTheDoorItself:
     )
     def test_never_a_500(self, post_event: Post, event: dict[str, Any]) -> None:
         assert post_event(event).status_code in (200, 400)
-        assert post_event(envelope() | event).status_code in (200, 400)
+        assert post_event(stripe_event() | event).status_code in (200, 400)
         sync.process_events()
 
     @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -299,13 +290,13 @@ class TestOverASocket:
             server.close()
 
     def test_as_stripe_sends_it(self, live_server: Any) -> None:
-        body = json.dumps(envelope()).encode()
+        body = json.dumps(stripe_event()).encode()
         headers = {"Stripe-Signature": sign(body), "Content-Type": "application/json; charset=utf-8"}
         assert self.send(live_server, body, headers) == 200
         assert Event.objects.count() == 1
 
     def test_in_chunks_without_a_length_nothing_is_signed(self, live_server: Any) -> None:
-        body = json.dumps(envelope()).encode()
+        body = json.dumps(stripe_event()).encode()
         headers = {"Stripe-Signature": sign(body), "Transfer-Encoding": "chunked"}
         assert self.send(live_server, iter([body]), headers, chunked=True) == 400
         assert not Event.objects.exists()
@@ -317,7 +308,7 @@ class TestOverASocket:
 @pytest.mark.django_db(transaction=True)
 class TestAtOnce:
     def test_four_deliveries_of_one_event_are_one_row(self) -> None:
-        body = json.dumps(envelope()).encode()
+        body = json.dumps(stripe_event()).encode()
         statuses: list[int] = []
         gate = threading.Barrier(4)
 
@@ -345,7 +336,7 @@ class TestAtOnce:
         current_app.conf.broker_url = "redis://127.0.0.1:9/0"  # nothing listens there
         try:
             began = time.monotonic()
-            assert post_event(envelope()).status_code == 200
+            assert post_event(stripe_event()).status_code == 200
             assert time.monotonic() - began < 5
         finally:
             current_app.conf.broker_url = was

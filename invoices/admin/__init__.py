@@ -1,5 +1,31 @@
-"""The back office's pages: read-only lists of the mirror and the journal, and the confirmed actions. Thin."""
+"""The back office's pages, one package ("room") per page.
 
-from invoices.admin import batches, brake, invoices, journal, mirrored, operations, people, reconciliation, tokens
+Django's autodiscovery imports this package; the imports below import every module that registers a page.
 
-__all__ = ["batches", "brake", "invoices", "journal", "mirrored", "operations", "people", "reconciliation", "tokens"]
+What all rooms share is in the modules beside this file. A room imports those, and of another room only its `wording`.
+One exception: the page of an operation also shows the payments and the decline advice that `invoices` prepares.
+"""
+
+from invoices.admin import customers
+from invoices.admin.events import list as events_list
+from invoices.admin.invoices import list as invoices_list
+from invoices.admin.operations import batches, pauses
+from invoices.admin.operations import list as operations_list
+from invoices.admin.payments import invoice_payments, payment_intents
+from invoices.admin.people import api_tokens, users
+from invoices.admin.reconciliation import drift, runs
+
+__all__ = [
+    "api_tokens",
+    "batches",
+    "customers",
+    "drift",
+    "events_list",
+    "invoice_payments",
+    "invoices_list",
+    "operations_list",
+    "pauses",
+    "payment_intents",
+    "runs",
+    "users",
+]

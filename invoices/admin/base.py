@@ -1,11 +1,11 @@
-"""What all our lists and pages share: read-only, no COUNT, and a page of our own per record under its plain id."""
+"""The base classes of our lists and pages.
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import timedelta
-from functools import wraps
+Both are read-only. A list never counts its rows. A record has a page of our own under its plain id.
+"""
+
 from typing import Any
 
+from django.contrib import admin
 from django.contrib.admin import ShowFacets
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -13,102 +13,56 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, path
 from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.paginator import InfinitePaginator
 from unfold.views import ChangeList
 
-from invoices.admin import access
+from invoices import thresholds
+from invoices.admin.formatting import ago, badge, moment
+from invoices.admin.links import dashboard_url, page_url, url_of
 from invoices.models import Event
 
-LATE = timedelta(seconds=30)  # an event that waits longer than this is not just passing through
-Facts = list[tuple[str, Any]]
-
-
-def page_url(record: Model) -> str:
-    return url_of(record._meta.model_name or "", record.pk)
-
-
-def url_of(model: str, pk: Any) -> str:
-    """The address of a record's page. Stripe's ids stand in it as they are, so that people can paste them."""
-    return reverse(f"admin:invoices_{model}_page", args=[pk])
+Facts = list[tuple[str, Any]]  # label and value
 
 
 def freshness() -> dict[str, Any]:
-    """How old what a list shows may be: Stripe's last word, and since when one waits to be read into the mirror."""
-    heard = Event.objects.order_by("-received_at").values_list("received_at", flat=True).first()
+    """How far a list of mirrored rows may be behind Stripe. `last_received_at`: when the newest event came.
+    `waiting_since`: when the oldest event that is not in the mirror yet came, if it waits for longer than normal."""
+    last_received_at = Event.objects.order_by("-received_at").values_list("received_at", flat=True).first()
     pending = Event.objects.filter(state=Event.State.PENDING).order_by("next_attempt_at")
-    waiting = pending.values_list("received_at", flat=True).first()
-    return {"heard": heard, "waiting": waiting if waiting and timezone.now() - waiting > LATE else None}
-
-
-def _identified(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """The answer carries the id under which the journal and the logs know the request."""
-
-    @wraps(view)
-    def identified(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        response = view(request, *args, **kwargs)
-        response["X-Request-ID"] = access.request_id(request)
-        return response
-
-    return identified
-
-
-@dataclass(frozen=True)
-class Paging:
-    """Where one is in a list on a page, and the addresses before and after."""
-
-    number: int
-    size: int
-    before: str
-    after: str
-
-    @property
-    def begin(self) -> int:
-        return (self.number - 1) * self.size
-
-
-def paging(request: HttpRequest, size: int, total: int | None = None, *, more: bool = False) -> Paging:
-    """From the address's `p`. Where nobody counts, `more` says whether a page follows."""
-    given = request.GET.get("p", "")
-    number = max(1, int(given)) if given.isdecimal() and len(given) < 8 else 1
-    last = number if total is None else max(1, -(-total // size))
-    number = number if total is None else min(number, last)
-    before = with_query(request, p=number - 1) if number > 1 else ""
-    return Paging(number, size, before, with_query(request, p=number + 1) if more or number < last else "")
-
-
-def with_query(request: HttpRequest, **changes: Any) -> str:
-    """This page's address with some of its parameters changed; None takes one away."""
-    query = request.GET.copy()
-    for name, value in changes.items():
-        if value is None:
-            query.pop(name, None)
-        else:
-            query[name] = str(value)
-    return f"{request.path}?{query.urlencode()}" if query else request.path
+    waiting_since = pending.values_list("received_at", flat=True).first()
+    is_late = waiting_since is not None and timezone.now() - waiting_since > thresholds.EVENT_LATE
+    return {"last_received_at": last_received_at, "waiting_since": waiting_since if is_late else None}
 
 
 class RecordList(ChangeList):
+    """Django's list, with links to our own pages."""
+
     def url_for_result(self, result: Model) -> str:
         return page_url(result)
 
 
 class RecordAdmin(ModelAdmin):
-    """A list and a page to read; nothing to add, change or delete."""
+    """A list of records and a page for each, read-only. A subclass says what the page shows (`page_context`, `facts`),
+    how the search works (`find`) and which further views there are (`extra_urls`)."""
 
-    page_template = "admin/invoices/record.html"
+    page_template = "admin/shared/record.html"
+    refreshed_part = ""  # template of the part that an open page requests again while the record is in progress
     paginator = InfinitePaginator
     show_full_result_count = False
     show_facets = ShowFacets.NEVER
     list_per_page = 50
-    list_disable_select_all = True  # "all that match" has no number here; bulk takes what is ticked
+    # It would need the number of all rows; admin/invoices/bulk.py acts on all that match.
+    list_disable_select_all = True
     list_fullwidth = True
     list_filter_submit = True
     actions: Any = ()
-    sortable_by: Any = ()  # only what an index serves
-    of_mirror = False  # then the list says how far behind Stripe it may be
+    sortable_by: Any = ()  # only columns with an index
+    shows_freshness = False  # whether the list says how far it may be behind Stripe
     empty_hint = "Nothing here yet."
     missing_hint = "It is not here. It may not have reached us yet."
 
@@ -125,14 +79,14 @@ class RecordAdmin(ModelAdmin):
         return RecordList
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
-        """By index only: Django's own search reads the whole table."""
+        """Searches by `find` alone, which uses an index. Django's own search would read the whole table."""
         return (self.find(search_term.strip(), queryset) if search_term.strip() else queryset), False
 
     def find(self, term: str, queryset: QuerySet) -> QuerySet:
         return queryset.filter(pk=term)
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        context = {**(extra_context or {}), "freshness": freshness() if self.of_mirror else None}
+        context = {**(extra_context or {}), "freshness": freshness() if self.shows_freshness else None}
         return super().changelist_view(request, context)
 
     def get_urls(self) -> list[URLPattern]:
@@ -140,22 +94,23 @@ class RecordAdmin(ModelAdmin):
         return [*self.extra_urls(), *urls, self.at("<str:object_id>/", self.page, "page"), catch_all]
 
     def extra_urls(self) -> list[URLPattern]:
+        """The further views of a subclass, each made by `at`."""
         return []
 
     def at(self, route: str, view: Any, name: str) -> URLPattern:
-        """A view of this admin, for people who are signed in."""
+        """The URL pattern of a view that needs a signed-in member of the staff. The view checks permissions itself."""
         name = f"{self.opts.app_label}_{self.opts.model_name}_{name}"
-        return path(route, self.admin_site.admin_view(_identified(view)), name=name)
+        return path(route, self.admin_site.admin_view(view), name=name)
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        """Django's own address of a record leads to ours."""
+        """Redirects Django's own address of a record (`<quoted id>/change/`) to our page."""
         plain = unquote(object_id)
         known = self.get_queryset(request).filter(pk=plain).exists() if plain.isprintable() else False
         return redirect(url_of(self.opts.model_name or "", plain if known else object_id))
 
-    history_view = change_view  # there is no other history than the journal
+    history_view = change_view  # our journal replaces Django's history of a record
 
     def page(self, request: HttpRequest, object_id: str) -> HttpResponse:
         if not self.has_view_permission(request):
@@ -163,31 +118,78 @@ class RecordAdmin(ModelAdmin):
         record = self.record(object_id)
         if record is None:
             return self.missing(request, object_id)
-        return self.show(request, self.page_template, {**self.page_context(request, record), "record": record})
+        context = {**self.page_context(request, record), "record": record}
+        if not self.refreshed_part:
+            return self.show(request, self.page_template, context)
+        return self.refreshing_page(request, context)
+
+    def refreshing_page(self, request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
+        """The page; for its own refresh only the part that changes, or the order to reload when the record has ended.
+        `context` says whether it is `in_progress`."""
+        context["page_address"] = request.get_full_path()
+        if request.headers.get("HX-Request") != "true":
+            return self.show(request, self.page_template, context)
+        if not context["in_progress"]:
+            return HttpResponse(headers={"HX-Refresh": "true"})
+        return self.show(request, self.refreshed_part, context)
 
     def record(self, object_id: str) -> Any:
+        """The record with this id; None if there is none, or if this cannot be an id (`x` where a UUID is needed)."""
         try:
             return self.model._default_manager.filter(pk=object_id).first()
-        except (ValueError, ValidationError):  # an id that cannot be one
+        except (ValueError, ValidationError):
             return None
 
     def page_context(self, request: HttpRequest, record: Any) -> dict[str, Any]:
-        """What the page shows; `facts` and `raw` suffice for a plain record."""
+        """What the page's template is given. For shared/record.html `facts` and `raw` are enough."""
         return {"title": str(record), "facts": self.facts(record), "raw": self.raw(record)}
 
     def facts(self, record: Any) -> Facts:
+        """Labels and values, in the order in which the page shows them."""
         return []
 
     def raw(self, record: Any) -> Any:
+        """The object as Stripe sent it, shown folded at the end of the page."""
         return getattr(record, "data", None)
 
     def missing(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """404, with what the reader can do."""
         context = {"title": f"Not found: {object_id}", "wanted": object_id, "hint": self.missing_hint}
-        return self.show(request, "admin/invoices/missing.html", context, status=404)
+        return self.show(request, "admin/shared/missing.html", context, status=404)
 
     def show(self, request: HttpRequest, template: str, context: dict[str, Any], status: int = 200) -> TemplateResponse:
-        """One of our pages within the theme."""
+        """Renders one of our pages inside the theme. `context` must have a `title`."""
         request.current_app = self.admin_site.name
         request.crumb = context["title"]  # type: ignore[attr-defined]
         context = {**self.admin_site.each_context(request), "opts": self.opts, "subtitle": None, **context}
         return TemplateResponse(request, template, context, status=status)
+
+
+class MirroredAdmin(RecordAdmin):
+    """A list and a page of mirrored objects. Every row and page says as of when the mirror has it."""
+
+    ordering = ("-created", "-id")
+    search_fields = ("id",)
+    dashboard_path = ""  # the part of Stripe's dashboard that shows these objects: `customers`
+    shows_freshness = True
+    list_before_template = "admin/shared/above_list.html"
+
+    def page_context(self, request: HttpRequest, record: Any) -> dict[str, Any]:
+        link = dashboard_url(f"{self.dashboard_path}/{record.pk}", record.livemode) if self.dashboard_path else ""
+        return {**super().page_context(request, record), "as_of": record.stored_at, "dashboard": link}
+
+    @admin.display(description="Created")
+    def created_(self, record: Any) -> SafeString:
+        return moment(record.created)
+
+    @admin.display(description="As of")
+    def as_of(self, record: Any) -> SafeString:
+        return ago(record.stored_at)
+
+    @admin.display(description="Status")
+    def status_(self, record: Any) -> SafeString:
+        return badge(record.status or "unreadable")
+
+    @admin.display(description="Id")
+    def id_(self, record: Any) -> SafeString:
+        return format_html("<code>{}</code>", record.pk)

@@ -1,4 +1,4 @@
-"""Finding an invoice or a customer from whatever the caller gives: every way goes by an index."""
+"""Finds invoices and customers by what an agent types. Every query uses an index."""
 
 from collections.abc import Iterable
 
@@ -7,24 +7,26 @@ from django.db.models import Q, QuerySet
 
 from invoices.models import Customer, Invoice, InvoicePayment, PaymentIntent
 
-MANY = 200  # customers, or payments, behind one term
+MAX_MATCHES = 200  # customers, payments or PaymentIntents that one term leads to; of more, the rest is left out
 
 
 def invoices(term: str, queryset: QuerySet[Invoice]) -> QuerySet[Invoice]:
-    """The invoices that `term` may mean: an id, a number or its beginning, an e-mail, the beginning of a name."""
+    """The invoices that `term` may mean. It is an id, a number or its beginning, an e-mail, or the beginning of a
+    name."""
     term = term.strip()
     if not term:
         return queryset
-    for starts, narrow in _IDS.items():
-        if term.startswith(starts):
-            return narrow(term, queryset)
+    for id_prefix, find in _BY_ID.items():
+        if term.startswith(id_prefix):
+            return find(term, queryset)
     if "@" in term:
-        return _of_customers(queryset, Q(email=term.lower()), Q(customer_email=term.lower()))
+        return _with_customers(queryset, Q(email=term.lower()), Q(customer_email=term.lower()))
     found = Q(number__in={term, term.upper()}) | prefix("number", term.upper()) | prefix("number", term)
-    return _of_customers(queryset, prefix("name", term.lower()), found | prefix("customer_name", term.lower()))
+    return _with_customers(queryset, prefix("name", term.lower()), found | prefix("customer_name", term.lower()))
 
 
 def customers(term: str, queryset: QuerySet[Customer]) -> QuerySet[Customer]:
+    """The customers with this id, this e-mail, or a name or e-mail that begins so."""
     term = term.strip()
     if not term:
         return queryset
@@ -36,11 +38,12 @@ def customers(term: str, queryset: QuerySet[Customer]) -> QuerySet[Customer]:
 
 
 def exact(term: str) -> str | None:
-    """The one invoice that `term` names beyond doubt: by an id, its whole number, an e-mail that has but this one."""
+    """The id of the only invoice that `term` can mean: by an id, by its whole number, or by the e-mail of a customer
+    with one invoice. None if there is no such invoice, or more than one."""
     term = term.strip()
     if not term or "\x00" in term:
         return None
-    if "@" in term or term.startswith(tuple(_IDS)):
+    if "@" in term or term.startswith(tuple(_BY_ID)):
         found = invoices(term, Invoice.objects.all())
     else:
         found = Invoice.objects.filter(number__in={term, term.upper()})
@@ -49,32 +52,34 @@ def exact(term: str) -> str | None:
 
 
 def prefix(field: str, term: str) -> Q:
-    """`field` begins with `term`, by index on both databases: SQLite's LIKE would read the whole table."""
+    """`field` begins with `term`. SQLite uses no index for LIKE, so there it is written as a range."""
     if connection.vendor == "postgresql":
         return Q(**{f"{field}__startswith": term})
     return Q(**{f"{field}__gte": term, f"{field}__lt": f"{term}\U0010ffff"})
 
 
-def _of_customers(queryset: QuerySet[Invoice], who: Q, what: Q) -> QuerySet[Invoice]:
-    """Invoices that match themselves, or whose customer of today does (two indexes, no join)."""
-    return queryset.filter(what | Q(customer_id__in=_few(Customer.objects.filter(who))))
+def _with_customers(queryset: QuerySet[Invoice], customer: Q, invoice: Q) -> QuerySet[Invoice]:
+    """The invoices that match `invoice`, or whose customer, as it is today, matches `customer`. Two queries, each with
+    its index, instead of a join."""
+    return queryset.filter(invoice | Q(customer_id__in=_first_ids(Customer.objects.filter(customer))))
 
 
-def _of_payments(queryset: QuerySet[Invoice], which: Q) -> QuerySet[Invoice]:
-    found = InvoicePayment.objects.filter(which).order_by().values_list("invoice_id", flat=True)[:MANY]
+def _of_payments(queryset: QuerySet[Invoice], payment: Q) -> QuerySet[Invoice]:
+    found = InvoicePayment.objects.filter(payment).order_by().values_list("invoice_id", flat=True)[:MAX_MATCHES]
     return queryset.filter(pk__in=[pk for pk in found if pk])
 
 
 def _of_charge(queryset: QuerySet[Invoice], charge: str) -> QuerySet[Invoice]:
-    intents = _few(PaymentIntent.objects.filter(latest_charge=charge))
+    intents = _first_ids(PaymentIntent.objects.filter(latest_charge=charge))
     return _of_payments(queryset, Q(charge=charge) | Q(payment_intent__in=intents))
 
 
-def _few(queryset: QuerySet) -> Iterable[str]:
-    return list(queryset.order_by().values_list("pk", flat=True)[:MANY])
+def _first_ids(queryset: QuerySet) -> Iterable[str]:
+    return list(queryset.order_by().values_list("pk", flat=True)[:MAX_MATCHES])
 
 
-_IDS = {
+# The beginning of an id of Stripe's → the invoices that belong to that object.
+_BY_ID = {
     "in_": lambda term, queryset: queryset.filter(pk=term),
     "cus_": lambda term, queryset: queryset.filter(customer_id=term),
     "sub_": lambda term, queryset: queryset.filter(subscription=term),

@@ -1,4 +1,4 @@
-"""What surrounds every page: the menu, and the mark that says whether the money is real."""
+"""What the theme shows around every page: the menu, and the label `Live`, `Test mode` or `Sandbox`."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse
 
-# title, icon, model, in the groups of the menu
+# The groups of the menu. Of each entry: title, icon, model.
 MENU = (
     (
         "",
@@ -30,7 +30,7 @@ MENU = (
         (
             ("Reconciliations", "sync", "reconciliationrun"),
             ("Drift", "difference", "drift"),
-            ("Brake", "front_hand", "pause"),
+            ("Pauses", "front_hand", "pause"),
             ("API tokens", "key", "apitoken"),
         ),
     ),
@@ -38,7 +38,7 @@ MENU = (
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
-    """The menu, with what this person may see."""
+    """The menu, with the lists that this person may see."""
     groups: list[dict[str, Any]] = []
     for title, entries in MENU:
         items = [
@@ -66,7 +66,8 @@ def _people() -> list[dict[str, Any]]:
 
 
 def environment(request: HttpRequest) -> list[str]:
-    """Whose money it is: live, Stripe's test mode, or a stand-in on this machine."""
+    """Text and colour of the label: Stripe in live mode, Stripe in test mode, or another host that stands in for
+    Stripe."""
     if not settings.STRIPE_API_BASE.startswith("https://api.stripe.com"):
         return ["Sandbox", "info"]
     return ["Live", "danger"] if "_live_" in settings.STRIPE_SECRET_KEY else ["Test mode", "warning"]

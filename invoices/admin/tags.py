@@ -1,4 +1,4 @@
-"""Our words and formats, for templates: `{% load desk %}`."""
+"""Template filters and tags: `{% load desk %}`."""
 
 from typing import Any
 
@@ -6,10 +6,12 @@ from django import template
 from django.utils.safestring import SafeString
 
 from invoices import money
-from invoices.admin import formatting, wording
-from invoices.admin.base import url_of
+from invoices.admin import formatting
+from invoices.admin.events import wording as event_wording
+from invoices.admin.links import url_of
+from invoices.admin.operations import wording as operation_wording
 from invoices.models import Operation
-from invoices.operations import needs_person
+from invoices.operations import label_of, manual_resolution, pauses
 
 register = template.Library()
 
@@ -21,28 +23,32 @@ FILTERS: dict[str, Any] = {
     "pretty": formatting.pretty,
     "words": formatting.words,
     "badge": formatting.badge,
-    "outcome": wording.outcome,
-    "headline": wording.headline,
-    "tone": wording.tone,
-    "who": wording.who,
-    "told": wording.told,
-    "event_words": wording.event,
+    "outcome": operation_wording.outcome,
+    "headline": operation_wording.headline,
+    "tone": operation_wording.tone,
+    "requested_by": operation_wording.requested_by,
+    "parameters": operation_wording.parameters,
+    "event_title": event_wording.title,
+    "action_label": lambda operation: label_of(operation.action),
+    "paused_what": pauses.what,
 }
 register.filters.update(FILTERS)
 
 
 @register.filter
 def state_badge(operation: Operation) -> SafeString:
-    return formatting.badge(wording.state(operation), wording.tone(operation))
+    return formatting.badge(operation_wording.state(operation), operation_wording.tone(operation))
 
 
 @register.simple_tag
 def amount(value: int | None, currency: str | None) -> str:
+    """An amount in minor units, with its currency."""
     return money.text(value, currency)
 
 
 @register.simple_tag
 def page_of(model: str, pk: Any) -> str:
+    """The address of a record's page: `{% page_of 'invoice' invoice.pk %}`."""
     return url_of(model, pk)
 
 
@@ -52,12 +58,12 @@ def unfinished(operation: Operation) -> bool:
 
 
 @register.filter
-def undecided(operation: Operation) -> bool:
-    """Whether it waits for a manager's word, and no longer for Stripe's."""
-    return needs_person(operation)
+def needs_manual_resolution(operation: Operation) -> bool:
+    """Whether its outcome stayed unknown, so that a manager has to say what came of it."""
+    return manual_resolution.is_needed(operation)
 
 
 @register.filter
-def choices(spec: Any, changelist: Any) -> Any:
-    """A list filter's choices, outside the filters' own panel."""
-    return spec.choices(changelist)
+def choices(list_filter: Any, changelist: Any) -> Any:
+    """The choices of a list filter, for showing it outside the filters' own panel."""
+    return list_filter.choices(changelist)

@@ -1,4 +1,7 @@
-"""The acting endpoints, one per entry in the catalog: `POST /v1/invoices/:id/<action>`, performed before it answers."""
+"""The acting endpoints, one for each action: `POST /v1/invoices/:id/<action>`.
+
+The response is sent when the action has been performed: it shows the invoice, or says why nothing was done.
+"""
 
 from __future__ import annotations
 
@@ -7,72 +10,72 @@ from typing import Any
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from invoices import operations
+from invoices import operations, request_origin
 from invoices.api import expand, parameters
-from invoices.api.base import LONGEST_ID, StripeView, require
-from invoices.api.envelope import REQUEST_ID, ApiError, denied, invalid, missing
-from invoices.api.serializers import shown
-from invoices.models import Invoice, Operation
-from invoices.models.reading import address
+from invoices.api.base import MAX_ID_LENGTH, StripeView, require_permissions
+from invoices.api.envelope import ApiError, invalid, no_such_object, permission_denied
+from invoices.api.serializers import stripe_object
+from invoices.models import DECLINES, Code, Invoice, Operation
+from invoices.operations.request import MAX_KEY_LENGTH, made_by_key
 
-LONGEST_KEY = 255
-CARD = frozenset({"card_declined", "authentication_required"})
 RETRY = {"Stripe-Should-Retry": "true"}
 NO_RETRY = {"Stripe-Should-Retry": "false"}
-# Without a code at Stripe; and where its own code is the one that says something.
-WITHOUT_CODE = frozenset({"parameter_invalid", "idempotency_key_reused", "stripe_refused"})
+# Our codes that are not told to callers: Stripe has no code for these errors, or its own code says more.
+WITHOUT_CODE = frozenset({Code.PARAMETER_INVALID, Code.IDEMPOTENCY_KEY_REUSED, Code.STRIPE_REFUSED})
 
 
 class ActionView(StripeView):
-    """Translates one request into one operation, and what came of it into Stripe's answer."""
+    """Translates one request into one operation, and its outcome into a response of Stripe's shape."""
 
-    spec: operations.Spec
-    permission = "invoices.view_invoice"  # the answer shows the invoice; the action's own is checked by operations
+    entry: operations.Action  # what it does; `action` is a name that the REST framework uses
+    permission = "invoices.view_invoice"  # the response shows the invoice; `operations` checks the action's permission
 
     @property
     def param(self) -> str:
-        """As which Stripe's 404 names the invoice's id: it differs between its endpoints."""
-        return "invoice" if self.spec.name in ("send", "attach_payment", "attach_out_of_band_payment") else "id"
+        """The `param` of the 404 for an unknown invoice: Stripe's endpoints differ in it."""
+        return self.entry.id_parameter
 
     def create(self, request: Request, id: str) -> Response:
-        given = parameters.given(request)
-        paths = expand.steps("invoice", parameters.take_array(given, "expand"))
-        require(request, *expand.permissions(paths))
-        params = self.clean(parameters.flat(given))
+        nested = parameters.of_request(request)
+        paths = expand.parse_paths("invoice", parameters.take_array(nested, "expand"))
+        require_permissions(request, *expand.required_permissions(paths))
+        params = self.clean(parameters.flatten(nested))
         key = idempotency_key(request)
         token: Any = request.auth
         if token.read_only:
-            raise denied("this key may only read")
-        if len(id) > LONGEST_ID or parameters.UNSTORABLE.search(id) or _deleted(id):
-            raise missing("invoice", id[:LONGEST_ID], self.param)
-        echo = {"Idempotency-Key": key} if key else {}
-        replayed = bool(key) and _known(request.user, key)
+            raise permission_denied("this key may only read")
+        if len(id) > MAX_ID_LENGTH or parameters.UNSTORABLE_CHARACTER.search(id) or _deleted(id):
+            raise no_such_object("invoice", id[:MAX_ID_LENGTH], self.param)
+        headers = {"Idempotency-Key": key} if key else {}
+        replayed = bool(key) and made_by_key(request.user, key) is not None
         try:
             operation = operations.execute(
-                self.spec.name,
+                self.entry.name,
                 id,
                 actor=request.user,
                 source=Operation.Source.API,
                 params=params,
                 reason=token.name,
+                token=token,
                 idempotency_key=key,
-                address=address(request.META.get("REMOTE_ADDR")),
-                request_id=request.META[REQUEST_ID],
+                **request_origin.origin(request),
             )
         except operations.Refusal as refusal:
-            raise self.of_refusal(refusal, echo) from refusal
-        headers = echo | {"Invoice-Desk-Operation": str(operation.pk)}
-        headers |= {"Idempotent-Replayed": "true"} if replayed else {}
-        if operation.state != Operation.State.SUCCEEDED:
-            raise self.of_operation(operation, headers)
-        data = shown(Invoice.objects.get(pk=id)) or {}
-        expand.expand([data], paths)
-        return Response(data, headers=headers)
+            raise self.error_of_refusal(refusal, headers) from refusal
+        headers["Invoice-Desk-Operation"] = str(operation.pk)
+        if replayed:
+            headers["Idempotent-Replayed"] = "true"
+        # Money under way is answered as Stripe answers it: 200 with the invoice, which is still open.
+        if operation.state not in (Operation.State.SUCCEEDED, Operation.State.PROCESSING):
+            raise self.error_of_operation(operation, headers)
+        invoice = stripe_object(Invoice.objects.get(pk=id)) or {}
+        expand.expand([invoice], paths)
+        return Response(invoice, headers=headers)
 
     def clean(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Refuses, in Stripe's words, what the catalog does not know or cannot do without. Raises ApiError."""
-        parameters.refuse_unknown(values, [parameter.name for parameter in self.spec.parameters])
-        for parameter in self.spec.parameters:
+        """Refuses unknown and missing parameters in Stripe's words. Raises ApiError."""
+        parameters.refuse_unknown(values, [parameter.name for parameter in self.entry.parameters])
+        for parameter in self.entry.parameters:
             if parameter.required and parameter.name not in values:
                 name = parameter.name
                 raise invalid(f"Missing required param: {name}.", name, "parameter_missing")
@@ -80,58 +83,58 @@ class ActionView(StripeView):
                 parameters.integer(values[parameter.name], parameter.name)
         return values
 
-    def of_refusal(self, refusal: operations.Refusal, headers: dict[str, str]) -> ApiError:
-        """We did not do it, and nothing was sent."""
+    def error_of_refusal(self, refusal: operations.Refusal, headers: dict[str, str]) -> ApiError:
+        """The error for a request that was refused: nothing was sent to Stripe."""
         code, param = refusal.code, refusal.param
         if code == "resource_missing":
             param = self.param
         headers = headers | (RETRY if code in ("operation_in_progress", "outcome_unknown") else {})
         return ApiError(
-            refusal.status,
+            refusal.http_status,
             refusal.message,
-            type=_type(code, refusal.status),
+            type=_error_type(code, refusal.http_status),
             code=None if code in WITHOUT_CODE else code,
             param=param,
             headers=headers,
             operation=str(refusal.operation.pk) if refusal.operation else None,
         )
 
-    def of_operation(self, operation: Operation, headers: dict[str, str]) -> ApiError:
-        """It was asked for, and it is not done: not yet, or not at all."""
-        state, named = operation.state, {"operation": str(operation.pk)}
+    def error_of_operation(self, operation: Operation, headers: dict[str, str]) -> ApiError:
+        """The error for an operation that has not succeeded: it waits, is under way, or ended otherwise."""
+        state, operation_id = operation.state, str(operation.pk)
         if state == Operation.State.AWAITING_APPROVAL:
             message = operation.message or "This needs the approval of a second person. Nothing has been done yet."
-            return ApiError(400, message, code="approval_required", headers=headers, **named)
+            return ApiError(400, message, code="approval_required", headers=headers, operation=operation_id)
         if state in Operation.UNFINISHED:
             code = "outcome_unknown" if state == Operation.State.UNKNOWN else "operation_in_progress"
             message = operation.message or "This is under way. Ask again with the same idempotency key."
-            return ApiError(409, message, type="api_error", code=code, headers=headers | RETRY, **named)
+            return ApiError(409, message, type="api_error", code=code, headers=headers | RETRY, operation=operation_id)
         if operation.error:
-            return self.of_stripes_error(operation, operation.error, headers)
+            return self.error_of_stripe(operation, operation.error, headers)
         code = operation.code or str(state)
-        status = operations.STATUS.get(code, 400)
+        status = operations.HTTP_STATUS.get(code, 400)
         return ApiError(
             status,
             operation.message or f"This operation is {operation.get_state_display()}.",
-            type=_type(code, status),
+            type=_error_type(code, status),
             code=None if code in WITHOUT_CODE else code,
             param=self.param if code == "resource_missing" else None,
             headers=headers | NO_RETRY,
-            **named,
+            operation=operation_id,
         )
 
-    def of_stripes_error(self, operation: Operation, error: dict[str, Any], headers: dict[str, str]) -> ApiError:
-        """Stripe said no: its own words, under our stable code where we have one."""
-        told = {
+    def error_of_stripe(self, operation: Operation, error: dict[str, Any], headers: dict[str, str]) -> ApiError:
+        """The error for an operation that Stripe refused: Stripe's words, under our stable code where we have one."""
+        members = {
             name: value for name, value in error.items() if name not in ("status", "type", "code", "message", "param")
         }
-        theirs, code, status = error.get("code"), operation.code, error.get("status")
+        stripe_code, code, status = error.get("code"), operation.code, error.get("status")
         if code in WITHOUT_CODE or not code:
-            code = theirs or ""
-        if theirs and theirs != code:
-            told["stripe_code"] = theirs
-        type_ = error.get("type") or _type(code, 400)
-        if status not in (400, 402, 404):  # that our own key may not do this is no fault of the caller's
+            code = stripe_code or ""
+        if stripe_code and stripe_code != code:
+            members["stripe_code"] = stripe_code
+        type_ = error.get("type") or _error_type(code, 400)
+        if status not in (400, 402, 404):  # such as a 403 for our own key at Stripe, which is no fault of the caller's
             status, type_ = 502, "api_error"
         return ApiError(
             status,
@@ -140,13 +143,14 @@ class ActionView(StripeView):
             code=code or None,
             param=error.get("param"),
             headers=headers | NO_RETRY,
-            **told,
+            **members,
             operation=str(operation.pk),
         )
 
 
-def _type(code: str, status: int) -> str:
-    if code in CARD:
+def _error_type(code: str, status: int) -> str:
+    """The `type` that Stripe would give an error with our code and this HTTP status."""
+    if code in DECLINES:
         return "card_error"
     if code == "idempotency_key_reused":
         return "idempotency_error"
@@ -154,17 +158,13 @@ def _type(code: str, status: int) -> str:
 
 
 def idempotency_key(request: Request) -> str:
-    """The caller's key, or nothing. Raises ApiError."""
+    """The caller's idempotency key; empty if none was sent. Raises ApiError."""
     key = request.headers.get("Idempotency-Key", "").strip()
-    if len(key) > LONGEST_KEY or parameters.UNSTORABLE.search(key):
-        raise invalid(f"Idempotency keys can be up to {LONGEST_KEY} characters long.")
+    if len(key) > MAX_KEY_LENGTH or parameters.UNSTORABLE_CHARACTER.search(key):
+        raise invalid(f"Idempotency keys can be up to {MAX_KEY_LENGTH} characters long.")
     return key
 
 
-def _known(actor: Any, key: str) -> bool:
-    earlier = Operation.objects.filter(actor=actor, idempotency_key=key)
-    return earlier.exclude(state=Operation.State.REFUSED).exists()
-
-
 def _deleted(id: str) -> bool:
+    """Whether it is a draft that was deleted: to callers, an invoice that does not exist."""
     return Invoice.objects.filter(pk=id, deleted_at__isnull=False).exists()

@@ -1,9 +1,8 @@
-"""What every endpoint shares: who asks, with which version, in which envelope; lists and single objects."""
+"""What all endpoints share: sign-in, permissions, Stripe's headers, and the list and retrieve of one kind of object."""
 
 from __future__ import annotations
 
 import re
-import secrets
 from typing import Any
 
 from django.conf import settings
@@ -15,61 +14,60 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
-from invoices.api import expand, filters, parameters
+from invoices.api import expand, parameters
 from invoices.api.auth import ApiTokenAuthentication
-from invoices.api.envelope import REQUEST_ID, ApiError, denied, invalid, missing
+from invoices.api.envelope import ApiError, invalid, no_such_object, permission_denied
+from invoices.api.filters import apply_filters
 from invoices.api.pagination import Page
 from invoices.api.serializers import StripeRenderer
+from invoices.request_origin import request_id
 
-VERSION = re.compile(r"20[0-9]{2}-[0-9]{2}-[0-9]{2}(\.[a-z_]+)?", re.ASCII)
-LONGEST_ID = 255
+STRIPE_VERSION = re.compile(r"20[0-9]{2}-[0-9]{2}-[0-9]{2}(\.[a-z_]+)?", re.ASCII)
+MAX_ID_LENGTH = 255
 
 
-class AlwaysJson(BaseContentNegotiation):
-    """Stripe answers in JSON whatever is asked for."""
+class AlwaysJsonNegotiation(BaseContentNegotiation):
+    """Answers in JSON whatever the Accept header says, as Stripe does."""
 
     def select_parser(self, request: Request, parsers: Any) -> Any:
-        kind = (request.content_type or "").partition(";")[0].strip().lower()
-        return next((parser for parser in parsers if parser.media_type == kind), None)
+        media_type = (request.content_type or "").partition(";")[0].strip().lower()
+        return next((parser for parser in parsers if parser.media_type == media_type), None)
 
     def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
         return renderers[0], renderers[0].media_type
 
 
-class MayView(BasePermission):
+class HasViewPermission(BasePermission):
     """The caller's user holds the permission that the view names."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        require(request, view.permission)
+        require_permissions(request, view.permission)
         return True
 
 
-def require(request: Request, *permissions: str) -> None:
+def require_permissions(request: Request, *permissions: str) -> None:
     """Raises ApiError (403) for the first permission that the caller's user does not hold."""
     for permission in permissions:
         if not request.user.has_perm(permission):
-            raise denied(permission)
+            raise permission_denied(permission)
 
 
 class StripeView(ViewSet):
     """One endpoint in Stripe's manner."""
 
-    permission: str  # needed to see what it shows
+    permission: str  # to see what the endpoint shows
     authentication_classes = [ApiTokenAuthentication]
-    permission_classes = [MayView]
+    permission_classes = [HasViewPermission]
     parser_classes = [parameters.FormParser, parameters.JsonParser]
     renderer_classes = [StripeRenderer]
-    content_negotiation_class = AlwaysJson
+    content_negotiation_class = AlwaysJsonNegotiation
     metadata_class = None
 
-    def initialize_request(self, request: Any, *args: Any, **kwargs: Any) -> Request:
-        request.META[REQUEST_ID] = f"req_{secrets.token_hex(12)}"
-        return super().initialize_request(request, *args, **kwargs)
-
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Refuses a malformed Stripe-Version, and a Stripe-Account that is not ours. Raises ApiError."""
         super().initial(request, *args, **kwargs)
         version = request.headers.get("Stripe-Version", settings.STRIPE_API_VERSION)
-        if not VERSION.fullmatch(version):
+        if not STRIPE_VERSION.fullmatch(version):
             raise invalid(f"Invalid Stripe API version: {version[:100]}")
         account = request.headers.get("Stripe-Account", settings.STRIPE_ACCOUNT)
         if account != settings.STRIPE_ACCOUNT:
@@ -77,74 +75,78 @@ class StripeView(ViewSet):
             raise ApiError(403, message, code="account_invalid")
 
     def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
+        """Adds the headers that Stripe's SDKs read."""
         response = super().finalize_response(request, response, *args, **kwargs)
-        response["Request-Id"] = request.META[REQUEST_ID]
+        response["Request-Id"] = request_id(request)
         response["Stripe-Version"] = settings.STRIPE_API_VERSION
         response["Cache-Control"] = "no-cache, no-store"
         return response
 
 
-class ListRetrieve(StripeView):
-    """`GET /v1/things` and `GET /v1/things/:id`."""
+class ListAndRetrieveView(StripeView):
+    """`GET /v1/things` and `GET /v1/things/:id`. A subclass says which rows, and how one becomes an object."""
 
-    kind: str  # of object, as the errors and `expand` name it
-    param = "id"  # as which a 404 names the id
-    by: str  # the column of the moment by which lists run
-    filters: type[FilterSet]
+    object_type: str  # Stripe's `object` value, in error messages and for `expand[]`
+    id_param = "id"  # the `param` of the 404 for an unknown id
+    time_column: str  # lists are ordered by it
+    filterset_class: type[FilterSet]
 
-    def everything(self) -> QuerySet[Any]:
-        """All rows that a cursor may name."""
+    def all_rows(self) -> QuerySet[Any]:
+        """All rows that a cursor may name, deleted ones included."""
         raise NotImplementedError
 
-    def rows(self) -> QuerySet[Any]:
-        """The rows that are shown."""
-        return self.everything()
+    def visible_rows(self) -> QuerySet[Any]:
+        """The rows that are listed and retrieved."""
+        return self.all_rows()
 
-    def present(self, row: Any) -> dict[str, Any]:
+    def to_object(self, row: Any) -> dict[str, Any]:
+        """The row as the API shows it."""
         raise NotImplementedError
 
-    def headers_for(self, row: Any) -> dict[str, str]:
+    def object_headers(self, row: Any) -> dict[str, str]:
+        """Further headers of the response that shows this row alone."""
         return {}
 
     def list(self, request: Request) -> Response:
-        given = parameters.given(request)
-        paths = self.paths(request, given, listed=True)
-        values = parameters.flat(given)
-        page = Page.take(values)
-        rows = filters.narrow(self.rows(), self.filters, values)
-        found, more = page.of_rows(rows, self.everything(), self.by, self.kind)
-        data = [self.present(row) for row in found]
-        expand.expand(data, paths)
-        return listed(request, data, more)
+        nested = parameters.of_request(request)
+        paths = self.take_expand(request, nested, in_list=True)
+        values = parameters.flatten(nested)
+        page = Page.take_from(values)
+        rows = apply_filters(self.visible_rows(), self.filterset_class, values)
+        found, has_more = page.of_rows(rows, self.all_rows(), self.time_column, self.object_type)
+        objects = [self.to_object(row) for row in found]
+        expand.expand(objects, paths)
+        return list_response(request, objects, has_more)
 
     def retrieve(self, request: Request, id: str) -> Response:
-        given = parameters.given(request)
-        paths = self.paths(request, given)
-        parameters.refuse_unknown(parameters.flat(given), ())
+        nested = parameters.of_request(request)
+        paths = self.take_expand(request, nested)
+        parameters.refuse_unknown(parameters.flatten(nested), ())
         row = self.find(id)
-        data = self.present(row)
-        expand.expand([data], paths)
-        return Response(data, headers=self.headers_for(row))
+        found = self.to_object(row)
+        expand.expand([found], paths)
+        return Response(found, headers=self.object_headers(row))
 
     def find(self, id: str) -> Any:
-        """The row that is shown under this id. Raises ApiError (404)."""
+        """The visible row with this id. Raises ApiError (404)."""
         row = None
-        if len(id) <= LONGEST_ID and not parameters.UNSTORABLE.search(id):
+        if len(id) <= MAX_ID_LENGTH and not parameters.UNSTORABLE_CHARACTER.search(id):
             row = self.lookup(id)
         if row is None:
-            raise missing(self.kind, id[:LONGEST_ID], self.param)
+            raise no_such_object(self.object_type, id[:MAX_ID_LENGTH], self.id_param)
         return row
 
     def lookup(self, id: str) -> Any:
-        return self.rows().filter(pk=id).first()
+        """The visible row with this id, or None."""
+        return self.visible_rows().filter(pk=id).first()
 
-    def paths(self, request: Request, given: parameters.Nested, *, listed: bool = False) -> expand.Paths:
-        """Takes `expand` out of the parameters. Raises ApiError."""
-        paths = expand.steps(self.kind, parameters.take_array(given, "expand"), listed=listed)
-        require(request, *expand.permissions(paths))
+    def take_expand(self, request: Request, nested: parameters.Nested, *, in_list: bool = False) -> expand.Paths:
+        """Removes `expand` from the parameters, and returns its paths. Raises ApiError (400, 403)."""
+        paths = expand.parse_paths(self.object_type, parameters.take_array(nested, "expand"), in_list=in_list)
+        require_permissions(request, *expand.required_permissions(paths))
         return paths
 
 
-def listed(request: Request, data: list[dict[str, Any]], more: bool) -> Response:
+def list_response(request: Request, objects: list[dict[str, Any]], has_more: bool) -> Response:
     """Stripe's list envelope."""
-    return Response({"object": "list", "data": data, "has_more": more, "url": request.path})
+    return Response({"object": "list", "data": objects, "has_more": has_more, "url": request.path})

@@ -1,4 +1,4 @@
-"""The filters of each list: Stripe's own parameters, and more that people ask for. Names are as in the address."""
+"""The filters of each list: Stripe's own parameters, and more. Their names are the parameters' names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from django_filters.filters import Filter
 
 from invoices.api.envelope import ApiError, invalid
 from invoices.api.parameters import integer, one_of, refuse_unknown
-from invoices.models import Action, Drift, Operation, ReconciliationRun
+from invoices.models import Drift, Operation, ReconciliationRun
+from invoices.operations import ACTIONS
 
 SECOND = timedelta(seconds=1)
 
@@ -60,21 +61,21 @@ class _Flag(forms.Field):
 
 
 class TextFilter(Filter):
-    """Exactly this text, spaces and all: a filter that is quietly dropped would show everything."""
+    """Exactly this text, spaces included: a value that was stripped empty would drop the filter and show every row."""
 
     field_class = forms.Field
     schema = {"type": "string"}
 
 
 class LowerFilter(TextFilter):
-    """A column that is kept in small letters."""
+    """A column that is stored in lower case."""
 
     def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
         return super().filter(qs, value.lower() if value else value)
 
 
 class ChoiceFilter(Filter):
-    """One of the choices; any other is refused by name."""
+    """One of the choices. Any other value is refused."""
 
     field_class = _Choice
 
@@ -91,7 +92,7 @@ class FlagFilter(Filter):
 
 
 class UuidFilter(Filter):
-    """The id of a row of ours; what is no such id names nothing."""
+    """The id of a row of ours. Text that is no UUID finds nothing, and is no error."""
 
     field_class = forms.Field
     schema = {"type": "string", "format": "uuid"}
@@ -111,7 +112,7 @@ class IntegerFilter(Filter):
 
 
 class MomentFilter(Filter):
-    """Seconds since 1970, compared by whole seconds, as they are shown."""
+    """A time in seconds since 1970. Columns are compared by whole seconds, because the API shows whole seconds."""
 
     field_class = _Moment
     schema = {"type": "integer"}
@@ -119,19 +120,19 @@ class MomentFilter(Filter):
     def filter(self, qs: QuerySet[Any], value: datetime | None) -> QuerySet[Any]:
         if value is None:
             return qs
-        after = value + SECOND if value.year < 9999 else value
+        next_second = value + SECOND if value.year < 9999 else value  # a datetime ends with the year 9999
         conditions = {
-            "exact": Q(**{f"{self.field_name}__gte": value, f"{self.field_name}__lt": after}),
-            "gt": Q(**{f"{self.field_name}__gte": after}),
+            "exact": Q(**{f"{self.field_name}__gte": value, f"{self.field_name}__lt": next_second}),
+            "gt": Q(**{f"{self.field_name}__gte": next_second}),
             "gte": Q(**{f"{self.field_name}__gte": value}),
             "lt": Q(**{f"{self.field_name}__lt": value}),
-            "lte": Q(**{f"{self.field_name}__lt": after}),
+            "lte": Q(**{f"{self.field_name}__lt": next_second}),
         }
         return qs.filter(conditions[self.lookup_expr])
 
 
 class UnfinishedFilter(ChoiceFilter):
-    """A state, or `unfinished` for the three of them in which Stripe's answer is still to come."""
+    """A state, or `unfinished` for any state in which the outcome is still open."""
 
     def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
         if value == "unfinished":
@@ -139,48 +140,50 @@ class UnfinishedFilter(ChoiceFilter):
         return super().filter(qs, value)
 
 
-def _ranges(kind: type[Filter], name: str, column: str = "", says: str = "") -> dict[str, Filter]:
+def _range_filters(filter_class: type[Filter], name: str, column: str = "", label: str = "") -> dict[str, Filter]:
     """`name`, `name[gt]`, `name[gte]`, `name[lt]`, `name[lte]`."""
-    lookups = {name: "exact"} | {f"{name}[{how}]": how for how in ("gt", "gte", "lt", "lte")}
-    return {spelled: kind(column or name, how, label=says) for spelled, how in lookups.items()}
+    lookups = {name: "exact"} | {f"{name}[{lookup}]": lookup for lookup in ("gt", "gte", "lt", "lte")}
+    return {parameter: filter_class(column or name, lookup, label=label) for parameter, lookup in lookups.items()}
 
 
-def _filterset(name: str, filters: dict[str, Filter]) -> type[FilterSet]:
-    """Bracketed names are no Python identifiers, so the class is made from a table."""
+def _filterset_class(name: str, filters: dict[str, Filter]) -> type[FilterSet]:
+    """Names such as `created[gte]` are no Python identifiers, so the class is made from a table."""
     return type(name, (FilterSet,), filters)
 
 
-METHODS = ("charge_automatically", "send_invoice")
-STATUSES = ("draft", "open", "void", "paid", "uncollectible")  # in the order of Stripe's message
+COLLECTION_METHODS = ("charge_automatically", "send_invoice")
+INVOICE_STATUSES = ("draft", "open", "void", "paid", "uncollectible")  # in the order of Stripe's message
 
-InvoiceFilter = _filterset(
+InvoiceFilter = _filterset_class(
     "InvoiceFilter",
     {
         "customer": TextFilter("customer_id", label="Customer id"),
-        "status": ChoiceFilter("status", choices=STATUSES, label="Status"),
+        "status": ChoiceFilter("status", choices=INVOICE_STATUSES, label="Status"),
         "subscription": TextFilter("subscription", label="Subscription id"),
-        "collection_method": ChoiceFilter("collection_method", choices=METHODS, label="How it is collected"),
-        **_ranges(MomentFilter, "created", says="When Stripe made it"),
-        **_ranges(MomentFilter, "due_date", says="When it is due"),
+        "collection_method": ChoiceFilter("collection_method", choices=COLLECTION_METHODS, label="How it is collected"),
+        **_range_filters(MomentFilter, "created", label="When Stripe made it"),
+        **_range_filters(MomentFilter, "due_date", label="When it is due"),
         "number": TextFilter("number", label="Invoice number (beyond Stripe's filters)"),
         "customer_email": LowerFilter("customer_email", label="The invoice's e-mail (beyond Stripe's filters)"),
         "currency": LowerFilter("currency", label="Three letters (beyond Stripe's filters)"),
         "billing_reason": TextFilter("billing_reason", label="Why it was made (beyond Stripe's filters)"),
         **{
-            spelled: found
+            parameter: range_filter
             for name in ("total", "amount_due", "amount_paid", "amount_remaining")
-            for spelled, found in _ranges(IntegerFilter, name, says="Minor units (beyond Stripe's filters)").items()
+            for parameter, range_filter in _range_filters(
+                IntegerFilter, name, label="Minor units (beyond Stripe's filters)"
+            ).items()
         },
         **{
-            spelled: found
+            parameter: range_filter
             for name in ("finalized_at", "paid_at", "voided_at", "marked_uncollectible_at")
-            for spelled, found in _ranges(
+            for parameter, range_filter in _range_filters(
                 MomentFilter, f"status_transitions[{name}]", name, "Beyond Stripe's filters"
             ).items()
         },
     },
 )
-InvoicePaymentFilter = _filterset(
+InvoicePaymentFilter = _filterset_class(
     "InvoicePaymentFilter",
     {
         "invoice": TextFilter("invoice_id", label="Invoice id"),
@@ -188,32 +191,32 @@ InvoicePaymentFilter = _filterset(
         "payment[type]": ChoiceFilter("payment_type", choices=("payment_intent", "payment_record"), label="Kind"),
         "payment[payment_intent]": TextFilter("payment_intent", label="PaymentIntent id; needs payment[type]"),
         "payment[payment_record]": TextFilter("payment_record", label="Payment record id; needs payment[type]"),
-        **_ranges(MomentFilter, "created", says="When Stripe made it"),
+        **_range_filters(MomentFilter, "created", label="When Stripe made it"),
     },
 )
-OperationFilter = _filterset(
+OperationFilter = _filterset_class(
     "OperationFilter",
     {
         "state": UnfinishedFilter("state", choices=(*Operation.State.values, "unfinished"), label="State"),
         "invoice": TextFilter("invoice", label="Invoice id"),
-        "action": ChoiceFilter("action", choices=Action.values, label="Action"),
+        "action": ChoiceFilter("action", choices=list(ACTIONS), label="Action"),
         "source": ChoiceFilter("source", choices=Operation.Source.values, label="Where it was asked for"),
         "actor": TextFilter("actor__username", label="Who asked: a user name"),
         "code": TextFilter("code", label="Refusal code"),
         "batch": UuidFilter("batch_id", label="The batch that it is part of"),
         "request_id": TextFilter("request_id", label="The Request-Id of the reply"),
-        **_ranges(MomentFilter, "created", "created_at", "When it was asked for"),
+        **_range_filters(MomentFilter, "created", "created_at", "When it was asked for"),
     },
 )
-RunFilter = _filterset(
+RunFilter = _filterset_class(
     "RunFilter",
     {
         "kind": ChoiceFilter("kind", choices=ReconciliationRun.Kind.values, label="Kind"),
         "state": ChoiceFilter("state", choices=ReconciliationRun.State.values, label="State"),
-        **_ranges(MomentFilter, "created", "started_at", "When it began"),
+        **_range_filters(MomentFilter, "created", "started_at", "When it began"),
     },
 )
-DriftFilter = _filterset(
+DriftFilter = _filterset_class(
     "DriftFilter",
     {
         "run": IntegerFilter("run_id", label="Reconciliation run"),
@@ -223,17 +226,17 @@ DriftFilter = _filterset(
         "invoice": TextFilter("invoice", label="Invoice id"),
         "field": TextFilter("field", label="Which member differs"),
         "healed": FlagFilter("healed_at", "isnull", exclude=True, label="Whether it was mended"),
-        **_ranges(MomentFilter, "created", "found_at", "When it was found"),
+        **_range_filters(MomentFilter, "created", "found_at", "When it was found"),
     },
 )
 
 
-def narrow(rows: QuerySet[Any], kind: type[FilterSet], values: dict[str, Any]) -> QuerySet[Any]:
-    """The rows that pass. Raises ApiError for an unknown name or a value that cannot be."""
-    refuse_unknown(values, kind.base_filters)
+def apply_filters(rows: QuerySet[Any], filterset_class: type[FilterSet], values: dict[str, Any]) -> QuerySet[Any]:
+    """The rows that match all values. Raises ApiError for an unknown parameter or a wrong value."""
+    refuse_unknown(values, filterset_class.base_filters)
     if "payment[type]" not in values and any(name.startswith("payment[") for name in values):
         raise invalid("Missing required param: payment[type].", "payment[type]", "parameter_missing")
-    filters = kind(data=values, queryset=rows)
-    for name, errors in filters.form.errors.as_data().items():
+    filterset = filterset_class(data=values, queryset=rows)
+    for name, errors in filterset.form.errors.as_data().items():
         raise invalid(errors[0].message.replace("%(name)s", name), name, errors[0].code)
-    return filters.qs
+    return filterset.qs

@@ -1,4 +1,7 @@
-"""Parameters as Stripe writes them: brackets in forms and addresses, the same structure in JSON."""
+"""Request parameters as Stripe writes them: brackets in forms and addresses, the same structure in JSON.
+
+`of_request` gives them as nested dictionaries; `flatten` gives each value its name in brackets.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +15,18 @@ from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 
 from invoices.api.envelope import empty_parameter, invalid, too_large, unknown_parameters
+from invoices.models.reading import BIGINT_LIMIT, refuse_constant
 
-MAX_BODY = 256 * 1024  # bytes; the largest real request is a note of 5,000 characters
-MAX_PAIRS = 1000
-DEEPEST = 8
-BIGINT = 2**63
+MAX_BODY_BYTES = 256 * 1024  # far above the largest real request, which has a note of 5,000 characters
+MAX_PARAMETERS = 1000
+MAX_NESTING = 8  # names in `a[b][c]`: three
+MAX_NAME_LENGTH = 500  # characters of a whole name, brackets included
 INTEGER = re.compile(r"-?[0-9]{1,19}", re.ASCII)
-NAME = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
-UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # what no database takes as text
+BRACKETED_NAME = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
+# NUL and half a surrogate pair: no database takes them as text.
+UNSTORABLE_CHARACTER = re.compile("[\x00\ud800-\udfff]")
 
-Nested = dict[str, Any]
+Nested = dict[str, Any]  # the values are text, numbers, lists, or further Nested
 
 
 # --- from bytes to structure -----------------------------------------------------------------------------------------
@@ -29,14 +34,14 @@ Nested = dict[str, Any]
 
 def decode(raw: bytes) -> Nested:
     """`a[b]=1&c[]=2&c[]=3` → `{"a": {"b": "1"}, "c": {"0": "2", "1": "3"}}`. Raises ApiError (400)."""
-    root: Nested = {}
+    parameters: Nested = {}
     pairs = [pair for pair in raw.split(b"&") if pair]
-    if len(pairs) > MAX_PAIRS:
-        raise invalid(f"Invalid request: more than {MAX_PAIRS} parameters.")
+    if len(pairs) > MAX_PARAMETERS:
+        raise invalid(f"Invalid request: more than {MAX_PARAMETERS} parameters.")
     for pair in pairs:
         name, _, value = pair.partition(b"=")
-        _place(root, _text(name), _text(value))
-    return root
+        _place(parameters, _text(name), _text(value))
+    return parameters
 
 
 def _text(raw: bytes) -> str:
@@ -46,20 +51,21 @@ def _text(raw: bytes) -> str:
         raise invalid("Invalid request: the parameters are not UTF-8.") from None
 
 
-def _place(root: Nested, name: str, value: str) -> None:
-    match = NAME.fullmatch(name)
+def _place(parameters: Nested, name: str, value: str) -> None:
+    """Puts the value where its bracketed name says. An array's next item gets the next number as its key."""
+    match = BRACKETED_NAME.fullmatch(name)
     if match is None:
-        root[name] = value
+        parameters[name] = value
         return
     parts = [match[1], *re.findall(r"\[([^\[\]]*)\]", match[2])]
-    if len(parts) > DEEPEST:
+    if len(parts) > MAX_NESTING:
         raise invalid("Invalid request: the parameters are nested too deeply.", match[1])
-    here = root
+    level = parameters
     for part in parts[:-1]:
-        here = here.setdefault(part or str(len(here)), {})
-        if not isinstance(here, dict):
+        level = level.setdefault(part or str(len(level)), {})
+        if not isinstance(level, dict):
             raise invalid("Invalid object", match[1])
-    here[parts[-1] or str(len(here))] = value
+    level[parts[-1] or str(len(level))] = value
 
 
 class FormParser(BaseParser):
@@ -78,7 +84,7 @@ class JsonParser(BaseParser):
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Nested:
         try:
-            body = json.loads(_read(stream), parse_constant=_no_constant)
+            body = json.loads(_read(stream), parse_constant=refuse_constant)
         except (ValueError, RecursionError):
             raise invalid("Invalid request: the body is not valid JSON.") from None
         if not isinstance(body, dict):
@@ -86,50 +92,46 @@ class JsonParser(BaseParser):
         return body
 
 
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
 def _read(stream: Any) -> bytes:
-    body = stream.read(MAX_BODY + 1)
-    if len(body) > MAX_BODY:
+    body = stream.read(MAX_BODY_BYTES + 1)
+    if len(body) > MAX_BODY_BYTES:
         raise too_large()
     return body
 
 
-def given(request: Request) -> Nested:
-    """All that the caller passed, in the address and in the body. Raises ApiError (400, 413)."""
+def of_request(request: Request) -> Nested:
+    """All parameters of a request, from the address and from the body. Raises ApiError (400, 413)."""
     length = request.META.get("CONTENT_LENGTH") or "0"
-    if length.isdigit() and int(length) > MAX_BODY:
+    if length.isdigit() and int(length) > MAX_BODY_BYTES:
         raise too_large()
-    found = decode(request.META.get("QUERY_STRING", "").encode("latin-1", errors="replace"))
+    parameters = decode(request.META.get("QUERY_STRING", "").encode("latin-1", errors="replace"))
     if request.method == "POST":
         body: Any = request.data  # a dict, whatever parser made it
-        found |= dict(body.items())
-    return found
+        parameters |= dict(body.items())
+    return parameters
 
 
 # --- from structure to names and values ------------------------------------------------------------------------------
 
 
-def flat(nested: Mapping[str, Any], within: str = "") -> dict[str, Any]:
-    """`{"a": {"b": "1"}}` → `{"a[b]": "1"}`: every value under the name by which Stripe would speak of it.
+def flatten(nested: Mapping[str, Any], within: str = "") -> dict[str, Any]:
+    """`{"a": {"b": "1"}}` → `{"a[b]": "1"}`: each value under the name that Stripe uses in its error messages.
 
     A JSON null counts as not given. Raises ApiError for text that cannot be stored, and for an empty value.
     """
     values: dict[str, Any] = {}
-    for key, found in nested.items():
+    for key, item in nested.items():
         name = f"{within}[{key}]" if within else key
-        if UNSTORABLE.search(name):
+        if UNSTORABLE_CHARACTER.search(name):
             raise invalid("Invalid request: a parameter's name has a character that cannot be stored.")
-        if len(name) > 500:
+        if len(name) > MAX_NAME_LENGTH:
             raise invalid("Invalid request: a parameter's name is too long.")
-        value: Any = {str(index): item for index, item in enumerate(found)} if isinstance(found, list) else found
+        value: Any = {str(index): member for index, member in enumerate(item)} if isinstance(item, list) else item
         if isinstance(value, dict):
-            values |= flat(value, name) if value else {name: value}
+            values |= flatten(value, name) if value else {name: value}
         elif value == "":
             raise empty_parameter(name)
-        elif isinstance(value, str) and UNSTORABLE.search(value):
+        elif isinstance(value, str) and UNSTORABLE_CHARACTER.search(value):
             raise invalid("Invalid string: it has a character that cannot be stored.", name)
         elif value is not None:
             values[name] = value
@@ -137,7 +139,7 @@ def flat(nested: Mapping[str, Any], within: str = "") -> dict[str, Any]:
 
 
 def refuse_unknown(names: Iterable[str], known: Iterable[str]) -> None:
-    """Raises ApiError that names every parameter we do not know."""
+    """Raises ApiError with the names of all parameters that are not known."""
     accepted = set(known)
     unknown = [name for name in names if name not in accepted]
     if unknown:
@@ -145,7 +147,10 @@ def refuse_unknown(names: Iterable[str], known: Iterable[str]) -> None:
 
 
 def take_array(nested: Nested, name: str) -> list[str]:
-    """Takes an array of text out of the parameters: `a[]=…`, `a[0]=…` or a JSON list. Raises ApiError."""
+    """Removes an array of text from the parameters and returns it. Raises ApiError.
+
+    It may be written as `a[]=…`, as `a[0]=…`, or as a JSON list.
+    """
     value = nested.pop(name, None)
     if value is None:
         return []
@@ -156,21 +161,21 @@ def take_array(nested: Nested, name: str) -> list[str]:
     for index, item in enumerate(value):
         if not isinstance(item, str):
             raise invalid(f"Invalid string: {str(item)[:50]}", f"{name}[{index}]")
-    return list(flat({name: value}).values())
+    return list(flatten({name: value}).values())
 
 
 def integer(value: Any, name: str) -> int:
-    """A whole number that fits a bigint. Raises ApiError."""
+    """A whole number that fits a bigint column. Raises ApiError."""
     if isinstance(value, str) and INTEGER.fullmatch(value):
         value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not -BIGINT <= value < BIGINT:
+    if isinstance(value, bool) or not isinstance(value, int) or not -BIGINT_LIMIT <= value < BIGINT_LIMIT:
         raise invalid(f"Invalid integer: {str(value)[:50]}", name, "parameter_invalid_integer")
     return value
 
 
 def one_of(choices: Iterable[str]) -> str:
-    """`a or b`; `a, b, or c`: as Stripe lists what it accepts."""
-    *most, last = choices
-    if len(most) > 1:
-        return f"{', '.join(most)}, or {last}"
-    return " or ".join([*most, last])
+    """`a or b`; `a, b, or c`: the way in which Stripe lists what it accepts."""
+    *first, last = choices
+    if len(first) > 1:
+        return f"{', '.join(first)}, or {last}"
+    return " or ".join([*first, last])

@@ -1,4 +1,4 @@
-"""Rows as Stripe shows objects: the mirror's as they came, the journal's in the same manner."""
+"""Rows as the API shows them: the mirror's as Stripe sent them, the journal's in the same manner."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.renderers import BaseRenderer
 
-from invoices.models import Drift, Mirrored, Operation, ReconciliationRun
+from invoices.models import Contradiction, Drift, Mirrored, Operation, ReconciliationRun
 
-LISTED = 10  # of a list within an object
+NESTED_LIST_LENGTH = 10  # items of a list inside an object, such as an invoice's lines; Stripe's number
 
 
-def shown(row: Mirrored) -> dict[str, Any] | None:
+def stripe_object(row: Mirrored) -> dict[str, Any] | None:
     """A mirrored object as Stripe would show it now: an invoice with its first ten lines, a deleted customer as a stub.
 
-    None for a deleted draft, which Stripe does not show at all.
+    None for any other deleted object: Stripe answers 404 for it.
     """
     if row.deleted_at:
         return {"id": row.pk, "object": row.OBJECT, "deleted": True} if row.OBJECT == "customer" else None
     data: Any = row.data
     lines = data.get("lines") if row.OBJECT == "invoice" and data else None
-    if isinstance(lines, dict) and isinstance(lines.get("data"), list) and len(lines["data"]) > LISTED:
-        return {**data, "lines": {**lines, "data": lines["data"][:LISTED], "has_more": True}}
+    if isinstance(lines, dict) and isinstance(lines.get("data"), list) and len(lines["data"]) > NESTED_LIST_LENGTH:
+        return {**data, "lines": {**lines, "data": lines["data"][:NESTED_LIST_LENGTH], "has_more": True}}
     return data
 
 
 class StripeRenderer(BaseRenderer):
-    """JSON in ASCII, so that any text that a string can hold comes out again, half an emoji included."""
+    """JSON in ASCII. All other characters are escaped, because UTF-8 cannot hold half a surrogate pair."""
 
     media_type = "application/json"
     format = "json"
@@ -39,25 +39,40 @@ class StripeRenderer(BaseRenderer):
         return b"" if data is None else json.dumps(data, separators=(",", ":")).encode()
 
 
-class UnixField(serializers.Field):
-    """A moment as whole seconds since 1970, UTC."""
+class UnixTimeField(serializers.Field):
+    """A time as whole seconds since 1970, UTC."""
 
     def to_representation(self, value: datetime) -> int:
         return int(value.timestamp())
 
 
+class ContradictionSerializer(serializers.ModelSerializer):
+    """An event of Stripe's that says otherwise than the operation."""
+
+    found = UnixTimeField(source="found_at", read_only=True)
+    event = serializers.CharField(source="event_id", read_only=True)
+    resolved = UnixTimeField(source="resolved_at", read_only=True, allow_null=True)
+    resolved_by = serializers.CharField(source="resolved_by.username", read_only=True, default=None)
+
+    class Meta:
+        model = Contradiction
+        fields = ("event", "message", "found", "resolved", "resolved_by", "resolution")
+
+
 class OperationSerializer(serializers.ModelSerializer):
-    """One thing that somebody asked for, and what came of it."""
+    """One thing that somebody asked for, and what came of it. `after` is {} where the invoice was not read after it."""
 
     id = serializers.CharField(read_only=True)
     object = serializers.ReadOnlyField(default="operation")
-    created = UnixField(source="created_at", read_only=True)
-    finished = UnixField(source="finished_at", read_only=True, allow_null=True)
-    decided = UnixField(source="decided_at", read_only=True, allow_null=True)
+    created = UnixTimeField(source="created_at", read_only=True)
+    finished = UnixTimeField(source="finished_at", read_only=True, allow_null=True)
+    decided = UnixTimeField(source="decided_at", read_only=True, allow_null=True)
     batch = serializers.CharField(source="batch_id", read_only=True, allow_null=True)
     actor = serializers.SerializerMethodField()
     approver = serializers.SerializerMethodField()
+    token = serializers.SerializerMethodField()
     calls = serializers.SerializerMethodField()
+    contradictions = ContradictionSerializer(many=True, read_only=True)
 
     class Meta:
         model = Operation
@@ -71,6 +86,8 @@ class OperationSerializer(serializers.ModelSerializer):
             "finished",
             "actor",
             "source",
+            "token",
+            "shell_user",
             "reason",
             "ticket",
             "params",
@@ -92,6 +109,7 @@ class OperationSerializer(serializers.ModelSerializer):
             "decision_reason",
             "calls",
             "stripe_request_id",
+            "contradictions",
         )
 
     def get_actor(self, operation: Operation) -> str | None:
@@ -100,10 +118,18 @@ class OperationSerializer(serializers.ModelSerializer):
     def get_approver(self, operation: Operation) -> str | None:
         return operation.approver.get_username() if operation.approver else None
 
+    def get_token(self, operation: Operation) -> dict[str, Any] | None:
+        """The token with which the API was asked, and who made it, where that is known."""
+        token = operation.token
+        if token is None:
+            return None
+        return {"name": token.name, "created_by": token.created_by.get_username() if token.created_by else None}
+
     def get_calls(self, operation: Operation) -> list[dict[str, Any]]:
-        """What was sent to Stripe and when, without what came back."""
-        told = ("name", "key", "sent_at", "first_sent_at", "answered_at", "status", "request_id")
-        return [{name: call[name] for name in told if name in call} for call in operation.calls]
+        """The calls to Stripe and when they were sent, without parameters and Stripe's answers."""
+        shown = ("name", "key", "sent_at", "first_sent_at", "answered_at", "status", "request_id")
+        stored = [call.to_json() for call in operation.calls]
+        return [{name: call[name] for name in shown if name in call} for call in stored]
 
 
 class RunSerializer(serializers.ModelSerializer):
@@ -111,8 +137,8 @@ class RunSerializer(serializers.ModelSerializer):
 
     id = serializers.CharField(read_only=True)
     object = serializers.ReadOnlyField(default="reconciliation_run")
-    created = UnixField(source="started_at", read_only=True)
-    finished = UnixField(source="finished_at", read_only=True, allow_null=True)
+    created = UnixTimeField(source="started_at", read_only=True)
+    finished = UnixTimeField(source="finished_at", read_only=True, allow_null=True)
 
     class Meta:
         model = ReconciliationRun
@@ -143,8 +169,8 @@ class DriftSerializer(serializers.ModelSerializer):
     id = serializers.CharField(read_only=True)
     object = serializers.ReadOnlyField(default="drift")
     run = serializers.CharField(source="run_id", read_only=True)
-    created = UnixField(source="found_at", read_only=True)
-    healed = UnixField(source="healed_at", read_only=True, allow_null=True)
+    created = UnixTimeField(source="found_at", read_only=True)
+    healed = UnixTimeField(source="healed_at", read_only=True, allow_null=True)
     ours = serializers.ReadOnlyField()
     theirs = serializers.ReadOnlyField()
 

@@ -1,4 +1,4 @@
-"""The reading endpoints: what the mirror and the journal hold."""
+"""The reading endpoints: Stripe's objects from the mirror; operations, runs and drift from the journal."""
 
 from __future__ import annotations
 
@@ -10,124 +10,126 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from invoices.api import filters, parameters
-from invoices.api.base import ListRetrieve, StripeView, listed
-from invoices.api.envelope import unrecognized
-from invoices.api.expand import steps
+from invoices.api.base import ListAndRetrieveView, StripeView, list_response
+from invoices.api.envelope import unrecognized_url
+from invoices.api.expand import parse_paths
 from invoices.api.pagination import Page
-from invoices.api.serializers import DriftSerializer, OperationSerializer, RunSerializer, shown
+from invoices.api.serializers import DriftSerializer, OperationSerializer, RunSerializer, stripe_object
 from invoices.models import Drift, Invoice, InvoicePayment, Mirrored, Operation, ReconciliationRun
 
 
-class MirrorView(ListRetrieve):
-    """Objects of Stripe's, as we last saw them; deleted ones are gone, but still good as cursors."""
+class MirrorView(ListAndRetrieveView):
+    """Stripe's objects as the mirror has them. A deleted one is not shown, and can still be used as a cursor."""
 
     model: type[Mirrored]
-    by = "created"
+    time_column = "created"
 
-    def everything(self) -> QuerySet[Any]:
+    def all_rows(self) -> QuerySet[Any]:
         return self.model.objects.all()
 
-    def rows(self) -> QuerySet[Any]:
-        return self.everything().filter(deleted_at=None).only("pk", "data", "deleted_at", "seen_until")
+    def visible_rows(self) -> QuerySet[Any]:
+        return self.all_rows().filter(deleted_at=None).only("pk", "data", "deleted_at", "seen_until")
 
-    def present(self, row: Mirrored) -> dict[str, Any]:
-        return shown(row) or {}
+    def to_object(self, row: Mirrored) -> dict[str, Any]:
+        return stripe_object(row) or {}
 
-    def headers_for(self, row: Mirrored) -> dict[str, str]:
-        """How old it is: until when, by Stripe's clock, this state is known to have held (within 3 s)."""
+    def object_headers(self, row: Mirrored) -> dict[str, str]:
+        """Until when, by Stripe's clock, the object is known to have been so, within 3 seconds. UTC."""
         return {"Invoice-Desk-Seen-At": f"{row.seen_until:%Y-%m-%dT%H:%M:%SZ}"} if row.seen_until else {}
 
 
 class InvoiceView(MirrorView):
     """`/v1/invoices`"""
 
-    kind, param, model, filters = "invoice", "invoice", Invoice, filters.InvoiceFilter
+    object_type, id_param, model = "invoice", "invoice", Invoice
+    filterset_class = filters.InvoiceFilter
     permission = "invoices.view_invoice"
 
     def lines(self, request: Request, id: str) -> Response:
         """All lines of one invoice, in Stripe's order, by cursor."""
-        given = parameters.given(request)
-        steps("line_item", parameters.take_array(given, "expand"), listed=True)
-        values = parameters.flat(given)
-        page = Page.take(values)
+        nested = parameters.of_request(request)
+        parse_paths("line_item", parameters.take_array(nested, "expand"), in_list=True)  # refuses all: none expands
+        values = parameters.flatten(nested)
+        page = Page.take_from(values)
         parameters.refuse_unknown(values, ())
         lines = (self.find(id).data or {}).get("lines")
-        held = lines.get("data") if isinstance(lines, dict) else None
-        found, more = page.of_list(held if isinstance(held, list) else [], "line_item")
-        # At the end of what we hold Stripe may have more: the mirror then has already asked for a read.
-        unread = isinstance(lines, dict) and lines.get("has_more") is True and not page.before
-        return listed(request, found, more or unread)
+        mirrored = lines.get("data") if isinstance(lines, dict) else None
+        found, has_more = page.of_list(mirrored if isinstance(mirrored, list) else [], "line_item")
+        # `has_more` in the mirror: Stripe has lines after those that we have, and a refetch is scheduled.
+        more_at_stripe = isinstance(lines, dict) and lines.get("has_more") is True and not page.ending_before
+        return list_response(request, found, has_more or more_at_stripe)
 
 
 class InvoicePaymentView(MirrorView):
     """`/v1/invoice_payments`"""
 
-    kind, param, model = "invoice_payment", "invoice_payment", InvoicePayment
-    filters = filters.InvoicePaymentFilter
+    object_type, id_param, model = "invoice_payment", "invoice_payment", InvoicePayment
+    filterset_class = filters.InvoicePaymentFilter
     permission = "invoices.view_invoicepayment"
 
 
-class OperationView(ListRetrieve):
+class OperationView(ListAndRetrieveView):
     """`/v1/operations`: what people and services asked for, and what came of it."""
 
-    kind, by, filters = "operation", "created_at", filters.OperationFilter
+    object_type, time_column, filterset_class = "operation", "created_at", filters.OperationFilter
     permission = "invoices.view_operation"
 
-    def everything(self) -> QuerySet[Any]:
-        return Operation.objects.select_related("actor", "approver")
+    def all_rows(self) -> QuerySet[Any]:
+        found = Operation.objects.select_related("actor", "approver", "token__created_by")
+        return found.prefetch_related("contradictions__resolved_by")
 
-    def present(self, row: Operation) -> dict[str, Any]:
+    def to_object(self, row: Operation) -> dict[str, Any]:
         return dict(OperationSerializer(row).data)
 
     def lookup(self, id: str) -> Operation | None:
         try:
-            return self.rows().filter(pk=UUID(id)).first()
+            return self.visible_rows().filter(pk=UUID(id)).first()
         except ValueError:
             return None
 
 
-class NumberedView(ListRetrieve):
-    """Rows of ours that are numbered."""
+class NumberedView(ListAndRetrieveView):
+    """Rows whose id is a number."""
 
     def lookup(self, id: str) -> Any:
-        return self.rows().filter(pk=int(id)).first() if parameters.INTEGER.fullmatch(id) else None
+        return self.visible_rows().filter(pk=int(id)).first() if parameters.INTEGER.fullmatch(id) else None
 
 
 class RunView(NumberedView):
     """`/v1/reconciliation_runs`"""
 
-    kind, by, filters = "reconciliation_run", "started_at", filters.RunFilter
+    object_type, time_column, filterset_class = "reconciliation_run", "started_at", filters.RunFilter
     permission = "invoices.view_reconciliationrun"
 
-    def everything(self) -> QuerySet[Any]:
+    def all_rows(self) -> QuerySet[Any]:
         return ReconciliationRun.objects.all()
 
-    def present(self, row: ReconciliationRun) -> dict[str, Any]:
+    def to_object(self, row: ReconciliationRun) -> dict[str, Any]:
         return dict(RunSerializer(row).data)
 
 
 class DriftView(NumberedView):
     """`/v1/drift`: each difference between Stripe and the mirror that no event explained."""
 
-    kind, by, filters = "drift", "found_at", filters.DriftFilter
+    object_type, time_column, filterset_class = "drift", "found_at", filters.DriftFilter
     permission = "invoices.view_drift"
 
-    def everything(self) -> QuerySet[Any]:
+    def all_rows(self) -> QuerySet[Any]:
         return Drift.objects.all()
 
-    def present(self, row: Drift) -> dict[str, Any]:
+    def to_object(self, row: Drift) -> dict[str, Any]:
         return dict(DriftSerializer(row).data)
 
 
 class Unrecognized(StripeView):
-    """Any other address below /v1."""
+    """Any other address below /v1: a 404 in Stripe's words, also without a key."""
 
     schema = None
     authentication_classes: list[Any] = []
     permission_classes: list[Any] = []
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        raise unrecognized(request)
+        raise unrecognized_url(request)
 
     def list(self, request: Request) -> Response:
         raise AssertionError("unreachable: `initial` has raised")

@@ -1,14 +1,43 @@
-"""Whose name stands in the journal when a command acts."""
+"""Who acts when a command acts: the user whose permissions count, and who ran it. Both stand in the journal."""
+
+import os
+import pwd
+import socket
 
 from django.contrib.auth.models import User
 from django.core.management.base import CommandError
 
+from invoices.operations.requesters import is_service_user
 
-def person(username: str | None) -> User | None:
-    """The active user of this name; None when none is named. Raises CommandError where there is no such user."""
+
+def active_user(username: str | None) -> User | None:
+    """The active person of this name; None when no name is given. Raises CommandError when there is no such person."""
     if not username:
         return None
     user = User.objects.filter(username=username, is_active=True).first()
     if user is None:
         raise CommandError(f"There is no active user “{username}”.")
+    if is_service_user(user):
+        raise CommandError(f"“{username}” is a service user: it acts through API tokens alone. Name a person.")
     return user
+
+
+def only_superuser() -> User:
+    """The one active superuser. Raises CommandError when there is none, or more than one."""
+    users = list(User.objects.filter(is_superuser=True, is_active=True)[:2])
+    if len(users) != 1:
+        raise CommandError("Say whose permissions to use: --as USER.")
+    return users[0]
+
+
+def shell_user() -> str:
+    """Who runs the command: `ops@host` of the operating system, or `root@host (sudo by alice)`.
+
+    The name is that of the process's own user id, because anybody can set the environment variables USER and LOGNAME.
+    """
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # such as in a container that runs under a number
+        name = f"uid {os.getuid()}"
+    by = os.environ.get("SUDO_USER", "")
+    return f"{name}@{socket.gethostname()}" + (f" (sudo by {by})" if by else "")

@@ -1,4 +1,5 @@
-"""Final operations and the bodies of events cannot be changed or deleted, not even by SQL."""
+"""Final operations and the bodies of events cannot be changed, not even by SQL; on PostgreSQL no operation and no event
+can be deleted by SQL either."""
 
 from django.db import migrations
 
@@ -32,7 +33,7 @@ CREATE TRIGGER invoices_event_is_evidence BEFORE UPDATE OR DELETE ON invoices_ev
     FOR EACH ROW EXECUTE FUNCTION invoices_event_is_evidence();
 """
 # A later migration that makes these tables anew on SQLite loses the triggers: it must run `guard` again, which
-# tests/test_sealed.py finds out. SQLite's triggers guard changes; deletion is refused in code there, because Django
+# tests/test_immutable.py finds out. SQLite's triggers guard changes; deletion is refused in code there, because Django
 # empties SQLite's tables by DELETE in tests.
 SQLITE = [
     f"""CREATE TRIGGER invoices_operation_is_final BEFORE UPDATE ON invoices_operation WHEN OLD.state IN {FINAL}

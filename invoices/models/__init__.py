@@ -1,23 +1,43 @@
-"""What we keep: the mirror (mirrored.py), the journal (journal.py), who may knock (access.py)."""
+"""What we keep: the mirror, the journal (events, operations, reconciliation), API tokens and heartbeats (access)."""
 
-from invoices.models.access import ApiToken, Heartbeat
-from invoices.models.journal import Action, Batch, Drift, Event, Operation, Pause, ReconciliationRun
+from invoices.models.access import ApiToken, GivenPermission, Heartbeat, TokenRecord
+from invoices.models.batch_items import BatchItem
+from invoices.models.calls import CallResult, RecordedCall
+from invoices.models.chain import CHAINED, JournalHead, JournalLink, UnchainedRow
+from invoices.models.codes import DECLINES, Code, OutcomeBy
+from invoices.models.events import Event
 from invoices.models.mirrored import MIRRORED, Customer, Invoice, InvoicePayment, Mirrored, PaymentIntent
+from invoices.models.operations import Batch, Contradiction, Operation, Pause
+from invoices.models.reconciliation import Drift, ReconciliationRun
+from invoices.models.run_progress import RunProgress
 
 __all__ = [
+    "CHAINED",
+    "DECLINES",
     "MIRRORED",
-    "Action",
     "ApiToken",
     "Batch",
+    "BatchItem",
+    "CallResult",
+    "Code",
+    "Contradiction",
     "Customer",
     "Drift",
     "Event",
+    "GivenPermission",
     "Heartbeat",
     "Invoice",
     "InvoicePayment",
+    "JournalHead",
+    "JournalLink",
     "Mirrored",
     "Operation",
+    "OutcomeBy",
     "Pause",
     "PaymentIntent",
     "ReconciliationRun",
+    "RecordedCall",
+    "RunProgress",
+    "TokenRecord",
+    "UnchainedRow",
 ]

@@ -1,24 +1,101 @@
-"""Who may knock, and who is alive: API tokens and the heartbeats of the background processes."""
+"""API tokens and their journal, the permissions that groups were given, the heartbeats of background processes."""
 
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.conf import settings
 from django.db import models
-from knox.models import AbstractAuthToken
+from knox.models import AbstractAuthToken, AuthTokenManager
+
+from invoices import clock
+from invoices.models.immutable import ImmutableModel, ImmutableQuerySet, Rules
 
 
-class ApiToken(AbstractAuthToken):
-    """A hashed, named, expiring key to the API, with its user's permissions; `read_only` takes the actions away."""
+class ApiToken(ImmutableModel, AbstractAuthToken):
+    """A token for the API: kept hashed, with a name and an expiry. It has its user's permissions, or only reads.
 
-    name = models.CharField(max_length=255, help_text="Which service uses it; stands in the journal as the reason")
+    It is never deleted: operations name the token with which they were asked for. A revoked one opens nothing, and is
+    not changed any more. `created_by` is empty where a version of this program that did not record it made the token.
+    """
+
+    # The permissions to make one: for oneself (Django's own), and for a service user.
+    ADD_OWN = "invoices.add_apitoken"
+    ADD_FOR_SERVICE = "invoices.add_service_token"
+
+    user = models.ForeignKey(  # Knox's, which would delete the tokens together with their user
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="auth_token_set"
+    )
+    name = models.CharField(max_length=255, help_text="Which service uses it; recorded as the reason of its operations")
     read_only = models.BooleanField(default=False)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="created_tokens"
+    )
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    revoked_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+
+    objects: ClassVar[Any] = AuthTokenManager.from_queryset(ImmutableQuerySet)()
 
     class Meta:
         verbose_name = "API token"
+        permissions = [("add_service_token", "Can make API tokens for service users")]
 
     def __str__(self) -> str:
         return self.name
 
+    rules = Rules(
+        changing=frozenset({"name", "read_only", "expiry"}),
+        once=frozenset({"created_by_id", "revoked_at", "revoked_by_id"}),
+        ended_at="revoked_at",
+    )
+
+
+class TokenRecord(ImmutableModel):
+    """The journal of API tokens: made, used (once a day from each address), revoked."""
+
+    class What(models.TextChoices):
+        CREATED = "created"
+        USED = "used"
+        REVOKED = "revoked"
+
+    token = models.ForeignKey(ApiToken, on_delete=models.PROTECT, related_name="records")
+    what = models.CharField(max_length=16, choices=What.choices)
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    at = models.DateTimeField(default=clock.now)
+    day = models.DateField(null=True, blank=True, help_text="UTC, of a use")
+    address = models.CharField(max_length=45, blank=True, help_text="The client's IP address; empty: not known")
+    request_id = models.CharField(max_length=255, blank=True)
+
+    class Meta:
+        indexes = [models.Index("token", models.F("at").desc(), name="tokenrecord_token")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["token", "day", "address"],
+                condition=models.Q(what="used"),
+                name="tokenrecord_one_use_a_day",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.token} {self.what}"
+
+    rules = Rules(left_out=frozenset({"tokenrecord_one_use_a_day"}))
+
+
+class GivenPermission(models.Model):
+    """A permission that the groups were given once. They are never given it again: an administrator may have taken it
+    away since, and a permission whose row was deleted is made anew by Django and would look new."""
+
+    codename = models.CharField(primary_key=True, max_length=100)
+
+    def __str__(self) -> str:
+        return self.codename
+
 
 class Heartbeat(models.Model):
-    """When a kind of background process was last seen at work."""
+    """When a kind of background process, such as "worker", was last seen at work."""
 
     name = models.CharField(primary_key=True, max_length=64)
     seen_at = models.DateTimeField()

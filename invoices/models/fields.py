@@ -1,4 +1,4 @@
-"""A column that holds a Stripe object exactly as it came."""
+"""A JSON column that keeps the order of members, the numbers and `\\u0000`. It is text in the database."""
 
 import json
 from typing import TYPE_CHECKING, Any
@@ -12,10 +12,10 @@ else:
 
 
 class ObjectField(Text):
-    """JSON kept as text, a dict in Python.
+    """JSON that is text in the database, and any JSON value (mostly a dict) in Python.
 
-    Not Django's JSONField: on PostgreSQL that is `jsonb`, which refuses `\\u0000`, rewrites numbers and forgets the
-    order of members. Nobody queries inside it; what people filter by has a column of its own.
+    Django's JSONField is `jsonb` on PostgreSQL, which refuses `\\u0000`, rewrites numbers and forgets the order of
+    members. Nothing queries inside this column: what people filter by has a column of its own.
     """
 
     if TYPE_CHECKING:

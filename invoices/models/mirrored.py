@@ -1,4 +1,7 @@
-"""The mirror's tables. Written by `invoices.mirror` alone; read by everyone."""
+"""The mirror's tables: Stripe's customers, invoices, invoice payments and payment intents.
+
+`invoices.mirror` alone writes them.
+"""
 
 from __future__ import annotations
 
@@ -8,38 +11,60 @@ from django.db import models
 from django.db.models import Q
 
 from invoices.models.fields import ObjectField
-from invoices.models.reading import flag, ident, integer, lower, member, moment, text
+from invoices.models.reading import expandable_id, flag, integer, lower, member, moment, text
 
 Object = dict[str, Any]
 
 
-class Known(models.Manager):
-    """Leaves out the rows that were made only to be locked or read: they say nothing of Stripe yet."""
+class StoredManager(models.Manager):
+    """Leaves out the empty rows, which exist only to be locked or refetched: no state of theirs was stored yet."""
 
     def get_queryset(self) -> models.QuerySet:
         return super().get_queryset().filter(stored_at__isnull=False)
 
 
 class Mirrored(models.Model):
-    """One of Stripe's objects, the span in which its state was seen to be true, and when it was last written."""
+    """One of Stripe's objects, the span in which its state was seen to be true, and when it was last written.
+
+    What the columns from `seen_since` to `refetch_token` mean for the freshness rule is in `invoices/mirror.py`.
+    """
 
     OBJECT: ClassVar[str]  # Stripe's `object` value
-    RANKS: ClassVar[dict[str, int]] = {}  # status → progress, which does not go back
-    DELETED_RANK: ClassVar[int] = 100
-    VANISHING: ClassVar[frozenset[str]] = frozenset()  # statuses in which a 404 means that it was deleted
+    RANKS: ClassVar[dict[str, int]] = {}  # status → how far along the object is; this never decreases
+    DELETED_RANK: ClassVar[int] = 100  # higher than every rank above
+    DELETABLE_STATUSES: ClassVar[frozenset[str]] = frozenset()  # in these a 404 means that the object was deleted
 
     id = models.CharField(primary_key=True, max_length=255)
-    created = models.DateTimeField(null=True, blank=True, help_text="When Stripe made it")
+    created = models.DateTimeField(null=True, blank=True, help_text="When Stripe created the object")
     livemode = models.BooleanField(null=True, blank=True)
-    data = ObjectField(null=True, blank=True, help_text="The whole object as Stripe sent it, all lines")
-    seen_since = models.DateTimeField(null=True, blank=True, help_text="Stripe's clock: the state was true from here …")
-    seen_until = models.DateTimeField(null=True, blank=True, help_text="… to here, or after")
-    stored_at = models.DateTimeField(null=True, blank=True, help_text="The database's clock, once the row was locked")
-    read_due_at = models.DateTimeField(null=True, blank=True, help_text="Read it from Stripe from this moment on")
-    deleted_at = models.DateTimeField(null=True, blank=True)
+    data = ObjectField(null=True, blank=True, help_text="The whole object as Stripe sent it, with all lines")
+    seen_since = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="Stripe's clock: the beginning of the span in which the state was seen to be true",
+    )
+    seen_until = models.DateTimeField(null=True, blank=True, help_text="Stripe's clock: the end of that span")
+    stored_at = models.DateTimeField(
+        null=True, blank=True, help_text="The database's clock after the row was locked; empty: nothing was stored yet"
+    )
+    provisional = models.BooleanField(
+        default=False,
+        db_default=False,  # so that processes of the version before, which do not know the column, can go on writing
+        help_text=(
+            "The state came in another API version than ours. It is shown, but counts as no row for the freshness "
+            "rule until the object was refetched"
+        ),
+    )
+    read_due_at = models.DateTimeField(
+        null=True, blank=True, help_text="When the scheduled refetch is due; empty: none is scheduled"
+    )
+    refetch_token = models.UUIDField(
+        null=True, blank=True, help_text="Of the worker that refetches now; empty: no worker has taken it"
+    )
+    deleted_at = models.DateTimeField(null=True, blank=True, help_text="When the mirror learned that it was deleted")
 
-    objects = Known()
-    rows = models.Manager()  # every row, the empty ones too
+    objects = StoredManager()
+    rows = models.Manager()  # every row, the empty ones included
 
     class Meta:
         abstract = True
@@ -82,15 +107,17 @@ class Customer(Mirrored):
         return super().columns(data) | {
             "email": lower(data, "email"),
             "name": lower(data, "name"),
-            "default_payment_method": ident(data, "invoice_settings", "default_payment_method")
-            or ident(data, "default_source"),
+            "default_payment_method": expandable_id(data, "invoice_settings", "default_payment_method")
+            or expandable_id(data, "default_source"),
         }
 
 
 class Invoice(Mirrored):
     OBJECT = "invoice"
     RANKS = {"draft": 0, "open": 1, "uncollectible": 2, "paid": 3, "void": 3}
-    VANISHING = frozenset({"draft"})
+    DELETABLE_STATUSES = frozenset({"draft"})
+    # An uncollectible invoice can still be paid.
+    UNPAID = ("draft", "open", "uncollectible")
     FINAL = ("paid", "void")
 
     class Status(models.TextChoices):
@@ -100,7 +127,7 @@ class Invoice(Mirrored):
         PAID = "paid"
         VOID = "void"
 
-    # No constraint: Stripe's objects arrive in any order, and an invoice may stand here before its customer does.
+    # No constraint in the database: an invoice may be stored before its customer.
     customer = models.ForeignKey(
         Customer, null=True, blank=True, db_constraint=False, on_delete=models.DO_NOTHING, related_name="invoices"
     )
@@ -136,15 +163,6 @@ class Invoice(Mirrored):
             models.Index("status", models.F("created").desc(), models.F("id").desc(), name="invoice_status_newest"),
             models.Index("due_date", name="invoice_open_due", condition=Q(status="open")),
         ]
-        permissions = [
-            ("pay_invoice", "Can pay an invoice"),
-            ("attach_out_of_band_payment_invoice", "Can record a payment made outside Stripe"),
-            ("attach_payment_invoice", "Can attach a payment to an invoice"),
-            ("void_invoice", "Can void an invoice"),
-            ("mark_uncollectible_invoice", "Can mark an invoice uncollectible"),
-            ("finalize_invoice", "Can finalize an invoice"),
-            ("send_invoice", "Can send an invoice"),
-        ]
 
     @property
     def billed_to(self) -> str:
@@ -155,7 +173,7 @@ class Invoice(Mirrored):
     def columns(cls, data: Object) -> dict[str, Any]:
         return super().columns(data) | {
             "created": moment(data, "created") or moment(data, "date"),  # `date` before API version 2019-03-14
-            "customer_id": ident(data, "customer"),
+            "customer_id": expandable_id(data, "customer"),
             "customer_email": lower(data, "customer_email"),
             "customer_name": lower(data, "customer_name"),
             "number": text(data, "number"),
@@ -163,8 +181,8 @@ class Invoice(Mirrored):
             "currency": text(data, "currency", limit=8),
             "collection_method": text(data, "collection_method", limit=32),
             "billing_reason": text(data, "billing_reason", limit=64),
-            "subscription": ident(data, "parent", "subscription_details", "subscription")
-            or ident(data, "subscription"),
+            "subscription": expandable_id(data, "parent", "subscription_details", "subscription")
+            or expandable_id(data, "subscription"),
             "total": integer(data, "total"),
             "amount_due": integer(data, "amount_due"),
             "amount_paid": integer(data, "amount_paid"),
@@ -183,6 +201,7 @@ class Invoice(Mirrored):
 class InvoicePayment(Mirrored):
     OBJECT = "invoice_payment"
     RANKS = {"open": 0, "paid": 1, "canceled": 1}
+    FINAL = ("paid", "canceled")
 
     invoice = models.ForeignKey(
         Invoice, null=True, blank=True, db_constraint=False, on_delete=models.DO_NOTHING, related_name="payments"
@@ -205,16 +224,16 @@ class InvoicePayment(Mirrored):
     @classmethod
     def columns(cls, data: Object) -> dict[str, Any]:
         return super().columns(data) | {
-            "invoice_id": ident(data, "invoice"),
+            "invoice_id": expandable_id(data, "invoice"),
             "status": text(data, "status", limit=32),
             "currency": text(data, "currency", limit=8),
             "amount_requested": integer(data, "amount_requested"),
             "amount_paid": integer(data, "amount_paid"),
             "is_default": flag(data, "is_default"),
             "payment_type": text(data, "payment", "type", limit=64),
-            "payment_intent": ident(data, "payment", "payment_intent"),
-            "payment_record": ident(data, "payment", "payment_record"),
-            "charge": ident(data, "payment", "charge"),
+            "payment_intent": expandable_id(data, "payment", "payment_intent"),
+            "payment_record": expandable_id(data, "payment", "payment_record"),
+            "charge": expandable_id(data, "payment", "charge"),
             "paid_at": moment(data, "status_transitions", "paid_at"),
             "canceled_at": moment(data, "status_transitions", "canceled_at"),
         }
@@ -222,7 +241,7 @@ class InvoicePayment(Mirrored):
 
 class PaymentIntent(Mirrored):
     OBJECT = "payment_intent"
-    # The states before the end come and go with each attempt; only the ends outrank them.
+    # The statuses before the end come and go with each attempt, so they share a rank.
     RANKS = {
         "requires_payment_method": 0,
         "requires_confirmation": 0,
@@ -250,20 +269,20 @@ class PaymentIntent(Mirrored):
     @classmethod
     def columns(cls, data: Object) -> dict[str, Any]:
         return super().columns(data) | {
-            "customer": ident(data, "customer"),
+            "customer": expandable_id(data, "customer"),
             "status": text(data, "status", limit=64),
             "currency": text(data, "currency", limit=8),
             "amount": integer(data, "amount"),
             "amount_received": integer(data, "amount_received"),
-            "payment_method": ident(data, "payment_method"),
-            "latest_charge": ident(data, "latest_charge"),
+            "payment_method": expandable_id(data, "payment_method"),
+            "latest_charge": expandable_id(data, "latest_charge"),
             "error_code": text(data, "last_payment_error", "code"),
             "decline_code": text(data, "last_payment_error", "decline_code"),
             "error_message": text(data, "last_payment_error", "message", limit=5000),
         }
 
 
-# In the order in which their rows are locked; the same everywhere, so that two writers never wait for each other.
+# `object` value → model. Every writer locks rows in this order of tables, so two writers cannot wait for each other.
 MIRRORED: dict[str, type[Mirrored]] = {
     model.OBJECT: model for model in (Customer, Invoice, InvoicePayment, PaymentIntent)
 }

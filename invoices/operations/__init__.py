@@ -1,28 +1,52 @@
-"""Actions at Stripe: at most once, always explained. request → approve → perform → settle; the actions: catalog.py."""
+"""Actions at Stripe. `request` journals an operation, `perform` sends it, `settle` finds out what came of it.
 
-from invoices.operations import advice, approval, batch, brake, choices, person
-from invoices.operations.catalog import ACTIONS, Parameter, Spec
+`actions/` has one file for each action.
+"""
+
+from invoices.operations import (
+    advice,
+    approval,
+    batch,
+    contradictions,
+    decisions,
+    eligibility,
+    manual_resolution,
+    money_under_way,
+    outcomes,
+    pauses,
+    payment_lookups,
+    requesters,
+)
+from invoices.operations.action import Action
+from invoices.operations.actions import ACTIONS, label_of
+from invoices.operations.parameters import Parameter
 from invoices.operations.perform import perform
-from invoices.operations.refusals import STATUS, Invalid, Refusal
+from invoices.operations.refusals import HTTP_STATUS, Invalid, Refusal
 from invoices.operations.request import execute, request
-from invoices.operations.settle import needs_person, settle_due
+from invoices.operations.settle import settle_due
 
 __all__ = [
     "ACTIONS",
-    "STATUS",
+    "HTTP_STATUS",
+    "Action",
     "Invalid",
     "Parameter",
     "Refusal",
-    "Spec",
     "advice",
     "approval",
     "batch",
-    "brake",
-    "choices",
+    "contradictions",
+    "decisions",
+    "eligibility",
     "execute",
-    "needs_person",
+    "label_of",
+    "manual_resolution",
+    "money_under_way",
+    "outcomes",
+    "pauses",
+    "payment_lookups",
     "perform",
-    "person",
     "request",
+    "requesters",
     "settle_due",
 ]

@@ -1,4 +1,4 @@
-"""From Stripe's code and decline code to what the agent does now, and a sentence for the customer: one closed table."""
+"""A table: for each of Stripe's decline codes, what the agent does now and what to tell the customer."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ TABLE: dict[str, Advice] = {
             "revocation_of_all_authorizations",
             "stop_payment_order",
         ),
-        # Nothing of the reason reaches the customer: whoever stands at the counter may be the thief (Stripe's docs).
+        # The customer is not told the reason: the person who uses the card may have stolen it (Stripe's docs).
         Advice(STOP, "Do not try this card again: another payment method. Do not tell the customer the reason.", _STOP),
     ),
     **dict.fromkeys(
@@ -108,6 +108,27 @@ TABLE: dict[str, Advice] = {
             "The bank refuses without a reason: the customer asks the bank, or uses another card.",
             f"Your bank refused the payment without a reason. {_ANOTHER}",
         ),
+    ),
+    # Why a bank refused a debit.
+    **dict.fromkeys(
+        (
+            "account_closed",
+            "bank_account_restricted",
+            "bank_account_unusable",
+            "bank_ownership_changed",
+            "invalid_account_number",
+            "no_account",
+        ),
+        Advice(
+            ANOTHER,
+            "The bank account cannot be debited: another payment method.",
+            "Your bank account could not be debited. Please check it, or choose another payment method.",
+        ),
+    ),
+    "debit_not_authorized": Advice(
+        ANOTHER,
+        "The customer told the bank not to allow this debit: talk to the customer before you charge again.",
+        "Your bank tells us that you did not allow this payment. Please talk to us, or choose another payment method.",
     ),
     "authentication_required": Advice(
         HOSTED,

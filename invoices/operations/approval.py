@@ -1,215 +1,163 @@
-"""Four eyes: what cannot be undone, above a threshold, waits for a second person, who is never the one that asked."""
+"""Whether a second person must agree: by the amount, and by what it adds up to.
+
+One person is enough for an amount up to the currency's threshold, as long as it does not pay more than remains, as long
+as what was done to the same invoice without a second person stays below the threshold together with it, and as long as
+the person stays within the allowance of 24 hours. The page, the bulk preview and the request ask this of the mirror, so
+that people hear it early. The gate asks it again of what Stripe has, immediately before anything is sent.
+"""
 
 from __future__ import annotations
 
-import logging
-import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth.models import User
-from django.core.mail import send_mail
-from django.db import IntegrityError, transaction
-from django.urls import reverse
+from django.db.models import QuerySet, Sum
 
-from invoices import clock, gateway, money
-from invoices.live import read_now
+from invoices import clock, money
 from invoices.models import Invoice, Operation
-from invoices.operations.catalog import ACTIONS, Spec
-from invoices.operations.perform import perform
-from invoices.operations.refusals import Invalid, Refusal
+from invoices.operations.action import Action, Params
+from invoices.operations.payment_lookups import AttachablePayment
+from invoices.operations.requesters import decision_refusal, is_service_user
 
-log = logging.getLogger(__name__)
+ALLOWANCE_PERIOD = timedelta(hours=24)
 
 State = Operation.State
-OPEN_FOR = timedelta(days=7)
-PERMISSION = "invoices.approve_operation"
+# What took effect at Stripe, or may yet do so.
+COUNTED = (State.READY, State.RUNNING, State.UNKNOWN, State.PROCESSING, State.SUCCEEDED)
+
+
+@dataclass(frozen=True)
+class Need:
+    """A second person must agree."""
+
+    amount: int  # minor units: what she agrees to
+    why: str  # a sentence
 
 
 def threshold(currency: str | None) -> int:
-    """Minor units above which a second person decides."""
+    """The amount (minor units) above which a second person decides: APPROVAL_THRESHOLDS, in major units there."""
+    return _of_currency(settings.APPROVAL_THRESHOLDS, currency)
+
+
+def allowance(currency: str | None) -> int:
+    """What a person may do in ALLOWANCE_PERIOD without a second one (minor units): APPROVAL_DAILY_ALLOWANCES."""
+    return _of_currency(settings.APPROVAL_DAILY_ALLOWANCES, currency)
+
+
+def _of_currency(amounts: Mapping[str, Decimal], currency: str | None) -> int:
     code = (currency or "usd").lower()
-    major = settings.APPROVAL_THRESHOLDS.get(code, settings.APPROVAL_THRESHOLDS["default"])
-    return int(Decimal(str(major)).scaleb(money.exponent(code)))
+    return int(Decimal(str(amounts.get(code, amounts["default"]))).scaleb(money.exponent(code)))
 
 
-def needed(spec: Spec, invoice: Invoice, params: Mapping[str, Any]) -> bool:
-    """Whether this waits for a second person."""
-    amount = spec.at_stake(invoice, params)
-    return amount is not None and amount > threshold(invoice.currency)
-
-
-def waiting(invoice: str, action: str | None = None) -> Any:
-    """The requests on this invoice that wait for a decision."""
-    rows = Operation.objects.filter(invoice=invoice, state=State.AWAITING_APPROVAL)
-    return rows.filter(action=action) if action else rows
-
-
-def withdraw_for_charge(operation: Operation) -> None:
-    """A charge overtakes what waits: nobody should approve a void of what is being paid."""
-    waiting(operation.invoice).exclude(pk=operation.pk).update(
-        state=State.CANCELLED,
-        code="withdrawn",
-        message=f"Withdrawn, because {operation.actor} asked for a payment of this invoice afterwards.",
-        finished_at=clock.now(),
-    )
-
-
-# --- decisions --------------------------------------------------------------------------------------------------------
-
-
-def approve(
-    id: uuid.UUID | str,
+def need(
+    action: Action,
+    invoice: Invoice,
+    params: Params,
     *,
-    approver: User,
-    expected: Mapping[str, Any] | None = None,
-    reason: str = "",
-    address: str | None = None,
-    request_id: str = "",
-) -> Operation:
-    """Agrees, and performs. The invoice is read again first; `expected` is what the approver saw of it.
+    actor: Any,
+    payment: AttachablePayment | None = None,
+    operation: Operation | None = None,
+) -> Need | None:
+    """Why this waits for a second person; None where one is enough.
 
-    Raises Refusal: not allowed, decided already, no longer possible, Stripe away (then it still waits).
+    `payment` is what Stripe says of the payment that is to be attached: what `Action.look_up` found. `operation` is the
+    one that asks: it does not count beside itself.
     """
-    operation = _waiting_for(id, approver)
-    spec = ACTIONS[operation.action]
-    try:
-        read_now("invoice", operation.invoice)
-    except gateway.GatewayError as error:
-        raise Refusal(
-            "stripe_unavailable", "Stripe cannot be reached to look at the invoice. Nothing was decided; try again."
-        ) from error
-    if refusal := spec.judge(operation.invoice, operation.params):
-        _close(operation, State.FAILED, refusal.code, f"When it was to be approved: {refusal.message}")
-        raise refusal
-    seen = {"expected": {**operation.expected, **expected}} if expected else {}
-    try:
-        with transaction.atomic():
-            won = Operation.objects.filter(pk=operation.pk, state=State.AWAITING_APPROVAL).update(
-                state=State.READY,
-                approver=approver,
-                decided_at=clock.now(),
-                decision_reason=reason.strip(),
-                decision_address=address,
-                decision_request_id=request_id,
-                **seen,
+    amount = action.approval_amount(invoice, params, payment)
+    if amount is None:
+        return None
+    currency = invoice.currency
+    if amount > (invoice.amount_remaining or 0):
+        remains = money.text(invoice.amount_remaining or 0, currency)
+        return Need(amount, f"It is more than remains to pay ({remains}).")
+    most = threshold(currency)
+    if amount > most:
+        return Need(amount, f"More than {money.text(most, currency)}.")
+    before = total(_unapproved(operation).filter(invoice=invoice.pk))
+    if before + amount > most:
+        return Need(
+            amount,
+            f"{money.text(before, currency)} was done to this invoice without a second person; with it, this is more "
+            f"than {money.text(most, currency)}.",
+        )
+    return _need_by_allowance(actor, currency, amount, operation) or _need_of_another_word(operation, amount)
+
+
+def _need_of_another_word(operation: Operation | None, amount: int) -> Need | None:
+    """A second person had to agree to it, for example to a batch as a whole, and her word no longer counts."""
+    approver = operation.approver if operation else None
+    if operation is None or approver is None or decision_refusal(operation, approver) is None:
+        return None
+    return Need(amount, f"{approver} agreed to it, and may no longer decide on it.")
+
+
+def need_of_batch(action: Action, invoices: Iterable[Invoice], params: Params, *, actor: Any) -> Need | None:
+    """The same for a batch, which is one request over its sum in each currency. The answer names the largest sum that
+    needs it."""
+    sums: dict[str, int] = {}
+    ids: dict[str, list[str]] = {}
+    for invoice in invoices:
+        amount = action.approval_amount(invoice, {**params, **action.bulk_params(invoice.amount_remaining)}, None)
+        if amount is not None:
+            currency = invoice.currency or ""
+            sums[currency] = sums.get(currency, 0) + amount
+            ids.setdefault(currency, []).append(invoice.pk)
+    for currency, amount in sorted(sums.items(), key=lambda item: -item[1]):
+        most = threshold(currency)
+        before = sum(total(_unapproved().filter(invoice__in=chunk)) for chunk in _chunks(ids[currency]))
+        if before + amount > most:
+            return Need(
+                amount, f"Together they are {money.text(amount, currency)}, more than {money.text(most, currency)}."
             )
-            if won and spec.charges(operation.params):
-                withdraw_for_charge(operation)
-    except IntegrityError:
-        raise Refusal(
-            "operation_in_progress", "Another operation on this invoice is under way; decide after it."
-        ) from None
-    if not won:
-        raise Refusal("invoice_changed", "Somebody else has decided on this request meanwhile.")
-    return perform(operation.pk)
+        if found := _need_by_allowance(actor, currency, amount, None):
+            return found
+    return None
 
 
-def _waiting_for(id: uuid.UUID | str, approver: User) -> Operation:
-    operation = Operation.objects.get(pk=id)
-    if not approver.is_active or not approver.has_perm(PERMISSION):
-        raise Refusal("permission_denied", "You may not decide on requests.")
-    if operation.actor_id == approver.pk:
-        raise Refusal("permission_denied", "Four eyes: somebody else must decide on your own request.")
-    if operation.state != State.AWAITING_APPROVAL:
-        raise Refusal("invoice_changed", f"This request no longer waits: it is {operation.get_state_display()}.")
-    if operation.created_at < clock.now() - OPEN_FOR:
-        expire()
-        raise Refusal("expired", "This request has waited for more than seven days, and has expired.")
-    return operation
+def _chunks(ids: list[str], size: int = 500) -> Iterable[list[str]]:
+    return (ids[begin : begin + size] for begin in range(0, len(ids), size))
 
 
-def reject(
-    id: uuid.UUID | str, *, approver: User, reason: str, address: str | None = None, request_id: str = ""
-) -> Operation:
-    """Declines the request, with a reason for the one who asked. Raises Invalid, Refusal."""
-    if not reason.strip():
-        raise Invalid("reason", "Please say why: the person who asked will read it.")
-    operation = _waiting_for(id, approver)
-    return _close(
-        operation,
-        State.CANCELLED,
-        "rejected",
-        f"Rejected by {approver}: {reason.strip()}",
-        approver=approver,
-        decided_at=clock.now(),
-        decision_reason=reason.strip(),
-        decision_address=address,
-        decision_request_id=request_id,
+def _need_by_allowance(actor: Any, currency: str | None, amount: int, operation: Operation | None) -> Need | None:
+    """What this person did in the last 24 hours without a second one adds up. A service user is not a person: what its
+    program may do is bounded by the thresholds, and by the permissions of its token."""
+    if is_service_user(actor):
+        return None
+    since = clock.now() - ALLOWANCE_PERIOD
+    before = total(_unapproved(operation).filter(actor=actor, currency=currency or "", created_at__gt=since))
+    most = allowance(currency)
+    if before + amount <= most:
+        return None
+    return Need(
+        amount,
+        f"{actor} did {money.text(before, currency)} within 24 hours without a second person; with it, this is more "
+        f"than {money.text(most, currency)}.",
     )
 
 
-def withdraw(id: uuid.UUID | str, *, actor: User, address: str | None = None, request_id: str = "") -> Operation:
-    """The one who asked takes the request back. Raises Refusal."""
-    operation = Operation.objects.get(pk=id)
-    if operation.actor_id != actor.pk:
-        raise Refusal("permission_denied", "Only the person who asked can withdraw a request.")
-    return _close(
-        operation,
-        State.CANCELLED,
-        "withdrawn",
-        f"Withdrawn by {actor}.",
-        decision_address=address,
-        decision_request_id=request_id,
-    )
+def _unapproved(except_for: Operation | None = None) -> QuerySet[Operation]:
+    """What was done, or may yet be done, with one person's word alone."""
+    found = Operation.objects.filter(approver=None, approval_amount__isnull=False, state__in=COUNTED)
+    return found.exclude(pk=except_for.pk) if except_for else found
 
 
-def expire() -> int:
-    """Closes the requests that nobody decided on within seven days; how many."""
-    old = Operation.objects.filter(state=State.AWAITING_APPROVAL, created_at__lt=clock.now() - OPEN_FOR)
-    return old.update(
-        state=State.EXPIRED,
-        code="expired",
-        message="Nobody decided within seven days.",
-        finished_at=clock.now(),
-    )
+def total(operations: QuerySet[Operation]) -> int:
+    """The sum of their amounts, in minor units. They must be of one currency."""
+    return operations.aggregate(sum=Sum("approval_amount"))["sum"] or 0
 
 
-def _close(operation: Operation, state: str, code: str, message: str, **more: Any) -> Operation:
-    won = Operation.objects.filter(pk=operation.pk, state=State.AWAITING_APPROVAL).update(
-        state=state, code=code, message=message, finished_at=clock.now(), outcome_by="nobody", **more
-    )
-    if not won:
-        raise Refusal("invoice_changed", "This request no longer waits for a decision.")
-    return Operation.objects.get(pk=operation.pk)
+def covers(operation: Operation, amount: int) -> bool:
+    """Whether a second person has agreed to this amount (minor units), and still may."""
+    approver, agreed = operation.approver, operation.approval_amount
+    if approver is None or agreed is None or amount > agreed:
+        return False
+    return decision_refusal(operation, approver) is None
 
 
-# --- telling the approvers --------------------------------------------------------------------------------------------
-
-
-def announce() -> int:
-    """Mails the approvers of each request that they have not heard of; how many requests. The row is the queue: a mail
-    server that is away only delays it."""
-    told = 0
-    for operation in Operation.objects.filter(state=State.AWAITING_APPROVAL, announced_at=None)[:100]:
-        if not Operation.objects.filter(pk=operation.pk, announced_at=None).update(announced_at=clock.now()):
-            continue
-        try:
-            send_mail(*_letter(operation), settings.DEFAULT_FROM_EMAIL, _approvers(operation))
-            told += 1
-        except OSError as error:  # smtplib's errors are OSErrors
-            log.warning("The approvers of %s could not be told: %s. Again soon.", operation.pk, error)
-            Operation.objects.filter(pk=operation.pk).update(announced_at=None)
-    return told
-
-
-def _approvers(operation: Operation) -> list[str]:
-    people = User.objects.with_perm(PERMISSION, include_superusers=True).exclude(pk=operation.actor_id or 0)
-    return sorted({email for email in people.values_list("email", flat=True) if email})
-
-
-def _letter(operation: Operation) -> tuple[str, str]:
-    before = operation.before
-    amount = operation.params.get("amount", before.get("amount_remaining"))
-    what = f"{operation.get_action_display()} {before.get('number') or operation.invoice}"
-    link = settings.PUBLIC_URL + reverse("admin:invoices_operation_change", args=[operation.pk])
-    return (
-        f"Approval needed: {what} ({money.text(amount, before.get('currency'))})",
-        f"{operation.actor} asks for: {what}, {money.text(amount, before.get('currency'))}.\n"
-        f"Reason: {operation.reason}\n"
-        + (f"Ticket: {operation.ticket}\n" if operation.ticket else "")
-        + f"\nLook at it and decide: {link}\nIt expires after seven days.\n",
-    )
+def waiting(invoice: str) -> QuerySet[Operation]:
+    """The requests on this invoice that wait for a decision."""
+    return Operation.objects.filter(invoice=invoice, state=Operation.State.AWAITING_APPROVAL)

@@ -1,30 +1,46 @@
-"""One action on many invoices: an operation each, resumable after a crash, cancellable for what has not begun."""
+"""One action on many invoices: one operation for each. A batch goes on after a crash and can be cancelled."""
 
 from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
+from enum import Enum
+from itertools import islice
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Count, Q
 
-from invoices import budget, clock
-from invoices.models import Action, Batch, Invoice, Operation
-from invoices.operations import brake
-from invoices.operations.catalog import ACTIONS
+from invoices import clock, throttle
+from invoices.models import Batch, BatchItem, Code, Invoice, Operation
+from invoices.operations import approval, eligibility, pauses, requesters
+from invoices.operations.action import Action
+from invoices.operations.actions import ACTIONS
+from invoices.operations.claims import unclaimed
+from invoices.operations.decisions import end_unsent
 from invoices.operations.refusals import Invalid, Refusal
 from invoices.operations.request import execute
+from invoices.thresholds import OPERATION_LEASE, REQUEST_EXPIRES
+from invoices.wakeups import wake
 
 log = logging.getLogger(__name__)
 
-LEASE = timedelta(minutes=2)
-AT_ONCE = 4
-MOST = 10_000
+THREADS = 4  # invoices of one batch that are worked on at the same time
+MAX_INVOICES = 10_000  # in one batch
+
+
+class Begun(Enum):
+    """Whether an item of a batch has begun."""
+
+    YES = "its operation stands in the journal, whatever came of it"
+    KEPT_BACK = "a pause began just before it: it begins when the pause has ended"
+    BROKEN = "an error that nobody expected"
 
 
 def start(
@@ -39,25 +55,28 @@ def start(
     address: str | None = None,
     request_id: str = "",
 ) -> Batch:
-    """Journals what was confirmed, invoice by invoice as it was seen. Sent twice, it is the same batch.
+    """Journals the batch; the workers perform it, or it first waits for a second person, as one request over its sum. A
+    form that is sent twice makes one batch.
+
+    `invoices` carry the status and the amount that the person saw, `batch_id` comes from the form.
 
     Raises Invalid for a wrong parameter or a missing reason, Refusal without permission or while paused.
     """
-    spec = ACTIONS[action]
+    entry = ACTIONS[action]
     if not reason.strip():
         raise Invalid("reason", "Please say why: the reason stands in the journal.")
-    if not actor.has_perm(spec.permission):
-        raise Refusal("permission_denied", f"You may not {spec.label.lower()} invoices.")
-    if refusal := brake.refusal(action):
+    if not actor.has_perm(entry.permission):
+        raise Refusal(Code.PERMISSION_DENIED, f"You may not {entry.label.lower()} invoices.")
+    if refusal := eligibility.pause_refusal(action):
         raise refusal
-    given = dict(params or {})
-    if spec.action == Action.ATTACH_OUT_OF_BAND_PAYMENT:
-        given.setdefault("amount", 1)  # each invoice's own: what remains of it
-    cleaned = spec.clean(given)
-    items = [[invoice.pk, invoice.status, invoice.amount_remaining] for invoice in invoices]
-    if len(items) > MOST:
-        raise Invalid("invoices", f"{len(items)} invoices are too many at once; take at most {MOST}.")
-    batch, _ = Batch.objects.get_or_create(
+    # The amount comes from each invoice later. Here 1 takes its place, so that the other parameters are checked now.
+    cleaned = entry.clean({**entry.bulk_params(amount_remaining=1), **(params or {})})
+    seen = list(invoices)
+    _check_seen(entry, seen, cleaned)
+    _fill_currencies(seen)
+    waits = approval.need_of_batch(entry, seen, cleaned, actor=actor) is not None
+    items = [BatchItem(each.pk, each.status, each.amount_remaining, each.currency or "") for each in seen]
+    batch, is_new = Batch.objects.get_or_create(
         pk=uuid.UUID(str(batch_id)),
         defaults={
             "action": action,
@@ -69,98 +88,258 @@ def start(
             "address": address,
             "request_id": request_id,
             "created_at": clock.now(),
+            "awaiting_approval": waits,
         },
     )
+    if not is_new and (batch.actor_id, batch.action, batch.params, batch.items) != (actor.pk, action, cleaned, items):
+        message = "This page was sent before, with other input. Open the list again, and look at what came of that."
+        raise Refusal(Code.IDEMPOTENCY_KEY_REUSED, message)
+    if is_new and batch.awaiting_approval:
+        wake("announce_requests")
     return batch
 
 
+def _check_seen(action: Action, seen: list[Invoice], params: Mapping[str, Any]) -> None:
+    """A form could name an invoice twice, or an amount that no invoice has, and so make the sum small to which a second
+    person would agree. Raises Invalid."""
+    if len(seen) > MAX_INVOICES:
+        raise Invalid("invoices", f"{len(seen)} invoices are too many at once; take at most {MAX_INVOICES}.")
+    if len({each.pk for each in seen}) < len(seen):
+        raise Invalid("invoices", "An invoice is named twice. Open the list again.")
+    for each in seen:
+        if (each.amount_remaining or 0) < 0:
+            raise Invalid("invoices", f"{each.pk} is named with an amount below zero. Open the list again.")
+        action.clean({**params, **action.bulk_params(each.amount_remaining)})
+
+
+def _fill_currencies(invoices: list[Invoice]) -> None:
+    """From the mirror, because a form could name another currency than the invoice's, with a higher threshold."""
+    for begin in range(0, len(invoices), 500):
+        chunk = invoices[begin : begin + 500]
+        known = dict(Invoice.objects.filter(pk__in=[each.pk for each in chunk]).values_list("pk", "currency"))
+        for each in chunk:
+            each.currency = known.get(each.pk)
+
+
+def why_it_waits(batch: Batch) -> approval.Need | None:
+    """Why the batch needs a second person, as it was confirmed."""
+    invoices = [
+        Invoice(pk=item.invoice, status=item.status, amount_remaining=item.amount_remaining, currency=item.currency)
+        for item in batch.items
+    ]
+    return approval.need_of_batch(ACTIONS[batch.action], invoices, batch.params, actor=batch.actor)
+
+
 def item_id(batch: Batch, invoice: str) -> uuid.UUID:
-    """The id of this batch's operation on this invoice: however often it is taken up, it is the same operation."""
+    """The id of the operation on this invoice: always the same, so that an item begun twice is one operation."""
     return uuid.uuid5(batch.pk, invoice)
 
 
 def cancel(batch: Batch, by: User) -> bool:
-    """What has not begun is not begun any more. Whether it was still under way."""
-    return bool(
-        Batch.objects.filter(pk=batch.pk, finished_at=None, cancelled_at=None).update(
-            cancelled_at=clock.now(), cancelled_by=by
+    """Ends what has sent nothing: items that have not begun do not begin any more, and those that are ready or wait for
+    a second person are cancelled. The gate stops what is on its way to its sending. False where it had ended."""
+    with transaction.atomic():
+        now = clock.now()
+        goes_on = Batch.objects.filter(pk=batch.pk, finished_at=None, cancelled_at=None)
+        # No job looks at a batch that waits for a second person: it has ended at once.
+        waited = goes_on.filter(awaiting_approval=True).update(cancelled_at=now, cancelled_by=by, finished_at=now)
+        ended = waited or goes_on.update(cancelled_at=now, cancelled_by=by)
+        if ended:
+            end_unsent(
+                Operation.objects.filter(batch=batch),
+                state=Operation.State.CANCELLED,
+                code=Code.WITHDRAWN,
+                message=f"The batch was cancelled by {by}.",
+            )
+    return bool(ended)
+
+
+def approve(
+    batch: Batch, *, approver: User, reason: str = "", address: str | None = None, request_id: str = ""
+) -> None:
+    """A second person agrees to the whole batch, with the amounts that were confirmed; the workers perform it. Raises
+    Refusal."""
+    _decide(batch, approver, awaiting_approval=False, confirmed_at=clock.now(), **_word(reason, address, request_id))
+    wake("run_batches")
+
+
+def reject(batch: Batch, *, approver: User, reason: str, address: str | None = None, request_id: str = "") -> None:
+    """A second person declines the whole batch, with a reason for the one who asked. Items that have begun are there
+    where it was confirmed again: they end too, if they have sent nothing. Raises Invalid, Refusal."""
+    if not reason.strip():
+        raise Invalid("reason", "Please say why: the person who asked will read it.")
+    now = clock.now()
+    ended = {"cancelled_at": now, "cancelled_by": approver, "finished_at": now}
+    with transaction.atomic():
+        _decide(batch, approver, **ended, **_word(reason, address, request_id))
+        end_unsent(
+            Operation.objects.filter(batch=batch),
+            state=Operation.State.CANCELLED,
+            code=Code.REJECTED,
+            message=f"The batch was rejected by {approver}: {reason.strip()}",
         )
-    )
+
+
+def _word(reason: str, address: str | None, request_id: str) -> dict[str, Any]:
+    return {
+        "decided_at": clock.now(),
+        "decision_reason": reason.strip(),
+        "decision_address": address,
+        "decision_request_id": request_id,
+    }
+
+
+def _decide(batch: Batch, approver: User, **changes: Any) -> None:
+    """Writes what a second person decided, if the batch still waits for one. Raises Refusal."""
+    if refusal := requesters.decision_refusal(batch, approver):
+        raise refusal
+    waiting = Batch.objects.filter(pk=batch.pk, awaiting_approval=True, cancelled_at=None, finished_at=None)
+    if not waiting.update(approver=approver, **changes):
+        raise Refusal(Code.INVOICE_CHANGED, "This batch no longer waits for a decision.")
+
+
+def confirm_again(batch: Batch, by: User) -> bool:
+    """The one who asked for it confirms a batch that has outlived its life, so that it goes on; a second person's word
+    must be given again too. False where there is nothing to confirm. Raises Refusal for anybody else."""
+    if batch.actor_id != by.pk or not by.has_perm(ACTIONS[batch.action].permission):
+        raise Refusal(Code.PERMISSION_DENIED, f"Only {batch.actor} can confirm this batch again.")
+    if clock.now() <= batch.must_be_confirmed_at:
+        return False
+    open_batch = Batch.objects.filter(pk=batch.pk, awaiting_approval=False, cancelled_at=None, finished_at=None)
+    waits = why_it_waits(batch) is not None
+    decision = {"approver": None, "decided_at": None, "decision_reason": ""}
+    where = {"decision_address": None, "decision_request_id": ""}
+    cleared = {**decision, **where, "announced_at": None} if waits else {}
+    won = open_batch.update(confirmed_at=clock.now(), awaiting_approval=waits, **cleared)
+    if won:
+        wake("announce_requests" if waits else "run_batches")
+    return bool(won)
 
 
 def progress(batch: Batch) -> dict[str, int]:
-    """How many of its operations are in which state; `waiting` have not begun."""
+    """The number of operations in each state; `waiting`: items that have not begun."""
     counts = dict(Operation.objects.filter(batch=batch).order_by().values_list("state").annotate(number=Count("pk")))
     counts["waiting"] = len(batch.items) - sum(counts.values())
     return counts
 
 
 def run_due() -> int:
-    """Takes up every batch that is not finished and that no living process has; how many."""
-    free = Q(claimed_until=None) | Q(claimed_until__lt=clock.now())
-    ids = list(Batch.objects.filter(free, finished_at=None).order_by("created_at").values_list("pk", flat=True))
-    return sum(_run(id) for id in ids)
+    """Goes on with every batch that is not finished and that no other process holds; how many."""
+    expire()
+    alive = ~_confirmed_before(clock.now() - timedelta(hours=settings.BATCH_LIFE_HOURS))
+    to_be_ended = Q(cancelled_at__isnull=False)
+    due = Batch.objects.filter(unclaimed(), alive | to_be_ended, finished_at=None, awaiting_approval=False)
+    due = due.order_by("created_at")
+    return sum(_run(id) for id in due.values_list("pk", flat=True))
+
+
+def expire() -> int:
+    """Closes the batches on which nobody decided within REQUEST_EXPIRES since they were last confirmed; how many."""
+    now = clock.now()
+    waiting = Batch.objects.filter(awaiting_approval=True, cancelled_at=None, finished_at=None)
+    old = waiting.filter(_confirmed_before(now - REQUEST_EXPIRES))
+    with transaction.atomic():
+        ids = list(old.select_for_update().values_list("pk", flat=True))
+        end_unsent(
+            Operation.objects.filter(batch__in=ids),
+            state=Operation.State.EXPIRED,
+            code=Code.EXPIRED,
+            message=f"Nobody decided within {REQUEST_EXPIRES.days} days.",
+        )
+        return Batch.objects.filter(pk__in=ids).update(cancelled_at=now, finished_at=now)
+
+
+def _confirmed_before(moment: datetime) -> Q:
+    """Batches that were last confirmed, or else asked for, before this moment."""
+    return Q(confirmed_at__lt=moment) | Q(confirmed_at=None, created_at__lt=moment)
 
 
 def _run(id: uuid.UUID) -> bool:
     token = uuid.uuid4()
-    free = Q(claimed_until=None) | Q(claimed_until__lt=clock.now())
-    if not Batch.objects.filter(free, pk=id, finished_at=None).update(
-        claim_token=token, claimed_until=clock.now() + LEASE
+    if not Batch.objects.filter(unclaimed(), pk=id, finished_at=None, awaiting_approval=False).update(
+        claim_token=token, claimed_until=clock.now() + OPERATION_LEASE
     ):
         return False
     batch = Batch.objects.select_related("actor").get(pk=id)
     begun = set(Operation.objects.filter(batch=batch).values_list("invoice", flat=True))
-    left = [item for item in batch.items if item[0] not in begun]
-    ended = True
-    with ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix="batch") as pool:
-        for start_at in range(0, len(left), AT_ONCE):
+    left = [item for item in batch.items if item.invoice not in begun]
+    ended, broken = True, False
+    with ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="batch") as pool:
+        for items in _rounds(batch, left):
             if not _goes_on(batch, token):
                 ended = False
                 break
-            list(pool.map(lambda item: _one(batch, item), left[start_at : start_at + AT_ONCE]))
-    _release(batch, token, ended=ended)
-    return True
+            came_to = list(pool.map(lambda item: _perform_item(batch, item), items))
+            ended &= Begun.KEPT_BACK not in came_to
+            broken |= Begun.BROKEN in came_to
+    if not broken:
+        _release(batch, token, ended=ended)
+    return True  # where an item met an unexpected error, the claim lapses, and the batch is taken up again
+
+
+def _rounds(batch: Batch, items: Sequence[BatchItem]) -> Iterator[list[BatchItem]]:
+    """The items that are worked on at the same time: up to THREADS of them, never two charges of one customer. The
+    second would not know yet that the customer's card is being declined for the first."""
+    customer_of: dict[str, str | None] = {}
+    if ACTIONS[batch.action].charges(batch.params):
+        ids = [item.invoice for item in items]
+        customer_of = dict(Invoice.objects.filter(pk__in=ids).values_list("pk", "customer_id"))
+    lanes: dict[str, deque[BatchItem]] = {}
+    for item in items:
+        lanes.setdefault(customer_of.get(item.invoice) or item.invoice, deque()).append(item)
+    while lanes:
+        taken = list(islice(lanes, THREADS))
+        yield [lanes[lane].popleft() for lane in taken]
+        for lane in taken:
+            if not lanes[lane]:
+                del lanes[lane]
 
 
 def _goes_on(batch: Batch, token: uuid.UUID) -> bool:
-    """Renews the claim; no when it was cancelled, paused, or taken over."""
+    """Renews the claim. False where the batch was cancelled or has outlived its life, its action is paused, or another
+    process took it over."""
+    if clock.now() > batch.must_be_confirmed_at:
+        return False
     mine = Batch.objects.filter(pk=batch.pk, claim_token=token, cancelled_at=None)
-    return bool(mine.update(claimed_until=clock.now() + LEASE)) and not brake.standing(batch.action).exists()
+    return bool(mine.update(claimed_until=clock.now() + OPERATION_LEASE)) and pauses.of_action(batch.action) is None
 
 
 def _release(batch: Batch, token: uuid.UUID, *, ended: bool) -> None:
     mine = Batch.objects.filter(pk=batch.pk, claim_token=token)
     mine.update(claim_token=None, claimed_until=None)
     if ended:
-        Batch.objects.filter(pk=batch.pk).update(finished_at=clock.now())
+        Batch.objects.filter(pk=batch.pk, finished_at=None).update(finished_at=clock.now())
     else:
-        Batch.objects.filter(pk=batch.pk, cancelled_at__isnull=False).update(finished_at=clock.now())
+        Batch.objects.filter(pk=batch.pk, cancelled_at__isnull=False, finished_at=None).update(finished_at=clock.now())
 
 
-def _one(batch: Batch, item: list[Any]) -> None:
-    invoice, status, remaining = item
-    params = dict(batch.params)
-    if batch.action == Action.ATTACH_OUT_OF_BAND_PAYMENT:
-        params["amount"] = remaining
+def _perform_item(batch: Batch, item: BatchItem) -> Begun:
+    """Runs in a thread of the pool. A refusal is journalled, and the other items go on; also after an error that nobody
+    expected."""
+    params = {**batch.params, **ACTIONS[batch.action].bulk_params(item.amount_remaining)}
     try:
-        with budget.kept():
-            budget.turn()
-            execute(
-                batch.action,
-                invoice,
-                actor=batch.actor,
-                source=Operation.Source.ADMIN,
-                params=params,
-                reason=batch.reason,
-                ticket=batch.ticket,
-                expected={"status": status, "amount_remaining": remaining},
-                operation_id=item_id(batch, invoice),
-                address=batch.address,
-                request_id=batch.request_id,
-                batch=batch,
-            )
+        throttle.wait()  # for the action itself; the reads before it wait for slots of their own
+        execute(
+            batch.action,
+            item.invoice,
+            actor=User.objects.get(pk=batch.actor_id),  # afresh: what he may do can have changed since the last item
+            source=Operation.Source.ADMIN,
+            params=params,
+            reason=batch.reason,
+            ticket=batch.ticket,
+            expected={"status": item.status, "amount_remaining": item.amount_remaining},
+            operation_id=item_id(batch, item.invoice),
+            address=batch.address,
+            request_id=batch.request_id,
+            batch=batch,
+            throttled=True,
+        )
+        return Begun.YES
     except Refusal as refusal:
-        log.info("Batch %s: %s was refused: %s", batch.pk, invoice, refusal.message)
+        log.info("Batch %s: %s was refused: %s", batch.pk, item.invoice, refusal.message)
+        return Begun.KEPT_BACK if refusal.code == Code.ACTIONS_PAUSED else Begun.YES
+    except Exception:
+        log.exception("Batch %s: %s could not be performed.", batch.pk, item.invoice)
+        return Begun.BROKEN
     finally:
-        connection.close()  # the thread's own
+        connection.close()  # each thread has its own

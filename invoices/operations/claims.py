@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any
+from typing import Any, TypedDict
 
 from django.db import transaction
 from django.db.models import Q
 
 from invoices import clock, mirror
 from invoices.models import Invoice, Operation
+from invoices.operations import contradictions
 from invoices.snapshot import Snapshot
-
-LEASE = timedelta(minutes=2)
+from invoices.thresholds import FIRST_SETTLING_AFTER, OPERATION_LEASE
 
 
 class LostClaim(Exception):
@@ -30,7 +29,7 @@ class Claim:
 
     def hold(self, **changes: Any) -> Operation:
         """Writes, renews the lease, and returns the operation as it now is. Raises LostClaim."""
-        changes["claimed_until"] = clock.now() + LEASE
+        changes["claimed_until"] = clock.now() + OPERATION_LEASE
         if not Operation.objects.filter(pk=self.id, claim_token=self.token).update(**changes):
             raise LostClaim(str(self.id))
         return Operation.objects.get(pk=self.id)
@@ -42,34 +41,60 @@ class Claim:
             raise LostClaim(str(self.id))
         return Operation.objects.get(pk=self.id)
 
-    def finish(self, state: str, snapshots: list[Snapshot], *, read_again: bool = False, **outcome: Any) -> Operation:
-        """The outcome and the mirror, or the asking for a read, in one transaction. Raises LostClaim, and then nothing
-        of it is written."""
+    def finish(self, state: str, snapshots: list[Snapshot], **outcome: Any) -> Operation:
+        """Writes the outcome and the mirror in one transaction. `snapshots` shows the invoice as Stripe has it now.
+
+        Where it does not, `after` is empty, which means "not read", and a refetch is scheduled if anything was sent.
+        Raises LostClaim, and then writes nothing of it.
+        """
         with transaction.atomic():
             mirror.store(snapshots)
             operation = Operation.objects.get(pk=self.id)
-            if read_again:
-                mirror.ask("invoice", [operation.invoice])
-            invoice = as_seen(snapshots, operation.invoice) or Invoice.objects.filter(pk=operation.invoice).first()
-            return self.release(
+            read = any((each.object, each.id) == ("invoice", operation.invoice) for each in snapshots)
+            if not read and operation.calls:
+                mirror.schedule_refetch("invoice", [operation.invoice])
+            operation = self.release(
                 state=state,
                 finished_at=clock.now(),
                 settle_at=None,
-                after=facts(invoice) if invoice else {},
+                after=_facts_after(operation, snapshots),
                 **outcome,
             )
+            contradictions.look_back(operation)
+            return operation
+
+    def wait_for_bank(self, snapshots: list[Snapshot], **outcome: Any) -> Operation:
+        """Writes that the money is under way, with the mirror, and gives the claim back: a bank decides days later.
+        Settling looks at it soon, to learn which charge it is. Raises LostClaim."""
+        with transaction.atomic():
+            mirror.store(snapshots)
+            return self.release(
+                state=Operation.State.PROCESSING,
+                settle_at=clock.now() + FIRST_SETTLING_AFTER,
+                settle_attempts=0,
+                after=_facts_after(Operation.objects.get(pk=self.id), snapshots),
+                **outcome,
+            )
+
+
+def unclaimed() -> Q:
+    """Rows that no process holds, or whose lease has lapsed. For operations and batches."""
+    return Q(claimed_until=None) | Q(claimed_until__lt=clock.now())
 
 
 def take(id: uuid.UUID | str, condition: Q, **changes: Any) -> Claim | None:
     """Claims the operation if it is as the condition says; None when it is not, or another was faster."""
     claim = Claim(uuid.UUID(str(id)), uuid.uuid4())
-    changes |= {"claim_token": claim.token, "claimed_until": clock.now() + LEASE}
+    changes |= {"claim_token": claim.token, "claimed_until": clock.now() + OPERATION_LEASE}
     return claim if Operation.objects.filter(pk=claim.id).filter(condition).update(**changes) else None
 
 
 def as_seen(snapshots: list[Snapshot], id: str) -> Invoice | None:
-    """The invoice as Stripe has just shown it. Not the mirror's row: where time cannot tell which of two states is the
-    newer one, that stays as it was until the next read."""
+    """The invoice as Stripe has just shown it; None where Stripe has no such invoice.
+
+    This is not the mirror's row: where the freshness rule cannot tell which of two states is newer, the row keeps the
+    old one until the next read.
+    """
     for snapshot in snapshots:
         if snapshot.object == "invoice" and snapshot.id == id and snapshot.data is not None:
             deleted_at = clock.now() if snapshot.deleted else None
@@ -77,8 +102,28 @@ def as_seen(snapshots: list[Snapshot], id: str) -> Invoice | None:
     return None
 
 
-def facts(invoice: Invoice) -> dict[str, Any]:
-    """What of the invoice is written into the journal: before, and after."""
+def _facts_after(operation: Operation, snapshots: list[Snapshot]) -> InvoiceFacts | dict[str, Any]:
+    """For `Operation.after`: empty where these snapshots do not show the invoice. A deleted one was read, and has no
+    facts."""
+    if not any((each.object, each.id) == ("invoice", operation.invoice) for each in snapshots):
+        return {}
+    return facts(as_seen(snapshots, operation.invoice) or Invoice(id=operation.invoice))
+
+
+class InvoiceFacts(TypedDict):
+    """What the journal keeps of an invoice before and after an operation. Amounts are in minor units."""
+
+    status: str | None
+    currency: str | None
+    amount_due: int | None
+    amount_paid: int | None
+    amount_remaining: int | None
+    customer: str | None  # its id
+    number: str | None
+
+
+def facts(invoice: Invoice) -> InvoiceFacts:
+    """The invoice as `Operation.before` and `Operation.after` hold it."""
     return {
         "status": invoice.status,
         "currency": invoice.currency,

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from invoices import gateway
-from invoices.models import Operation
+from invoices.models import Code, Operation, OutcomeBy
+from invoices.models.reading import storable_json, text
+from invoices.operations import payment_method
+from invoices.operations.action import Action
 from invoices.operations.advice import advice_for
-from invoices.operations.catalog import Spec
+from invoices.operations.payment_method import PaymentMethodFacts
 
-AUTHENTICATION = frozenset(
+# Stripe's codes, and decline codes, which say that the customer must authenticate (3-D Secure).
+AUTHENTICATION_CODES = frozenset(
     {
         "authentication_required",
         "invoice_payment_intent_requires_action",
@@ -17,8 +21,8 @@ AUTHENTICATION = frozenset(
         "payment_intent_authentication_failure",
     }
 )
-# The members of Stripe's error that are kept. Its objects stay out: they hold client secrets and card data.
-KEPT = (
+# The members of Stripe's error that the journal keeps. Its objects stay out: they hold client secrets and card data.
+ERROR_MEMBERS = (
     "type",
     "code",
     "decline_code",
@@ -35,16 +39,21 @@ KEPT = (
 def code_of(error: gateway.GatewayError) -> str:
     """Our stable code for a definite refusal of Stripe's."""
     if isinstance(error, gateway.Declined):
-        needs = {error.code, error.body.get("decline_code")} & AUTHENTICATION
-        return "authentication_required" if needs else "card_declined"
+        return decline_code_of(error.code, text(error.body, "decline_code"))
     if isinstance(error, gateway.Missing):
-        return "resource_missing"
-    return "stripe_refused"
+        return Code.RESOURCE_MISSING
+    return Code.STRIPE_REFUSED
+
+
+def decline_code_of(*stripe_codes: str | None) -> str:
+    """Our code for a charge that did not go through, from Stripe's code and decline code."""
+    return Code.AUTHENTICATION_REQUIRED if AUTHENTICATION_CODES & {*stripe_codes} else Code.CARD_DECLINED
 
 
 def of_error(error: gateway.GatewayError) -> dict[str, Any]:
     """The columns of an operation that Stripe refused."""
-    code, decline = code_of(error), error.body.get("decline_code") or ""
+    code, decline = code_of(error), text(error.body, "decline_code") or ""
+    charged = payment_method.charged(error.body) if isinstance(error, gateway.Declined) else PaymentMethodFacts()
     return {
         "code": code,
         "decline_code": decline,
@@ -52,36 +61,50 @@ def of_error(error: gateway.GatewayError) -> dict[str, Any]:
         "advice": advice_for(code, decline, error.code),
         "error": reduced(error),
         "stripe_request_id": error.request_id,
-        "outcome_by": "nobody",
+        "outcome_by": OutcomeBy.NOBODY,
+        "card_fingerprint": charged.fingerprint,
+        # What Stripe charged may be another one than we thought.
+        **({"payment_method": charged.id} if charged.id else {}),
     }
 
 
 def reduced(error: gateway.GatewayError) -> dict[str, Any]:
-    """Stripe's error without its objects; of those only the ids, and the intent's status."""
+    """Stripe's error without its objects: of each object only the id, the kind and the status stay."""
     body = error.body
-    kept: dict[str, Any] = {key: body[key] for key in KEPT if body.get(key) is not None}
+    kept: dict[str, Any] = {key: body[key] for key in ERROR_MEMBERS if body.get(key) is not None}
     kept["status"] = error.status
-    for member in ("charge", "payment_intent", "payment_method", "setup_intent"):
+    for member in ("charge", "payment_intent", "payment_method", "setup_intent", "source"):
         value = body.get(member)
         if isinstance(value, dict):
             kept[member] = {key: value[key] for key in ("id", "object", "status") if key in value}
         elif isinstance(value, str):
             kept[member] = value
-    return kept
+    return cast("dict[str, Any]", storable_json(kept))
 
 
-def is_processing(spec: Spec, operation: Operation, invoice: dict[str, Any]) -> bool:
+def is_under_way(action: Action, operation: Operation, invoice: dict[str, Any]) -> bool:
     """Whether Stripe took the payment while the money is on its way (a bank debit): answered 200, not yet paid."""
-    return spec.charges(operation.params) and invoice.get("status") != "paid"
+    return action.charges(operation.params) and invoice.get("status") != "paid"
 
 
-def succeeded(spec: Spec, operation: Operation, data: dict[str, Any]) -> dict[str, Any]:
-    """The columns of an operation that took effect, by us."""
-    processing = is_processing(spec, operation, data)
+def under_way(operation: Operation, data: dict[str, Any]) -> dict[str, Any]:
+    """The columns of an operation whose money is on its way. `data` is the invoice afterwards."""
     number = data.get("number") or operation.invoice
-    message = (
-        f"Stripe has taken the payment of {number}; the bank is still processing it."
-        if processing
-        else f"{number} has been {spec.done_word}."
-    )
-    return {"processing": processing, "message": message, "outcome_by": "us", "code": "", "advice": ""}
+    message = f"Stripe has taken the payment of {number}; the bank is still processing it."
+    return {"processing": True, "message": message, "outcome_by": OutcomeBy.US, "code": "", "advice": ""}
+
+
+def succeeded(action: Action, operation: Operation, data: dict[str, Any]) -> dict[str, Any]:
+    """The columns of an operation that took effect by our request. `data` is the invoice afterwards."""
+    message = f"{data.get('number') or operation.invoice} has been {action.done_word}."
+    return {"processing": False, "message": message, "outcome_by": OutcomeBy.US, "code": "", "advice": ""}
+
+
+def of_failed_charge(error: dict[str, Any]) -> dict[str, Any]:
+    """The columns of an operation whose charge did not go through, from Stripe's `last_payment_error`, which may be
+    empty."""
+    message = text(error, "message", limit=2000) or "The payment did not go through."
+    declined = gateway.Declined(message, status=402, body={"type": "card_error", **error})
+    outcome = {"processing": False, **of_error(declined)}
+    del outcome["stripe_request_id"]  # the request itself was answered otherwise
+    return outcome

@@ -1,245 +1,343 @@
-"""Carries out one operation: claim, read, write what will be sent, send it outside any transaction, write what came."""
+"""Carries out one operation: claim it, pass the gate, store what will be sent, send it, store the outcome."""
 
 from __future__ import annotations
 
 import time
 import uuid
-from datetime import timedelta
+from dataclasses import replace
 from typing import Any
 
+from django.db import IntegrityError, transaction
 from django.db.models import Q
 
-from invoices import clock, gateway, mirror
-from invoices.models import Invoice, InvoicePayment, Operation
-from invoices.operations import brake, outcomes
-from invoices.operations.catalog import ACTIONS, Call
-from invoices.operations.claims import Claim, LostClaim, as_seen, facts, take
-from invoices.operations.refusals import Refusal
+from invoices import clock, gateway, mirror, money
+from invoices.models import CallResult, Code, Operation, OutcomeBy, RecordedCall
+from invoices.operations import approval, eligibility, gate, look_again, outcomes, pauses
+from invoices.operations.action import Call
+from invoices.operations.actions import ACTIONS
+from invoices.operations.claims import Claim, LostClaim, facts, take
 from invoices.snapshot import Snapshot
+from invoices.thresholds import FIRST_SETTLING_AFTER
+from invoices.wakeups import wake
 
 State = Operation.State
-LONGEST_WAIT = 5.0  # seconds that Stripe may ask us to wait after a 429, while a person waits
-FIRST_LOOK = timedelta(seconds=3)  # after an unknown outcome
+MAX_RETRY_AFTER_SECONDS = 5.0  # a longer Retry-After is not waited for, because a person waits for the page
 
 
-def perform(id: uuid.UUID | str) -> Operation:
-    """Performs a ready operation, unless another process does; returns it as it then stands. Raises nothing of
-    Stripe's: what came of it stands in its state."""
+def perform(id: uuid.UUID | str, *, throttled: bool = False) -> Operation:
+    """Performs a ready operation, unless another process does. Returns the operation with its new state; an error of
+    Stripe's is in that state and is not raised. `throttled`: the reads before the sending wait for the throttle."""
     claim = take(id, Q(state=State.READY), state=State.RUNNING)
     if claim is not None:
-        begin(claim)
+        start(claim, throttled=throttled)
     return Operation.objects.get(pk=id)
 
 
-def begin(claim: Claim) -> None:
-    """From nothing sent: a fresh read first, and no sending where the invoice is not as the caller saw it."""
+def start(claim: Claim, *, throttled: bool = False) -> None:
+    """Performs an operation of which nothing was sent yet."""
     try:
-        operation = claim.hold(state=State.RUNNING)
-        brake.check(operation.action)
-        try:
-            snapshots = gateway.retrieve("invoice", operation.invoice)
-        except gateway.GatewayError as error:
-            claim.finish(State.FAILED, [], **_not_sent(error))
-            return
-        mirror.store(snapshots)
-        invoice = as_seen(snapshots, operation.invoice)
-        refusal = _changed(operation, invoice, snapshots)
-        if refusal is not None or invoice is None:
-            refusal = refusal or _gone(operation)
-            claim.finish(State.FAILED, [], code=refusal.code, message=refusal.message, outcome_by="nobody")
-            return
-        claim.hold(before=facts(invoice))
-        go_on(claim, not_before=int(snapshots[0].since.timestamp()))
-    except brake.Paused as paused:
-        wait(claim, paused)
+        claim.hold(state=State.RUNNING)
+        send_remaining_calls(claim, throttled=throttled)
+    except pauses.Paused as paused:
+        keep_for_later(claim, paused)
     except LostClaim:
         return
+    except Exception as error:
+        look_again.after_unexpected(claim, error)
 
 
-def wait(claim: Claim, paused: brake.Paused) -> None:
-    """The brake was put on before this was sent: it stays where it is, and goes on when the brake is off."""
+def keep_for_later(claim: Claim, paused: pauses.Paused) -> None:
+    """The action was paused before this was sent. Settling sends it if the pause ends within RESEND_WINDOW; later it
+    expires, or a manager resolves it."""
     sent = bool(Operation.objects.get(pk=claim.id).calls)
-    claim.release(state=State.UNKNOWN if sent else State.READY, message=str(paused), settle_at=clock.now() + FIRST_LOOK)
-
-
-def _gone(operation: Operation) -> Refusal:
-    return Refusal("resource_missing", f"No such invoice: '{operation.invoice}'")
-
-
-def _not_sent(error: gateway.GatewayError) -> dict[str, Any]:
-    return {
-        "code": "stripe_unavailable",
-        "message": f"Stripe cannot be reached ({error.message}). Nothing was sent; try again soon.",
-        "outcome_by": "nobody",
-    }
-
-
-def _changed(operation: Operation, invoice: Invoice | None, snapshots: list[Snapshot]) -> Refusal | None:
-    """Why it is not sent: what the caller saw is no longer so, or the action is not legal from what Stripe says now."""
-    if invoice is None:
-        return _gone(operation)
-    for name, seen in operation.expected.items():
-        if getattr(invoice, name, seen) != seen:
-            return Refusal(
-                "invoice_changed",
-                f"The invoice has changed since you saw it ({name.replace('_', ' ')}: {seen} → "
-                f"{getattr(invoice, name)}). Nothing was sent. Look at it again, then decide.",
-            )
-    payments = [
-        InvoicePayment(id=each.id, data=each.data, **InvoicePayment.columns(each.data or {})) for each in snapshots[1:]
-    ]
-    return ACTIONS[operation.action].refusal(invoice, payments, operation.params)
-
-
-def go_on(claim: Claim, *, not_before: int) -> None:
-    """Sends the calls that have no answer yet, one after the other. `not_before`: Stripe's clock, before the sending.
-
-    Raises LostClaim.
-    """
-    operation = claim.hold()
-    for call in ACTIONS[operation.action].calls:
-        if _answered(operation, call.name) is None:
-            if not send(claim, operation, new_entry(operation, call, not_before)):
-                return
-            operation = claim.hold()
-
-
-def _answered(operation: Operation, name: str) -> dict[str, Any] | None:
-    return next((entry["result"] for entry in operation.calls if entry["name"] == name and entry.get("result")), None)
-
-
-def new_entry(operation: Operation, call: Call, not_before: int) -> dict[str, Any]:
-    """What will be sent, exactly: it is stored before, and sent again only verbatim, under the same key."""
-    results = {entry["name"]: entry["result"] for entry in operation.calls if entry.get("result")}
-    return {
-        "name": call.name,
-        "path": call.path.format(invoice=operation.invoice),
-        "params": call.build(operation, results),
-        "key": f"{operation.pk}-{call.name}",
-        "not_before": not_before,
-        "sendings": 0,
-    }
-
-
-def _with(operation: Operation, entry: dict[str, Any]) -> list[dict[str, Any]]:
-    return [other for other in operation.calls if other["name"] != entry["name"]] + [entry]
-
-
-def send(claim: Claim, operation: Operation, entry: dict[str, Any], *, waited: bool = False) -> bool:
-    """Stores and commits what is sent, sends it once, writes what came. Whether the next call may follow.
-
-    Raises Paused before anything is sent; LostClaim; and, when this was sent before, any definite answer of Stripe's
-    (a GatewayError): what that means is for settling to say.
-    """
-    brake.check(operation.action)
-    now = clock.now().isoformat()
-    first = entry["sendings"] == 0
-    entry = {
-        **entry,
-        "sent_at": now,
-        "first_sent_at": entry.get("first_sent_at", now),
-        "sendings": entry["sendings"] + 1,
-    }
-    operation = claim.hold(calls=_with(operation, entry))
-    try:
-        reply = gateway.act(entry["path"], entry["params"], key=entry["key"])
-    except gateway.RateLimited as error:
-        pause = error.retry_after
-        if first and not waited and pause is not None and pause <= LONGEST_WAIT:
-            time.sleep(pause)
-            # The first one was not applied, so this is still the first sending.
-            return send(claim, operation, {**entry, "sendings": 0}, waited=True)
-        if first and len(operation.calls) == 1:
-            claim.finish(State.FAILED, [], calls=_with(operation, _answer(entry, error)), **_rate_limited(error))
-        else:
-            unknown(claim, operation, entry, error)
-        return False
-    except gateway.OutcomeUnknown as error:
-        unknown(claim, operation, entry, error)
-        return False
-    except gateway.GatewayError as error:
-        if not first:
-            claim.hold(calls=_with(operation, _answer(entry, error)))
-            raise
-        refused(claim, operation, entry, error)
-        return False
-    return answered(claim, operation, entry, reply)
-
-
-def _answer(entry: dict[str, Any], error: gateway.GatewayError) -> dict[str, Any]:
-    return {
-        **entry,
-        "answered_at": clock.now().isoformat(),
-        "status": error.status,
-        "request_id": error.request_id,
-        "error": outcomes.reduced(error),
-        # A repeated 500 says that the first request has ended: a read that begins now sees what it did.
-        "ended": error.replayed and (error.status or 0) >= 500,
-    }
-
-
-def _rate_limited(error: gateway.GatewayError) -> dict[str, Any]:
-    return {
-        "code": "stripe_unavailable",
-        "message": "Stripe is receiving too many requests. Nothing was applied; try again soon.",
-        "stripe_request_id": error.request_id,
-        "outcome_by": "nobody",
-    }
-
-
-def unknown(claim: Claim, operation: Operation, entry: dict[str, Any], error: gateway.GatewayError) -> None:
-    """Nobody knows what came of it. That is not an error: settling asks Stripe until it is known."""
     claim.release(
-        state=State.UNKNOWN,
-        calls=_with(operation, _answer(entry, error)),
-        code="outcome_unknown",
-        message="Stripe's answer did not arrive. Whether it took effect is being checked with Stripe.",
-        settle_at=clock.now() + FIRST_LOOK,
+        state=State.UNKNOWN if sent else State.READY,
+        message=str(paused),
+        settle_at=clock.now() + FIRST_SETTLING_AFTER,
     )
 
 
-def refused(claim: Claim, operation: Operation, entry: dict[str, Any], error: gateway.GatewayError) -> None:
-    """Stripe said no, and nothing more will come of this call. The invoice may still have changed: it is read again."""
+def _not_sent(code: str, message: str) -> dict[str, Any]:
+    return {"code": code, "message": message, "outcome_by": OutcomeBy.NOBODY}
+
+
+def send_remaining_calls(claim: Claim, *, throttled: bool = False) -> None:
+    """Sends the calls that have no result yet, one after the other, each through the gate. An operation that does not
+    pass ends here. Raises LostClaim, Paused."""
+    operation = claim.hold()
+    for call in ACTIONS[operation.action].calls:
+        if call.name in _results(operation):
+            continue
+        try:
+            if not send(claim, call, throttled=throttled):
+                return
+        except gate.Closed as closed:
+            _end_unsent(claim, closed)
+            return
+        except gate.Unreadable as unreadable:
+            _end_unread(claim, unreadable)
+            return
+        operation = claim.hold()
+
+
+def _end_unsent(claim: Claim, closed: gate.Closed) -> None:
+    """The gate was closed for a call that was never sent. What needs a second person waits for one, with the facts as
+    they are now; all else has ended."""
+    operation, refusal = Operation.objects.get(pk=claim.id), closed.refusal
+    if isinstance(closed, gate.SecondPersonNeeded) and not operation.calls:
+        try:
+            with transaction.atomic():
+                claim.release(state=State.AWAITING_APPROVAL, **_asked_anew(operation, closed))
+            wake("announce_requests")
+            return
+        except IntegrityError:
+            waiting = approval.waiting(operation.invoice).filter(action=operation.action).first()
+            refusal = eligibility.duplicate_refusal(waiting) or refusal
+    state = State.FAILED  # what was sent is not taken back, even where Stripe has turned it away
+    if not operation.calls:
+        state = {Code.EXPIRED: State.EXPIRED, Code.WITHDRAWN: State.CANCELLED}.get(Code(refusal.code), state)
+    message = f"{_nothing_done(operation)} {refusal.message}"
+    if done := done_before(operation):
+        message = f"{done} The rest was not sent: {refusal.message} Finish it with Attach payment."
+    claim.finish(state, [], **_not_sent(refusal.code, message))
+
+
+def _nothing_done(operation: Operation) -> str:
+    """Said where the last sending was not made. An earlier one can only have been turned away with a 429."""
+    return "Nothing was applied." if operation.calls else "Nothing was sent."
+
+
+def _asked_anew(operation: Operation, closed: gate.SecondPersonNeeded) -> dict[str, Any]:
+    """The columns of an operation that goes back to waiting for a second person."""
+    before = ""
+    if operation.approver is not None:
+        agreed = money.text(operation.approval_amount, operation.currency)
+        before = f" ({operation.approver} agreed to {agreed} on {operation.decided_at:%Y-%m-%d at %H:%M} UTC.)"
+    return {
+        "before": facts(closed.invoice),
+        "currency": closed.invoice.currency or "",
+        "approval_amount": closed.need.amount,
+        "code": "",
+        "message": f"It waits for a second person. {closed.need.why}{before}",
+        "approver": None,
+        "decided_at": None,
+        "decision_reason": "",
+        "decision_address": None,
+        "decision_request_id": "",
+        "announced_at": None,
+        "settle_at": clock.now(),  # from here its days count: see decisions.expire
+    }
+
+
+def _end_unread(claim: Claim, unreadable: gate.Unreadable) -> None:
+    """Stripe could not be read before a call that was never sent."""
+    operation = Operation.objects.get(pk=claim.id)
+    if done := done_before(operation):  # settling sends the rest as soon as Stripe can be read
+        claim.release(
+            state=State.UNKNOWN,
+            code=Code.OUTCOME_UNKNOWN,
+            message=f"{done} The rest waits until Stripe can be reached ({unreadable.message}).",
+            settle_at=clock.now() + FIRST_SETTLING_AFTER,
+        )
+        return
+    message = f"Stripe cannot be reached ({unreadable.message}). {_nothing_done(operation)} Try again soon."
+    claim.finish(State.FAILED, [], **_not_sent(Code.STRIPE_UNAVAILABLE, message))
+
+
+def _results(operation: Operation) -> dict[str, CallResult]:
+    return {call.name: call.result for call in operation.calls if call.result is not None}
+
+
+def _new_call(operation: Operation, call: Call | RecordedCall, not_before: int) -> RecordedCall:
+    """What will be sent, exactly. It is stored before it is sent, and sent again only verbatim, under the same key."""
+    assert isinstance(call, Call)  # noqa: S101  a recorded call is never made anew
+    return RecordedCall(
+        name=call.name,
+        path=call.path.format(invoice=operation.invoice),
+        params=call.build(operation, _results(operation)),
+        key=f"{operation.stripe_key_base}-{call.name}",
+        not_before=not_before,
+    )
+
+
+def with_call(operation: Operation, call: RecordedCall) -> list[RecordedCall]:
+    """The operation's calls, with this one in place of what was recorded of it before."""
+    return [other for other in operation.calls if other.name != call.name] + [call]
+
+
+def send(claim: Claim, call: Call | RecordedCall, *, throttled: bool = False) -> bool:
+    """Passes the gate, stores and commits the call, sends it, stores the answer. Returns whether the next call may
+    follow. A recorded call was sent before, and is sent again.
+
+    The first sending is repeated once after a 429 with a short wait, because Stripe did not apply it. Raises Paused,
+    gate.Closed and gate.Unreadable, where this was not sent; LostClaim; and, if the call was sent before, a definite
+    answer of Stripe's as a GatewayError: settling decides what it means.
+    """
+    recorded = call if isinstance(call, RecordedCall) else None
+    is_first_sending = recorded is None
+    sendings = (recorded.sendings if recorded else 0) + 1  # a sending after a short wait is not one more
+    waited = False
+    while True:
+        operation = claim.hold()
+        view = gate.judge(operation, recorded or _new_call(operation, call, 0), throttled=throttled)
+        if recorded is None:
+            if not operation.calls:
+                judged, operation = operation, claim.hold(**_as_it_is_now(operation, view))
+                if view.invoice is not None and operation.approval_amount != judged.approval_amount:
+                    gate.check_approval(operation, view.invoice, view)
+            recorded = _new_call(operation, call, view.read_at)
+            if view.created is not None:
+                found = replace(recorded, result=view.created, found=True)
+                claim.hold(calls=with_call(operation, found), last_call_first_sent_at=clock.now())
+                return True
+        now = clock.now()
+        recorded = replace(recorded, sent_at=now, first_sent_at=recorded.first_sent_at or now, sendings=sendings)
+        operation = claim.hold(calls=with_call(operation, recorded), last_call_first_sent_at=recorded.first_sent_at)
+        gate.check_time_left(operation)
+        try:
+            reply = gateway.act(recorded.path, recorded.params, idempotency_key=recorded.key)
+        except gateway.RateLimited as error:
+            if is_first_sending and not waited and _is_short(error.retry_after):
+                recorded = _with_error(recorded, error)
+                claim.hold(calls=with_call(operation, recorded))
+                time.sleep(error.retry_after or 0)
+                waited = True
+                continue
+            if is_first_sending and len(operation.calls) == 1:
+                _mark_rate_limited(claim, operation, recorded, error)
+            else:
+                mark_unknown(claim, operation, recorded, error)
+            return False
+        except gateway.OutcomeUnknown as error:
+            mark_unknown(claim, operation, recorded, error)
+            return False
+        except gateway.GatewayError as error:
+            if not is_first_sending:
+                claim.hold(calls=with_call(operation, _with_error(recorded, error)))
+                raise
+            if view.is_shown and isinstance(error, gateway.RefusedByStripe):  # so it was not our doing
+                calls = with_call(operation, _with_error(recorded, error))
+                _finish_refused(claim, calls, _not_sent(Code.INVOICE_NOT_OPEN, error.message))
+                return False
+            mark_refused(claim, operation, recorded, error)
+            return False
+        return mark_answered(claim, operation, recorded, reply)
+
+
+def _as_it_is_now(operation: Operation, view: gate.View) -> dict[str, Any]:
+    """The columns that are judged, as Stripe has the invoice immediately before the first sending."""
+    invoice = view.invoice
+    assert invoice is not None  # noqa: S101  the gate has seen to it
+    amount = ACTIONS[operation.action].approval_amount(invoice, operation.params, view.payment)
+    agreed = operation.approver_id is not None  # then the amount to which the second person agreed stays
+    return {
+        "before": facts(invoice),
+        "customer": invoice.customer_id or "",
+        "currency": invoice.currency or "",
+        "payment_method": view.method.id if view.method else operation.payment_method,
+        "approval_amount": operation.approval_amount if agreed else amount,
+    }
+
+
+def _is_short(retry_after: float | None) -> bool:
+    """Whether Stripe names a wait, and a person can wait so long."""
+    return retry_after is not None and retry_after <= MAX_RETRY_AFTER_SECONDS
+
+
+def _with_error(call: RecordedCall, error: gateway.GatewayError) -> RecordedCall:
+    return replace(
+        call,
+        answered_at=clock.now(),
+        status=error.status,
+        request_id=error.request_id,
+        error=outcomes.reduced(error),
+        # Stripe repeats an answer only once the first request has ended: a read that begins now shows what it did.
+        first_request_ended=error.replayed and (error.status or 0) >= 500,
+    )
+
+
+def _mark_rate_limited(claim: Claim, operation: Operation, call: RecordedCall, error: gateway.GatewayError) -> None:
+    message = "Stripe is receiving too many requests. Nothing was applied; try again soon."
+    claim.finish(
+        State.FAILED,
+        [],
+        calls=with_call(operation, _with_error(call, error)),
+        stripe_request_id=error.request_id,
+        **_not_sent(Code.STRIPE_UNAVAILABLE, message),
+    )
+
+
+def mark_unknown(claim: Claim, operation: Operation, call: RecordedCall, error: gateway.GatewayError) -> None:
+    """Nobody knows what came of it. That is not an error: settling asks Stripe until it is known."""
+    claim.release(
+        state=State.UNKNOWN,
+        calls=with_call(operation, _with_error(call, error)),
+        code=Code.OUTCOME_UNKNOWN,
+        message="Stripe's answer did not arrive. Whether it took effect is being checked with Stripe.",
+        settle_at=clock.now() + FIRST_SETTLING_AFTER,
+    )
+
+
+def mark_refused(claim: Claim, operation: Operation, call: RecordedCall, error: gateway.GatewayError) -> None:
+    """Stripe refused the call for good. Stores that, then reads what the invoice is afterwards: a refused `pay` of a
+    draft, for example, leaves it finalized."""
     outcome = outcomes.of_error(error)
     if done := done_before(operation):
         outcome["message"] = f"{done} Then Stripe refused: {error.message}"
-    claim.finish(State.FAILED, [], read_again=True, calls=_with(operation, _answer(entry, error)), **outcome)
+    _finish_refused(claim, with_call(operation, _with_error(call, error)), outcome)
+
+
+def _finish_refused(claim: Claim, calls: list[RecordedCall], outcome: dict[str, Any]) -> None:
+    operation = claim.hold(calls=calls)
+    try:
+        snapshots = gateway.retrieve("invoice", operation.invoice)
+    except gateway.GatewayError:
+        snapshots = []  # then `after` says that it was not read
+    claim.finish(State.FAILED, snapshots, **outcome)
 
 
 def done_before(operation: Operation) -> str:
     """What an earlier call of this operation did at Stripe, as a sentence; empty where nothing was done before."""
-    done = [f"{entry['name']} ({entry['result']['id']})" for entry in operation.calls if entry.get("result")]
+    done = [f"{name} ({result.id})" for name, result in _results(operation).items()]
     return f"Done at Stripe: {', '.join(done)}." if done else ""
 
 
-def answered(claim: Claim, operation: Operation, entry: dict[str, Any], reply: gateway.Reply) -> bool:
-    """Stripe did it. Writes the answer, after the last call the outcome with the mirror. Whether more may follow."""
-    entry = {
-        **entry,
-        "answered_at": clock.now().isoformat(),
-        "status": reply.status,
-        "request_id": reply.request_id,
-        "replayed": reply.replayed,
-        "result": {key: reply.data.get(key) for key in ("id", "object", "status")},
-    }
-    calls = _with(operation, entry)
-    spec = ACTIONS[operation.action]
-    if {call["name"] for call in calls if call.get("result")} < {call.name for call in spec.calls}:
+def mark_answered(claim: Claim, operation: Operation, call: RecordedCall, reply: gateway.Reply) -> bool:
+    """Stripe carried out the call. Stores the answer; after the last call, the outcome and the mirror. Returns whether
+    another call follows."""
+    call = replace(
+        call,
+        answered_at=clock.now(),
+        status=reply.status,
+        request_id=reply.request_id,
+        replayed=reply.replayed,
+        result=CallResult.of(reply.data),
+    )
+    calls = with_call(operation, call)
+    action = ACTIONS[operation.action]
+    if {recorded.name for recorded in calls if recorded.result} < {each.name for each in action.calls}:
         claim.hold(calls=calls)
         return True
-    data, snapshots = fresh(operation, reply)
-    outcome = outcomes.succeeded(spec, operation, data)
+    data, snapshots = invoice_afterwards(operation, reply)
+    if outcomes.is_under_way(action, operation, data):
+        outcome = outcomes.under_way(operation, data)
+        claim.wait_for_bank(snapshots, calls=calls, stripe_request_id=reply.request_id, **outcome)
+        return False
+    outcome = outcomes.succeeded(action, operation, data)
     claim.finish(State.SUCCEEDED, snapshots, calls=calls, stripe_request_id=reply.request_id, **outcome)
     return False
 
 
-def fresh(operation: Operation, reply: gateway.Reply) -> tuple[dict[str, Any], list[Snapshot]]:
-    """The invoice after the action. The reply to a repeated key is an old object under a new date, so it is read."""
+def invoice_afterwards(operation: Operation, reply: gateway.Reply) -> tuple[dict[str, Any], list[Snapshot]]:
+    """The invoice after the action, and what of it goes into the mirror.
+
+    The reply to a repeated key shows the invoice as it was at the first answer, so the invoice is read instead.
+    """
     if reply.replayed:
         try:
             snapshots = gateway.retrieve("invoice", operation.invoice)
             return snapshots[0].data or reply.data, snapshots
         except gateway.GatewayError:
-            mirror.ask("invoice", [operation.invoice])
+            mirror.schedule_refetch("invoice", [operation.invoice])
             return reply.data, []
-    return reply.data, gateway.of_reply(reply, whole=False)
+    return reply.data, gateway.of_reply(reply, complete=False)

@@ -1,53 +1,67 @@
-"""Every reason for which we say no, with its stable code; and what an invalid parameter looks like."""
+"""Refusals: the exceptions, and the HTTP status of each code."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
+
+from invoices.models import Code
 
 if TYPE_CHECKING:
     from invoices.models import Operation
 
-# Our codes and the HTTP status that the API answers with. Nothing is refused with a code that does not stand here.
-STATUS = {
-    "permission_denied": 403,
-    "resource_missing": 404,
-    "parameter_invalid": 400,
-    "invoice_not_open": 400,
-    "invoice_changed": 409,
-    "attempted_recently": 400,
-    "approval_required": 400,
-    "operation_in_progress": 409,
-    "idempotency_key_reused": 400,
-    "outcome_unknown": 409,
-    "stripe_unavailable": 503,
-    "not_applied": 502,
-    "stripe_refused": 400,
-    "card_declined": 402,
-    "authentication_required": 402,
-    "expired": 400,
-    "rejected": 400,
-    "withdrawn": 400,
-    "actions_paused": 503,
+# The HTTP status with which the API answers each code.
+HTTP_STATUS: dict[str, int] = {
+    Code.PERMISSION_DENIED: 403,
+    Code.RESOURCE_MISSING: 404,
+    Code.PARAMETER_INVALID: 400,
+    Code.INVOICE_NOT_OPEN: 400,
+    Code.INVOICE_CHANGED: 409,
+    Code.ATTEMPTED_RECENTLY: 400,
+    Code.APPROVAL_REQUIRED: 400,
+    Code.OPERATION_IN_PROGRESS: 409,
+    Code.IDEMPOTENCY_KEY_REUSED: 400,
+    Code.OUTCOME_UNKNOWN: 409,
+    Code.STRIPE_UNAVAILABLE: 503,
+    Code.NOT_APPLIED: 502,
+    Code.STRIPE_REFUSED: 400,
+    Code.CARD_DECLINED: 402,
+    Code.AUTHENTICATION_REQUIRED: 402,
+    Code.EXPIRED: 400,
+    Code.REJECTED: 400,
+    Code.WITHDRAWN: 400,
+    Code.ACTIONS_PAUSED: 503,
 }
 
 
 class Refusal(Exception):
-    """We do not do this. `code` is stable, `message` is for people, `param` names the field, if it is one's fault."""
+    """An action that we refuse.
+
+    `code` is stable, `message` is for people. `param` names the parameter at fault, if one is. `operation` is the one
+    that stands in the way, or the journal row of this refusal. `until` (aware, UTC) is when the reason ends by itself,
+    where that is known.
+    """
 
     def __init__(
-        self, code: str, message: str, *, param: str | None = None, operation: Operation | None = None
+        self,
+        code: str,
+        message: str,
+        *,
+        param: str | None = None,
+        operation: Operation | None = None,
+        until: datetime | None = None,
     ) -> None:
         super().__init__(message)
-        self.code, self.message, self.param, self.operation = code, message, param, operation
+        self.code, self.message, self.param, self.operation, self.until = code, message, param, operation, until
 
     @property
-    def status(self) -> int:
+    def http_status(self) -> int:
         """The HTTP status of this refusal."""
-        return STATUS[self.code]
+        return HTTP_STATUS[self.code]
 
 
 class Invalid(Refusal):
-    """A parameter that cannot be: said beside its field, and not journalled, since nothing was asked for yet."""
+    """A parameter that is missing, unknown or not allowed. It is shown beside its field."""
 
     def __init__(self, param: str, message: str) -> None:
-        super().__init__("parameter_invalid", message, param=param)
+        super().__init__(Code.PARAMETER_INVALID, message, param=param)

@@ -1,4 +1,4 @@
-"""Asks for an action: permission, legality, one at a time; then the journal row, before anything is sent."""
+"""Asks for an action: permission and eligibility first, then the journal row, before anything is sent."""
 
 from __future__ import annotations
 
@@ -6,34 +6,42 @@ import hashlib
 import json
 import uuid
 from collections.abc import Mapping
-from datetime import datetime, timedelta
 from typing import Any
 
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import AnonymousUser
 from django.db import IntegrityError, transaction
 
 from invoices import clock, gateway
-from invoices.intake import wake
-from invoices.live import read_now
-from invoices.models import Action, Batch, Customer, Event, Invoice, InvoicePayment, Operation, PaymentIntent
-from invoices.models.reading import ident
-from invoices.operations import approval, brake
-from invoices.operations.catalog import ACTIONS, Spec
-from invoices.operations.choices import attachable
+from invoices.models import ApiToken, Batch, Code, Invoice, Operation
+from invoices.operations import approval, eligibility, money_under_way
+from invoices.operations.action import Action
+from invoices.operations.actions import ACTIONS
 from invoices.operations.claims import facts
+from invoices.operations.decisions import withdraw_for_charge
+from invoices.operations.evidence import is_told_of
+from invoices.operations.payment_lookups import AttachablePayment
+from invoices.operations.payment_method import PaymentMethodFacts
 from invoices.operations.perform import perform
 from invoices.operations.refusals import Invalid, Refusal
+from invoices.refetch import refetch
+from invoices.wakeups import wake
 
-BETWEEN_CHARGES = timedelta(hours=1)
-MAX_KEY = 255
+State = Operation.State
+KEY_NAMESPACE = uuid.UUID("6f1c1a52-6a2e-4d0c-9f59-0d6f3a4f6f5e")  # of the ids that follow from idempotency keys
+# The version of a UUID that follows from nothing. A form must bring such an id: those that follow from somebody's key
+# or from a batch could be worked out and taken before their time, and Stripe's keys with them.
+RANDOM = 4
+MAX_KEY_LENGTH = 255  # characters of an idempotency key, as at Stripe
+MAX_REASON_LENGTH = 5000  # characters
 
-Actor = User | AbstractBaseUser | AnonymousUser
+Actor = AbstractBaseUser | AnonymousUser
 
 
-def execute(action: str, invoice: str, **asked: Any) -> Operation:
-    """Requests and performs, in this request. Arguments and refusals: see `request`. The operation, in any state."""
-    operation = request(action, invoice, **asked)
-    return perform(operation.pk) if operation.state == Operation.State.READY else operation
+def execute(action: str, invoice: str, *, throttled: bool = False, **asked: Any) -> Operation:
+    """Journals the operation and performs it before returning. Arguments and refusals: see `request`."""
+    operation = request(action, invoice, throttled=throttled, **asked)
+    return perform(operation.pk, throttled=throttled) if operation.state == Operation.State.READY else operation
 
 
 def request(
@@ -52,43 +60,68 @@ def request(
     request_id: str = "",
     override: bool = False,
     batch: Batch | None = None,
+    token: ApiToken | None = None,
+    shell_user: str = "",
+    throttled: bool = False,
 ) -> Operation:
     """Journals an operation that is ready to be performed. Sent twice, it is the same operation.
 
     `expected` are the status and amounts (minor units) that the caller saw; where they have changed, nothing is sent.
-    `operation_id` comes from a form, `idempotency_key` from an API client. `override` lifts the hour between two
-    charges for those who may. Raises Invalid for a wrong parameter, Refusal otherwise (journalled, unless there is no
-    such invoice).
+    `operation_id` comes from a form, `idempotency_key` from an API client. `override` lifts the decline cooldown for
+    those who may. `token`: with which the API was asked; `shell_user`: who ran the command, `name@host` of the
+    operating system. `throttled`: its reads wait for slots of the throttle, because nobody waits for it.
+
+    Raises Invalid or Refusal. A refusal because of the permission, a pause or the eligibility is journalled. Not
+    journalled are a missing reason, a reused key, and, except in a batch, whose rows must add up, a malformed
+    parameter, an invoice that does not exist, and Stripe out of reach.
     """
-    spec = ACTIONS[action]
+    entry = ACTIONS[action]
     if source != Operation.Source.API and not reason.strip():
         raise Invalid("reason", "Please say why: the reason stands in the journal.")
-    if len(idempotency_key) > MAX_KEY or "\x00" in idempotency_key:
-        raise Invalid("idempotency_key", f"An idempotency key has at most {MAX_KEY} characters.")
+    if len(idempotency_key) > MAX_KEY_LENGTH or "\x00" in idempotency_key:
+        raise Invalid("idempotency_key", f"An idempotency key has at most {MAX_KEY_LENGTH} characters.")
+    if operation_id and batch is None and uuid.UUID(str(operation_id)).version != RANDOM:
+        raise Invalid("operation", "This page was not made by the desk. Open it again.")
     operation = Operation(
         id=uuid.UUID(str(operation_id)) if operation_id else uuid.uuid4(),
         action=action,
         invoice=invoice,
         actor=actor,  # type: ignore[misc]
         source=source,
-        params=spec.clean(params or {}),
-        reason=reason.strip()[:5000].replace("\x00", ""),
+        params=dict(params or {}),
+        reason=reason.strip()[:MAX_REASON_LENGTH].replace("\x00", ""),
         ticket=ticket.strip()[:255].replace("\x00", ""),
         expected=dict(expected or {}),
         idempotency_key=idempotency_key,
         address=address,
         request_id=request_id[:255],
         batch=batch,
+        token=token,
+        shell_user=shell_user[:255],
+        created_at=clock.now(),
     )
+    try:
+        operation.params = entry.clean(operation.params)
+    except Invalid as invalid:
+        raise (_refuse(operation, invalid) if batch else invalid) from None
     operation.fingerprint = _fingerprint(operation)
-    if earlier := _the_same(operation):
+    if idempotency_key and operation_id is None:
+        operation.id = _id_of_key(operation)
+    if earlier := _same_request(operation):
         return earlier
-    if not actor.has_perm(spec.permission):  # type: ignore[union-attr]
-        raise _refuse(operation, Refusal("permission_denied", f"You may not {spec.label.lower()} invoices."))
-    if paused := brake.refusal(action):
-        raise _refuse(operation, paused)
-    _check_live(spec, operation)
-    return _create(spec, operation, override=override)
+    if not actor.has_perm(entry.permission):  # type: ignore[union-attr]
+        raise _refuse(operation, Refusal(Code.PERMISSION_DENIED, f"You may not {entry.label.lower()} invoices."))
+    if refusal := eligibility.pause_refusal(action):
+        raise _refuse(operation, refusal)
+    operation.cooldown_override = override and eligibility.may_override(actor)
+    payment = _check_invoice(entry, operation, throttled=throttled)
+    return _create(entry, operation, payment, _method_to_charge(entry, operation, throttled=throttled))
+
+
+def _id_of_key(operation: Operation) -> uuid.UUID:
+    """The id of the operation for a user's idempotency key: always the same. A database that has lost its last minutes
+    gives a repeated request the same id again, so that Stripe gets the same key and repeats its first answer."""
+    return uuid.uuid5(KEY_NAMESPACE, f"{operation.actor_id} {operation.idempotency_key}")
 
 
 def _fingerprint(operation: Operation) -> str:
@@ -96,20 +129,32 @@ def _fingerprint(operation: Operation) -> str:
     return hashlib.sha256(said.encode()).hexdigest()
 
 
-def _the_same(operation: Operation) -> Operation | None:
-    """The operation that this request made when it was sent before. Raises Refusal where its parameters differ."""
+def made_by_key(actor: Actor, idempotency_key: str) -> Operation | None:
+    """The operation that holds this key of this user; None where the key is free.
+
+    It is free again where nothing was applied: we refused, or Stripe was away or too busy. The same condition as the
+    constraint `operation_one_per_key`.
+    """
+    made = Operation.objects.filter(actor_id=actor.pk, idempotency_key=idempotency_key).exclude(state=State.REFUSED)
+    return made.exclude(state=State.FAILED, code=Code.STRIPE_UNAVAILABLE).first()
+
+
+def _same_request(operation: Operation) -> Operation | None:
+    """The operation that this request made when it was sent before. Raises Refusal where its parameters differ.
+
+    Where an operation that Stripe did not apply has the id of the key, this one gets an id of its own. Stripe's keys go
+    on being made of the first id.
+    """
     earlier = Operation.objects.filter(pk=operation.pk).first()
-    if earlier is None and operation.idempotency_key:
-        earlier = (
-            Operation.objects.filter(actor=operation.actor, idempotency_key=operation.idempotency_key)
-            .exclude(state=Operation.State.REFUSED)
-            .first()
-        )
+    if operation.idempotency_key:
+        if earlier is not None:
+            operation.id, operation.key_base = uuid.uuid4(), operation.pk
+        earlier = made_by_key(operation.actor, operation.idempotency_key)  # type: ignore[arg-type]
     if earlier is None:
         return None
     if earlier.fingerprint != operation.fingerprint or earlier.actor_id != operation.actor_id:
         raise Refusal(
-            "idempotency_key_reused",
+            Code.IDEMPOTENCY_KEY_REUSED,
             "Keys for idempotent requests can only be used with the same parameters they were first used with. "
             f"Try using a key other than '{operation.idempotency_key or operation.pk}' if you meant to execute a "
             "different request.",
@@ -117,194 +162,155 @@ def _the_same(operation: Operation) -> Operation | None:
     return earlier
 
 
-def _check_live(spec: Spec, operation: Operation) -> None:
-    """Legal from the mirrored invoice; where that forbids, or no row exists, from a fresh read. Raises Refusal."""
-    if operation.action == Action.ATTACH_PAYMENT:
-        _check_attachable(operation)
-    refusal = spec.judge(operation.invoice, operation.params)
-    if refusal is None and not (spec.charges(operation.params) and _may_be_processing(operation.invoice)):
-        return
-    try:
-        read_now("invoice", operation.invoice)
-        for intent in _intents(operation.invoice) if spec.charges(operation.params) else ():
-            read_now("payment_intent", intent)
-    except gateway.GatewayError as error:
-        if refusal is not None and refusal.code != "resource_missing":
-            raise _refuse(operation, refusal) from error
-        raise Refusal(
-            "stripe_unavailable", "Stripe cannot be reached to check this invoice. Nothing was sent; try again soon."
-        ) from error
-    refusal = spec.judge(operation.invoice, operation.params)
-    if refusal is None and spec.charges(operation.params) and _is_processing(operation.invoice):
-        refusal = Refusal("operation_in_progress", "A payment of this invoice is still being processed by the bank.")
-    if refusal is not None:
+def _check_invoice(action: Action, operation: Operation, *, throttled: bool) -> AttachablePayment | None:
+    """Checks the invoice in the mirror, and the payment that is to be attached at Stripe. Returns that payment. Raises
+    Refusal.
+
+    If the mirror forbids the action or lacks the invoice, or a payment may be with a bank, the invoice is read from
+    Stripe and checked again.
+    """
+    payment = action.look_up(operation.params)
+    refusal = eligibility.invoice_refusal_in_mirror(action, operation.invoice, operation.params)
+    charges = action.charges(operation.params)
+    if refusal is not None or (charges and _payment_may_be_under_way(operation.invoice)):
+        try:
+            refetch("invoice", operation.invoice, throttled=throttled)
+            for intent in _open_intents(operation.invoice) if charges else ():
+                refetch("payment_intent", intent, throttled=throttled)
+        except gateway.GatewayError as error:
+            if refusal is not None and refusal.code != Code.RESOURCE_MISSING:
+                raise _refuse(operation, refusal) from error
+            message = "Stripe cannot be reached to check this invoice. Nothing was sent; try again soon."
+            raise _refuse(operation, Refusal(Code.STRIPE_UNAVAILABLE, message)) from error
+        refusal = eligibility.invoice_refusal_in_mirror(action, operation.invoice, operation.params)
+        if refusal is None and charges:
+            ours = Operation.objects.filter(money_under_way.of_invoices([operation.invoice])).first()
+            refusal = eligibility.bank_refusal(eligibility.is_with_a_bank(operation.invoice), ours)
+            money_under_way.look_now([operation.invoice])  # it may have ended, and its event been lost
+    if refusal is None:
+        refusal = action.payment_refusal(Invoice.objects.get(pk=operation.invoice), operation.params, payment)
+        if isinstance(refusal, Invalid):
+            raise refusal
+    if refusal is not None and not _was_our_doing(operation, refusal):
         raise _refuse(operation, refusal)
+    return payment
 
 
-def _check_attachable(operation: Operation) -> None:
-    """The payment is of the same customer and currency; more than remains is Stripe's to credit. Raises Invalid."""
-    given = operation.params
-    name = "payment_intent" if given.get("payment_intent") else "payment_record"
-    if not given.get(name):
-        return  # said by the catalog
+def _was_our_doing(operation: Operation, refusal: Refusal) -> bool:
+    """Whether this very request brought the invoice into the state that forbids it, and only this database, which was
+    restored to an older state, does not know. Then the gate decides, and Stripe repeats its first answer."""
+    return refusal.code == Code.INVOICE_NOT_OPEN and is_told_of(operation)
+
+
+def _open_intents(invoice: str) -> list[str]:
+    return [str(payment.payment_intent) for payment in eligibility.open_payments(invoice)]
+
+
+def _payment_may_be_under_way(invoice: str) -> bool:
+    """Whether a payment was, or may still be, with a bank: then it is read before another charge."""
+    return Operation.objects.filter(invoice=invoice, processing=True).exists() or eligibility.is_with_a_bank(invoice)
+
+
+def _method_to_charge(action: Action, operation: Operation, *, throttled: bool) -> PaymentMethodFacts | None:
+    """What Stripe would charge; None where the action charges nothing. Raises Refusal where Stripe must be asked, and
+    does not answer."""
+    if not action.charges(operation.params):
+        return None
+    invoice = Invoice.objects.get(pk=operation.invoice)
+    if operation.cooldown_override:  # then it makes no difference
+        return eligibility.method_in_mirror(invoice, operation.params)
     try:
-        payment = attachable(given)
-    except (gateway.Missing, gateway.RefusedByStripe) as error:
-        raise Invalid(name, error.message) from error
+        return eligibility.method_to_charge(invoice, operation.params, throttled=throttled)
     except gateway.GatewayError as error:
-        raise Refusal("stripe_unavailable", "Stripe cannot be reached to look at the payment.") from error
-    invoice = Invoice.objects.filter(pk=operation.invoice).first()
-    if invoice is None:
-        return
-    if payment["currency"] and payment["currency"] != invoice.currency:
-        raise Invalid(
-            name,
-            f"It is a payment in {payment['currency'].upper()}, and the invoice is in {str(invoice.currency).upper()}.",
+        message = (
+            "A charge of this customer was declined within the hour, and Stripe does not say which card would be "
+            f"charged now ({error.message}). Nothing was sent; try again soon."
         )
-    if payment["customer"] and payment["customer"] != invoice.customer_id:
-        raise Invalid(name, "It is a payment of another customer than the invoice's.")
+        raise _refuse(operation, Refusal(Code.STRIPE_UNAVAILABLE, message)) from error
 
 
-def _intents(invoice: str) -> list[str]:
-    open_payments = InvoicePayment.objects.filter(invoice_id=invoice, status="open", payment_intent__isnull=False)
-    return [id for id in open_payments.values_list("payment_intent", flat=True) if id]
-
-
-def _may_be_processing(invoice: str) -> bool:
-    """Whether Stripe took an earlier payment that was still on its way: worth a look before another charge."""
-    taken = Operation.objects.filter(invoice=invoice, state=Operation.State.SUCCEEDED, processing=True)
-    return taken.exists() or _is_processing(invoice)
-
-
-def _is_processing(invoice: str) -> bool:
-    return PaymentIntent.objects.filter(id__in=_intents(invoice), status="processing").exists()
-
-
-def _create(spec: Spec, operation: Operation, *, override: bool) -> Operation:
-    """The row, and with it the invoice's only place for an unfinished operation; then what must be checked in it."""
+def _create(
+    action: Action, operation: Operation, payment: AttachablePayment | None, method: PaymentMethodFacts | None
+) -> Operation:
+    """Writes the row. It takes the invoice's only place for an unfinished operation; then everything is checked once
+    more, because only now is it visible what other operations did before this one got the place."""
     try:
         with transaction.atomic():
             invoice = Invoice.objects.get(pk=operation.invoice)
-            operation.before = facts(invoice)
-            operation.payment_method = (
-                _payment_method(invoice, operation.params) if spec.charges(operation.params) else ""
-            )
-            if approval.needed(spec, invoice, operation.params):
-                operation.state = Operation.State.AWAITING_APPROVAL
+            _fill_what_is_at_stake(action, operation, invoice, payment)
+            operation.payment_method = method.id if method else ""
             operation.save(force_insert=True)
-            # Only now: what another operation did while we waited for its place is visible from here on.
-            refusal = (
-                spec.judge(operation.invoice, operation.params)
-                or _too_soon(spec, operation, override=override)
-                or _asked(operation)
+            invoice.refresh_from_db()
+            charges, waits = action.charges(operation.params), operation.state == State.AWAITING_APPROVAL
+            known = eligibility.circumstances_of([invoice], charges=charges, except_for=operation)
+            refusal = eligibility.check(
+                action,
+                invoice,
+                operation.params,
+                known,
+                method=method,
+                ignore_cooldown=operation.cooldown_override,
+                would_wait=waits,
             )
-            if refusal is not None:
+            if refusal is not None and not _was_our_doing(operation, refusal):
                 raise refusal
-            if spec.charges(operation.params) and operation.state == Operation.State.READY:
-                approval.withdraw_for_charge(operation)
-            if operation.state == Operation.State.AWAITING_APPROVAL:
+            if charges and not waits:
+                withdraw_for_charge(operation)
+            if waits:
                 transaction.on_commit(lambda: wake("announce_requests"), robust=True)
     except IntegrityError:
-        if earlier := _the_same(operation):
+        if earlier := _same_request(operation):
             return earlier
-        other = Operation.objects.filter(invoice=operation.invoice, state__in=Operation.UNFINISHED).first()
-        unknown = other is not None and other.state == Operation.State.UNKNOWN
-        raise _refuse(
-            operation,
-            Refusal(
-                "operation_in_progress",
-                "The outcome of an earlier operation on this invoice is not known yet; it is being checked with Stripe."
-                if unknown
-                else "Another operation on this invoice is under way. Look at what it came to, then try again.",
-                operation=other,
-            ),
-        ) from None
+        raise _refuse(operation, _refusal_of_the_place(operation)) from None
     except Refusal as refusal:
         raise _refuse(operation, refusal) from None
     return operation
 
 
-def _payment_method(invoice: Invoice, params: Mapping[str, Any]) -> str:
-    """What Stripe would charge (docs: the call's, else the invoice's, else the customer's default), as we know it."""
-    data = invoice.data or {}
-    chosen = params.get("payment_method") or params.get("source")
-    chosen = chosen or data.get("default_payment_method") or data.get("default_source")
-    if not chosen:
-        customer = Customer.objects.filter(pk=invoice.customer_id).first()
-        chosen = customer.default_payment_method if customer else ""
-    return str(chosen or "")[:255]
+def _fill_what_is_at_stake(
+    action: Action, operation: Operation, invoice: Invoice, payment: AttachablePayment | None
+) -> None:
+    """What is judged, as far as the mirror knows it. The gate fills it anew from what Stripe has."""
+    operation.before = facts(invoice)
+    operation.customer, operation.currency = invoice.customer_id or "", invoice.currency or ""
+    operation.approval_amount = action.approval_amount(invoice, operation.params, payment)
+    if operation.approval_amount is None:
+        return
+    batch = operation.batch
+    if batch is not None and batch.approver_id is not None:  # agreed to as a whole
+        operation.approver, operation.decided_at = batch.approver, operation.created_at
+    elif need := approval.need(action, invoice, operation.params, actor=operation.actor, payment=payment):
+        operation.state = State.AWAITING_APPROVAL
+        operation.message = f"It waits for a second person. {need.why}"
 
 
-def _too_soon(spec: Spec, operation: Operation, *, override: bool) -> Refusal | None:
-    """A charge that was declined is not tried again within the hour with the same payment method: the answer would be
-    the same, and card networks count such attempts against us."""
-    if not spec.charges(operation.params):
-        return None
-    if override and operation.actor is not None and operation.actor.has_perm("invoices.override_operation"):
-        return None
-    last = (
-        Operation.objects.filter(
-            invoice=operation.invoice,
-            action=operation.action,
-            state=Operation.State.FAILED,
-            payment_method=operation.payment_method,
-            code__in=("card_declined", "authentication_required"),
-            finished_at__gt=clock.now() - BETWEEN_CHARGES,
-        )
-        .order_by("-finished_at")
-        .first()
-    )
-    if last is not None and last.finished_at is not None:
-        return _wait_until(last.finished_at, last.message, last)
-    return _charged_by_stripe(operation)
-
-
-def _charged_by_stripe(operation: Operation) -> Refusal | None:
-    """Stripe's own scheduled attempts count too, where the journal and the mirror know of them."""
-    since = clock.now() - BETWEEN_CHARGES
-    failed = Event.objects.filter(
-        object_id=operation.invoice, type="invoice.payment_failed", created__gt=since, idempotency_key=""
-    )
-    last = failed.order_by("-created").first()
-    if last is None or last.created is None or not operation.payment_method:
-        return None
-    for intent in PaymentIntent.objects.filter(id__in=_intents(operation.invoice)):
-        if ident(intent.data, "last_payment_error", "payment_method") == operation.payment_method:
-            return _wait_until(last.created, intent.error_message or "The payment did not go through.", None)
-    return None
-
-
-def _wait_until(tried_at: datetime, message: str, last: Operation | None) -> Refusal:
-    again = tried_at + BETWEEN_CHARGES
-    return Refusal(
-        "attempted_recently",
-        f"This payment method was declined at {tried_at:%H:%M} UTC: {message} "
-        f"It can be tried again from {again:%H:%M} UTC; another payment method can be charged now.",
-        operation=last,
-    )
-
-
-def _asked(operation: Operation) -> Refusal | None:
-    """The same request waits for a second person already: one is enough."""
-    if operation.state != Operation.State.AWAITING_APPROVAL:
-        return None
-    other = approval.waiting(operation.invoice, operation.action).exclude(pk=operation.pk).first()
-    if other is None:
-        return None
-    return Refusal("approval_required", "The same request already waits for approval.", operation=other)
+def _refusal_of_the_place(operation: Operation) -> Refusal:
+    """Why the row could not be written: another one was faster, to act on this invoice or to ask for the same."""
+    other = Operation.objects.filter(invoice=operation.invoice, state__in=Operation.UNFINISHED).first()
+    waiting = approval.waiting(operation.invoice).filter(action=operation.action).first()
+    if other is None and waiting is not None and operation.state == State.AWAITING_APPROVAL:
+        return eligibility.duplicate_refusal(waiting) or Refusal(Code.APPROVAL_REQUIRED, "It waits for approval.")
+    # The other one may have ended since: then it is named no more, and the caller tries again.
+    return eligibility.unfinished_refusal(other) or Refusal(Code.OPERATION_IN_PROGRESS, eligibility.UNDER_WAY)
 
 
 def _refuse(operation: Operation, refusal: Refusal) -> Refusal:
-    """Journals what was asked for and why not. Returns the refusal, to be raised. A wrong id is journalled only in a
-    batch, whose rows must add up."""
-    if refusal.code == "resource_missing" and operation.batch is None:
+    """Journals what was asked for and why not. Returns the refusal, to be raised. A wrong invoice id, and Stripe out of
+    reach, are journalled only in a batch, whose rows must add up. An item of a batch that meets a pause is not: it has
+    not begun, and begins when the pause has ended."""
+    if operation.batch is None and refusal.code in (Code.RESOURCE_MISSING, Code.STRIPE_UNAVAILABLE):
         return refusal
-    operation.state, operation.code, operation.message = Operation.State.REFUSED, refusal.code, refusal.message
+    if operation.batch is not None and refusal.code == Code.ACTIONS_PAUSED:
+        return refusal
+    if operation.idempotency_key:
+        operation.id, operation.key_base = uuid.uuid4(), None  # the key's own id is for the request that is carried out
+    operation.state, operation.code, operation.message = State.REFUSED, refusal.code, refusal.message
     operation.finished_at = clock.now()
+    operation.approver = operation.decided_at = None
     try:
         with transaction.atomic():
             operation.save(force_insert=True)
-    except IntegrityError:  # the same form, sent twice at once
+    except IntegrityError:  # the same form was sent twice at once
         return refusal
     refusal.operation = refusal.operation or operation
     return refusal

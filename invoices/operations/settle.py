@@ -1,38 +1,44 @@
-"""Finds out what came of operations whose outcome nobody knows: evidence first, and never a fresh key."""
+"""Finds out what came of operations whose outcome is unknown, and how money under way ended.
+
+It looks for evidence first. If it sends again, then under the same idempotency key. What has reached a bank is never
+sent again.
+"""
 
 from __future__ import annotations
 
 import logging
 import uuid
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
-from django.db.models import F, Q
+from django.db.models import Case, F, Q, Value, When
 
 from invoices import clock, gateway, mirror
-from invoices.models import Action, Operation
-from invoices.operations import approval, brake, outcomes
-from invoices.operations.catalog import ACTIONS, Spec
-from invoices.operations.claims import Claim, LostClaim, take
-from invoices.operations.evidence import Evidence, certainly_not, gather
-from invoices.operations.perform import begin, done_before, go_on, refused, send
+from invoices.models import CallResult, Code, Operation, OutcomeBy, RecordedCall
+from invoices.models.reading import member, text
+from invoices.operations import contradictions, decisions, gate, look_again, money_under_way, outcomes, pauses
+from invoices.operations.actions import ACTIONS
+from invoices.operations.claims import Claim, LostClaim, take, unclaimed
+from invoices.operations.evidence import Evidence, StripeEvent, effect_of, gather, surely_not_applied
+from invoices.operations.perform import done_before, mark_refused, send, send_remaining_calls, start
+from invoices.snapshot import Snapshot
+from invoices.thresholds import BANK_LOOK_INTERVALS, READY_FORGOTTEN, RESEND_WINDOW
 
 log = logging.getLogger(__name__)
 
 State = Operation.State
-READY_FOR = timedelta(minutes=2)  # a ready operation that nobody took: its process died, or its wake-up was lost
-FRESH = timedelta(hours=1)  # in which what was asked for may still be sent, or sent again
-PAUSES = (3, 5, 10, 20)  # seconds between looks at an unknown outcome …
-SLOW_PAUSE = timedelta(minutes=5)  # … and once a person has to decide
+MAX_OPERATIONS_AT_ONCE = 100
 
 
-def settle_due(most: int = 100) -> int:
-    """Settles what is unknown, has a lapsed claim, or has been ready for two minutes; how many it looked at. Ends early
-    where Stripe does not answer: the rest would only wait for it, too."""
+def settle_due(limit: int = MAX_OPERATIONS_AT_ONCE) -> int:
+    """Settles what is unknown, has a lapsed claim, was left ready, or waits for a bank; how many it looked at. Ends
+    early where Stripe does not answer, because the rest would only wait for it too."""
     now = clock.now()
-    longest_ago = F("settle_at").asc(nulls_first=True)  # those that the brake holds must not hide the others
+    # Longest ago first, so that operations which a pause keeps back do not hide the others.
+    longest_ago = F("settle_at").asc(nulls_first=True)
     due = list(
-        Operation.objects.filter(_due(now)).order_by(longest_ago, "created_at").values_list("pk", flat=True)[:most]
+        Operation.objects.filter(_due(now)).order_by(longest_ago, "created_at").values_list("pk", flat=True)[:limit]
     )
     looked = 0
     for id in due:
@@ -40,27 +46,30 @@ def settle_due(most: int = 100) -> int:
         try:
             if not settle(id):
                 break
-        except Exception:  # one operation must not keep the others from being settled; its claim lapses
+        except Exception:  # the database refuses even to say so; its claim lapses, and the others are settled
             log.exception("Operation %s could not be settled.", id)
-    approval.expire()
-    approval.announce()
+    decisions.expire()
+    decisions.announce()
+    contradictions.announce()
     return looked
 
 
 def _due(now: datetime) -> Q:
-    free = Q(claim_token__isnull=True) | Q(claimed_until__lt=now)
     its_turn = Q(settle_at=None) | Q(settle_at__lte=now)
-    forgotten = Q(created_at__lt=now - READY_FOR) & (Q(decided_at=None) | Q(decided_at__lt=now - READY_FOR))
+    asked_before = now - READY_FORGOTTEN
+    forgotten = Q(created_at__lt=asked_before) & (Q(decided_at=None) | Q(decided_at__lt=asked_before))
     return (
         Q(state=State.READY) & forgotten & its_turn
         | Q(state=State.RUNNING, claimed_until__lt=now)
-        | Q(state=State.UNKNOWN) & free & its_turn
+        | Q(state__in=[State.UNKNOWN, State.PROCESSING]) & unclaimed() & its_turn
     )
 
 
 def settle(id: uuid.UUID | str) -> bool:
-    """One look at one operation, under a claim of its own; nothing where another process has it. False where Stripe did
-    not answer."""
+    """Claims the operation and looks at it once. Does nothing if another process has it.
+
+    Returns False if Stripe did not answer.
+    """
     claim = take(id, _due(clock.now()))
     if claim is None:
         return True
@@ -68,243 +77,286 @@ def settle(id: uuid.UUID | str) -> bool:
         return _look(claim)
     except LostClaim:
         log.info("Operation %s was taken over.", id)
+    except Exception as error:
+        look_again.after_unexpected(claim, error)
     return True
 
 
 def _look(claim: Claim) -> bool:
+    settlement = Settlement(claim)
     try:
-        _settle(claim, Operation.objects.get(pk=claim.id))
-    except brake.Paused as paused:
-        _later(claim, Operation.objects.get(pk=claim.id), str(paused))
+        settlement.settle()
+    except pauses.Paused as paused:
+        settlement.look_again_later(str(paused))
     except gateway.GatewayError as error:
-        _later(claim, Operation.objects.get(pk=claim.id), f"Stripe cannot be reached: {error.message}")
+        settlement.look_again_later(f"Stripe cannot be reached: {error.message}")
         return not isinstance(error, gateway.OutcomeUnknown | gateway.RateLimited)
     return True
 
 
-def _settle(claim: Claim, operation: Operation) -> None:
-    asked_at = operation.decided_at or operation.created_at
-    if operation.calls:
-        _decide(claim, operation)
-    elif clock.now() - asked_at < FRESH:
-        begin(claim)
-    else:
-        message = "It was not sent within an hour of being asked for, and is not sent any more."
-        claim.finish(State.EXPIRED, [], code="expired", message=message, outcome_by="nobody")
+def _payment_error(data: dict[str, Any]) -> dict[str, Any]:
+    error = member(data, "last_payment_error")
+    return error if isinstance(error, dict) else {}
 
 
-def _decide(claim: Claim, operation: Operation) -> None:
-    """Raises GatewayError where there is no evidence to be had."""
-    spec = ACTIONS[operation.action]
-    entry = operation.calls[-1]
-    if entry.get("result"):  # it died between two calls
-        _finish_the_rest(claim, operation)
-        return
-    evidence = gather(operation, spec, entry)
-    if _concluded(claim, operation, spec, entry, evidence):
-        return
-    if not entry.get("ended") and _may_send_again(operation, entry, evidence):
-        _send_again(claim, operation, spec, entry)
-    else:
-        mirror.store(evidence.snapshots)
-        _later(claim, operation, "")
+class Settlement:
+    """One look at one operation whose outcome nobody knows, under one claim. Every method may raise LostClaim."""
 
+    def __init__(self, claim: Claim) -> None:
+        self.claim = claim
+        self.operation = Operation.objects.get(pk=claim.id)
+        self.settle_at = self.operation.settle_at  # when this look was due
+        self.action = ACTIONS[self.operation.action]
 
-# --- what it comes to -------------------------------------------------------------------------------------------------
+    @property
+    def call(self) -> RecordedCall:
+        """The last call, whose outcome is to be found out."""
+        return self.operation.calls[-1]
 
+    def settle(self) -> None:
+        """Raises GatewayError where there is no evidence to be had, Paused where the rest may not be sent now."""
+        if self.operation.state == State.PROCESSING:
+            self.ask_bank()
+        elif self.operation.calls:
+            self.settle_last_call()
+        else:
+            start(self.claim)
 
-def _concluded(claim: Claim, operation: Operation, spec: Spec, entry: dict[str, Any], evidence: Evidence) -> bool:
-    """Writes what the evidence proves; whether it proves anything."""
-    attaching = entry["name"] == "attach_payment"
-    if evidence.record is not None:
-        _resume(claim, operation, entry, evidence.record)
-    elif evidence.effect or evidence.on_its_way:
-        _finish(claim, operation, spec, entry, evidence, evidence.effect or evidence.on_its_way)
-    elif evidence.failure:
-        _declined(claim, operation, evidence, evidence.failure)
-    elif attaching and evidence.applied and (entry.get("ended") or spec.action == Action.ATTACH_OUT_OF_BAND_PAYMENT):
-        # Nobody else knows the record that we made. A PaymentIntent that is still to succeed is attached without an
-        # event; it was not there before we asked, and our request has ended.
-        _finish(claim, operation, spec, entry, evidence, None)
-    elif not attaching and evidence.applied and evidence.by_others:
-        _done_by_others(claim, operation, spec, entry, evidence)
-    elif evidence.overtaken and not evidence.applied:
-        _overtaken(claim, operation, spec, entry, evidence, evidence.overtaken)
-    elif entry.get("ended") and not evidence.applied and certainly_not(operation, spec, entry, evidence):
-        _not_applied(claim, operation, evidence)
-    else:
-        return False
-    return True
-
-
-def _resume(claim: Claim, operation: Operation, entry: dict[str, Any], record: dict[str, Any]) -> None:
-    """The first of two calls took effect: the second follows, and the first is never sent again."""
-    done = {**entry, "result": {"id": record["id"], "object": record["object"]}, "found": True}
-    _finish_the_rest(claim, claim.hold(state=State.RUNNING, calls=[*operation.calls[:-1], done]))
-
-
-def _finish_the_rest(claim: Claim, operation: Operation) -> None:
-    """The calls that were not sent yet, within the hour."""
-    entry = operation.calls[-1]
-    if _is_young(entry):
-        go_on(claim, not_before=entry["not_before"])
-    else:
-        _later(claim, operation, done_before(operation) + " The rest was not sent within an hour.")
-
-
-def _finish(
-    claim: Claim,
-    operation: Operation,
-    spec: Spec,
-    entry: dict[str, Any],
-    evidence: Evidence,
-    event: dict[str, Any] | None,
-) -> None:
-    request_id = ((event or {}).get("request") or {}).get("id") or operation.stripe_request_id
-    outcome = outcomes.succeeded(spec, operation, evidence.invoice or {})
-    calls = _proved(operation, entry, event)
-    claim.finish(State.SUCCEEDED, evidence.snapshots, stripe_request_id=request_id, calls=calls, **outcome)
-
-
-def _proved(operation: Operation, entry: dict[str, Any], event: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """The calls, with the event that says what came of the last one."""
-    return [*operation.calls[:-1], {**entry, "evidence": event["id"]}] if event else operation.calls
-
-
-def _declined(claim: Claim, operation: Operation, evidence: Evidence, event: dict[str, Any]) -> None:
-    """Our charge was tried and did not go through; its reason stands in the event, or in the PaymentIntent. Raises
-    GatewayError."""
-    error: dict[str, Any] = event["data"]["object"].get("last_payment_error") or {}
-    for intent in [] if error else evidence.intents:
-        error = intent.get("last_payment_error") or error
-    if not error and event["type"] in ("invoice.payment_action_required", "payment_intent.requires_action"):
-        error = {
-            "code": "invoice_payment_intent_requires_action",
-            "message": "The customer must authenticate this payment.",
-        }
-    message = error.get("message") or "The payment did not go through."
-    declined = gateway.Declined(message, status=402, body={"type": "card_error", **error})
-    calls = _proved(operation, operation.calls[-1], event)
-    claim.finish(State.FAILED, evidence.snapshots, calls=calls, **outcomes.of_error(declined))
-
-
-def _done_by_others(claim: Claim, operation: Operation, spec: Spec, entry: dict[str, Any], evidence: Evidence) -> None:
-    number = (evidence.invoice or {}).get("number") or operation.invoice
-    claim.finish(
-        State.FAILED,
-        evidence.snapshots,
-        calls=_proved(operation, entry, evidence.by_others),
-        code="invoice_changed",
-        message=f"{number} was {spec.done_word} by someone else at the same time; our request changed nothing.",
-        outcome_by="someone_else",
-    )
-
-
-def _overtaken(
-    claim: Claim,
-    operation: Operation,
-    spec: Spec,
-    entry: dict[str, Any],
-    evidence: Evidence,
-    event: dict[str, Any],
-) -> None:
-    """What somebody else did rules ours out, now and for good: it was not applied, and cannot be."""
-    about = event["data"]["object"]
-    what = event["type"].removeprefix("invoice.").replace("payment_succeeded", "paid")
-    claim.finish(
-        State.FAILED,
-        evidence.snapshots,
-        calls=_proved(operation, entry, event),
-        code="invoice_changed",
-        message=f"{about.get('number') or operation.invoice} was {what} by someone else at the same time; "
-        f"it was not {spec.done_word}.",
-        outcome_by="someone_else",
-    )
-
-
-def _not_applied(claim: Claim, operation: Operation, evidence: Evidence) -> None:
-    if done := done_before(operation):
-        message = f"{done} The rest was not applied: Stripe had an internal error. Finish it with Attach payment."
-    elif evidence.as_confirmed:
-        message = "Stripe had an internal error, and did not apply it. Nothing has changed; it can be tried again."
-    else:
-        message = "Stripe had an internal error, and did not apply it. The invoice has changed meanwhile: look at it."
-    claim.finish(State.FAILED, evidence.snapshots, code="not_applied", message=message, outcome_by="nobody")
-
-
-def _may_send_again(operation: Operation, entry: dict[str, Any], evidence: Evidence) -> bool:
-    """Only within an hour, and while the invoice is as it was confirmed. What we attach is ours alone: sending it again
-    under the same key asks whether it was done, even when it is there already."""
-    if evidence.invoice is None or not _is_young(entry):
-        return False
-    return entry["name"] == "attach_payment" or (evidence.as_confirmed and not evidence.applied)
-
-
-def _is_young(entry: dict[str, Any]) -> bool:
-    return clock.now() - datetime.fromisoformat(entry["first_sent_at"]) < FRESH
-
-
-def _send_again(claim: Claim, operation: Operation, spec: Spec, entry: dict[str, Any]) -> None:
-    """The stored parameters, verbatim, under the same key: Stripe repeats its first answer, or does it now."""
-    claim.hold(state=State.RUNNING)
-    try:
-        if send(claim, operation, entry):
-            go_on(claim, not_before=entry["not_before"])
-    except (gateway.NotAllowed, gateway.Missing, gateway.KeyConflict) as error:
-        # These speak of this sending, and say nothing about the first.
-        _later(claim, Operation.objects.get(pk=claim.id), error.message)
-    except gateway.GatewayError as error:
-        _answered_no(claim, spec, error)
-    else:
-        _after_sending(claim, spec)
-
-
-def _answered_no(claim: Claim, spec: Spec, error: gateway.GatewayError) -> None:
-    """A decline or a refusal under our key: definite, unless it is the effect of our own first request that forbids."""
-    operation = Operation.objects.get(pk=claim.id)
-    entry = operation.calls[-1]
-    if isinstance(error, gateway.RefusedByStripe) and not error.replayed:
-        evidence = gather(operation, spec, entry)
-        if evidence.applied or evidence.effect or evidence.on_its_way or evidence.failure:
-            _later(claim, operation, error.message)
+    def settle_last_call(self) -> None:
+        if self.call.result:  # the process ended between two calls
+            self.send_the_rest()
             return
-    refused(claim, operation, entry, error)
+        evidence = gather(self.operation, self.action, self.call)
+        if self.conclude(evidence):
+            return
+        if not self.call.first_request_ended and self.may_send_again(evidence):
+            self.send_again()
+        else:
+            mirror.store(evidence.snapshots)
+            self.look_again_later()
 
+    # --- what the evidence proves -----------------------------------------------------------------------------------
 
-def _after_sending(claim: Claim, spec: Spec) -> None:
-    """A repeated 500 says that the first request has ended: a read begun after it decides."""
-    operation = Operation.objects.get(pk=claim.id)
-    entry = operation.calls[-1]
-    if operation.state != State.UNKNOWN or not entry.get("ended"):
-        return
-    again = take(claim.id, Q(state=State.UNKNOWN, claim_token__isnull=True))
-    if again is None:
-        return
-    try:
-        evidence = gather(operation, spec, entry)
-        if not _concluded(again, operation, spec, entry, evidence):
-            _later(again, operation, "")
-    except gateway.GatewayError as error:
-        _later(again, operation, error.message)
+    def conclude(self, evidence: Evidence) -> bool:
+        """Writes what the evidence proves; whether it proves anything. Raises GatewayError."""
+        call, effect = self.call, effect_of(self.action, self.call)
+        if evidence.created is not None:
+            self.go_on_from_created(evidence.created)
+        elif evidence.our_effect:
+            self.finish_succeeded(evidence, evidence.our_effect)
+        elif evidence.our_processing:
+            self.wait_for_bank(evidence, evidence.our_processing)
+        elif evidence.our_failure:
+            self.finish_declined(evidence, evidence.our_failure)
+        elif (
+            not effect.only_events_tell_who and evidence.shown and (call.first_request_ended or effect.shown_means_ours)
+        ):
+            # Stripe sends no event when a payment that has not succeeded yet is attached. So the read decides: our
+            # request has ended and the payment is attached, or we made the payment and nobody else can attach it.
+            self.finish_succeeded(evidence, None)
+        elif effect.only_events_tell_who and evidence.shown and evidence.others_effect:
+            self.finish_done_by_others(evidence, evidence.others_effect)
+        elif evidence.others_ruling_out and not evidence.shown:
+            self.finish_ruled_out(evidence, evidence.others_ruling_out)
+        elif (
+            call.first_request_ended
+            and not evidence.shown
+            and surely_not_applied(self.operation, self.action, call, evidence)
+        ):
+            self.finish_not_applied(evidence)
+        else:
+            return False
+        return True
 
+    def go_on_from_created(self, created: dict[str, Any]) -> None:
+        """The first of two calls took effect: the second follows, and the first is never sent again."""
+        done = replace(self.call, result=CallResult.of(created), found=True)
+        self.operation = self.claim.hold(state=State.RUNNING, calls=[*self.operation.calls[:-1], done])
+        self.send_the_rest()
 
-def _later(claim: Claim, operation: Operation, why: str) -> None:
-    """Not decided yet. It holds the invoice, and after an hour it waits for a person, who still sees every new look."""
-    attempts = operation.settle_attempts
-    pause = timedelta(seconds=PAUSES[min(attempts, len(PAUSES) - 1)])
-    if needs_person(operation):
-        pause = SLOW_PAUSE
-    claim.release(
-        state=State.UNKNOWN,
-        code="outcome_unknown",
-        message="Whether it took effect is being checked with Stripe." + (f" ({why})" if why else ""),
-        settle_at=clock.now() + pause,
-        settle_attempts=attempts + 1,
-    )
+    def finish_succeeded(self, evidence: Evidence, event: StripeEvent | None) -> None:
+        """By our request. `event` says so, where there is one."""
+        request_id = text(event, "request", "id") or self.operation.stripe_request_id
+        outcome = outcomes.succeeded(self.action, self.operation, evidence.invoice or {})
+        self.finish(State.SUCCEEDED, evidence, event, stripe_request_id=request_id, **outcome)
 
+    def finish_declined(self, evidence: Evidence, event: StripeEvent) -> None:
+        """Our charge was tried and did not go through. The reason stands in the event or in the PaymentIntent. Raises
+        GatewayError."""
+        error = _payment_error(event["data"]["object"])
+        for intent in [] if error else evidence.intents:
+            error = _payment_error(intent) or error
+        if not error and event["type"] in ("invoice.payment_action_required", "payment_intent.requires_action"):
+            error = {
+                "code": "invoice_payment_intent_requires_action",
+                "message": "The customer must authenticate this payment.",
+            }
+        self.finish(State.FAILED, evidence, event, **outcomes.of_failed_charge(error))
 
-def needs_person(operation: Operation) -> bool:
-    """Whether it could not be settled within the hour, so that a manager must decide."""
-    if operation.state != State.UNKNOWN or not operation.calls:
-        return False
-    return clock.now() - datetime.fromisoformat(operation.calls[-1]["first_sent_at"]) > FRESH
+    def finish_done_by_others(self, evidence: Evidence, event: StripeEvent) -> None:
+        number = (evidence.invoice or {}).get("number") or self.operation.invoice
+        message = f"{number} was {self.action.done_word} by someone else at the same time; our request changed nothing."
+        outcome_by = OutcomeBy.SOMEONE_ELSE
+        self.finish(State.FAILED, evidence, event, code=Code.INVOICE_CHANGED, message=message, outcome_by=outcome_by)
+
+    def finish_ruled_out(self, evidence: Evidence, event: StripeEvent) -> None:
+        """Somebody else's request makes our effect impossible: Stripe refuses to pay a void invoice, for example. So
+        ours was not applied, and cannot be."""
+        number = event["data"]["object"].get("number") or self.operation.invoice
+        what = event["type"].removeprefix("invoice.").replace("payment_succeeded", "paid")
+        message = f"{number} was {what} by someone else at the same time; it was not {self.action.done_word}."
+        outcome_by = OutcomeBy.SOMEONE_ELSE
+        self.finish(State.FAILED, evidence, event, code=Code.INVOICE_CHANGED, message=message, outcome_by=outcome_by)
+
+    def finish_not_applied(self, evidence: Evidence) -> None:
+        if done := done_before(self.operation):
+            message = f"{done} The rest was not applied: Stripe had an internal error. Finish it with Attach payment."
+        elif evidence.as_confirmed:
+            message = "Stripe had an internal error, and did not apply it. Nothing has changed; it can be tried again."
+        else:
+            message = (
+                "Stripe had an internal error, and did not apply it. The invoice has changed meanwhile: look at it."
+            )
+        self.finish(State.FAILED, evidence, code=Code.NOT_APPLIED, message=message, outcome_by=OutcomeBy.NOBODY)
+
+    def finish(
+        self, state: str, evidence: Evidence | None = None, event: StripeEvent | None = None, **outcome: Any
+    ) -> None:
+        """Writes the outcome with the mirror, and the event that proves it into the last call."""
+        if event is not None:
+            outcome["calls"] = [*self.operation.calls[:-1], replace(self.call, evidence=event["id"])]
+        self.claim.finish(state, evidence.snapshots if evidence else [], **outcome)
+
+    # --- money under way ----------------------------------------------------------------------------------------------
+
+    def wait_for_bank(self, evidence: Evidence, event: StripeEvent) -> None:
+        """Our charge was given to a bank, as this event says. Writes what came of it since: the bank may have decided
+        before we learnt of it. Raises GatewayError."""
+        call = money_under_way.with_charge(self.call, event)
+        request_id = (event.get("request") or {}).get("id") or self.operation.stripe_request_id
+        answer = money_under_way.ask(call) if call.charge else None
+        if answer is None or answer.status == "pending":
+            self.claim.wait_for_bank(
+                [*evidence.snapshots, *([answer.snapshot] if answer else [])],
+                calls=[*self.operation.calls[:-1], call],
+                stripe_request_id=request_id,
+                last_call_first_sent_at=self.first_sent_at,  # by which it becomes overdue
+                **outcomes.under_way(self.operation, evidence.invoice or {}),
+            )
+        else:
+            self.finish_as_bank_says(call, answer, evidence.snapshots, stripe_request_id=request_id)
+
+    def ask_bank(self) -> None:
+        """One look at money under way. Raises GatewayError."""
+        call = self.call
+        if not call.charge and (event := money_under_way.find_event(call)):
+            call = money_under_way.with_charge(call, event)
+            self.operation = self.claim.hold(calls=[*self.operation.calls[:-1], call])
+        answer = money_under_way.ask(call) if call.charge else None
+        if answer is None or answer.status == "pending":
+            mirror.store([answer.snapshot] if answer else [])
+            self.look_again_later()
+        else:
+            self.finish_as_bank_says(call, answer, gateway.retrieve("invoice", self.operation.invoice))
+
+    def finish_as_bank_says(
+        self, call: RecordedCall, answer: money_under_way.BankAnswer, snapshots: list[Snapshot], **more: Any
+    ) -> None:
+        """Our charge has ended: the money came, or it did not."""
+        invoice = snapshots[0].data or {}
+        state, outcome = State.FAILED, outcomes.of_failed_charge(answer.error)
+        if answer.status == "succeeded":
+            state, outcome = State.SUCCEEDED, outcomes.succeeded(self.action, self.operation, invoice)
+        elif answer.status == "canceled":
+            number = invoice.get("number") or self.operation.invoice
+            message = f"The payment of {number} was canceled at Stripe before the bank had decided. No money came."
+            outcome = {"code": Code.INVOICE_CHANGED, "message": message, "outcome_by": OutcomeBy.SOMEONE_ELSE}
+            outcome |= {"processing": False, "advice": ""}
+        calls = [*self.operation.calls[:-1], call]
+        self.claim.finish(state, [*snapshots, answer.snapshot], **{**more, **outcome, "calls": calls})
+
+    # --- sending ------------------------------------------------------------------------------------------------------
+
+    @property
+    def first_sent_at(self) -> datetime | None:
+        """When the last call was first sent. An earlier version of this program did not write the column."""
+        recorded = self.call.first_sent_at if self.operation.calls else None
+        return self.operation.last_call_first_sent_at or recorded
+
+    def is_within_resend_window(self) -> bool:
+        return self.first_sent_at is not None and clock.now() - self.first_sent_at < RESEND_WINDOW
+
+    def may_send_again(self, evidence: Evidence) -> bool:
+        """Only within the window, and while the invoice is as it was confirmed. Where nobody else can cause the effect,
+        sending again under the same key only asks Stripe whether it was done, so it may be there already."""
+        if evidence.invoice is None or not self.is_within_resend_window():
+            return False
+        if not effect_of(self.action, self.call).only_events_tell_who:
+            return True
+        return evidence.as_confirmed and not evidence.shown
+
+    def send_the_rest(self) -> None:
+        """The calls that were not sent yet, within the window. Raises Paused."""
+        if self.is_within_resend_window():
+            send_remaining_calls(self.claim)
+        else:
+            self.look_again_later(done_before(self.operation) + " The rest was not sent within an hour.")
+
+    def send_again(self) -> None:
+        """The stored parameters, verbatim, under the same key: Stripe repeats its first answer, or does it now. Raises
+        Paused."""
+        self.claim.hold(state=State.RUNNING)
+        call = self.call
+        try:
+            if send(self.claim, call):
+                send_remaining_calls(self.claim)
+        except gate.Closed as closed:
+            self.look_again_later(f"It is not sent again: {closed.refusal.message}")
+        except gate.Unreadable as unreadable:
+            self.look_again_later(unreadable.message)
+        except (gateway.NotAllowed, gateway.Missing, gateway.IdempotencyKeyConflict) as error:
+            # These answers speak of this sending, and say nothing about the first one.
+            self.look_again_later(error.message)
+        except gateway.GatewayError as error:
+            self.refused_when_sent_again(error)
+        else:
+            self.conclude_after_sending()
+
+    def refused_when_sent_again(self, error: gateway.GatewayError) -> None:
+        """A decline or a refusal under our key is definite, unless Stripe refuses because our own first request has
+        changed the invoice. Raises GatewayError."""
+        self.operation.refresh_from_db()
+        if isinstance(error, gateway.RefusedByStripe) and not error.replayed:
+            evidence = gather(self.operation, self.action, self.call)
+            if evidence.shown or evidence.our_effect or evidence.our_processing or evidence.our_failure:
+                self.look_again_later(error.message)
+                return
+        mark_refused(self.claim, self.operation, self.call, error)
+
+    def conclude_after_sending(self) -> None:
+        """Where Stripe repeated a 5xx, the first request has ended: a read begun after that decides."""
+        self.operation.refresh_from_db()
+        if self.operation.state != State.UNKNOWN or not self.call.first_request_ended:
+            return
+        again = take(self.claim.id, Q(state=State.UNKNOWN, claim_token__isnull=True))
+        if again is None:
+            return
+        self.claim = again
+        try:
+            if not self.conclude(gather(self.operation, self.action, self.call)):
+                self.look_again_later()
+        except gateway.GatewayError as error:
+            self.look_again_later(error.message)
+
+    def look_again_later(self, why: str = "") -> None:
+        """Not decided yet. The operation keeps its invoice; a manager who is to resolve it sees every new look."""
+        self.operation.refresh_from_db()
+        if self.operation.state == State.PROCESSING:
+            attempts = self.operation.settle_attempts
+            next_look = clock.now() + BANK_LOOK_INTERVALS[min(attempts, len(BANK_LOOK_INTERVALS) - 1)]
+            # If an event asked for a look while this one was going on, there is another one at once.
+            unchanged = When(settle_at=self.settle_at, then=Value(next_look))
+            self.claim.release(settle_at=Case(unchanged, default=F("settle_at")), settle_attempts=attempts + 1)
+            return
+        message = "Whether it took effect is being checked with Stripe." + (f" ({why})" if why else "")
+        look_again.later(self.claim, message, last_call_first_sent_at=self.first_sent_at)

@@ -1,8 +1,19 @@
-"""Proof that what we show is what Stripe has: walk Stripe, compare, heal, record every difference."""
+"""Reconciliation: walks Stripe's lists, compares them with the mirror, heals it, and records every difference."""
 
 from invoices.reconcile.catch_up import catch_up
-from invoices.reconcile.runs import CLEAN, DRIFT_HEALED, DRIFT_LEFT, FAILED, AlreadyRunning
-from invoices.reconcile.sweep import invoice, run
+from invoices.reconcile.runs import CLEAN, DRIFT_HEALED, DRIFT_LEFT, FAILED, NOT_EQUAL, AlreadyRunning
+from invoices.reconcile.sweep import compare_invoice, sweep_lists
 from invoices.reconcile.verify import verify
 
-__all__ = ["CLEAN", "DRIFT_HEALED", "DRIFT_LEFT", "FAILED", "AlreadyRunning", "catch_up", "invoice", "run", "verify"]
+__all__ = [
+    "CLEAN",
+    "DRIFT_HEALED",
+    "DRIFT_LEFT",
+    "FAILED",
+    "NOT_EQUAL",
+    "AlreadyRunning",
+    "catch_up",
+    "compare_invoice",
+    "sweep_lists",
+    "verify",
+]

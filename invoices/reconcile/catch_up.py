@@ -1,58 +1,54 @@
-"""Brings in the events that were lost on their way: Stripe's own list → intake, as if the webhook had come."""
+"""Catch-up: journals the events whose webhook was lost, from Stripe's own list of events."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
-from invoices import budget, gateway, intake
+from invoices import gateway, intake
 from invoices.models import Event, ReconciliationRun
+from invoices.models.reconciliation import RunParams
 from invoices.reconcile import runs
+from invoices.thresholds import CATCH_UP_OVERLAP
 
-KINDS = ("invoice.*", "invoice_payment.*", "payment_intent.*", "customer.*")
-OVERLAP = timedelta(hours=1)
-AT_ONCE = 100
+EVENT_TYPES = ("invoice.*", "invoice_payment.*", "payment_intent.*", "customer.*")
 
 Kind = ReconciliationRun.Kind
 
 
 def catch_up() -> ReconciliationRun:
-    """Journals every event since the last finished catch-up began, less an hour (the first time: 30 days).
+    """Journals every event since the last finished catch-up began, less CATCH_UP_OVERLAP. The finished run.
 
-    Not since the newest that we hold: one that came may have overtaken one that was lost. Raises AlreadyRunning,
-    GatewayError.
+    The first catch-up takes all events that Stripe still has (30 days). The newest event that we hold is no starting
+    point: a lost event may be older than one that came. Raises AlreadyRunning, GatewayError.
     """
-    this = runs.begin(Kind.CATCH_UP)
+    run = runs.begin(Kind.CATCH_UP)
     try:
-        with budget.kept():
-            began, count = _bring(_since())
+        began, listed, new = _journal_since(_starting_point())
     except BaseException as error:
-        runs.fail(this, f"{type(error).__name__}: {error}")
+        runs.fail(run, f"{type(error).__name__}: {error}")
         raise
-    this.params = {"began": began.isoformat()}
-    this.seen = this.same = count[0]
-    this.events = count[1]
-    return runs.finish(this)
+    run.params = RunParams(began=began.isoformat())
+    run.seen = run.same = listed
+    run.events = new
+    return runs.finish(run)
 
 
-def _since() -> datetime | None:
+def _starting_point() -> datetime | None:
+    """Stripe's clock; None for the first catch-up."""
     last = ReconciliationRun.objects.filter(kind=Kind.CATCH_UP, state="finished").order_by("-started_at").first()
-    return datetime.fromisoformat(last.params["began"]) - OVERLAP if last else None
+    return datetime.fromisoformat(last.params["began"]) - CATCH_UP_OVERLAP if last else None
 
 
-def _bring(since: datetime | None) -> tuple[datetime, tuple[int, int]]:
-    """(Stripe's clock at the beginning, (events listed, new ones))."""
-    began = gateway.read("/v1/events", limit=1).date
-    seen = new = 0
-    for kind in KINDS:
-        params: dict[str, object] = {"type": kind, "limit": AT_ONCE}
+def _journal_since(since: datetime | None) -> tuple[datetime, int, int]:
+    """Stripe's clock at the beginning, how many events Stripe listed, and how many of them were new."""
+    began = gateway.read("/v1/events", throttled=True, limit=1).time.date
+    listed = new = 0
+    for event_type in EVENT_TYPES:
+        params: dict[str, object] = {"type": event_type}
         if since is not None:
             params["created"] = {"gte": int(since.astimezone(UTC).timestamp())}
-        while True:
-            reply = gateway.read("/v1/events", **params)
-            page = reply.data["data"]
-            seen += len(page)
-            new += len(intake.journal(intake.event_row(event, source=Event.Source.CATCH_UP) for event in page))
-            if not reply.data["has_more"] or not page:
-                break
-            params["starting_after"] = page[-1]["id"]
-    return began, (seen, new)
+        for page in gateway.pages("/v1/events", throttled=True, **params):
+            events = page.data["data"]
+            listed += len(events)
+            new += len(intake.journal(intake.event_row(event, source=Event.Source.CATCH_UP) for event in events))
+    return began, listed, new

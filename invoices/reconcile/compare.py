@@ -1,4 +1,4 @@
-"""Holds what Stripe has against what we had: which differences are drift, and which are only on their way."""
+"""Compares what Stripe has with what the mirror had: which differences are drift, and which are only in flight."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from collections.abc import Iterator
 from typing import Any
 
 from invoices import clock
-from invoices.mirror import VOLATILE, Outcome, Verdict, content
+from invoices.mirror import VOLATILE, Decision, Outcome, content
 from invoices.models import Drift, Event, ReconciliationRun
 
-MOST_FIELDS = 25  # recorded of one object
+MAX_DIFFERENCES_PER_OBJECT = 25  # drift rows of one object
 
 
 def differences(ours: Any, theirs: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Where two objects differ: `lines.data.3.amount`, ours, theirs. An absent member counts as None."""
+    """Every difference of two JSON values: (path such as `lines.data.3.amount`, ours, theirs).
+
+    An absent member counts as None. Lists of different lengths are one difference.
+    """
     if isinstance(ours, dict) and isinstance(theirs, dict):
         for key in sorted(ours.keys() | theirs.keys()):
             if not path and key in VOLATILE:
@@ -28,40 +31,49 @@ def differences(ours: Any, theirs: Any, path: str = "") -> Iterator[tuple[str, A
 
 
 def pending(ids: list[str]) -> set[str]:
-    """Those of these objects of which an event waits in the journal: it explains a difference."""
+    """Those of these objects for which an event is pending: it explains their difference."""
     waiting = Event.objects.filter(state=Event.State.PENDING, object_id__in=ids)
     return set(waiting.values_list("object_id", flat=True))
 
 
 def record(run: ReconciliationRun, outcomes: list[Outcome], *, importing: bool) -> Counter[str]:
-    """Writes a page's differences as drift, and counts: seen = same + imported + healed + in_flight + failed."""
+    """Writes the differences of these outcomes as drift rows, and counts the objects by what was found.
+
+    seen = same + imported + healed + in_flight + failed. `failed` is no error: it counts the objects whose drift is
+    left, which in a dry run are all that drifted. `importing`: what the mirror lacks is imported, not drift. An invoice
+    payment that is not paid and differs counts as imported too, even if the mirror holds it (`_comes_without_event`).
+    """
     counts: Counter[str] = Counter(seen=len(outcomes))
     differing = {outcome.snapshot.id for outcome in outcomes if not _same(outcome)}
-    waiting = pending(sorted(differing)) if differing else set()
-    before = _found_before(run, [outcome.snapshot.id for outcome in outcomes])
+    with_event = pending(sorted(differing)) if differing else set()
+    found_before = _found_before(run, [outcome.snapshot.id for outcome in outcomes])
     drift: list[Drift] = []
     for outcome in outcomes:
         id = outcome.snapshot.id
-        kind = before.get(id) or "same"
-        if id not in before and id in differing:
-            kind = _kind(outcome, waiting, importing=importing, dry_run=run.dry_run)
-            if kind in ("healed", "failed"):
-                drift += _rows(run, outcome, healed=kind == "healed")
-        counts[kind] += 1
+        name = found_before.get(id) or "same"
+        if id not in found_before and id in differing:
+            name = _count_name(outcome, with_event, importing=importing, dry_run=run.dry_run)
+            if name in ("healed", "failed"):
+                drift += _rows(run, outcome, healed=name == "healed")
+        counts[name] += 1
     Drift.objects.bulk_create(drift)
     return counts
 
 
 def _found_before(run: ReconciliationRun, ids: list[str]) -> dict[str, str]:
-    """What a run that is taken up again found in a window that it did not finish: it counts as that, once."""
-    if not run.progress.get("resumed"):
+    """What a resumed run had already recorded in a window that it did not finish: id → "healed" or "failed".
+
+    A healed object is equal by now. It counts as what was recorded: its drift row and the counts then agree.
+    """
+    if not run.progress.resumed:
         return {}
     found = Drift.objects.filter(run=run, object_id__in=ids).values_list("object_id", "healed_at")
     return {id: "healed" if healed_at else "failed" for id, healed_at in found}
 
 
 def _same(outcome: Outcome) -> bool:
-    if outcome.verdict is Verdict.SAME:
+    """Whether the mirror had what Stripe has."""
+    if outcome.decision is Decision.CONFIRM:
         return True
     if outcome.ours is None:
         return False
@@ -72,29 +84,32 @@ def _same(outcome: Outcome) -> bool:
     return content(outcome.ours) == content(outcome.snapshot.data)
 
 
-def _kind(outcome: Outcome, waiting: set[str], *, importing: bool, dry_run: bool) -> str:
-    if outcome.snapshot.id in waiting or outcome.was_hint:
-        return "in_flight"  # an event waits; or a read that was asked for when another version's shape was stored
-    if outcome.verdict in (Verdict.DROPPED, Verdict.ASKED):
-        return "in_flight"  # what we have is newer than the page, or a read will tell
-    if outcome.verdict is Verdict.MISSING:
+def _count_name(outcome: Outcome, with_event: set[str], *, importing: bool, dry_run: bool) -> str:
+    """The name of the count to which an object that differs belongs."""
+    if outcome.snapshot.id in with_event or outcome.was_provisional:
+        return "in_flight"  # an event waits, or the row came in another API version and its refetch is scheduled
+    if outcome.decision in (Decision.DROP, Decision.REFETCH):
+        return "in_flight"  # the row is newer than the page, or a refetch will tell
+    if outcome.decision is Decision.KEEP_MISSING:
         return "failed"
-    if outcome.was_due:
-        return "in_flight"  # a read would have told in a moment
+    if outcome.refetch_was_scheduled:
+        return "in_flight"  # that refetch would have brought the difference
     if outcome.ours is None and importing:
         return "imported"
-    if _never_told(outcome):
+    if _comes_without_event(outcome):
         return "imported"
     return "failed" if dry_run else "healed"
 
 
-def _never_told(outcome: Outcome) -> bool:
-    """Stripe sends no event of a payment that is not paid: to bring it is the sweep's work, and no drift."""
+def _comes_without_event(outcome: Outcome) -> bool:
+    """Whether Stripe sends no event of this state: it sends none for an invoice payment before it is paid. The sweep
+    brings such a payment, new or changed, so it is no drift."""
     data = outcome.snapshot.data or {}
     return data.get("object") == "invoice_payment" and data.get("status") != "paid"
 
 
 def _rows(run: ReconciliationRun, outcome: Outcome, *, healed: bool) -> list[Drift]:
+    """The drift rows of one object, unsaved: one for each field that differs, or one for an object that is missing."""
     snapshot = outcome.snapshot
     now = clock.now()
     data = snapshot.data or outcome.ours or {}
@@ -112,11 +127,11 @@ def _rows(run: ReconciliationRun, outcome: Outcome, *, healed: bool) -> list[Dri
         return [Drift(kind=Drift.Kind.MISSING_HERE, theirs=_short(data), **common)]
     if snapshot.data is None or snapshot.deleted:
         return [Drift(kind=Drift.Kind.MISSING_AT_STRIPE, ours=_short(outcome.ours), **common)]
-    found = list(differences(outcome.ours, snapshot.data))[:MOST_FIELDS]
+    found = list(differences(outcome.ours, snapshot.data))[:MAX_DIFFERENCES_PER_OBJECT]
     return [Drift(kind=Drift.Kind.DIFFERS, field=path[:255], ours=a, theirs=b, **common) for path, a, b in found]
 
 
 def _short(data: dict[str, Any]) -> dict[str, Any]:
-    """What finance needs to know of an object that one side lacks."""
+    """The members of a missing object that finance needs."""
     names = ("id", "number", "status", "currency", "total", "amount_due", "amount_remaining", "amount_paid", "created")
     return {name: data[name] for name in names if name in data}

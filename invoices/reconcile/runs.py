@@ -1,11 +1,14 @@
-"""The life of a run: one at a time, alive while it writes, taken over when it stays silent, and its exit code."""
+"""The life of a run: only one of its lane at a time, and closed with an exit code.
+
+A run that stays silent for RUN_SILENT counts as dead. No process watches for that: it stays as it is until the next run
+of its lane begins. That one takes it over if it is to do the same, and otherwise closes it as failed.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from datetime import timedelta
-from typing import Any
+from dataclasses import replace
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
@@ -13,30 +16,36 @@ from django.db.models import F, QuerySet
 
 from invoices import clock
 from invoices.models import Drift, ReconciliationRun
+from invoices.models.reconciliation import RunParams
+from invoices.thresholds import RUN_SILENT
 
-CLEAN, FAILED, DRIFT_HEALED, DRIFT_LEFT = 0, 1, 3, 4  # exit codes; 2 stays the usage error
-SILENT = timedelta(minutes=3)  # after which a running run counts as dead
+# Exit codes of `manage.py reconcile`. 2 is the usage error of every command.
+CLEAN = 0
+FAILED = 1
+DRIFT_HEALED = 3
+NOT_EQUAL = 3  # of a proof of equality, which heals nothing
+DRIFT_LEFT = 4
 
 Kind = ReconciliationRun.Kind
 State = ReconciliationRun.State
-Progress = Callable[[ReconciliationRun], None]
+ShowProgress = Callable[[ReconciliationRun], None]  # is called whenever the counts of the run have grown
 
 
 class AlreadyRunning(Exception):
-    """Another run of this kind is at work; the message says since when."""
+    """Another run of the same lane is at work; the message says since when."""
 
 
 def begin(
-    kind: str, *, dry_run: bool = False, params: dict[str, Any] | None = None, by: User | None = None
+    kind: str, *, dry_run: bool = False, params: RunParams | None = None, by: User | None = None
 ) -> ReconciliationRun:
-    """A new run, or the silent one of a process that died: that goes on from its last finished window.
+    """A new run; or the same run of a process that died, which goes on with the windows that are not finished.
 
-    Raises AlreadyRunning.
+    The row of a running run is the lock: a partial unique constraint allows one in a lane. Raises AlreadyRunning.
     """
     run = ReconciliationRun(
         kind=kind, dry_run=dry_run, params=params or {}, started_by=by, started_at=clock.now(), alive_at=clock.now()
     )
-    for _ in range(3):
+    for _ in range(3):  # the other run may end, or be taken over, between two statements
         try:
             with transaction.atomic():
                 run.save(force_insert=True)
@@ -44,7 +53,7 @@ def begin(
             other = lane(kind).first()
             if other is None:
                 continue
-            if other.alive_at > clock.now() - SILENT:
+            if other.alive_at > clock.now() - RUN_SILENT:
                 raise AlreadyRunning(
                     f"A {other.get_kind_display()} is running since {other.started_at:%Y-%m-%d %H:%M} UTC "
                     f"({other.seen} objects seen). Wait for it, or look at it in the admin."
@@ -57,51 +66,58 @@ def begin(
 
 
 def lane(kind: str) -> QuerySet[ReconciliationRun]:
-    """The running runs that keep one of this kind out: sweep and full share a lane, each other kind has its own."""
+    """The running runs that exclude one of this kind. Sweep and full share a lane; each other kind has its own.
+
+    Runs of Kind.INVOICE exclude nothing: no constraint forbids two of them.
+    """
     kinds = [Kind.SWEEP, Kind.FULL] if kind in (Kind.SWEEP, Kind.FULL) else [kind]
     return ReconciliationRun.objects.filter(state=State.RUNNING, kind__in=kinds)
 
 
 def _take_over(dead: ReconciliationRun, wanted: ReconciliationRun) -> ReconciliationRun | None:
-    """Goes on with the dead run where it is the same; otherwise closes it as failed, to make room."""
+    """Takes over the dead run if the wanted one is the same; otherwise closes it as failed, to make room."""
     same = (dead.kind, dead.dry_run, dead.params) == (wanted.kind, wanted.dry_run, wanted.params)
-    seen_dead = ReconciliationRun.objects.filter(pk=dead.pk, state=State.RUNNING, alive_at=dead.alive_at)
+    # Conditional on `alive_at`: another process may have taken it over, or it may be alive after all.
+    still_dead = ReconciliationRun.objects.filter(pk=dead.pk, state=State.RUNNING, alive_at=dead.alive_at)
     if same:
-        taken = seen_dead.update(alive_at=clock.now(), progress={**dead.progress, "resumed": True})
+        taken = still_dead.update(alive_at=clock.now(), progress=replace(dead.progress, resumed=True))
         return ReconciliationRun.objects.get(pk=dead.pk) if taken else None
-    seen_dead.update(state=State.FAILED, finished_at=clock.now(), exit_code=FAILED, error="Its process died.")
+    still_dead.update(state=State.FAILED, finished_at=clock.now(), exit_code=FAILED, error="Its process died.")
     return None
 
 
-def alive(run: ReconciliationRun) -> None:
-    """It is at work: nobody takes it over."""
+def show_alive(run: ReconciliationRun) -> None:
+    """Writes a sign of life, so that no other process takes the run over."""
     ReconciliationRun.objects.filter(pk=run.pk).update(alive_at=clock.now())
 
 
 class Tally:
-    """What the threads of one run count. A window's counts are written with its being finished, so that a run that is
-    taken over counts nothing twice."""
+    """Adds up what the threads of one run count.
 
-    def __init__(self, run: ReconciliationRun, progress: Progress) -> None:
-        self.run, self.progress = run, progress
+    A window's counts and its being finished are written in one transaction, so a run that is taken over counts no
+    window twice.
+    """
+
+    def __init__(self, run: ReconciliationRun, show_progress: ShowProgress) -> None:
+        self.run, self.show_progress = run, show_progress
         self.lock = threading.Lock()
 
     def add(self, window: str, counts: dict[str, int]) -> None:
-        """A window is finished. Written at once."""
+        """The window of this name is finished, with these counts (column name → number)."""
         with self.lock:
             with transaction.atomic():
                 run = ReconciliationRun.objects.select_for_update().get(pk=self.run.pk)
-                run.progress.setdefault("finished", []).append(window)
+                run.progress = replace(run.progress, finished=[*run.progress.finished, window])
                 for name, count in counts.items():
                     setattr(run, name, getattr(run, name) + count)
                 run.alive_at = clock.now()
                 run.save()
             self.run = run
-            self.progress(run)
+            self.show_progress(run)
 
 
 def finish(run: ReconciliationRun) -> ReconciliationRun:
-    """Closes a run that came to its end; its exit code says what it found."""
+    """Closes a run that did all its work; its exit code says what it found."""
     drift = Drift.objects.filter(run=run)
     if drift.filter(healed_at=None).exists() or run.failed:
         run.exit_code = DRIFT_LEFT
@@ -113,15 +129,15 @@ def finish(run: ReconciliationRun) -> ReconciliationRun:
 
 
 def fail(run: ReconciliationRun, error: str) -> ReconciliationRun:
-    """Closes a run that could not do its work."""
+    """Closes a run that could not do its work; `error` is for people."""
     run.refresh_from_db()
     run.state, run.finished_at, run.exit_code, run.error = State.FAILED, clock.now(), FAILED, error[:5000]
     run.save()
     return run
 
 
-def count(run: ReconciliationRun, **counts: int) -> None:
-    """Adds to the run's counts, whoever else adds to them."""
+def add_counts(run: ReconciliationRun, **counts: int) -> None:
+    """Adds to the run's counts in the database, so that no other writer's addition is lost."""
     ReconciliationRun.objects.filter(pk=run.pk).update(
         alive_at=clock.now(), **{name: F(name) + number for name, number in counts.items()}
     )

@@ -1,4 +1,4 @@
-"""The walk over Stripe's lists: by windows of creation time, a few at once, each finished window remembered."""
+"""Sweep and full run: walks Stripe's lists window by window, a few at once, heals the mirror and records the drift."""
 
 from __future__ import annotations
 
@@ -6,158 +6,139 @@ import logging
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import asdict
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
-from invoices import budget, clock, gateway, mirror
+from invoices import gateway, mirror
 from invoices.models import MIRRORED, Invoice, ReconciliationRun
+from invoices.models.reconciliation import RunParams
 from invoices.reconcile import compare, runs
 from invoices.reconcile.catch_up import catch_up
-from invoices.reconcile.letter import tell_finance
-from invoices.reconcile.patience import patiently
-from invoices.reconcile.windows import DAY, Window, pages
+from invoices.reconcile.email import mail_finance
+from invoices.reconcile.retry import with_retries
+from invoices.reconcile.windows import (
+    CHANGEABLE_STATUSES,
+    FINAL_STATUSES,
+    Window,
+    pages,
+    windows_of_full_run,
+    windows_of_sweep,
+)
 from invoices.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
 
-RECENT = timedelta(days=30)
-THREADS = 3
-UNFINAL = {"invoice": ("draft", "open", "uncollectible"), "invoice_payment": ("open",)}
-FINAL = {"invoice": ("paid", "void"), "invoice_payment": ("paid", "canceled")}
-AT_ONCE = 2000  # ids in memory
+SWEEP_THREADS = 3  # windows that are walked at once
+IDS_PER_QUERY = 2000
+UNDATED = "undated"  # the name in `progress.finished` of the part that is no window
 
 Kind = ReconciliationRun.Kind
 
 
-def _silent(run: ReconciliationRun) -> None:
+def _show_nothing(run: ReconciliationRun) -> None:
     pass
 
 
-def run(
+def sweep_lists(
     kind: str = Kind.SWEEP,
     *,
     since: datetime | None = None,
     dry_run: bool = False,
-    progress: runs.Progress = _silent,
+    show_progress: runs.ShowProgress = _show_nothing,
     by: User | None = None,
 ) -> ReconciliationRun:
     """Sweeps, heals, records drift, then catches up on events. The finished run; `exit_code` says what it found.
 
-    Default: every invoice not final at Stripe, everything created in the last 30 days, and what only we hold as not
-    final. `since` (aware) moves the 30 days; FULL takes everything, customers and payment intents too. Raises
-    AlreadyRunning. Never inside a transaction.
+    SWEEP takes everything created in the last 30 days (or since `since`, an aware datetime), every older object that
+    can still change at Stripe, and every one that can still change according to the mirror. FULL takes everything,
+    customers and payment intents too. A dry run records the drift and heals nothing. Raises AlreadyRunning.
     """
-    params = {"since": since.isoformat()} if since else {}
-    this = runs.begin(kind, dry_run=dry_run, params=params, by=by)
+    params = RunParams(since=since.isoformat()) if since else RunParams()
+    this_run = runs.begin(kind, dry_run=dry_run, params=params, by=by)
     try:
-        with budget.kept():
-            _sweep(this, since, progress)
-        this.refresh_from_db()
-        this = runs.finish(this)
-    except (gateway.GatewayError, SawNothing) as error:
+        _sweep(this_run, since, show_progress)
+        this_run.refresh_from_db()
+        this_run = runs.finish(this_run)
+    except (gateway.GatewayError, StripeListsNothing) as error:
         log.error("Reconciliation failed: %s", error)
-        this = runs.fail(this, str(error))
-        tell_finance(this)
-        return this
+        this_run = runs.fail(this_run, str(error))
+        mail_finance(this_run)
+        return this_run
     except BaseException as error:
-        runs.fail(this, f"{type(error).__name__}: {error}")
+        runs.fail(this_run, f"{type(error).__name__}: {error}")
         raise
-    tell_finance(this)
+    mail_finance(this_run)
     if not dry_run:
         try:
             catch_up()
         except (gateway.GatewayError, runs.AlreadyRunning) as error:
             log.warning("No catch-up after this run: %s", error)
-    return this
+    return this_run
 
 
-class SawNothing(Exception):
-    """Stripe's lists were empty where the mirror has rows: rather a wrong key than an empty account."""
+class StripeListsNothing(Exception):
+    """Stripe's list of invoices is empty, and the mirror's is not: the key is probably of another account."""
 
 
-def _probe() -> None:
-    """Before all: does Stripe answer, and has it anything? Raises GatewayError at once, without patience."""
+def _check_account() -> None:
+    """Raises StripeListsNothing, and GatewayError at once, without retries: so a wrong key is found immediately."""
     ours = Invoice.objects.filter(deleted_at=None).exclude(status="draft")
-    if not gateway.read("/v1/invoices", limit=1).data["data"] and ours.exists():
-        raise SawNothing("Stripe lists no invoice at all, but the mirror holds some. Is the key of another account?")
+    if not gateway.read("/v1/invoices", throttled=True, limit=1).data["data"] and ours.exists():
+        raise StripeListsNothing(
+            "Stripe lists no invoice at all, but the mirror holds some. Is the key of another account?"
+        )
 
 
-def _sweep(this: ReconciliationRun, since: datetime | None, progress: runs.Progress) -> None:
-    _probe()
-    importing = this.progress.get("importing")
-    if importing is None:
-        importing = {name: not this.dry_run and _imports(this, name) for name in MIRRORED}
-        this.progress |= {"importing": importing, "windows": [asdict(window) for window in _windows(this.kind, since)]}
-        this.save()
-    windows = [Window(**window) for window in this.progress["windows"]]
-    finished = set(this.progress.get("finished", []))
-    tally = runs.Tally(this, progress)
-    _in_threads([window for window in windows if window.name not in finished], this, importing, tally)
-    if "undated" not in finished:
-        tally.add("undated", _undated(this))
+def _sweep(run: ReconciliationRun, since: datetime | None, show_progress: runs.ShowProgress) -> None:
+    _check_account()
+    if not run.progress.windows:
+        planned = windows_of_full_run() if run.kind == Kind.FULL else windows_of_sweep(since)
+        run.progress = replace(
+            run.progress,
+            importing={object: not run.dry_run and _imports(run, object) for object in MIRRORED},
+            windows=[window.stored() for window in planned],
+        )
+        run.save()
+    finished = set(run.progress.finished)
+    windows = [Window(**stored) for stored in run.progress.windows]
+    tally = runs.Tally(run, show_progress)
+    _walk_in_threads([window for window in windows if window.name not in finished], run, tally)
+    if UNDATED not in finished:
+        tally.add(UNDATED, _undated(run))
 
 
-def _imports(this: ReconciliationRun, name: str) -> bool:
-    """Whether what is missing here is an import, not drift: nothing was ever brought, or the bringing was cut short."""
-    earlier = ReconciliationRun.objects.filter(kind__in=[Kind.SWEEP, Kind.FULL], dry_run=False).exclude(pk=this.pk)
+def _imports(run: ReconciliationRun, object: str) -> bool:
+    """Whether objects of this kind that the mirror lacks are an import, and not drift: they were never imported, or the
+    last run failed while it imported them. Asked once, when the run plans."""
+    earlier = ReconciliationRun.objects.filter(kind__in=[Kind.SWEEP, Kind.FULL], dry_run=False).exclude(pk=run.pk)
     last = earlier.order_by("-started_at").first()
-    cut_short = last is not None and last.state == "failed" and last.progress.get("importing", {}).get(name, False)
-    return cut_short or _is_empty(name)
+    cut_short = last is not None and last.state == "failed" and last.progress.importing.get(object, False)
+    return cut_short or _was_never_imported(object)
 
 
-def _is_empty(name: str) -> bool:
-    if name in UNFINAL:
+def _was_never_imported(object: str) -> bool:
+    """Of invoices and their payments: whether the mirror holds no invoice at all. One that an event brought ends this,
+    even if no run has finished. Of the other kinds: whether no full run has finished."""
+    if object in CHANGEABLE_STATUSES:
         return not Invoice.objects.exists()
     return not ReconciliationRun.objects.filter(kind=Kind.FULL, state="finished", dry_run=False).exists()
 
 
-def _windows(kind: str, since: datetime | None) -> Iterator[Window]:
-    """What to walk. The newest window is open at its end, the oldest at its beginning, so that no clock is needed."""
-    if kind == Kind.FULL:
-        for name in MIRRORED:
-            yield from _months(name)
-        return
-    start = since or clock.now() - RECENT
-    first = int(start.timestamp()) // DAY * DAY
-    for name, statuses in UNFINAL.items():
-        yield from _days(name, first)
-        for status in statuses:
-            yield Window(name, end=first, status=status)
+def _walk_in_threads(windows: list[Window], run: ReconciliationRun, tally: runs.Tally) -> None:
+    """Walks the windows. After the first error the windows that have not begun are left out, and it is raised."""
 
-
-def _days(name: str, first: int) -> Iterator[Window]:
-    """Windows of a few days each, the last one open."""
-    last = int(clock.now().timestamp()) // DAY * DAY
-    edges = list(range(first, max(last, first) + 1, 5 * DAY))
-    for start, end in zip(edges, [*edges[1:], None], strict=True):
-        yield Window(name, start, end)
-
-
-def _months(name: str) -> Iterator[Window]:
-    """Everything: thirty days at a time, a year back or as far as the mirror reaches, and whatever is older in one."""
-    oldest = MIRRORED[name].objects.exclude(created=None).order_by("created").values_list("created", flat=True).first()
-    last = int(clock.now().timestamp()) // DAY * DAY
-    first = min(int((oldest or clock.now()).timestamp()) // DAY * DAY, last - 360 * DAY)
-    edges = list(range(first, last + 1, 30 * DAY))
-    yield Window(name, None, edges[0])
-    for start, end in zip(edges, [*edges[1:], None], strict=True):
-        yield Window(name, start, end)
-
-
-def _in_threads(windows: list[Window], this: ReconciliationRun, importing: dict[str, bool], tally: runs.Tally) -> None:
     def work(window: Window) -> None:
         try:
-            with budget.kept():
-                tally.add(window.name, _walk(window, this, importing[window.object]))
+            tally.add(window.name, _walk(window, run))
         finally:
             connection.close()  # the thread ends, and its connection must not outlive it
 
-    with ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="sweep") as pool:
+    with ThreadPoolExecutor(max_workers=SWEEP_THREADS, thread_name_prefix="sweep") as pool:
         futures = [pool.submit(work, window) for window in windows]
         wait(futures, return_when=FIRST_EXCEPTION)
         for future in futures:
@@ -167,81 +148,89 @@ def _in_threads(windows: list[Window], this: ReconciliationRun, importing: dict[
                 future.result()
 
 
-def _walk(window: Window, this: ReconciliationRun, importing: bool) -> Counter[str]:
-    """One window, page by page. What we hold of it and Stripe did not list is then read singly; while we import, there
-    is nothing of the kind, and no ids are kept, however many come."""
+def _walk(window: Window, run: ReconciliationRun) -> Counter[str]:
+    """Compares one window, page by page, and then retrieves every object that the mirror has in it and Stripe did not
+    list. During an import there is no such object, and no id is kept in memory."""
+    importing = run.progress.importing[window.object]
     counts: Counter[str] = Counter()
-    seen: set[str] = set()
-    for snapshots in pages(this, window):
-        counts += _take(this, snapshots, importing=importing)
+    listed: set[str] = set()
+    for snapshots in pages(run, window):
+        counts += _store_and_record(run, snapshots, importing=importing)
         if not importing:
-            seen.update(snapshot.id for snapshot in snapshots)
-    return counts if importing else counts + _singly(this, window.object, _not_listed(window, seen))
+            listed.update(snapshot.id for snapshot in snapshots)
+    return counts if importing else counts + _retrieve_each(run, window.object, _not_listed(window, listed))
 
 
-def _take(this: ReconciliationRun, snapshots: list[Snapshot], *, importing: bool) -> Counter[str]:
-    """Heals and records in one transaction: whoever is killed leaves nothing healed that is not on record."""
+def _store_and_record(run: ReconciliationRun, snapshots: list[Snapshot], *, importing: bool) -> Counter[str]:
+    """Heals the mirror and writes the drift rows in one transaction: a killed process leaves no unrecorded repair."""
     with transaction.atomic():
-        return compare.record(this, mirror.store(snapshots, dry_run=this.dry_run), importing=importing)
+        return compare.record(run, mirror.store(snapshots, dry_run=run.dry_run), importing=importing)
 
 
-def _not_listed(window: Window, seen: set[str]) -> Iterator[str]:
-    return (id for id in _ids(window.rows()) if id not in seen)
+def _not_listed(window: Window, listed: set[str]) -> Iterator[str]:
+    return (id for id in _ids(window.rows()) if id not in listed)
 
 
 def _ids(rows: QuerySet[Any]) -> Iterator[str]:
-    """By and by, and without a cursor at the database: a call to Stripe in between gives the connection back."""
+    """All ids, in portions. A server-side cursor would not outlive a request to Stripe, which gives the database
+    connection back."""
     last = ""
-    while ids := list(rows.filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)[:AT_ONCE]):
+    while ids := list(rows.filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)[:IDS_PER_QUERY]):
         yield from ids
         last = ids[-1]
 
 
-def _undated(this: ReconciliationRun) -> Counter[str]:
-    """Rows without a time of creation (of shapes that we cannot read) stand in no window: retrieved singly."""
+def _undated(run: ReconciliationRun) -> Counter[str]:
+    """Retrieves each row without a creation time (its object has a shape that we cannot read): it is in no window."""
     counts: Counter[str] = Counter()
-    for name in MIRRORED if this.kind == Kind.FULL else UNFINAL:
-        rows: QuerySet[Any] = MIRRORED[name].objects.filter(deleted_at=None, created=None)
-        if this.kind != Kind.FULL:
-            rows = rows.exclude(status__in=FINAL[name])  # those whose status we cannot read stay in
-        counts += _singly(this, name, _ids(rows))
+    for object in MIRRORED if run.kind == Kind.FULL else CHANGEABLE_STATUSES:
+        rows: QuerySet[Any] = MIRRORED[object].objects.filter(deleted_at=None, created=None)
+        if run.kind != Kind.FULL:
+            rows = rows.exclude(status__in=FINAL_STATUSES[object])  # a row with an unknown status is kept
+        counts += _retrieve_each(run, object, _ids(rows))
     return counts
 
 
-def _singly(this: ReconciliationRun, object: str, ids: Iterator[str]) -> Counter[str]:
+def _retrieve_each(run: ReconciliationRun, object: str, ids: Iterator[str]) -> Counter[str]:
     counts: Counter[str] = Counter()
     for id in ids:
-        snapshots = patiently(this, lambda id=id: gateway.retrieve(object, id))  # type: ignore[misc]
-        counts += _take(this, snapshots[:1], importing=False)
-        runs.alive(this)
+        snapshots = with_retries(run, lambda id=id: gateway.retrieve(object, id, throttled=True))  # type: ignore[misc]
+        counts += _store_and_record(run, snapshots[:1], importing=False)
+        runs.show_alive(run)
     return counts
 
 
-def invoice(id: str, *, dry_run: bool = False, by: User | None = None) -> ReconciliationRun:
-    """Compares one invoice, its payments, their intents and its customer with Stripe. The finished run."""
-    this = runs.begin(Kind.INVOICE, dry_run=dry_run, params={"invoice": id}, by=by)
+def compare_invoice(id: str, *, dry_run: bool = False, by: User | None = None) -> ReconciliationRun:
+    """Compares one invoice, its payments, their payment intents and its customer with Stripe. The finished run.
+
+    A person waits for it, so it is not throttled.
+    """
+    run = runs.begin(Kind.INVOICE, dry_run=dry_run, params=RunParams(invoice=id), by=by)
     try:
-        snapshots = patiently(this, lambda: gateway.retrieve("invoice", id))
+        snapshots = with_retries(run, lambda: gateway.retrieve("invoice", id))
         if snapshots[0].data is None and not Invoice.objects.filter(pk=id).exists():
-            return runs.fail(this, f"Neither Stripe nor the mirror has an invoice {id}.")
-        for object, other in _around(snapshots):
-            snapshots += patiently(this, lambda object=object, other=other: gateway.retrieve(object, other))  # type: ignore[misc]
+            return runs.fail(run, f"Neither Stripe nor the mirror has an invoice {id}.")
+        for object, other in _related(snapshots):
+            snapshots += with_retries(run, lambda object=object, other=other: gateway.retrieve(object, other))  # type: ignore[misc]
         counts: Counter[str] = Counter()
-        for name in MIRRORED:
-            # Customers and intents come when a page needs them, and with the full sweep: before that, none is missed.
-            importing = name not in UNFINAL and _is_empty(name)
-            counts += _take(this, [one for one in snapshots if one.object == name], importing=importing)
-        runs.count(this, **counts)
-        this.refresh_from_db()
-        return runs.finish(this)
+        for object in MIRRORED:
+            # Customers and payment intents come when a page needs them, and with the first full run. Before that run,
+            # one that the mirror lacks is no drift.
+            importing = object not in CHANGEABLE_STATUSES and _was_never_imported(object)
+            found = [snapshot for snapshot in snapshots if snapshot.object == object]
+            counts += _store_and_record(run, found, importing=importing)
+        runs.add_counts(run, **counts)
+        run.refresh_from_db()
+        return runs.finish(run)
     except gateway.GatewayError as error:
-        return runs.fail(this, str(error))
+        return runs.fail(run, str(error))
     except BaseException as error:
-        runs.fail(this, f"{type(error).__name__}: {error}")
+        runs.fail(run, f"{type(error).__name__}: {error}")
         raise
 
 
-def _around(snapshots: list[Any]) -> Iterator[tuple[str, str]]:
+def _related(snapshots: list[Snapshot]) -> Iterator[tuple[str, str]]:
+    """(`object` value, id) of the invoice's customer and of its payments' payment intents."""
     customer = (snapshots[0].data or {}).get("customer")
     if isinstance(customer, str):
         yield "customer", customer

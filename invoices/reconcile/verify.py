@@ -1,4 +1,4 @@
-"""Proof of equality: counts, sums and digests of every invoice, day by day, from Stripe and from the mirror."""
+"""Proof of equality: counts, sums and digests of all invoices, day by day, from Stripe and from the mirror."""
 
 from __future__ import annotations
 
@@ -12,130 +12,137 @@ from typing import Any
 
 from django.contrib.auth.models import User
 
-from invoices import budget, clock, gateway
+from invoices import clock, gateway
 from invoices.mirror import content
 from invoices.models import ReconciliationRun
 from invoices.models.reading import integer, moment
+from invoices.models.reconciliation import DaySide, ReportDay, RunParams, RunReport
 from invoices.reconcile import runs
-from invoices.reconcile.windows import DAY, Window, pages
+from invoices.reconcile.windows import DAY_SECONDS, Window, pages
 
-FIRST_LINES = 10  # as many as Stripe's lists show
-SUMS = ("total", "amount_paid", "amount_remaining")
-MODULUS = 2**256
-NEVER = datetime.fromtimestamp(0, UTC)  # the day of what does not say when it was made
+LISTED_LINES = 10  # Stripe's lists show an invoice's first ten lines
+SUMS = ("total", "amount_paid", "amount_remaining")  # minor units
+DIGEST_MODULUS = 2**256  # a digest is as long as a SHA-256 hash
+UNDATED_DAY = datetime.fromtimestamp(0, UTC)  # for invoices that do not say when they were created
+ROWS_PER_FETCH = 500
 
 Kind = ReconciliationRun.Kind
 
 
 @dataclass
 class Day:
-    """What one side has of one day of creation (UTC). The digest is a sum of hashes: order and page do not matter."""
+    """What one side has of the invoices created on one day (UTC).
 
+    The digest is the sum of the invoices' hashes, so the order in which they are added makes no difference.
+    """
+
+    # "usd open" → [count, and the SUMS in their order]
     groups: dict[str, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0] * (1 + len(SUMS))))
     digest: int = 0
 
     def add(self, data: dict[str, Any]) -> None:
-        """One invoice more."""
+        """Adds one invoice."""
         group = self.groups[f"{data.get('currency')} {data.get('status')}"]
         group[0] += 1
         for index, name in enumerate(SUMS, start=1):
             group[index] += integer(data, name) or 0
         hashed = hashlib.sha256(json.dumps(canonical(data), sort_keys=True).encode()).digest()
-        self.digest = (self.digest + int.from_bytes(hashed)) % MODULUS
+        self.digest = (self.digest + int.from_bytes(hashed)) % DIGEST_MODULUS
 
-    def as_dict(self) -> dict[str, Any]:
-        """For the report: `groups` is `usd open` → [count, total, paid, remaining] in minor units."""
+    def as_dict(self) -> DaySide:
+        """For the report."""
         return {"digest": f"{self.digest:064x}", "groups": dict(sorted(self.groups.items()))}
 
 
 def canonical(data: dict[str, Any]) -> dict[str, Any]:
-    """The invoice as both sides can show it: without what changes by itself, and with the lines that a list shows."""
+    """The invoice as both sides can show it: its content, with no more lines than Stripe's lists have."""
     kept = content(data)
     lines = kept.get("lines")
     if isinstance(lines, dict) and isinstance(lines.get("data"), list):
-        kept["lines"] = lines["data"][:FIRST_LINES]
+        kept["lines"] = lines["data"][:LISTED_LINES]
     return kept
 
 
 def verify(
-    *, since: datetime | None = None, progress: runs.Progress = lambda run: None, by: User | None = None
+    *, since: datetime | None = None, show_progress: runs.ShowProgress = lambda run: None, by: User | None = None
 ) -> ReconciliationRun:
-    """Compares all invoices (created since then), and looks twice at a day that differs, since a change may be on its
-    way. The finished run: `report` holds both sides of each day, `exit_code` is 0 where all are equal, else 3.
+    """Compares all invoices (created since then), and heals nothing. The finished run.
 
-    Raises AlreadyRunning. Heals nothing.
+    A day that differs is read once more, because a change may have been on its way. `report` is a RunReport;
+    `exit_code` is CLEAN if all days are equal, else NOT_EQUAL. Raises AlreadyRunning.
     """
-    this = runs.begin(Kind.VERIFY, params={"since": since.isoformat()} if since else {}, by=by)
+    run = runs.begin(Kind.VERIFY, params=RunParams(since=since.isoformat()) if since else RunParams(), by=by)
     try:
-        with budget.kept():
-            everything = Window("invoice", start=int(since.timestamp()) if since else None)
-            theirs, seen = _days(_at_stripe(everything, this, progress))
-            ours, _ = _days(_here(everything))
-            for day in sorted(_differing(ours, theirs)):
-                start = int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp())
-                one_day = Window("invoice", start, start + DAY)
-                again, _ = _days(_at_stripe(one_day, this, progress))
-                here, _ = _days(_here(one_day))
-                theirs[day], ours[day] = again.get(day, Day()), here.get(day, Day())
+        everything = Window("invoice", start=int(since.timestamp()) if since else None)
+        theirs, seen = _days(_at_stripe(everything, run, show_progress))
+        ours, _ = _days(_here(everything))
+        for day in sorted(_differing(ours, theirs)):
+            start = int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp())
+            one_day = Window("invoice", start, start + DAY_SECONDS)
+            again, _ = _days(_at_stripe(one_day, run, show_progress))
+            here, _ = _days(_here(one_day))
+            theirs[day], ours[day] = again.get(day, Day()), here.get(day, Day())
     except gateway.GatewayError as error:
-        return runs.fail(this, str(error))
+        return runs.fail(run, str(error))
     except BaseException as error:
-        runs.fail(this, f"{type(error).__name__}: {error}")
+        runs.fail(run, f"{type(error).__name__}: {error}")
         raise
-    return _close(this, ours, theirs, seen)
+    return _close(run, ours, theirs, seen)
 
 
-def _close(this: ReconciliationRun, ours: dict[str, Day], theirs: dict[str, Day], seen: int) -> ReconciliationRun:
+def _close(run: ReconciliationRun, ours: dict[str, Day], theirs: dict[str, Day], seen: int) -> ReconciliationRun:
     differing = _differing(ours, theirs)
-    this.refresh_from_db()
-    this.seen, this.same = seen, seen
-    this.report = {
-        "equal": not differing,
-        "sums": list(SUMS),
-        "days": [
-            {
-                "day": day,
-                "equal": day not in differing,
-                "ours": ours.get(day, Day()).as_dict(),
-                "theirs": theirs.get(day, Day()).as_dict(),
-            }
+    run.refresh_from_db()
+    run.seen = run.same = seen  # a proof counts invoices only to keep the sum right; what differs is in the report
+    run.report = RunReport(
+        equal=not differing,
+        sums=list(SUMS),
+        days=[
+            ReportDay(
+                day=day,
+                equal=day not in differing,
+                ours=ours.get(day, Day()).as_dict(),
+                theirs=theirs.get(day, Day()).as_dict(),
+            )
             for day in sorted(ours.keys() | theirs.keys())
         ],
-        "digest": {"ours": _total(ours), "theirs": _total(theirs)},
-    }
-    this.state, this.finished_at = ReconciliationRun.State.FINISHED, clock.now()
-    this.exit_code = runs.DRIFT_HEALED if differing else runs.CLEAN
-    this.save()
-    return this
+        digest={"ours": _total(ours), "theirs": _total(theirs)},
+    )
+    run.state, run.finished_at = ReconciliationRun.State.FINISHED, clock.now()
+    run.exit_code = runs.NOT_EQUAL if differing else runs.CLEAN
+    run.save()
+    return run
 
 
 def _differing(ours: dict[str, Day], theirs: dict[str, Day]) -> set[str]:
+    """The days on which the two sides differ."""
     days = ours.keys() | theirs.keys()
     return {day for day in days if ours.get(day, Day()).as_dict() != theirs.get(day, Day()).as_dict()}
 
 
 def _total(days: dict[str, Day]) -> str:
-    return f"{sum(day.digest for day in days.values()) % MODULUS:064x}"
+    return f"{sum(day.digest for day in days.values()) % DIGEST_MODULUS:064x}"
 
 
 def _days(invoices: Iterable[dict[str, Any]]) -> tuple[dict[str, Day], int]:
+    """The invoices by their day of creation (ISO 8601), and how many they are."""
     days: dict[str, Day] = defaultdict(Day)
     seen = 0
     for data in invoices:
-        created = moment(data, "created") or moment(data, "date") or NEVER
+        created = moment(data, "created") or moment(data, "date") or UNDATED_DAY
         days[created.date().isoformat()].add(data)
         seen += 1
     return dict(days), seen
 
 
-def _at_stripe(window: Window, this: ReconciliationRun, progress: runs.Progress) -> Iterator[dict[str, Any]]:
-    for snapshots in pages(this, window):
+def _at_stripe(window: Window, run: ReconciliationRun, show_progress: runs.ShowProgress) -> Iterator[dict[str, Any]]:
+    for snapshots in pages(run, window):
         for snapshot in snapshots:
             yield snapshot.data or {}
-        this.seen += len(snapshots)
-        progress(this)
+        run.seen += len(snapshots)
+        show_progress(run)
 
 
 def _here(window: Window) -> Iterator[dict[str, Any]]:
-    for data in window.rows().values_list("data", flat=True).iterator(chunk_size=500):
+    for data in window.rows().values_list("data", flat=True).iterator(chunk_size=ROWS_PER_FETCH):
         yield data or {}

@@ -1,4 +1,4 @@
-"""A part of one of Stripe's lists, its pages, and our rows of it."""
+"""The parts of Stripe's lists that a run walks: which ones it plans, their pages at Stripe, and the mirror's rows."""
 
 from __future__ import annotations
 
@@ -9,30 +9,45 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from invoices import gateway
-from invoices.models import MIRRORED, ReconciliationRun
+from invoices import clock, gateway
+from invoices.models import MIRRORED, Invoice, InvoicePayment, ReconciliationRun
+from invoices.models.run_progress import StoredWindow
 from invoices.reconcile import runs
-from invoices.reconcile.patience import patiently
+from invoices.reconcile.retry import with_retries
 from invoices.snapshot import Snapshot
+from invoices.thresholds import RECENT
 
-DAY = 86_400  # seconds
+DAY_SECONDS = 86_400
+DAYS_PER_RECENT_WINDOW = 5
+DAYS_PER_FULL_WINDOW = 30
+# A full run divides at least the last year into windows, even if the mirror holds nothing yet.
+DAYS_DIVIDED_AT_LEAST = 360
+
+# The kinds that every sweep compares: which statuses can still change at Stripe, and which are final.
+CHANGEABLE_STATUSES = {"invoice": Invoice.UNPAID, "invoice_payment": ("open",)}
+FINAL_STATUSES = {"invoice": Invoice.FINAL, "invoice_payment": InvoicePayment.FINAL}
 
 
 @dataclass(frozen=True)
 class Window:
-    """A part of one of Stripe's lists: creation time in Stripe's seconds, from (included) to (excluded); a status."""
+    """A part of one of Stripe's lists."""
 
-    object: str
-    start: int | None = None
-    end: int | None = None
-    status: str = ""
+    object: str  # Stripe's `object` value
+    start: int | None = None  # creation time in Stripe's seconds, included; None: from the beginning
+    end: int | None = None  # excluded; None: without an end
+    status: str = ""  # empty: every status
 
     @property
     def name(self) -> str:
+        """Under which the run's progress remembers it."""
         return f"{self.object}/{self.status or 'all'}/{self.start or ''}-{self.end or ''}"
 
+    def stored(self) -> StoredWindow:
+        """As a run's progress keeps it; `Window(**stored)` reads it."""
+        return {"object": self.object, "start": self.start, "end": self.end, "status": self.status}
+
     def params(self) -> dict[str, Any]:
-        """As Stripe's list takes it."""
+        """The parameters of Stripe's list."""
         created = {"gte": self.start, "lt": self.end}
         params: dict[str, Any] = {"created": {key: value for key, value in created.items() if value is not None}}
         if self.status:
@@ -40,7 +55,7 @@ class Window:
         return {key: value for key, value in params.items() if value}
 
     def rows(self) -> QuerySet[Any]:
-        """Our rows of this window."""
+        """The mirror's rows of this window, without deleted ones."""
         rows: QuerySet[Any] = MIRRORED[self.object].objects.filter(deleted_at=None)
         if self.start is not None:
             rows = rows.filter(created__gte=datetime.fromtimestamp(self.start, UTC))
@@ -49,13 +64,50 @@ class Window:
         return rows.filter(status=self.status) if self.status else rows
 
 
-def pages(this: ReconciliationRun, window: Window) -> Iterator[list[Snapshot]]:
-    """Stripe's list of this window, page by page, with patience; each page shows that the run is alive."""
+def pages(run: ReconciliationRun, window: Window) -> Iterator[list[Snapshot]]:
+    """Stripe's list of this window, page by page: throttled, and retried while Stripe cannot be reached. After each
+    page the run gives a sign of life. Raises GatewayError."""
     params = window.params()
     while True:
-        snapshots, reply = patiently(this, lambda: gateway.list_page(window.object, **params))
+        snapshots, reply = with_retries(run, lambda: gateway.list_page(window.object, throttled=True, **params))
         yield snapshots
-        runs.alive(this)
+        runs.show_alive(run)
         if not reply.data["has_more"] or not reply.data["data"]:
             return
         params["starting_after"] = reply.data["data"][-1]["id"]
+
+
+# --- what a run plans -------------------------------------------------------------------------------------------------
+
+
+def windows_of_sweep(since: datetime | None) -> Iterator[Window]:
+    """Everything created since then (None: RECENT), and of what is older everything that can still change at Stripe."""
+    first = _midnight(since or clock.now() - RECENT)
+    for object, statuses in CHANGEABLE_STATUSES.items():
+        yield from _divided(object, first, _midnight(clock.now()), DAYS_PER_RECENT_WINDOW)
+        for status in statuses:
+            yield Window(object, end=first, status=status)
+
+
+def windows_of_full_run() -> Iterator[Window]:
+    """Every object of every mirrored kind. What is older than a year, and than the mirror's oldest, is one window."""
+    last = _midnight(clock.now())
+    for object, model in MIRRORED.items():
+        dated = model.objects.exclude(created=None).order_by("created")
+        oldest = dated.values_list("created", flat=True).first() or clock.now()
+        first = min(_midnight(oldest), last - DAYS_DIVIDED_AT_LEAST * DAY_SECONDS)
+        yield Window(object, None, first)
+        yield from _divided(object, first, last, DAYS_PER_FULL_WINDOW)
+
+
+def _divided(object: str, first: int, last: int, days: int) -> Iterator[Window]:
+    """Windows of so many days, from one midnight (UTC, in seconds) to another. The newest has no end: what is created
+    while the run walks belongs to it, whatever Stripe's clock says."""
+    edges = list(range(first, max(last, first) + 1, days * DAY_SECONDS))
+    for start, end in zip(edges, [*edges[1:], None], strict=True):
+        yield Window(object, start, end)
+
+
+def _midnight(moment: datetime) -> int:
+    """The beginning of that day in UTC, in seconds since 1970."""
+    return int(moment.timestamp()) // DAY_SECONDS * DAY_SECONDS

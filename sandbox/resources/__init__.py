@@ -1,4 +1,4 @@
-"""One module per resource of the API; together they are all the addresses there are."""
+"""The resources of the API, one module each; ROUTES has every address below /v1/."""
 
 from sandbox.resources import (
     billing_portal,

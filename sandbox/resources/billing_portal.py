@@ -1,19 +1,19 @@
-"""/v1/billing_portal/sessions: a link with which a customer renews their card by themselves."""
+"""/v1/billing_portal/sessions: links to the customer portal. They look like Stripe's and lead nowhere."""
 
 from sandbox import refusals
 from sandbox.call import Call
 from sandbox.ids import ids
-from sandbox.params import anything, filled, hash_of, one_of, text
+from sandbox.params import anything, hash_of, not_empty, one_of, text
 from sandbox.resources import common
 from sandbox.routes import post
-from sandbox.store import Obj
+from sandbox.store import StripeObject
 
 FLOWS = ("payment_method_update", "subscription_cancel", "subscription_update", "subscription_update_confirm")
-AFTER = {"hosted_confirmation": None, "redirect": None, "type": "portal_homepage"}
+AFTER_COMPLETION = {"hosted_confirmation": None, "redirect": None, "type": "portal_homepage"}
 
 
-def create(call: Call) -> Obj:
-    customer = common.named_in(call, "customer", "customer")
+def create(call: Call) -> StripeObject:
+    customer = common.fetch_named(call, "customer", "customer")
     id = ids.new("billing_portal.session")
     session = {
         "id": id,
@@ -32,14 +32,14 @@ def create(call: Call) -> Obj:
     return call.db.add("billing_portal.session", session)
 
 
-def flow(given: Obj | None) -> Obj | None:
+def flow(given: StripeObject | None) -> StripeObject | None:
     if given is None:
         return None
     type = given["type"]
     if type != "payment_method_update" and type not in given:
-        raise refusals.required(f"flow_data[{type}]")
-    made: Obj = dict.fromkeys(FLOWS[1:])
-    made.update(type=type, after_completion={**AFTER, **given.get("after_completion", {})})
+        raise refusals.parameter_missing(f"flow_data[{type}]")
+    made: StripeObject = dict.fromkeys(FLOWS[1:])
+    made.update(type=type, after_completion={**AFTER_COMPLETION, **given.get("after_completion", {})})
     if type in given:
         made[type] = given[type]
     return made
@@ -63,7 +63,7 @@ ROUTES = [
         "/v1/billing_portal/sessions",
         create,
         ("customer",),
-        customer=filled,
+        customer=not_empty,
         configuration=text,
         flow_data=FLOW,
         locale=text,

@@ -1,52 +1,54 @@
-"""/v1/charges: most are made by PaymentIntents; the old way, without one, is there too."""
+"""/v1/charges: list charges, and create one without a PaymentIntent, as older integrations do."""
 
 from typing import Any
 
-from sandbox import cards, collection, refusals, shapes
+from sandbox import cards, paying, refusals, shapes
 from sandbox.call import Call
 from sandbox.currencies import currency
 from sandbox.events import emit
-from sandbox.intents import ABSENT
-from sandbox.params import clearable, filled, integer, metadata, moment_or_range, text
+from sandbox.params import clearable, integer, metadata, not_empty, text, time_or_range
+from sandbox.payment_attempts import NEEDS_AUTHENTICATION
 from sandbox.refusals import Refusal
 from sandbox.resources import common
 from sandbox.resources.payment_intents import amount_given
 from sandbox.routes import get, listing, post
-from sandbox.store import Obj
+from sandbox.store import StripeObject
 
 NO_CARD = "Cannot charge a customer that has no active card"
-NOBODY = "Must provide source or customer."
+NEEDS_SOURCE_OR_CUSTOMER = "Must provide source or customer."
 
 
-def create(call: Call) -> Obj:
-    amount = amount_given(call)
-    customer = common.named_in(call, "customer", "customer") if "customer" in call.params else None
+def create(call: Call) -> StripeObject:
+    amount = amount_given(call, call.params["currency"])
+    customer = common.fetch_named(call, "customer", "customer") if "customer" in call.params else None
     method = card_of(call, customer)
-    about = {
+    intent_members = {  # in place of a PaymentIntent
         "id": None,
         "amount": amount,
         "currency": call.params["currency"],
         "customer": customer["id"] if customer else None,
         "description": call.params.get("description"),
     }
-    card = cards.of(method)
+    card = cards.card_of(method)
     if card.decline:
-        raise decline(call, about, method, card.code, card.decline, card.message)
+        raise decline(call, intent_members, method, card.code, card.decline, card.message)
     if card.authenticate:
-        raise decline(call, about, method, "authentication_required", "authentication_required", ABSENT)
-    charge = shapes.charge(call.now, about, method, "succeeded")
+        raise decline(
+            call, intent_members, method, "authentication_required", "authentication_required", NEEDS_AUTHENTICATION
+        )
+    charge = shapes.charge(call.now, intent_members, method, "succeeded")
     common.set_metadata(charge, call)
     call.db.add("charge", charge)
     emit(call, "charge.succeeded", charge)
     return charge
 
 
-def card_of(call: Call, customer: Obj | None) -> Obj:
+def card_of(call: Call, customer: StripeObject | None) -> StripeObject:
     if "source" in call.params:
         owner = customer["id"] if customer else None
-        return collection.find_method(call, call.params["source"], "source", owner)
+        return paying.find_method(call, call.params["source"], "source", owner)
     if customer is None:
-        raise refusals.invalid(NOBODY)
+        raise refusals.invalid_parameter(NEEDS_SOURCE_OR_CUSTOMER)
     default = customer["invoice_settings"]["default_payment_method"]
     method = call.db.get("payment_method", default) if default else None
     if method is None:
@@ -54,12 +56,20 @@ def card_of(call: Call, customer: Obj | None) -> Obj:
     return method
 
 
-def decline(call: Call, about: Obj, method: Obj, code: str, why: str, message: str) -> Refusal:
+def decline(
+    call: Call, intent_members: StripeObject, method: StripeObject, code: str, decline_code: str, message: str
+) -> Refusal:
     members: dict[str, Any] = {"failure_code": code, "failure_message": message}
-    charge = call.db.add("charge", shapes.charge(call.now, about, method, "failed", **members))
+    charge = call.db.add("charge", shapes.charge(call.now, intent_members, method, "failed", **members))
     emit(call, "charge.failed", charge)
-    error = {"charge": charge["id"], "code": code, "decline_code": why, "message": message, "type": "card_error"}
-    return refusals.declined(error)
+    error = {
+        "charge": charge["id"],
+        "code": code,
+        "decline_code": decline_code,
+        "message": message,
+        "type": "card_error",
+    }
+    return refusals.card_declined(error)
 
 
 ROUTES = [
@@ -69,8 +79,8 @@ ROUTES = [
         ("amount", "currency"),
         amount=integer,
         currency=currency,
-        customer=filled,
-        source=filled,
+        customer=not_empty,
+        source=not_empty,
         description=clearable(text),
         metadata=metadata,
         receipt_email=text,
@@ -78,7 +88,7 @@ ROUTES = [
     listing(
         "/v1/charges",
         common.listing("charge"),
-        created=moment_or_range,
+        created=time_or_range,
         customer=text,
         payment_intent=text,
     ),

@@ -1,24 +1,23 @@
-"""/v1/customers: who owes."""
+"""/v1/customers."""
 
 import random
 import re
 
 from sandbox import amounts, params, refusals, shapes
 from sandbox.call import Call
-from sandbox.collection import find_method
 from sandbox.events import emit, snapshot
 from sandbox.ids import base62
-from sandbox.params import ADDRESS, array_of, clearable, hash_of, integer, metadata, moment_or_range, one_of, text
+from sandbox.params import ADDRESS, array_of, clearable, hash_of, integer, metadata, one_of, text, time_or_range
+from sandbox.paying import find_method
 from sandbox.resources import common
 from sandbox.resources.payment_methods import attach
 from sandbox.routes import delete, get, listing, post
-from sandbox.store import Obj
+from sandbox.store import HIDDEN, StripeObject
 
-PREFIX = re.compile(r"[A-Z0-9]{1,12}", re.ASCII)
-BAD_PREFIX = "Invoice number prefix must be 1–12 uppercase letters or numbers."
-SETTINGS = ("custom_fields", "default_payment_method", "footer", "rendering_options")
+PREFIX_FORMAT = re.compile(r"[A-Z0-9]{1,12}", re.ASCII)
+INVALID_PREFIX = "Invoice number prefix must be 1–12 uppercase letters or numbers."
 SHIPPING = hash_of(("address", "name"), address=ADDRESS, name=text, phone=text)
-SPEC = {
+PARAMETERS = {
     "address": clearable(ADDRESS),
     "balance": integer,
     "description": clearable(text),
@@ -32,7 +31,7 @@ SPEC = {
     ),
     "metadata": metadata,
     "name": clearable(text),
-    "next_invoice_sequence": params.natural,
+    "next_invoice_sequence": params.not_negative,
     "phone": clearable(text),
     "preferred_locales": array_of(text),
     "shipping": clearable(SHIPPING),
@@ -41,7 +40,7 @@ SPEC = {
 }
 
 
-def create(call: Call) -> Obj:
+def create(call: Call) -> StripeObject:
     customer = shapes.customer(call.now, "")
     customer["invoice_prefix"] = free_prefix(call)
     call.db.add("customer", customer)
@@ -49,23 +48,24 @@ def create(call: Call) -> Obj:
         method = find_method(call, call.params["payment_method"], "payment_method", None)
         method = attach(call, method, customer["id"])
         customer["invoice_settings"]["default_payment_method"] = None
-    apply(call, customer)
+    set_members(call, customer)
     call.db.save("customer", customer)
     emit(call, "customer.created", customer)
     return customer
 
 
-def update(call: Call) -> Obj:
+def update(call: Call) -> StripeObject:
     customer = common.fetch(call, "customer")
     before = snapshot(customer)
-    apply(call, customer)
+    set_members(call, customer)
     call.db.save("customer", customer)
     emit(call, "customer.updated", customer, before)
     refresh_drafts(call, customer)
     return customer
 
 
-def apply(call: Call, customer: Obj) -> None:
+def set_members(call: Call, customer: StripeObject) -> None:
+    """Set the members that the parameters name."""
     common.set_given(
         customer, call, "balance", "description", "email", "name", "phone", "preferred_locales", "tax_exempt"
     )
@@ -79,19 +79,19 @@ def apply(call: Call, customer: Obj) -> None:
         customer["invoice_prefix"] = chosen_prefix(call, customer["id"])
     settings = call.params.get("invoice_settings", {})
     if settings.get("default_payment_method"):
-        own_method(call, customer, settings["default_payment_method"])
+        check_owns_method(call, customer, settings["default_payment_method"])
     customer["invoice_settings"].update(settings)
     if "source" in call.params:
         take_source(call, customer)
 
 
-def own_method(call: Call, customer: Obj, id: str) -> None:
+def check_owns_method(call: Call, customer: StripeObject, id: str) -> None:
     param = "invoice_settings[default_payment_method]"
     method = call.db.get("payment_method", id)
     if method is None:
-        raise refusals.missing_param("payment_method", id, param)
+        raise refusals.resource_missing_in_parameter("payment_method", id, param)
     if method["customer"] != customer["id"]:
-        raise refusals.refused(
+        raise refusals.not_allowed(
             f"The customer does not have a payment method with the ID {id}. The payment method must be attached to the "
             "customer.",
             param,
@@ -99,8 +99,8 @@ def own_method(call: Call, customer: Obj, id: str) -> None:
         )
 
 
-def take_source(call: Call, customer: Obj) -> None:
-    """A token is a new card, attached and made the default."""
+def take_source(call: Call, customer: StripeObject) -> None:
+    """Attach the card of a token and make it the default."""
     method = attach(call, find_method(call, call.params["source"], "source", None), customer["id"])
     customer["invoice_settings"]["default_payment_method"] = method["id"]
 
@@ -119,19 +119,19 @@ def holder_of(call: Call, prefix: str) -> str | None:
 
 def chosen_prefix(call: Call, id: str) -> str:
     prefix: str = call.params["invoice_prefix"]
-    if not PREFIX.fullmatch(prefix):
-        raise refusals.invalid(BAD_PREFIX)
+    if not PREFIX_FORMAT.fullmatch(prefix):
+        raise refusals.invalid_parameter(INVALID_PREFIX)
     holder = holder_of(call, prefix)
     if holder and holder != id:
-        raise refusals.refused(
+        raise refusals.not_allowed(
             f"This invoice number prefix is taken by customer: {holder}. Please enter a different prefix.",
             "invoice_prefix",
         )
     return prefix
 
 
-def refresh_drafts(call: Call, customer: Obj) -> None:
-    """A draft still shows its customer as they are; finalization freezes that."""
+def refresh_drafts(call: Call, customer: StripeObject) -> None:
+    """Copy the customer's details to their drafts. Finalization freezes them."""
     for invoice in call.db.find("invoice", customer=customer["id"], status="draft"):
         before = snapshot(invoice)
         invoice.update(shapes.of_customer(customer))
@@ -140,29 +140,29 @@ def refresh_drafts(call: Call, customer: Obj) -> None:
         emit(call, "invoice.updated", invoice, before)
 
 
-def retrieve(call: Call) -> Obj | str:
+def retrieve(call: Call) -> StripeObject | str:
     customer = call.db.get("customer", call.id, deleted=True)
     if customer is None:
-        raise refusals.missing("customer", call.id)
+        raise refusals.resource_missing("customer", call.id)
     return customer
 
 
-def remove(call: Call) -> Obj:
+def remove(call: Call) -> StripeObject:
     customer = common.fetch(call, "customer")
     for method in call.db.find("payment_method", customer=customer["id"]):
         method["customer"] = None
-        method["_"]["spent"] = True
+        method[HIDDEN]["spent"] = True
         call.db.save("payment_method", method)
-    gone = common.stub("customer", customer["id"])
+    gone = common.deleted_stub("customer", customer["id"])
     call.db.remove("customer", customer["id"], gone)
     emit(call, "customer.deleted", customer)
     return gone
 
 
 ROUTES = [
-    post("/v1/customers", create, **SPEC, payment_method=text),
-    listing("/v1/customers", common.listing("customer"), created=moment_or_range, email=text, test_clock=text),
+    post("/v1/customers", create, **PARAMETERS, payment_method=text),
+    listing("/v1/customers", common.listing("customer"), created=time_or_range, email=text, test_clock=text),
     get("/v1/customers/:customer", retrieve),
-    post("/v1/customers/:customer", update, **SPEC),
+    post("/v1/customers/:customer", update, **PARAMETERS),
     delete("/v1/customers/:customer", remove),
 ]

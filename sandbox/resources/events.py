@@ -1,25 +1,26 @@
-"""/v1/events: what happened in the last thirty days."""
+"""/v1/events: the events of the last thirty days."""
 
 from sandbox import lists, refusals
 from sandbox.call import Call
-from sandbox.events import KEPT
-from sandbox.params import array_of, boolean, moment_or_range, text
+from sandbox.events import EVENT_LIFETIME_SECONDS
+from sandbox.params import array_of, boolean, text, time_or_range
 from sandbox.resources import common
 from sandbox.routes import get, listing
-from sandbox.store import Obj
+from sandbox.store import StripeObject
 
-BOTH = "You may only specify one of these parameters: type, types."
-TOO_MANY = "You can pass up to 20 types."
+TYPE_AND_TYPES = "You may only specify one of these parameters: type, types."
+MAX_TYPES = 20
+TOO_MANY = f"You can pass up to {MAX_TYPES} types."
 
 
 def list_all(call: Call) -> str:
     type, types = call.params.pop("type", None), call.params.pop("types", None)
     if type and types:
-        raise refusals.invalid(BOTH, code="parameters_exclusive")
-    if types and len(types) > 20:
-        raise refusals.invalid(TOO_MANY, "types")
+        raise refusals.invalid_parameter(TYPE_AND_TYPES, code="parameters_exclusive")
+    if types and len(types) > MAX_TYPES:
+        raise refusals.invalid_parameter(TOO_MANY, "types")
     where: lists.Where = lists.filters(call, "event")
-    where.append(("created > ?", call.now - KEPT))
+    where.append(("created > ?", call.now - EVENT_LIFETIME_SECONDS))
     if type and "*" in type:
         where.append(("type GLOB ?", type.replace("[", "[[]").replace("?", "[?]")))
     elif type or types:
@@ -33,10 +34,10 @@ def list_all(call: Call) -> str:
 DELIVERED = "(NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.event = event.id AND state != 'acknowledged')) = ?"
 
 
-def retrieve(call: Call) -> Obj:
+def retrieve(call: Call) -> StripeObject:
     event = common.fetch(call, "event")
-    if event["created"] <= call.now - KEPT:
-        raise refusals.missing("event", call.id)
+    if event["created"] <= call.now - EVENT_LIFETIME_SECONDS:
+        raise refusals.resource_missing("event", call.id)
     return event
 
 
@@ -44,7 +45,7 @@ ROUTES = [
     listing(
         "/v1/events",
         list_all,
-        created=moment_or_range,
+        created=time_or_range,
         delivery_success=boolean,
         type=text,
         types=array_of(text),

@@ -1,4 +1,4 @@
-"""The parameters with which invoices are made and changed."""
+"""The parameters with which an invoice is created and updated."""
 
 from sandbox.currencies import currency
 from sandbox.params import (
@@ -7,11 +7,11 @@ from sandbox.params import (
     array_of,
     boolean,
     clearable,
-    filled,
     hash_of,
     integer,
     metadata,
-    natural,
+    not_empty,
+    not_negative,
     one_of,
     text,
 )
@@ -36,17 +36,17 @@ COMMON = {
     "application_fee_amount": integer,
     "auto_advance": boolean,
     "automatic_tax": hash_of(("enabled",), enabled=boolean, liability=LIABILITY),
-    "automatically_finalizes_at": natural,
+    "automatically_finalizes_at": not_negative,
     "collection_method": one_of("charge_automatically", "send_invoice"),
     "custom_fields": clearable(array_of(hash_of(("name", "value"), name=text, value=text))),
-    "days_until_due": natural,
+    "days_until_due": not_negative,
     "default_payment_method": clearable(text),
     "default_source": clearable(text),
     "default_tax_rates": clearable(array_of(text)),
     "description": clearable(text),
     "discounts": DISCOUNTS,
-    "due_date": natural,
-    "effective_at": clearable(natural),
+    "due_date": not_negative,
+    "effective_at": clearable(not_negative),
     "footer": clearable(text),
     "issuer": ISSUER,
     "metadata": metadata,
@@ -62,15 +62,15 @@ COMMON = {
 CREATE = {
     **COMMON,
     "currency": currency,
-    "customer": filled,
+    "customer": not_empty,
     "customer_account": text,
     "from_invoice": hash_of(("action", "invoice"), action=one_of("revision"), invoice=text),
     "pending_invoice_items_behavior": one_of("include", "exclude"),
     "subscription": text,
 }
 UPDATE = COMMON
-# At Stripe, and beyond this sandbox: each needs objects that it does not keep.
-ELSEWHERE = {
+# Parameters of Stripe that need an object of another kind, which the sandbox does not keep: parameter → kind.
+UNSUPPORTED = {
     "account_tax_ids": "tax_id",
     "default_tax_rates": "tax_rate",
     "discounts": "coupon",
@@ -80,7 +80,7 @@ ELSEWHERE = {
     "from_invoice": "invoice",
     "customer_account": "customer_account",
 }
-PLAIN = (
+COPIED = (  # parameters whose value becomes the member of the same name
     "auto_advance", "collection_method", "custom_fields", "default_source", "description", "effective_at", "footer",
     "issuer", "number", "statement_descriptor",
 )  # fmt: skip

@@ -1,69 +1,69 @@
-"""/v1/invoices/:invoice/lines: looking at a draft's lines one by one, and changing or removing them."""
+"""/v1/invoices/:invoice/lines: list the lines of an invoice; change or remove those of a draft."""
 
 from sandbox import amounts, lists, params, refusals, transitions
 from sandbox.call import Call
 from sandbox.events import emit, snapshot
-from sandbox.params import array_of, filled, hash_of, metadata, one_of
+from sandbox.params import array_of, hash_of, metadata, not_empty, one_of
 from sandbox.resources import common, invoiceitems
 from sandbox.resources.invoiceitems import LINE
 from sandbox.routes import listing, post
-from sandbox.store import Obj, dumps
+from sandbox.store import StripeObject, dumps
 
-LINE_OF_SUBSCRIPTION = "Lines of a subscription can't be changed here."
+SUBSCRIPTION_LINE = "Lines of a subscription can't be changed here."
 
 
 def list_all(call: Call) -> str:
     invoice = common.fetch(call, "invoice", "invoice")
-    found, has_more = lists.slice_of(call, "line_item", amounts.lines_of(invoice))
+    found, has_more = lists.page_of_members(call, "line_item", amounts.lines_of(invoice))
     return lists.envelope(call, [dumps(line) for line in found], has_more, call.path)
 
 
-def draft_of(call: Call) -> Obj:
+def draft_of(call: Call) -> StripeObject:
     invoice = common.fetch(call, "invoice", "invoice")
-    transitions.permit("add_lines", invoice)
+    transitions.check_allowed("add_lines", invoice)
     return invoice
 
 
-def item_of(call: Call, invoice: Obj, id: str) -> Obj:
-    """Behind each line of a draft stands an invoice item; changing the one changes the other."""
+def item_of(call: Call, invoice: StripeObject, id: str) -> StripeObject:
+    """The invoice item of a line. Each line of a draft has one, and both change together."""
     line = next((line for line in amounts.lines_of(invoice) if line["id"] == id), None)
     if line is None:
-        raise refusals.missing_param("line_item", id, "line_item_id")
+        raise refusals.resource_missing_in_parameter("line_item", id, "line_item_id")
     details = line["parent"]["invoice_item_details"]
     item = call.db.get("invoiceitem", details["invoice_item"]) if details else None
     if item is None:
-        raise refusals.refused(LINE_OF_SUBSCRIPTION)
+        raise refusals.not_allowed(SUBSCRIPTION_LINE)
     return item
 
 
-def change(call: Call, invoice: Obj, id: str, given: Obj) -> None:
+def change(call: Call, invoice: StripeObject, id: str, given: StripeObject) -> None:
     item = item_of(call, invoice, id)
     invoiceitems.change(item, given)
     call.db.save("invoiceitem", item)
     invoiceitems.rewrite_line(call, item, drop=False)
 
 
-def update_one(call: Call) -> Obj:
+def update_one(call: Call) -> StripeObject:
     invoice = draft_of(call)
     change(call, invoice, call.second_id, call.params)
     changed = common.fetch(call, "invoice", "invoice")
     return next(line for line in amounts.lines_of(changed) if line["id"] == call.second_id)
 
 
-def update_many(call: Call) -> Obj:
+def update_many(call: Call) -> StripeObject:
     invoice = draft_of(call)
     for given in call.params["lines"]:
         change(call, invoice, given["id"], given)
     return with_metadata(call)
 
 
-def remove_many(call: Call) -> Obj:
+def remove_many(call: Call) -> StripeObject:
     invoice = draft_of(call)
     for given in call.params["lines"]:
         item = item_of(call, invoice, given["id"])
         invoiceitems.rewrite_line(call, item, drop=True)
         if given["behavior"] == "delete":
-            call.db.remove("invoiceitem", item["id"], common.stub("invoiceitem", item["id"]))
+            call.db.remove("invoiceitem", item["id"], common.deleted_stub("invoiceitem", item["id"]))
             emit(call, "invoiceitem.deleted", item)
         else:
             item["invoice"] = None
@@ -71,7 +71,8 @@ def remove_many(call: Call) -> Obj:
     return with_metadata(call)
 
 
-def with_metadata(call: Call) -> Obj:
+def with_metadata(call: Call) -> StripeObject:
+    """The invoice as it is now, after setting `invoice_metadata` if that was given."""
     invoice = common.fetch(call, "invoice", "invoice")
     if "invoice_metadata" in call.params:
         before = snapshot(invoice)
@@ -81,17 +82,17 @@ def with_metadata(call: Call) -> Obj:
     return invoice
 
 
-REMOVED = hash_of(("id", "behavior"), id=filled, behavior=one_of("delete", "unassign"))
-AT = "/v1/invoices/:invoice"
+REMOVED = hash_of(("id", "behavior"), id=not_empty, behavior=one_of("delete", "unassign"))
+ADDRESS_START = "/v1/invoices/:invoice"
 ROUTES = [
-    listing(AT + "/lines", list_all),
-    post(AT + "/lines/:line_item_id", update_one, **LINE),
+    listing(ADDRESS_START + "/lines", list_all),
+    post(ADDRESS_START + "/lines/:line_item_id", update_one, **LINE),
     post(
-        AT + "/update_lines",
+        ADDRESS_START + "/update_lines",
         update_many,
         ("lines",),
-        lines=array_of(hash_of(("id",), id=filled, **LINE)),
+        lines=array_of(hash_of(("id",), id=not_empty, **LINE)),
         invoice_metadata=metadata,
     ),
-    post(AT + "/remove_lines", remove_many, ("lines",), lines=array_of(REMOVED), invoice_metadata=metadata),
+    post(ADDRESS_START + "/remove_lines", remove_many, ("lines",), lines=array_of(REMOVED), invoice_metadata=metadata),
 ]

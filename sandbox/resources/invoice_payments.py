@@ -1,16 +1,16 @@
-"""/v1/invoice_payments: which payments an invoice waits for and has had."""
+"""/v1/invoice_payments: the payments that invoices wait for and have had."""
 
 from sandbox import lists, refusals
 from sandbox.call import Call
-from sandbox.params import filled, hash_of, moment_or_range, one_of
+from sandbox.params import hash_of, not_empty, one_of, time_or_range
 from sandbox.resources import common
 from sandbox.routes import get, listing
 
 PAYMENT = hash_of(
     ("type",),
     type=one_of("payment_intent", "payment_record"),
-    payment_intent=filled,
-    payment_record=filled,
+    payment_intent=not_empty,
+    payment_record=not_empty,
 )
 
 
@@ -20,7 +20,7 @@ def list_all(call: Call) -> str:
     if payment:
         type = payment["type"]
         if type not in payment:
-            raise refusals.required(f"payment[{type}]")
+            raise refusals.parameter_missing(f"payment[{type}]")
         where.append((f"{type} = ?", payment[type]))
     return lists.page(call, "invoice_payment", where)
 
@@ -29,8 +29,8 @@ ROUTES = [
     listing(
         "/v1/invoice_payments",
         list_all,
-        created=moment_or_range,
-        invoice=filled,
+        created=time_or_range,
+        invoice=not_empty,
         payment=PAYMENT,
         status=one_of("canceled", "open", "paid"),
     ),

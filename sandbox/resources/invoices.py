@@ -1,82 +1,82 @@
-"""/v1/invoices: the calls; what they change stands in transitions, collection and receipts."""
+"""/v1/invoices: the addresses. What the calls change is in drafts, transitions, paying and attaching."""
 
-from sandbox import collection, lists, params, refusals, transitions
+from sandbox import lists, params, paying, refusals, transitions
 from sandbox.call import Call
 from sandbox.events import emit
-from sandbox.params import array_of, boolean, clearable, filled, moment_or_range, one_of, text
+from sandbox.params import array_of, boolean, clearable, not_empty, one_of, text, time_or_range
 from sandbox.resources import attaching, common, drafts, invoice_fields
 from sandbox.resources.invoiceitems import LINE
 from sandbox.routes import delete, get, listing, post
-from sandbox.store import Obj
-from sandbox.timers import set_alarm
+from sandbox.store import StripeObject
+from sandbox.timers import set_timer
 
 STATUS = one_of("draft", "open", "void", "paid", "uncollectible")
 METHOD = one_of("charge_automatically", "send_invoice")
 
 
-def fetch(call: Call, param: str = "id") -> Obj:
+def fetch(call: Call, param: str = "id") -> StripeObject:
     return common.fetch(call, "invoice", param)
 
 
-def remove(call: Call) -> Obj:
+def remove(call: Call) -> StripeObject:
     invoice = fetch(call, "invoice")
-    transitions.permit("delete", invoice)
+    transitions.check_allowed("delete", invoice)
     if (invoice["parent"] or {}).get("type") == "subscription_details":
-        raise refusals.refused(refusals.SUBSCRIPTION_DRAFT)
-    gone = common.stub("invoice", invoice["id"])
+        raise refusals.not_allowed(refusals.SUBSCRIPTION_DRAFT)
+    gone = common.deleted_stub("invoice", invoice["id"])
     call.db.remove("invoice", invoice["id"], gone)
-    set_alarm(call, "finalize", invoice["id"], None)
-    call.key = None  # a DELETE has no idempotency key, whatever was sent
+    set_timer(call, "finalize", invoice["id"], None)
+    call.key = None  # Stripe takes idempotency keys with POST only
     emit(call, "invoice.deleted", invoice)
     return gone
 
 
-def finalize(call: Call) -> Obj:
+def finalize(call: Call) -> StripeObject:
     invoice = fetch(call)
-    transitions.permit("finalize", invoice)
+    transitions.check_allowed("finalize", invoice)
     if "auto_advance" in call.params:
         invoice["auto_advance"] = call.params["auto_advance"]
     transitions.finalize(call, invoice)
     return invoice
 
 
-def pay(call: Call) -> Obj:
+def pay(call: Call) -> StripeObject:
     invoice = fetch(call)
     if call.params.get("paid_out_of_band"):
-        transitions.permit("pay_out_of_band", invoice)
+        transitions.check_allowed("pay_out_of_band", invoice)
         transitions.pay_out_of_band(call, invoice)
         return invoice
-    return collection.pay(call, invoice)
+    return paying.pay(call, invoice)
 
 
-def send(call: Call) -> Obj:
+def send(call: Call) -> StripeObject:
     invoice = fetch(call, "invoice")
-    transitions.permit("send", invoice)
+    transitions.check_allowed("send", invoice)
     if invoice["status"] == "draft":
         transitions.finalize(call, invoice)
     elif invoice["collection_method"] != "send_invoice":
-        raise refusals.refused(refusals.NOT_SENDABLE)  # unknowns: send_automatic
+        raise refusals.not_allowed(refusals.NOT_SENDABLE)  # unknowns: send_automatic
     emit(call, "invoice.sent", invoice)
     return invoice
 
 
-def void(call: Call) -> Obj:
+def void(call: Call) -> StripeObject:
     invoice = fetch(call)
-    transitions.permit("void", invoice)
+    transitions.check_allowed("void", invoice)
     transitions.void(call, invoice)
     return invoice
 
 
-def mark_uncollectible(call: Call) -> Obj:
+def mark_uncollectible(call: Call) -> StripeObject:
     invoice = fetch(call)
-    transitions.permit("mark_uncollectible", invoice)
+    transitions.check_allowed("mark_uncollectible", invoice)
     transitions.mark_uncollectible(call, invoice)
     return invoice
 
 
-def attach_payment(call: Call) -> Obj:
+def attach_payment(call: Call) -> StripeObject:
     invoice = fetch(call, "invoice")
-    transitions.permit("attach_payment", invoice)
+    transitions.check_allowed("attach_payment", invoice)
     return attaching.attach(call, invoice)
 
 
@@ -90,10 +90,10 @@ ROUTES = [
         "/v1/invoices",
         list_all,
         collection_method=METHOD,
-        created=moment_or_range,
+        created=time_or_range,
         customer=text,
         customer_account=text,
-        due_date=moment_or_range,
+        due_date=time_or_range,
         status=STATUS,
         subscription=text,
     ),
@@ -115,11 +115,11 @@ ROUTES = [
         mandate=clearable(text),
         off_session=boolean,
         paid_out_of_band=boolean,
-        payment_method=filled,
-        source=filled,
+        payment_method=not_empty,
+        source=not_empty,
     ),
     post("/v1/invoices/:invoice/send", send),
     post("/v1/invoices/:invoice/void", void),
     post("/v1/invoices/:invoice/mark_uncollectible", mark_uncollectible),
-    post("/v1/invoices/:invoice/attach_payment", attach_payment, payment_intent=filled, payment_record=filled),
+    post("/v1/invoices/:invoice/attach_payment", attach_payment, payment_intent=not_empty, payment_record=not_empty),
 ]

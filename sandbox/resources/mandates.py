@@ -1,14 +1,14 @@
-"""/v1/mandates: a customer's word that a bank account may be debited, bound to its payment method."""
+"""/v1/mandates: a customer's permission to debit a bank account."""
 
 from sandbox.call import Call
 from sandbox.ids import ids
 from sandbox.resources import common
 from sandbox.routes import get
-from sandbox.store import Obj
+from sandbox.store import StripeObject
 
 
-def give(call: Call, method: Obj) -> Obj:
-    """Stripe asks for it when the account is set up; here attaching is the setup."""
+def create(call: Call, method: StripeObject) -> StripeObject:
+    """Create the mandate of a bank account. Stripe does so at its setup; the sandbox when it is attached."""
     mandate = {
         "id": ids.new("mandate"),
         "object": "mandate",

@@ -1,13 +1,13 @@
-"""/v1/payment_records: payments made elsewhere, as they were reported."""
+"""/v1/payment_records: payments made outside Stripe, as they are reported."""
 
-from sandbox import lists, receipts, refusals
+from sandbox import lists, received_money, refusals
 from sandbox.call import Call
-from sandbox.currencies import currency
+from sandbox.currencies import check_amount, currency
 from sandbox.ids import ids
-from sandbox.params import ADDRESS, clearable, hash_of, integer, metadata, natural, one_of, text
+from sandbox.params import ADDRESS, clearable, hash_of, integer, metadata, not_negative, one_of, text
 from sandbox.resources import common
 from sandbox.routes import get, listing, post
-from sandbox.store import Obj
+from sandbox.store import StripeObject
 
 AMOUNTS = ("amount", "authorized", "canceled", "failed", "guaranteed", "refunded", "requested")
 NOT_OPEN = "The latest payment attempt of this payment record has already ended."
@@ -15,11 +15,12 @@ STILL_OPEN = "A new payment attempt can only be reported when all others were ca
 NEEDS_DETAILS = "You must provide {} when outcome is {}."
 
 
-def report(call: Call) -> Obj:
+def report(call: Call) -> StripeObject:
     value = call.params["amount_requested"]["value"]
     if value < 1:
-        raise refusals.invalid("This value must be greater than or equal to 1.", "amount_requested[value]")
-    record = blank(call, value, call.params["amount_requested"]["currency"])
+        raise refusals.invalid_parameter("This value must be greater than or equal to 1.", "amount_requested[value]")
+    check_amount(value, call.params["amount_requested"]["currency"], "amount_requested[value]")
+    record = new_record(call, value, call.params["amount_requested"]["currency"])
     details = call.params.get("customer_details")
     if details:
         record["customer_details"] = {**dict.fromkeys(("customer", "email", "name", "phone")), **details}
@@ -35,7 +36,7 @@ def report(call: Call) -> Obj:
     return record
 
 
-def blank(call: Call, value: int, currency: str) -> Obj:
+def new_record(call: Call, value: int, currency: str) -> StripeObject:
     zero = {"currency": currency, "value": 0}
     return {
         "id": ids.new("payment_record"),
@@ -58,7 +59,7 @@ def blank(call: Call, value: int, currency: str) -> Obj:
     }
 
 
-def method_details(given: Obj) -> Obj:
+def method_details(given: StripeObject) -> StripeObject:
     details = {"billing_details": None, "payment_method": None, "type": "custom", **given}
     if details["billing_details"]:
         billing = {**dict.fromkeys(("address", "email", "name", "phone")), **details["billing_details"]}
@@ -69,29 +70,30 @@ def method_details(given: Obj) -> Obj:
     return details
 
 
-def end_attempt(call: Call, record: Obj, outcome: str | None) -> None:
-    """An open invoice payment that waited for this record is paid with it."""
+def end_attempt(call: Call, record: StripeObject, outcome: str | None) -> None:
+    """End the payment attempt with `outcome`; a guaranteed one pays the open invoice payments of this record."""
     if outcome is None:
         return
     if outcome not in call.params and outcome + "_at" not in call.params:
-        raise refusals.invalid(NEEDS_DETAILS.format(outcome, outcome), outcome, "parameter_missing")
+        raise refusals.invalid_parameter(NEEDS_DETAILS.format(outcome, outcome), outcome, "parameter_missing")
     record[f"amount_{outcome}"]["value"] = record["amount_requested"]["value"]
     call.db.save("payment_record", record)
     for payment in call.db.find("invoice_payment", payment_record=record["id"], status="open"):
         invoice = call.db.get("invoice", payment["invoice"])
         if outcome == "guaranteed" and invoice and invoice["status"] == "open":
-            receipts.receive(call, invoice, payment, record["amount_guaranteed"]["value"])
+            received_money.receive(call, invoice, payment, record["amount_guaranteed"]["value"])
 
 
-def attempt_open(record: Obj) -> bool:
+def attempt_open(record: StripeObject) -> bool:
+    """Whether no outcome has been reported yet."""
     return not any(record[f"amount_{name}"]["value"] for name in ("guaranteed", "failed", "canceled"))
 
 
-def ending(outcome: str) -> "common.Handler":
-    def end(call: Call) -> Obj:
+def handler_ending_attempt(outcome: str) -> "common.Handler":
+    def end(call: Call) -> StripeObject:
         record = common.fetch(call, "payment_record")
         if not attempt_open(record):
-            raise refusals.refused(NOT_OPEN)
+            raise refusals.not_allowed(NOT_OPEN)
         common.set_metadata(record, call)
         end_attempt(call, record, outcome)
         return record
@@ -99,10 +101,10 @@ def ending(outcome: str) -> "common.Handler":
     return end
 
 
-def report_attempt(call: Call) -> Obj:
+def report_attempt(call: Call) -> StripeObject:
     record = common.fetch(call, "payment_record")
     if attempt_open(record) or record["amount_guaranteed"]["value"]:
-        raise refusals.refused(STILL_OPEN)
+        raise refusals.not_allowed(STILL_OPEN)
     for name in ("failed", "canceled"):
         record[f"amount_{name}"]["value"] = 0
     record["latest_payment_attempt_record"] = ids.new("payment_attempt_record")
@@ -130,20 +132,20 @@ METHOD = hash_of(
 SHIPPING = hash_of(address=ADDRESS, name=text, phone=text)
 OUTCOME = {
     "outcome": one_of("canceled", "failed", "guaranteed"),
-    "guaranteed": hash_of(("guaranteed_at",), guaranteed_at=natural),
-    "failed": hash_of(("failed_at",), failed_at=natural),
-    "canceled": hash_of(("canceled_at",), canceled_at=natural),
+    "guaranteed": hash_of(("guaranteed_at",), guaranteed_at=not_negative),
+    "failed": hash_of(("failed_at",), failed_at=not_negative),
+    "canceled": hash_of(("canceled_at",), canceled_at=not_negative),
 }
 REPORT = {"description": clearable(text), "metadata": metadata, "shipping_details": clearable(SHIPPING)}
 REFERENCE = hash_of(("payment_reference",), payment_reference=text)
-AT = "/v1/payment_records/:id/report_payment_attempt"
+ATTEMPT_ADDRESS = "/v1/payment_records/:id/report_payment_attempt"
 ROUTES = [
     post(
         "/v1/payment_records/report_payment",
         report,
         ("amount_requested", "initiated_at", "payment_method_details"),
         amount_requested=hash_of(("currency", "value"), currency=currency, value=integer),
-        initiated_at=natural,
+        initiated_at=not_negative,
         payment_method_details=METHOD,
         customer_details=CUSTOMER,
         customer_presence=one_of("off_session", "on_session"),
@@ -151,12 +153,36 @@ ROUTES = [
         **OUTCOME,
         **REPORT,
     ),
-    listing("/v1/payment_records", list_all, created_after=natural, created_before=natural),
+    listing("/v1/payment_records", list_all, created_after=not_negative, created_before=not_negative),
     get("/v1/payment_records/:id", common.retrieving("payment_record")),
     post(
-        AT, report_attempt, ("initiated_at",), initiated_at=natural, payment_method_details=METHOD, **OUTCOME, **REPORT
+        ATTEMPT_ADDRESS,
+        report_attempt,
+        ("initiated_at",),
+        initiated_at=not_negative,
+        payment_method_details=METHOD,
+        **OUTCOME,
+        **REPORT,
     ),
-    post(AT + "_guaranteed", ending("guaranteed"), ("guaranteed_at",), guaranteed_at=natural, metadata=metadata),
-    post(AT + "_failed", ending("failed"), ("failed_at",), failed_at=natural, metadata=metadata),
-    post(AT + "_canceled", ending("canceled"), ("canceled_at",), canceled_at=natural, metadata=metadata),
+    post(
+        ATTEMPT_ADDRESS + "_guaranteed",
+        handler_ending_attempt("guaranteed"),
+        ("guaranteed_at",),
+        guaranteed_at=not_negative,
+        metadata=metadata,
+    ),
+    post(
+        ATTEMPT_ADDRESS + "_failed",
+        handler_ending_attempt("failed"),
+        ("failed_at",),
+        failed_at=not_negative,
+        metadata=metadata,
+    ),
+    post(
+        ATTEMPT_ADDRESS + "_canceled",
+        handler_ending_attempt("canceled"),
+        ("canceled_at",),
+        canceled_at=not_negative,
+        metadata=metadata,
+    ),
 ]

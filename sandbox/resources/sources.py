@@ -1,21 +1,22 @@
-"""Legacy sources: money that a customer sent ahead, with an available amount; and cards in their old clothes."""
+"""/v1/sources: legacy sources. A source holds an amount of money that the customer has sent ahead."""
 
 from sandbox import cards, lists, params, refusals
 from sandbox.call import Call
-from sandbox.currencies import currency
+from sandbox.currencies import check_amount, currency
 from sandbox.events import emit
 from sandbox.ids import ids
-from sandbox.params import anything, clearable, filled, hash_of, metadata, natural, one_of, text
+from sandbox.params import anything, clearable, hash_of, metadata, not_empty, not_negative, one_of, text
 from sandbox.resources import common
 from sandbox.routes import delete, get, listing, post
-from sandbox.store import HIDDEN, Obj
+from sandbox.store import HIDDEN, StripeObject
 
 ATTACHED = "The source you provided has already been attached to a customer."
 
 
-def create(call: Call) -> Obj:
-    """The sandbox fills a source at once: what `amount` says is what the customer has sent."""
+def create(call: Call) -> StripeObject:
+    """The customer counts as having sent `amount` at once."""
     amount = call.params.get("amount", 0)
+    check_amount(amount, call.params.get("currency", "usd"), "amount")
     id = ids.new("source")
     source = {
         "id": id,
@@ -48,19 +49,19 @@ def create(call: Call) -> Obj:
     return call.db.add("source", source)
 
 
-def owner() -> Obj:
+def owner() -> StripeObject:
     names = ("address", "email", "name", "phone")
     return dict.fromkeys([*names, *(f"verified_{name}" for name in names)])
 
 
-def attach(call: Call) -> Obj:
+def attach(call: Call) -> StripeObject:
     customer = common.fetch(call, "customer", "customer")
     id: str = call.params["source"]
-    if cards.named(id):
-        raise refusals.missing_param("source", id, "source")
-    source = common.named_in(call, "source", "source")
+    if cards.card_name(id):
+        raise refusals.resource_missing_in_parameter("source", id, "source")
+    source = common.fetch_named(call, "source", "source")
     if source["customer"] and source["customer"] != customer["id"]:
-        raise refusals.refused(ATTACHED, "source")
+        raise refusals.not_allowed(ATTACHED, "source")
     source["customer"] = customer["id"]
     call.db.save("source", source)
     if customer["default_source"] is None:
@@ -70,15 +71,15 @@ def attach(call: Call) -> Obj:
     return source
 
 
-def of_customer(call: Call) -> Obj:
+def of_customer(call: Call) -> StripeObject:
     customer = common.fetch(call, "customer", "customer")
     source = common.fetch(call, "source", "id", call.second_id)
     if source["customer"] != customer["id"]:
-        raise refusals.missing("source", call.second_id)
+        raise refusals.resource_missing("source", call.second_id)
     return source
 
 
-def detach(call: Call) -> Obj:
+def detach(call: Call) -> StripeObject:
     source = of_customer(call)
     customer = common.fetch(call, "customer", "customer")
     source.update(customer=None, status="consumed")
@@ -102,7 +103,7 @@ ROUTES = [
         create,
         ("type",),
         type=one_of("ach_credit_transfer", "sepa_credit_transfer", "multibanco"),
-        amount=natural,
+        amount=not_negative,
         currency=currency,
         owner=hash_of(email=text, name=text, phone=text, address=anything),
         metadata=metadata,
@@ -111,7 +112,7 @@ ROUTES = [
         statement_descriptor=clearable(text),
     ),
     get("/v1/sources/:source", common.retrieving("source", "source")),
-    post("/v1/customers/:customer/sources", attach, ("source",), source=filled, metadata=metadata),
+    post("/v1/customers/:customer/sources", attach, ("source",), source=not_empty, metadata=metadata),
     listing("/v1/customers/:customer/sources", list_of_customer, object=text),
     get("/v1/customers/:customer/sources/:id", of_customer),
     delete("/v1/customers/:customer/sources/:id", detach),

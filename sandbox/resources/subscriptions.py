@@ -1,68 +1,69 @@
-"""/v1/subscriptions: thin, and whole where their invoices are concerned: each makes one now and one every period."""
+"""/v1/subscriptions, as far as their invoices go: one at creation, and one at each renewal."""
 
-from sandbox import amounts, collection, params, refusals, shapes, transitions
+from sandbox import amounts, params, paying, refusals, shapes, transitions
 from sandbox.call import Call
 from sandbox.charging import charge
-from sandbox.collection import find_method
 from sandbox.currencies import currency
 from sandbox.events import emit, snapshot
-from sandbox.params import array_of, boolean, clearable, filled, hash_of, metadata, natural, one_of, text
+from sandbox.params import array_of, boolean, clearable, hash_of, metadata, not_empty, not_negative, one_of, text
+from sandbox.paying import find_method
 from sandbox.refusals import Refusal
 from sandbox.resources import common, drafts, products
 from sandbox.routes import delete, get, listing, post
-from sandbox.store import Obj
-from sandbox.timers import alarm, set_alarm
+from sandbox.store import HIDDEN, StripeObject
+from sandbox.timers import on_timer, set_timer
 
+DAY_SECONDS = 86400
 ACTION_REQUIRED = refusals.ACTION_REQUIRED.replace("This payment", "Payment for this subscription").replace(
     "with the invoice", "with `subscription.latest_invoice`"
 )
-NEEDS_DAYS = "If subscription collection method is 'send_invoice', you must specify 'days_until_due'."
+NEEDS_DAYS_UNTIL_DUE = "If subscription collection method is 'send_invoice', you must specify 'days_until_due'."
 
 
-def create(call: Call) -> Obj:
-    id = params.filled(call.params["customer"], "customer")
+def create(call: Call) -> StripeObject:
+    id = params.not_empty(call.params["customer"], "customer")
     customer = call.db.get("customer", id)
     if customer is None:
-        raise refusals.missing("customer", id, "customer")  # a 404, where creating an invoice says 400
+        raise refusals.resource_missing("customer", id, "customer")  # 404 at Stripe; creating an invoice answers 400
     priced = [price_of(call, item, index) for index, item in enumerate(call.params["items"])]
     subscription = shapes.subscription(call.now, customer["id"], priced)
     common.set_given(subscription, call, "collection_method", "days_until_due", "description")
     common.set_metadata(subscription, call)
-    by_hand = subscription["collection_method"] == "send_invoice"
-    if by_hand and subscription["days_until_due"] is None:
-        raise refusals.invalid(NEEDS_DAYS, "days_until_due")
+    sent_by_hand = subscription["collection_method"] == "send_invoice"
+    if sent_by_hand and subscription["days_until_due"] is None:
+        raise refusals.invalid_parameter(NEEDS_DAYS_UNTIL_DUE, "days_until_due")
     if "default_payment_method" in call.params:
         method = find_method(call, call.params["default_payment_method"], "default_payment_method", customer["id"])
         subscription["default_payment_method"] = method["id"]
     call.db.add("subscription", subscription)
-    invoice = bill(call, subscription, customer, "subscription_create")
+    invoice = create_invoice(call, subscription, customer, "subscription_create")
     emit(call, "customer.subscription.created", subscription)
-    if not by_hand:
+    if not sent_by_hand:
         first_payment(call, subscription, invoice)
-    set_alarm(call, "renew", subscription["id"], subscription["items"]["data"][0]["current_period_end"])
+    set_timer(call, "renew", subscription["id"], subscription["items"]["data"][0]["current_period_end"])
     return call.db.get("subscription", subscription["id"]) or subscription
 
 
-def price_of(call: Call, item: Obj, index: int) -> tuple[Obj, int]:
+def price_of(call: Call, item: StripeObject, index: int) -> tuple[StripeObject, int]:
     quantity = item.get("quantity", 1)
     if "price" in item:
         price = call.db.get("price", item["price"])
         if price is None:
-            raise refusals.missing_param("price", item["price"], f"items[{index}][price]")
+            raise refusals.resource_missing_in_parameter("price", item["price"], f"items[{index}][price]")
         if not price["recurring"]:
-            raise refusals.refused("The price specified is set to `type=one_time`.", f"items[{index}][price]")
+            raise refusals.not_allowed("The price specified is set to `type=one_time`.", f"items[{index}][price]")
         return price, quantity
     if "price_data" not in item:
-        raise refusals.required(f"items[{index}][price]")
+        raise refusals.parameter_missing(f"items[{index}][price]")
     price = products.price_from(call, item["price_data"], item["price_data"]["product"])
     return call.db.add("price", price), quantity
 
 
-def bill(call: Call, subscription: Obj, customer: Obj, reason: str) -> Obj:
-    """The first invoice is finalized at once; a renewal's stays a draft for an hour."""
-    delivered = not call.world.endpoints(call.db, "invoice.created")
+def create_invoice(call: Call, subscription: StripeObject, customer: StripeObject, reason: str) -> StripeObject:
+    """Create the invoice of a period. The first one is finalized at once; a renewal's stays a draft for an hour."""
+    delivered = not call.world.receivers_of(call.db, "invoice.created")
     invoice = shapes.invoice(call.now, customer, subscription["currency"], delivered)
-    invoice["_"] = {}
+    invoice[HIDDEN] = {}
     invoice.update(
         billing_reason=reason,
         collection_method=subscription["collection_method"],
@@ -71,9 +72,9 @@ def bill(call: Call, subscription: Obj, customer: Obj, reason: str) -> Obj:
         auto_advance=True,
     )
     if subscription["collection_method"] == "send_invoice":
-        invoice["due_date"] = call.now + subscription["days_until_due"] * 86400
+        invoice["due_date"] = call.now + subscription["days_until_due"] * DAY_SECONDS
     amounts.set_lines(invoice, drafts.subscription_lines(call, invoice, subscription))
-    amounts.total_up(invoice, customer["balance"])
+    amounts.set_totals(invoice, customer["balance"])
     call.db.add("invoice", invoice)
     subscription["latest_invoice"] = invoice["id"]
     call.db.save("subscription", subscription)
@@ -87,13 +88,13 @@ def bill(call: Call, subscription: Obj, customer: Obj, reason: str) -> Obj:
     return invoice
 
 
-def first_payment(call: Call, subscription: Obj, invoice: Obj) -> None:
-    """What cannot be paid leaves the subscription incomplete, or undoes it where the caller wanted an error."""
+def first_payment(call: Call, subscription: StripeObject, invoice: StripeObject) -> None:
+    """Charge the first invoice. A failure leaves the subscription incomplete; with error_if_incomplete it is undone."""
     behaviour = call.params.get("payment_behavior", "allow_incomplete")
     invoice = call.db.get("invoice", invoice["id"]) or invoice
     if invoice["status"] == "paid":
         return
-    method = collection.stored_method(call, invoice)
+    method = paying.stored_method(call, invoice)
     if method is None and behaviour != "default_incomplete":
         raise Refusal(400, refusals.NO_PAYMENT_SOURCE, code="resource_missing")
     problem = None
@@ -107,7 +108,7 @@ def first_payment(call: Call, subscription: Obj, invoice: Obj) -> None:
 
 
 def as_error(problem: Refusal) -> Refusal:
-    """The whole subscription is undone, so nothing that was made on the way is named."""
+    """The error of an undone subscription. It names none of the objects, because they are undone too."""
     needs_action = problem.error["code"] == "invoice_payment_intent_requires_action"
     code = "subscription_payment_intent_requires_action" if needs_action else problem.error["code"]
     message = ACTION_REQUIRED if needs_action else problem.error["message"]
@@ -115,7 +116,7 @@ def as_error(problem: Refusal) -> Refusal:
     return Refusal(402, message, type="card_error", code=code, **members)
 
 
-@alarm("renew")
+@on_timer("renew")
 def renew(call: Call, id: str) -> None:
     subscription = call.db.get("subscription", id)
     customer = call.db.get("customer", subscription["customer"]) if subscription else None
@@ -125,23 +126,23 @@ def renew(call: Call, id: str) -> None:
     for item in subscription["items"]["data"]:
         start, end = shapes.period_of(item["price"], item["current_period_end"])
         item.update(current_period_start=start, current_period_end=end)
-    bill(call, subscription, customer, "subscription_cycle")
+    create_invoice(call, subscription, customer, "subscription_cycle")
     emit(call, "customer.subscription.updated", subscription, before)
-    set_alarm(call, "renew", id, subscription["items"]["data"][0]["current_period_end"])
+    set_timer(call, "renew", id, subscription["items"]["data"][0]["current_period_end"])
 
 
-def cancel(call: Call) -> Obj:
+def cancel(call: Call) -> StripeObject:
     subscription = common.fetch(call, "subscription")
     if subscription["status"] == "canceled":
-        raise refusals.missing("subscription", call.id)
+        raise refusals.resource_missing("subscription", call.id)
     subscription.update(status="canceled", canceled_at=call.now, ended_at=call.now)
     call.db.save("subscription", subscription)
-    set_alarm(call, "renew", subscription["id"], None)
+    set_timer(call, "renew", subscription["id"], None)
     emit(call, "customer.subscription.deleted", subscription)
     return subscription
 
 
-def update(call: Call) -> Obj:
+def update(call: Call) -> StripeObject:
     subscription = common.fetch(call, "subscription")
     before = snapshot(subscription)
     common.set_given(subscription, call, "description", "cancel_at_period_end", "days_until_due")
@@ -155,11 +156,11 @@ def update(call: Call) -> Obj:
     return subscription
 
 
-PRICE_DATA = hash_of(("currency", "product", "recurring"), **products.PRICE, product=filled)
-ITEM = hash_of(price=filled, price_data=PRICE_DATA, quantity=natural, metadata=metadata)
+PRICE_DATA = hash_of(("currency", "product", "recurring"), **products.PRICE, product=not_empty)
+ITEM = hash_of(price=not_empty, price_data=PRICE_DATA, quantity=not_negative, metadata=metadata)
 COMMON = {
-    "days_until_due": natural,
-    "default_payment_method": filled,
+    "days_until_due": not_negative,
+    "default_payment_method": not_empty,
     "description": clearable(text),
     "metadata": metadata,
 }
@@ -179,7 +180,7 @@ ROUTES = [
     listing(
         "/v1/subscriptions",
         common.listing("subscription"),
-        created=params.moment_or_range,
+        created=params.time_or_range,
         customer=text,
         status=text,
     ),

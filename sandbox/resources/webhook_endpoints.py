@@ -1,4 +1,4 @@
-"""/v1/webhook_endpoints: further receivers, each with its own secret and its own choice of events."""
+"""/v1/webhook_endpoints: more webhook receivers, each with its own secret and event types."""
 
 from sandbox import params, refusals
 from sandbox.call import Call
@@ -6,19 +6,19 @@ from sandbox.ids import ids
 from sandbox.params import array_of, boolean, clearable, metadata, text
 from sandbox.resources import common
 from sandbox.routes import delete, get, listing, post
-from sandbox.store import HIDDEN, Obj
+from sandbox.store import HIDDEN, StripeObject
 
-BAD_URL = "Invalid URL: An explicit scheme (such as https) must be provided."
+INVALID_URL = "Invalid URL: An explicit scheme (such as https) must be provided."
 
 
 def url(value: object, path: str) -> str:
-    address = params.filled(value, path)
+    address = params.not_empty(value, path)
     if not address.startswith(("http://", "https://")):
-        raise refusals.invalid(BAD_URL, path, "url_invalid")
+        raise refusals.invalid_parameter(INVALID_URL, path, "url_invalid")
     return address
 
 
-def create(call: Call) -> Obj:
+def create(call: Call) -> StripeObject:
     secret = ids.with_prefix("whsec_")
     endpoint = {
         "id": ids.new("webhook_endpoint"),
@@ -36,10 +36,10 @@ def create(call: Call) -> Obj:
     }
     call.db.add("webhook_endpoint", endpoint)
     call.world.load_endpoints(call.db)
-    return {**endpoint, "secret": secret}  # shown this once
+    return {**endpoint, "secret": secret}  # Stripe shows the secret only at creation
 
 
-def update(call: Call) -> Obj:
+def update(call: Call) -> StripeObject:
     endpoint = common.fetch(call, "webhook_endpoint", "webhook_endpoint")
     common.set_given(endpoint, call, "description", "enabled_events", "url")
     common.set_metadata(endpoint, call)
@@ -50,16 +50,16 @@ def update(call: Call) -> Obj:
     return endpoint
 
 
-def remove(call: Call) -> Obj:
+def remove(call: Call) -> StripeObject:
     endpoint = common.fetch(call, "webhook_endpoint", "webhook_endpoint")
-    gone = common.stub("webhook_endpoint", endpoint["id"])
+    gone = common.deleted_stub("webhook_endpoint", endpoint["id"])
     call.db.remove("webhook_endpoint", endpoint["id"], gone)
     call.world.load_endpoints(call.db)
     return gone
 
 
 COMMON = {"description": clearable(text), "enabled_events": array_of(text), "metadata": metadata, "url": url}
-AT = "/v1/webhook_endpoints/:webhook_endpoint"
+ENDPOINT_ADDRESS = "/v1/webhook_endpoints/:webhook_endpoint"
 ROUTES = [
     post(
         "/v1/webhook_endpoints",
@@ -70,7 +70,7 @@ ROUTES = [
         **COMMON,
     ),
     listing("/v1/webhook_endpoints", common.listing("webhook_endpoint")),
-    get(AT, common.retrieving("webhook_endpoint", "webhook_endpoint")),
-    post(AT, update, disabled=boolean, **COMMON),
-    delete(AT, remove),
+    get(ENDPOINT_ADDRESS, common.retrieving("webhook_endpoint", "webhook_endpoint")),
+    post(ENDPOINT_ADDRESS, update, disabled=boolean, **COMMON),
+    delete(ENDPOINT_ADDRESS, remove),
 ]

@@ -1,4 +1,4 @@
-"""New objects, with every member that Stripe shows on them."""
+"""New objects as Stripe creates them, with every member that the API shows."""
 
 from sandbox.shapes.customers import billing_details, customer, no_address, of_customer
 from sandbox.shapes.invoices import hosted_urls, invoice, invoiceitem, line, price_details

@@ -1,10 +1,11 @@
-"""A new customer, and what invoices repeat of them."""
+"""A new customer, and the customer's members that an invoice copies."""
 
 from sandbox.ids import ids
-from sandbox.store import Obj
+from sandbox.store import StripeObject
 
 
-def customer(now: int, prefix: str) -> Obj:
+def customer(now: int, prefix: str) -> StripeObject:
+    """`prefix` begins the customer's invoice numbers."""
     return {
         "id": ids.new("customer"),
         "object": "customer",
@@ -37,8 +38,8 @@ def customer(now: int, prefix: str) -> Obj:
     }
 
 
-def of_customer(customer: Obj) -> Obj:
-    """What an invoice repeats of its customer, until finalization freezes it."""
+def of_customer(customer: StripeObject) -> StripeObject:
+    """The members that an invoice copies from its customer, until finalization freezes them."""
     return {
         "customer_address": customer["address"],
         "customer_email": customer["email"],
@@ -49,9 +50,9 @@ def of_customer(customer: Obj) -> Obj:
     }
 
 
-def billing_details() -> Obj:
+def billing_details() -> StripeObject:
     return {**dict.fromkeys(("email", "name", "phone", "tax_id")), "address": no_address()}
 
 
-def no_address() -> Obj:
+def no_address() -> StripeObject:
     return dict.fromkeys(("city", "country", "line1", "line2", "postal_code", "state"))

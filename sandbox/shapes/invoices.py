@@ -1,16 +1,17 @@
-"""A new invoice, its items and its lines."""
+"""A new draft invoice, invoice item and invoice line."""
 
 from typing import Any
 
 from sandbox import ACCOUNT
 from sandbox.ids import ids
 from sandbox.shapes.customers import of_customer
-from sandbox.store import Obj
+from sandbox.store import StripeObject
 
 TRANSITIONS = ("finalized_at", "marked_uncollectible_at", "paid_at", "voided_at")
 
 
-def invoice(now: int, customer: Obj, currency: str, delivered: bool) -> Obj:
+def invoice(now: int, customer: StripeObject, currency: str, delivered: bool) -> StripeObject:
+    """A draft. `delivered`: no receiver waits for invoice.created, so `webhooks_delivered_at` is set at once."""
     id = ids.new("invoice")
     return {
         "id": id,
@@ -96,7 +97,7 @@ def invoice(now: int, customer: Obj, currency: str, delivered: bool) -> Obj:
     }
 
 
-def hosted_urls(invoice: Obj) -> Obj:
+def hosted_urls(invoice: StripeObject) -> StripeObject:
     place = f"{ACCOUNT}/test_{invoice['id'].removeprefix('in_')}"
     return {
         "hosted_invoice_url": f"https://invoice.stripe.com/i/{place}?s=ap",
@@ -104,8 +105,8 @@ def hosted_urls(invoice: Obj) -> Obj:
     }
 
 
-def price_details(unit_amount: int | str) -> Obj:
-    """A one-off price is minted for an amount."""
+def price_details(unit_amount: int | str) -> StripeObject:
+    """The pricing of an item without a price of its own: Stripe creates a price and a product for the amount."""
     return {
         "price_details": {"price": ids.new("price"), "product": ids.new("product")},
         "type": "price_details",
@@ -113,7 +114,7 @@ def price_details(unit_amount: int | str) -> Obj:
     }
 
 
-def invoiceitem(now: int, customer: str, currency: str, amount: int, **members: Any) -> Obj:
+def invoiceitem(now: int, customer: str, currency: str, amount: int, **members: Any) -> StripeObject:
     return {
         "id": ids.new("invoiceitem"),
         "object": "invoiceitem",
@@ -128,7 +129,7 @@ def invoiceitem(now: int, customer: str, currency: str, amount: int, **members: 
         "invoice": None,
         "livemode": False,
         "metadata": {},
-        "net_amount": None,  # only where no discount may touch it
+        "net_amount": None,  # the amount, where discountable is false
         "parent": None,
         "period": {"end": now, "start": now},
         "pricing": price_details(amount) if "pricing" not in members else None,
@@ -142,8 +143,8 @@ def invoiceitem(now: int, customer: str, currency: str, amount: int, **members: 
     }
 
 
-def line(invoice: str, item: Obj) -> Obj:
-    """An invoice item as it stands on an invoice."""
+def line(invoice: str, item: StripeObject) -> StripeObject:
+    """The line of an invoice item."""
     return {
         "id": ids.new("line_item"),
         "object": "line_item",

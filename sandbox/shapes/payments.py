@@ -1,13 +1,15 @@
-"""A new payment: what an invoice waits for, the intent behind it, the charge that it becomes."""
+"""A new InvoicePayment, PaymentIntent and charge."""
 
 from typing import Any
 
 from sandbox.ids import ids
 from sandbox.shapes.customers import billing_details
-from sandbox.store import Obj
+from sandbox.store import StripeObject
 
 
-def invoice_payment(now: int, invoice: Obj, payment: Obj, amount: int, is_default: bool) -> Obj:
+def invoice_payment(
+    now: int, invoice: StripeObject, payment: StripeObject, amount: int, is_default: bool
+) -> StripeObject:
     return {
         "id": ids.new("invoice_payment"),
         "object": "invoice_payment",
@@ -24,7 +26,7 @@ def invoice_payment(now: int, invoice: Obj, payment: Obj, amount: int, is_defaul
     }
 
 
-def payment_intent(now: int, amount: int, currency: str, customer: str | None, **members: Any) -> Obj:
+def payment_intent(now: int, amount: int, currency: str, customer: str | None, **members: Any) -> StripeObject:
     id = ids.new("payment_intent")
     return {
         "id": id,
@@ -82,9 +84,10 @@ def payment_intent(now: int, amount: int, currency: str, customer: str | None, *
     }
 
 
-def charge(now: int, intent: Obj, method: Obj | None, status: str, **members: Any) -> Obj:
+def charge(now: int, intent: StripeObject, method: StripeObject | None, status: str, **members: Any) -> StripeObject:
+    """A charge of the whole intent. `method` is None if a legacy source pays."""
     paid = status == "succeeded"
-    details = {"type": method["type"], method["type"]: charged(method)} if method else {"type": "source"}
+    details = {"type": method["type"], method["type"]: payment_method_details(method)} if method else {"type": "source"}
     return {
         "id": ids.new("charge"),
         "object": "charge",
@@ -140,7 +143,7 @@ def charge(now: int, intent: Obj, method: Obj | None, status: str, **members: An
     }
 
 
-def charged(method: Obj) -> Obj:
+def payment_method_details(method: StripeObject) -> StripeObject:
     if method["type"] != "card":
         return {name: method[method["type"]].get(name) for name in ("account_type", "bank_name", "last4")}
     shown = ("brand", "checks", "country", "exp_month", "exp_year", "fingerprint", "funding", "last4")

@@ -1,19 +1,21 @@
-"""A new subscription, with the product and the price that it rests on, and its invoice's line."""
+"""A new product, price and subscription, and what its invoices say of it."""
 
-from sandbox.currencies import money
+from sandbox.currencies import formatted_amount
 from sandbox.ids import ids
-from sandbox.store import Obj
+from sandbox.store import StripeObject
 
 
-def subscription_parent(subscription: Obj) -> Obj:
+def subscription_parent(subscription: StripeObject) -> StripeObject:
     details = {"metadata": subscription["metadata"], "subscription": subscription["id"]}
     return {"quote_details": None, "subscription_details": details, "type": "subscription_details"}
 
 
-def subscription_line(invoice: str, subscription: Obj, item: Obj, name: str, period: tuple[int, int]) -> Obj:
+def subscription_line(
+    invoice: str, subscription: StripeObject, item: StripeObject, name: str, period: tuple[int, int]
+) -> StripeObject:
     price, quantity = item["price"], item["quantity"]
     amount = price["unit_amount"] * quantity
-    unit = money(price["unit_amount"], price["currency"])
+    unit = formatted_amount(price["unit_amount"], price["currency"])
     return {
         "id": ids.new("line_item"),
         "object": "line_item",
@@ -52,7 +54,7 @@ def subscription_line(invoice: str, subscription: Obj, item: Obj, name: str, per
     }
 
 
-def product(now: int, name: str) -> Obj:
+def product(now: int, name: str) -> StripeObject:
     return {
         "id": ids.new("product"),
         "object": "product",
@@ -76,7 +78,9 @@ def product(now: int, name: str) -> Obj:
     }
 
 
-def price(now: int, product: str, currency: str, unit_amount: int, interval: str | None, count: int = 1) -> Obj:
+def price(
+    now: int, product: str, currency: str, unit_amount: int, interval: str | None, count: int = 1
+) -> StripeObject:
     recurring = {
         "interval": interval,
         "interval_count": count,
@@ -107,19 +111,20 @@ def price(now: int, product: str, currency: str, unit_amount: int, interval: str
     }
 
 
-SECONDS = {"day": 86400, "week": 7 * 86400, "month": 30 * 86400, "year": 365 * 86400}
+INTERVAL_SECONDS = {"day": 86400, "week": 7 * 86400, "month": 30 * 86400, "year": 365 * 86400}
 
 
-def period_of(price: Obj, start: int) -> tuple[int, int]:
-    """Months here have thirty days: what a test waits for must not depend on the calendar."""
+def period_of(price: StripeObject, start: int) -> tuple[int, int]:
+    """Start and end, Unix seconds. Months have thirty days here, so that tests do not depend on the calendar."""
     recurring = price["recurring"]
-    return start, start + SECONDS[recurring["interval"]] * recurring["interval_count"]
+    return start, start + INTERVAL_SECONDS[recurring["interval"]] * recurring["interval_count"]
 
 
-def subscription(now: int, customer: str, priced: list[tuple[Obj, int]]) -> Obj:
+def subscription(now: int, customer: str, priced: list[tuple[StripeObject, int]]) -> StripeObject:
+    """An active subscription to these prices, each with its quantity."""
     id = ids.new("subscription")
     start, end = period_of(priced[0][0], now)
-    items: list[Obj] = [
+    items: list[StripeObject] = [
         {
             "id": ids.new("subscription_item"),
             "object": "subscription_item",

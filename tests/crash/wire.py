@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from tests.sandbox_process import SandboxProcess
 
 HOP_BY_HOP = {"connection", "transfer-encoding", "content-length"}
+STRIPES = [("Content-Type", "application/json"), ("Request-Id", "req_wire")]  # by which an answer counts as Stripe's
 
 
 class Answer:
@@ -25,12 +26,12 @@ class Answer:
     @classmethod
     def error(cls, status: int, headers: dict[str, str] | None = None, **error: str) -> Answer:
         body = json.dumps({"error": error}).encode()
-        return cls(status, body, [("Content-Type", "application/json"), *(headers or {}).items()])
+        return cls(status, body, [*STRIPES, *(headers or {}).items()])
 
 
 def empty_list(url: str) -> Answer:
     body = json.dumps({"object": "list", "url": url, "data": [], "has_more": False}).encode()
-    return Answer(200, body, [("Content-Type", "application/json")])
+    return Answer(200, body, STRIPES)
 
 
 def too_many(wait: str) -> Answer:
@@ -41,7 +42,7 @@ def too_many(wait: str) -> Answer:
 
 CONFLICT = Answer.error(409, type="invalid_request_error", code="lock_timeout", message="This object is being used.")
 IN_USE = Answer.error(409, type="idempotency_error", code="idempotency_key_in_use", message="Another is under way.")
-# Said in settling, these speak of that sending, and not of the first.
+# Given while an operation is settled, these answers are about the repeated request, and not about the first one.
 OF_THIS_SENDING = {
     "401": Answer.error(401, type="invalid_request_error", message="Invalid API Key provided."),
     "403": Answer.error(403, type="invalid_request_error", message="This key may not do that."),
@@ -61,12 +62,14 @@ class Wire(ThreadingHTTPServer):
         self.sandbox = sandbox
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         self.posts: list[tuple[str, str, bytes]] = []  # path, idempotency key and body of all that came
-        self.instead: dict[str, Answer] = {}  # path → what a GET brings, until it is taken out
+        self.replies_to_get: dict[str, Answer] = {}  # path → the reply to every GET, until it is taken out
         self._armed: tuple[str, str] | None = None
         self._lock = threading.Lock()
-        self.before: Callable[[], None] = lambda: None  # somebody else, just before the request arrives
-        self.meanwhile: Callable[[], None] = lambda: None  # what happens before the reply does
-        self.on_get: Callable[[str], None] = lambda path: None  # the same, at every GET
+        # Called before a request is forwarded, where the fault is `overtaken`: somebody else was faster.
+        self.before_forward: Callable[[], None] = lambda: None
+        # Called before the reply is passed on, where the fault is `webhook_first`.
+        self.before_reply: Callable[[], None] = lambda: None
+        self.on_get: Callable[[str], None] = lambda path: None  # called before the reply to every GET
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
     def arm(self, path: str, fault: str) -> None:
@@ -89,7 +92,7 @@ class Wire(ThreadingHTTPServer):
         self.server_close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A caller that was killed is no error of ours."""
+        """Prints nothing: the process that sent the request was killed, as the case wants."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -110,7 +113,7 @@ class _Handler(BaseHTTPRequestHandler):
     def handle_any(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(length)
-        if len(body) < length:  # who sent it was killed while sending: it never becomes a request
+        if len(body) < length:  # the sender was killed while sending: nothing is forwarded
             self.close_connection = True
             return
         path = urlsplit(self.path).path
@@ -118,7 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.posts.append((path, self.headers.get("Idempotency-Key", ""), body))
         answer = self.meet(self.server.fault_for(self.command, path), body)
         if self.command == "GET":
-            answer = self.server.instead.get(path, answer)
+            answer = self.server.replies_to_get.get(path, answer)
             self.server.on_get(path)
         if answer is None:
             self.close_connection = True
@@ -160,9 +163,9 @@ class _Handler(BaseHTTPRequestHandler):
                 return OF_THIS_SENDING[fault]
             case "webhook_first":
                 answer = self.forward(body)
-                self.server.meanwhile()
+                self.server.before_reply()
             case "overtaken":
-                self.server.before()
+                self.server.before_forward()
                 answer = self.forward(body)
             case _:
                 raise ValueError(fault)

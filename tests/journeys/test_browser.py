@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.test.testcases import LiveServerThread
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Request, expect
+from pytest_django.live_server_helper import LiveServer
 
-from invoices import live, operations
+from invoices import operations, refetch
 from invoices.models import Invoice, Operation
 from tests.factories import customer_at, invoice_at
 from tests.sandbox_process import SandboxProcess
@@ -47,19 +47,20 @@ def browser_context_args() -> dict[str, Any]:
 
 
 @pytest.fixture
-def desk(live_server: LiveServerThread, page: Page, sandbox: SandboxProcess) -> Iterator[Page]:
+def desk(live_server: LiveServer, page: Page, sandbox: SandboxProcess) -> Iterator[Page]:
     """A browser at the desk's door. It fails on an error in a script, and on anything asked of another host."""
     page.set_default_timeout(10_000)
     wrong: list[str] = []
+
+    def notice(request: Request) -> None:
+        if not request.url.startswith((live_server.url, "data:", "blob:")):
+            wrong.append(request.url)
+
     page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("request", lambda request: _at_home(request.url, live_server.url) or wrong.append(request.url))
+    page.on("request", notice)
     page.goto(f"{live_server.url}/admin/")
     yield page
     assert not wrong
-
-
-def _at_home(address: str, home: str) -> bool:
-    return address.startswith((home, "data:", "blob:"))
 
 
 def sign_in(page: Page, user: User) -> None:
@@ -81,7 +82,7 @@ def invoice(sandbox: SandboxProcess) -> Any:
     made = invoice_at(sandbox, 2000, customer=customer.id)
     sandbox.client().v1.customers.update(customer.id, {"email": "ada@example.com"})
     for kind, pk in (("invoice", made.id), ("customer", customer.id)):
-        live.read_now(kind, pk)
+        refetch.refetch(kind, pk)
     return made
 
 
@@ -132,6 +133,58 @@ def test_a_part_that_came_by_bank(desk: Page, sandbox: SandboxProcess, invoice: 
     assert sandbox.client().v1.invoices.retrieve(invoice.id).amount_remaining == 1250
 
 
+def test_a_comma_is_not_taken_for_a_point(desk: Page, sandbox: SandboxProcess, agent: User) -> None:
+    made = invoice_at(sandbox, 100_000)
+    refetch.refetch("invoice", made.id)
+    sign_in(desk, agent)
+    find(desk, made.id)
+    desk.get_by_role("link", name="Attach out-of-band payment").click()
+    expect(desk.get_by_text("Write it like 1234.50 or 1,234.50")).to_be_visible()
+    desk.get_by_label("Amount").fill("9,50")
+    expect(desk.locator("#effects")).to_contain_text("“9,50” could mean USD 9.50 or USD 950.00.")
+    desk.get_by_label("Reason").fill("Seen on the bank statement")
+    desk.get_by_role("button", name="Attach out-of-band payment").click()
+    expect(desk.locator(".field .error")).to_have_text(
+        "“9,50” could mean USD 9.50 or USD 950.00. Write 9.50 or 950.00."
+    )
+    assert not Operation.objects.exists()
+    desk.get_by_label("Amount").fill("9.50")
+    expect(desk.locator(".read-back")).to_have_text("Amount: 9.50 US dollars")
+    desk.get_by_role("button", name="Attach out-of-band payment: 9.50 US dollars").click()
+    expect(desk.locator(".head .badge")).to_have_text("partly paid")
+    assert sandbox.client().v1.invoices.retrieve(made.id).amount_remaining == 99_050
+
+
+@pytest.mark.browser_context_args(locale="de-DE")
+def test_an_agent_from_germany_types_as_at_home(desk: Page, sandbox: SandboxProcess, invoice: Any, agent: User) -> None:
+    sign_in(desk, agent)
+    find(desk, invoice.id)
+    desk.get_by_role("link", name="Attach out-of-band payment").click()
+    expect(desk.get_by_label("Amount")).to_have_value("20,00")
+    expect(desk.get_by_text("Write it like 1234,50 or 1.234,50")).to_be_visible()
+    desk.get_by_label("Amount").fill("7,50")
+    desk.get_by_label("Reason").fill("Seen on the bank statement")
+    desk.get_by_role("button", name="Attach out-of-band payment: 7.50 US dollars").click()
+    expect(desk.locator(".head .badge")).to_have_text("partly paid")
+    assert sandbox.client().v1.invoices.retrieve(invoice.id).amount_remaining == 1250
+
+
+def test_a_slow_click_outlasts_the_preview(desk: Page, invoice: Any, agent: User) -> None:
+    """Pressing the button ends the last field's edit, and the preview that this asks for replaces the button's label
+    while the button is still held down."""
+    sign_in(desk, agent)
+    find(desk, invoice.id)
+    desk.get_by_role("link", name="Attach out-of-band payment").click()
+    desk.get_by_label("Reason").fill("Seen on the bank statement")
+    desk.wait_for_load_state("networkidle")
+    desk.locator("#act-label").hover()
+    with desk.expect_response(lambda response: "preview=1" in response.url):
+        desk.mouse.down()
+    desk.wait_for_timeout(300)  # the answer is put into the page
+    desk.mouse.up()
+    expect(desk.locator(".head .badge")).to_have_text("paid")
+
+
 def test_an_unknown_outcome_settles_before_her_eyes(
     desk: Page, sandbox: SandboxProcess, invoice: Any, agent: User
 ) -> None:
@@ -154,7 +207,7 @@ def test_another_card_after_a_decline(desk: Page, sandbox: SandboxProcess, agent
     sandbox.client().v1.payment_methods.attach("pm_card_mastercard", {"customer": customer.id})
     made = invoice_at(sandbox, 2000, customer=customer.id)
     for kind, pk in (("invoice", made.id), ("customer", customer.id)):
-        live.read_now(kind, pk)
+        refetch.refetch(kind, pk)
     sign_in(desk, agent)
     find(desk, made.number)
     desk.get_by_role("link", name="Pay", exact=True).click()
@@ -178,7 +231,7 @@ def test_two_people_void_a_large_invoice(
     desk: Page, sandbox: SandboxProcess, invoice: Any, agent: User, manager: User
 ) -> None:
     large = invoice_at(sandbox, 500_000, customer=invoice.customer)
-    live.read_now("invoice", large.id)
+    refetch.refetch("invoice", large.id)
     waits = operations.request("void", large.id, actor=agent, source="admin", reason="Sent twice")
     sign_in(desk, manager)
     desk.get_by_role("link", name="Awaiting approval 1").click()
@@ -216,7 +269,7 @@ def test_an_auditor_sees_no_button(desk: Page, invoice: Any, auditor: User) -> N
 def test_several_at_once(desk: Page, sandbox: SandboxProcess, invoice: Any, agent: User) -> None:
     other = invoice_at(sandbox, 3000, customer=invoice.customer)
     sandbox.client().v1.invoices.pay(other.id)
-    live.read_now("invoice", other.id)
+    refetch.refetch("invoice", other.id)
     sign_in(desk, agent)
     find(desk, "ada@example.com")
     boxes = desk.locator("input.action-select")

@@ -16,6 +16,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -27,10 +28,11 @@ from hypothesis import HealthCheck, Verbosity, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
-from invoices import clock, gateway, live, mirror, operations, reconcile, sync
+from invoices import gateway, mirror, operations, reconcile, refetch, sync
 from invoices.models import MIRRORED, Drift, Event, Invoice, InvoicePayment
-from tests.conftest import sign
 from tests.factories import customer_at
+from tests.helpers.events import sign
+from tests.helpers.stripe_state import at_stripe, drain, make_all_due, unequal
 from tests.sandbox_process import SandboxProcess
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(7200)]
@@ -38,49 +40,10 @@ LONG = "CONVERGENCE_SECONDS" in os.environ
 SECONDS = float(os.environ.get("CONVERGENCE_SECONDS", "16"))
 SEED = int(os.environ.get("CONVERGENCE_SEED", "1"))
 OLD_VERSION = "2020-08-27"
-PATHS = {"invoice": "invoices", "invoice_payment": "invoice_payments", "payment_intent": "payment_intents"}
-
-
-def at_stripe(sandbox: SandboxProcess, object: str) -> dict[str, dict[str, Any]]:
-    """Everything of one kind as Stripe has it now, an invoice with all its lines."""
-    client, found, more = sandbox.client(), {}, {}
-    while True:
-        page = json.loads(client.raw_request("get", f"/v1/{PATHS[object]}", limit=100, **more).body)
-        for one in page["data"]:
-            found[one["id"]] = one
-            if object == "invoice" and one["lines"]["has_more"]:
-                lines = json.loads(client.raw_request("get", f"/v1/invoices/{one['id']}/lines", limit=100).body)
-                one["lines"] |= {"data": lines["data"], "has_more": lines["has_more"]}
-        if not page["has_more"]:
-            return found
-        more = {"starting_after": page["data"][-1]["id"]}
-
-
-def unequal(sandbox: SandboxProcess, object: str, *, only: Callable[[dict[str, Any]], bool] = bool) -> list[Any]:
-    """(id, Stripe's, ours) of everything that is not equal, field by field."""
-    theirs = {id: mirror.content(data) for id, data in at_stripe(sandbox, object).items() if only(data)}
-    rows = MIRRORED[object].objects.filter(deleted_at=None)
-    ours = {row.pk: mirror.content(row.data or {}) for row in rows if only(row.data or {})}
-    return [(id, theirs.get(id), ours.get(id)) for id in theirs.keys() | ours.keys() if theirs.get(id) != ours.get(id)]
 
 
 def is_paid(payment: dict[str, Any]) -> bool:
     return payment["status"] == "paid"
-
-
-def make_all_due() -> None:
-    for model in MIRRORED.values():
-        model.rows.exclude(read_due_at=None).update(read_due_at=clock.now())
-
-
-def drain() -> None:
-    """The queue empty, and every read made that was asked for. It does not ask without end."""
-    for _ in range(12):
-        sync.process_events()
-        make_all_due()
-        if not sync.perform_reads():
-            return
-    raise AssertionError("it asks without end")
 
 
 def wipe() -> None:
@@ -103,13 +66,13 @@ class Convergence(RuleBasedStateMachine):
         self.sandbox.faults(stamp_lag=2, seed=1)
         self.sandbox.clock(now=int(time.time()) - 3600, freeze=True)
         self.stripe = self.sandbox.client()
-        self.door = Client()
+        self.webhook_client = Client()
         self.customer = customer_at(self.sandbox).id
         self.invoices: list[str] = []
         self.known: set[str] = set()
         self.coming: list[dict[str, Any]] = []  # events that were not delivered yet
         self.came: list[dict[str, Any]] = []
-        self.held: list[Callable[[], None]] = []  # replies in flight
+        self.held: list[Callable[[], object]] = []  # replies in flight
         self.lost = False
         self.create(1)
         self.create(2)
@@ -159,9 +122,7 @@ class Convergence(RuleBasedStateMachine):
     def edit(self, number: int, values: list[str]) -> None:
         """And back, and again, within a second."""
         for value in values:
-            self.at_stripe(
-                lambda value=value: self.stripe.v1.invoices.update(self.one(number), {"metadata": {"v": value}})
-            )
+            self.at_stripe(partial(self.stripe.v1.invoices.update, self.one(number), {"metadata": {"v": value}}))
 
     @has_some
     @rule(number=numbers, what=st.sampled_from(["finalize_invoice", "void_invoice", "mark_uncollectible", "delete"]))
@@ -174,7 +135,7 @@ class Convergence(RuleBasedStateMachine):
         with_=st.sampled_from([{}, {"payment_method": "pm_card_chargeCustomerFail"}, {"paid_out_of_band": True}]),
     )
     def pay(self, number: int, with_: dict[str, Any]) -> None:
-        self.at_stripe(lambda: self.stripe.v1.invoices.pay(self.one(number), with_))  # type: ignore[arg-type]
+        self.at_stripe(lambda: self.stripe.v1.invoices.pay(self.one(number), with_))
 
     @rule(seconds=st.sampled_from([1, 2, 4, 6, 30]))
     def time_passes(self, seconds: int) -> None:
@@ -186,7 +147,7 @@ class Convergence(RuleBasedStateMachine):
     def post(self, event: dict[str, Any]) -> None:
         body = json.dumps(event).encode()
         headers = {"Stripe-Signature": sign(body)}
-        answer = self.door.post("/webhooks/stripe", body, content_type="application/json", headers=headers)
+        answer = self.webhook_client.post("/webhooks/stripe", body, content_type="application/json", headers=headers)
         assert answer.status_code == 200
         self.counts["deliveries"] += 1
 
@@ -239,31 +200,31 @@ class Convergence(RuleBasedStateMachine):
     @has_some
     @rule(number=numbers)
     def read(self, number: int) -> None:
-        live.read_now("invoice", self.one(number))
+        refetch.refetch("invoice", self.one(number))
         self.counts["reads"] += 1
 
     @has_some
     @rule(number=numbers)
     def begin_a_read(self, number: int) -> None:
         snapshots = gateway.retrieve("invoice", self.one(number))
-        self.held.append(lambda: mirror.store(snapshots) and None)
+        self.held.append(partial(mirror.store, snapshots))
 
     @rule(object=st.sampled_from(["invoice", "invoice_payment"]))
     def fetch_a_page(self, object: str) -> None:
         snapshots, _ = gateway.list_page(object)
-        self.held.append(lambda: mirror.store(snapshots) and None)
+        self.held.append(partial(mirror.store, snapshots))
 
     @rule()
-    def begin_due_reads(self) -> None:
+    def begin_refetches(self) -> None:
         make_all_due()
-        for read in mirror.take_due_reads(3):
+        for read in mirror.take_scheduled_refetches(3):
             snapshots = gateway.retrieve(read.object, read.id)
-            self.held.append(lambda snapshots=snapshots, read=read: self.end_due_read(snapshots, read))
+            self.held.append(partial(self.end_refetch, snapshots, read))
 
-    def end_due_read(self, snapshots: Any, read: mirror.DueRead) -> None:
+    def end_refetch(self, snapshots: Any, read: mirror.ScheduledRefetch) -> None:
         mirror.store(snapshots)
-        mirror.clear_due_read(read)
-        self.counts["due reads"] += 1
+        mirror.clear_refetch(read)
+        self.counts["refetches"] += 1
 
     @precondition(lambda self: self.held)
     @rule(number=st.integers(0, 5))
@@ -271,9 +232,9 @@ class Convergence(RuleBasedStateMachine):
         self.held.pop(number % len(self.held))()
 
     @rule()
-    def due_reads(self) -> None:
+    def refetches(self) -> None:
         make_all_due()
-        self.counts["due reads"] += sync.perform_reads()
+        self.counts["refetches"] += sync.perform_refetches()
 
     @has_some
     @rule(number=numbers, action=st.sampled_from(["pay", "void", "mark_uncollectible", "finalize"]))
@@ -292,12 +253,12 @@ class Convergence(RuleBasedStateMachine):
                 self.deliver(len(self.coming) // 2, False)
             drain()
             if self.lost:
-                assert reconcile.run().exit_code in (reconcile.CLEAN, reconcile.DRIFT_HEALED)
+                assert reconcile.sweep_lists().exit_code in (reconcile.CLEAN, reconcile.DRIFT_HEALED)
                 drain()
             else:
                 assert unequal(self.sandbox, "invoice_payment", only=is_paid) == []
                 assert unequal(self.sandbox, "invoice") == []
-                run = reconcile.run()
+                run = reconcile.sweep_lists()
                 assert run.exit_code == reconcile.CLEAN, list(Drift.objects.filter(run=run).values())
                 drain()
             for object in ("invoice", "invoice_payment"):
@@ -336,7 +297,7 @@ def test_every_world_that_hypothesis_thinks_of_converges(sandbox: SandboxProcess
 
 
 class Storm:
-    """Everything at once and in real time: deliveries through the door, workers, pages in flight, a reconciliation."""
+    """Everything at once and in real time: deliveries over HTTP, workers, pages in flight, a reconciliation."""
 
     def __init__(self, sandbox: SandboxProcess, seed: int) -> None:
         self.sandbox, self.dice, self.seed = sandbox, random.Random(seed), seed
@@ -368,7 +329,7 @@ class Storm:
             made = calls.create({"customer": dice.choice(self.customers), "currency": "usd"})
             for line in range(dice.choice([1, 2, 12])):
                 given = {"customer": made.customer, "invoice": made.id, "amount": 100 + line, "currency": "usd"}
-                self.stripe.v1.invoice_items.create(given)  # type: ignore[arg-type]
+                self.stripe.v1.invoice_items.create(given)
             self.invoices.append(made.id)  # from here on the other one may finalize it
         id = dice.choice(self.invoices[-8:])
         value = dice.choice("ab")
@@ -393,8 +354,8 @@ class Storm:
         if not done:
             self.ended.wait(0.05)
 
-    def due_reads(self, dice: random.Random) -> None:
-        self.done["due reads"] += sync.perform_reads(20)
+    def refetches(self, dice: random.Random) -> None:
+        self.done["refetches"] += sync.perform_refetches(20)
         self.ended.wait(0.1)
 
     def pages(self, dice: random.Random) -> None:
@@ -405,11 +366,11 @@ class Storm:
 
     def reads(self, dice: random.Random) -> None:
         if self.invoices:
-            live.read_now("invoice", dice.choice(self.invoices[-8:]))
+            refetch.refetch("invoice", dice.choice(self.invoices[-8:]))
         self.ended.wait(dice.uniform(0, 0.3))
 
     def reconcile(self, dice: random.Random) -> None:
-        run = reconcile.run()
+        run = reconcile.sweep_lists()
         assert run.seen == run.same + run.imported + run.healed + run.in_flight + run.failed
         self.done["reconciliations"] += 1
         self.ended.wait(dice.uniform(0.5, 2))
@@ -418,7 +379,7 @@ class Storm:
 @contextlib.contextmanager
 def running(storm: Storm, workers: int) -> Iterator[None]:
     threads = [storm.thread(storm.work, number) for number in range(workers)]
-    works = [storm.change, storm.change, storm.due_reads, storm.pages, storm.reads, storm.reconcile]
+    works = [storm.change, storm.change, storm.refetches, storm.pages, storm.reads, storm.reconcile]
     threads += [storm.thread(work, number) for number, work in enumerate(works)]
     for thread in threads:
         thread.start()
@@ -447,12 +408,12 @@ def once(sandbox: SandboxProcess, url: str, seed: int, seconds: float, *, drop: 
         sandbox.webhook(None)
     drain()
     if drop:
-        assert reconcile.run().exit_code in (reconcile.CLEAN, reconcile.DRIFT_HEALED)
+        assert reconcile.sweep_lists().exit_code in (reconcile.CLEAN, reconcile.DRIFT_HEALED)
         drain()
     else:
         assert unequal(sandbox, "invoice") == []
         assert unequal(sandbox, "invoice_payment", only=is_paid) == []
-        run = reconcile.run()
+        run = reconcile.sweep_lists()
         assert run.exit_code == reconcile.CLEAN, list(Drift.objects.filter(run=run).values())
         drain()
     for object in ("invoice", "invoice_payment"):

@@ -1,1 +1,1 @@
-"""The sandbox on its own: every fact that it claims to know, over HTTP."""
+"""Tests of the sandbox alone, over HTTP: does it behave as Stripe does?"""

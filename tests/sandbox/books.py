@@ -1,4 +1,4 @@
-"""The books of a sandbox: after whatever was done to it, these must agree."""
+"""check_books: after any calls, invoices, payments, charges and events must agree with each other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One sandbox for the whole folder, empty before every test."""
+"""Fixtures: one sandbox process for the whole folder, emptied before every test."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def shop(stand_in: SandboxProcess) -> Shop:
 
 @pytest.fixture
 def receiver(shop: Shop) -> Iterator[Receiver]:
-    """Where the shop's webhooks go."""
+    """The receiver of the shop's webhooks."""
     listening = Receiver()
     shop.process.webhook(listening.url)
     yield listening

@@ -1,4 +1,4 @@
-"""A webhook receiver for the tests: keeps what comes, and answers as it is told."""
+"""A webhook receiver for the tests: keeps every post, and answers with the status that the test sets."""
 
 from __future__ import annotations
 

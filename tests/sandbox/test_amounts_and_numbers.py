@@ -1,6 +1,8 @@
-"""behaviour.md §1.3: reading amounts and numbers."""
+"""Amounts, customer balances and invoice numbers."""
 
 from __future__ import annotations
+
+import pytest
 
 from tests.sandbox.shop import Shop
 
@@ -91,6 +93,61 @@ def test_amount_paid_off_stripe_needs_expand_and_is_never_in_an_event(shop: Shop
 
 
 def test_currencies_without_or_with_three_decimals_stay_whole_numbers(shop: Shop) -> None:
-    for currency, amount in (("jpy", 5000), ("kwd", 12345)):
+    for currency, amount in (("jpy", 5000), ("kwd", 12340)):
         invoice = shop.open(amount, shop.customer(), currency=currency)
         assert (invoice.currency, invoice.amount_due) == (currency, amount)
+
+
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [
+        ("/v1/payment_intents", {"amount": "950"}),
+        ("/v1/charges", {"amount": "950"}),
+        ("/v1/sources", {"amount": "950", "type": "ach_credit_transfer"}),
+        ("/v1/prices", {"unit_amount": "950", "product_data[name]": "Plan"}),
+        ("/v1/invoiceitems", {"amount": "950"}),
+        ("/v1/invoiceitems", {"price_data[unit_amount]": "475", "quantity": "2"}),
+        ("/v1/payment_records/report_payment", {"amount_requested[value]": "950"}),
+    ],
+)
+def test_isk_and_ugx_are_hundredths_that_are_always_zero(shop: Shop, path: str, form: dict[str, str]) -> None:
+    for currency in ("isk", "ugx"):
+        answer = shop.post(path, in_currency(shop, path, form, currency))
+        assert (answer.status, answer.error["code"]) == (400, "invalid_charge_amount_no_decimal_compatible")
+        assert answer.error["message"] == (
+            f"Invalid amount. Currency {currency.upper()} has become effectively zero-decimal and charged amounts must "
+            "be evenly divisible by 100. See https://stripe.com/docs/currencies#special-cases for more information."
+        )
+    whole = {name: "900" if value in ("950", "475") else value for name, value in form.items()}
+    answer = shop.post(path, in_currency(shop, path, whole, "isk"))
+    assert answer.status == 200 or answer.error.get("code") != "invalid_charge_amount_no_decimal_compatible"
+
+
+def in_currency(shop: Shop, path: str, form: dict[str, str], currency: str) -> dict[str, str]:
+    """The form with all else that the address requires."""
+    if "payment_records" in path:
+        more = {"amount_requested[currency]": currency, "initiated_at": "1", "payment_method_details[type]": "custom"}
+        return {**form, **more, "payment_method_details[custom][display_name]": "Cash"}
+    if path == "/v1/invoiceitems":
+        priced = "price_data[unit_amount]" in form
+        more = {"price_data[currency]": currency, "price_data[product]": "prod_1"} if priced else {}
+        return {**form, **more, "currency": currency, "customer": shop.customer().id}
+    return {**form, "currency": currency}
+
+
+def test_a_changed_amount_is_checked_too(shop: Shop) -> None:
+    intent = shop.v1.payment_intents.create({"amount": 900, "currency": "isk"})
+    assert shop.post(f"/v1/payment_intents/{intent.id}", {"amount": "950"}).status == 400
+    item = shop.v1.invoice_items.create({"customer": shop.customer().id, "amount": 900, "currency": "isk"})
+    assert shop.post(f"/v1/invoiceitems/{item.id}", {"amount": "950"}).status == 400
+
+
+def test_the_third_decimal_is_zero(shop: Shop) -> None:
+    for amount, status in (("5124", 400), ("5120", 200), ("5130", 200)):
+        answer = shop.post("/v1/payment_intents", {"amount": amount, "currency": "kwd"})
+        assert answer.status == status
+        assert status == 200 or (answer.error["param"], "KWD" in answer.error["message"]) == ("amount", True)
+    assert (
+        shop.post("/v1/payment_intents", {"amount": "950", "currency": "huf"}).status == 200
+    )  # only payouts have none
+    assert shop.post("/v1/payment_intents", {"amount": "950", "currency": "twd"}).status == 200

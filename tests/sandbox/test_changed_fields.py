@@ -1,4 +1,4 @@
-"""behaviour.md §1.2: the fields that each action changes, and that everything else stays."""
+"""Which fields each call changes on an invoice; all other fields stay."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_pending_items_are_left_out_unless_included(shop: Shop) -> None:
     assert [line.amount for line in taken.lines.data] == [300, 200, 100]  # newest first
 
 
-def test_auto_advance_opens_the_same_window_again(shop: Shop) -> None:
+def test_auto_advance_off_and_on_keeps_the_times(shop: Shop) -> None:
     customer = shop.customer()
     invoice = shop.v1.invoices.create({"customer": customer.id, "auto_advance": True})
     window = (invoice.created + 3601, invoice.created + 3600)
@@ -96,7 +96,7 @@ def test_finalize_changes_these_fields(shop: Shop) -> None:
     assert after["next_payment_attempt"] is None
 
 
-def test_finalize_closes_the_window_and_keeps_auto_advance(shop: Shop) -> None:
+def test_finalize_clears_the_times_and_keeps_auto_advance(shop: Shop) -> None:
     invoice = shop.open(auto_advance=True, collection_method="send_invoice", days_until_due=3)
     assert (invoice.automatically_finalizes_at, invoice.auto_advance) == (None, True)
     assert invoice.next_payment_attempt is None

@@ -1,4 +1,4 @@
-"""The clock that tests can move, and what Stripe does by itself when it comes to a moment."""
+"""The sandbox's clock, and what Stripe does by itself at a later moment."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tests.sandbox_process import SandboxError
 DAY = 86400
 
 
-def test_it_drives_stamps_and_the_date_header(shop: Shop) -> None:
+def test_the_clock_sets_created_and_the_date_header(shop: Shop) -> None:
     shop.process.clock(now=1_700_000_000, freeze=True)
     answer = shop.post("/v1/customers")
     assert answer.json["created"] == 1_700_000_000
     assert parsedate_to_datetime(answer.headers["Date"]).timestamp() == 1_700_000_000
 
 
-def test_it_advances_and_comes_back(shop: Shop) -> None:
+def test_the_clock_advances_and_returns_to_real_time(shop: Shop) -> None:
     real = shop.process.clock()["now"]
     assert shop.process.clock(advance=1000)["now"] - real in (1000, 1001)
     assert shop.process.clock(real=True)["now"] - real in (0, 1)
@@ -51,7 +51,7 @@ def test_scheduled_retries_raise_the_count(shop: Shop) -> None:
     assert invoice.status == "open"
 
 
-def test_one_jump_does_as_many_steps(shop: Shop) -> None:
+def test_one_jump_runs_every_timer_on_the_way(shop: Shop) -> None:
     draft = shop.draft(1000, shop.customer("pm_card_chargeCustomerFail"), auto_advance=True)
     shop.process.clock(advance=25 * DAY)
     assert shop.v1.invoices.retrieve(draft.id).attempt_count == 4
@@ -69,7 +69,7 @@ def test_a_retry_with_a_new_card_pays(shop: Shop) -> None:
     assert (invoice.status, invoice.attempt_count, invoice.next_payment_attempt) == ("paid", 2, None)
 
 
-def test_stripes_own_attempt_on_demand(shop: Shop) -> None:
+def test_an_automatic_charge_on_demand(shop: Shop) -> None:
     invoice = shop.open()
     assert shop.process.post(f"invoices/{invoice.id}/charge_automatically")["status"] == "paid"
 
@@ -98,7 +98,7 @@ def test_a_sent_invoice_is_sent_when_it_is_finalized_by_itself(shop: Shop) -> No
     assert shop.events()[-1].type == "invoice.sent"
 
 
-def test_the_alarm_rings_without_being_asked(shop: Shop) -> None:
+def test_a_timer_runs_by_itself(shop: Shop) -> None:
     draft = shop.draft(auto_advance=True)
     shop.process.clock(now=draft.automatically_finalizes_at - 1)
     end = time.monotonic() + 5

@@ -1,4 +1,4 @@
-"""python -m sandbox: its options, its end, and what it says when it cannot begin."""
+"""`python -m sandbox`: options, errors at the start, and a clean end."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def test_it_ends_at_once_and_cleanly() -> None:
     assert time.monotonic() - begun < 10  # not by being killed
 
 
-def test_it_listens_on_this_machine_alone(stand_in: SandboxProcess) -> None:
+def test_it_listens_on_the_loopback_address_only(stand_in: SandboxProcess) -> None:
     assert stand_in.url.startswith("http://127.0.0.1:")
 
 
-def test_one_key_alone() -> None:
+def test_only_the_key_of_the_command_line_is_accepted() -> None:
     with SandboxProcess(key="sk_test_mine") as process:
         shop = Shop(process)
         assert shop.get("/v1/customers").status == 200
@@ -55,12 +55,12 @@ def test_one_key_alone() -> None:
         assert other.status == 401
 
 
-def test_any_test_key_otherwise(shop: Shop) -> None:
+def test_any_test_key_is_accepted_by_default(shop: Shop) -> None:
     for key, status in (("sk_test_abc", 200), ("rk_test_abc", 200), ("pk_test_abc", 401), ("sk_live_abc", 401)):
         assert shop.ask("GET", "/v1/customers", headers={"Authorization": f"Bearer {key}"}).status == status
 
 
-def test_the_page_shows_where_it_stands(shop: Shop) -> None:
+def test_the_status_page(shop: Shop) -> None:
     shop.process.faults(drop=0.25)
     shop.customer()
     with urllib.request.urlopen(shop.process.url + "/") as response:
@@ -69,8 +69,8 @@ def test_the_page_shows_where_it_stands(shop: Shop) -> None:
         assert part in page
 
 
-def test_replies_do_not_wait_for_more_bytes(shop: Shop) -> None:
-    """A reply sent in two parts waits 40 ms for an acknowledgement."""
+def test_a_reply_is_sent_in_one_write(shop: Shop) -> None:
+    """Head and body are one write: in two writes the second would wait 40 ms for an acknowledgement."""
     shop.customer()
     took = []
     for _ in range(50):

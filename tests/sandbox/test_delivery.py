@@ -1,12 +1,15 @@
-"""behaviour.md §5, Signature and Delivery; and the faults of delivery."""
+"""Webhook delivery: signatures, retries, receivers, and the faults of delivery."""
 
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 import stripe
 
+from sandbox.webhooks import Deliverer
+from sandbox.world import World
 from tests.sandbox.receiver import Receiver
 from tests.sandbox.shop import Shop
 
@@ -53,6 +56,24 @@ def test_what_is_not_acknowledged_comes_again(shop: Shop, receiver: Receiver) ->
     assert shop.process.settled()["deliveries"] == {"sent": 2, "acknowledged": 1, "dropped": 0, "pending": 0}
 
 
+def test_a_delivery_that_becomes_due_after_the_look_is_not_slept_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1_000.0]
+    monkeypatch.setattr("sandbox.webhooks.time.time", lambda: now[0])
+    world = World(tmp_path / "state.sqlite3")
+    with world.store.write() as db:
+        db.execute(
+            "INSERT INTO delivery (event, type, endpoint, state, since, next_at) VALUES (?, ?, ?, 'pending', ?, ?)",
+            ("evt_1", "invoice.created", "", 1_000.0, 1_000.5),
+        )
+    deliverer = Deliverer(world)
+    assert deliverer._load_due() == []
+    assert deliverer._seconds_until_next() == pytest.approx(0.5)
+    now[0] = 1_000.6
+    assert deliverer._seconds_until_next() < 0.1
+
+
 def test_webhooks_delivered_at_comes_with_the_acknowledgement(shop: Shop, receiver: Receiver) -> None:
     shop.process.faults(delay_ms=[300, 300])
     invoice = shop.v1.invoices.create({"customer": shop.customer().id})
@@ -61,7 +82,7 @@ def test_webhooks_delivered_at_comes_with_the_acknowledgement(shop: Shop, receiv
     assert shop.v1.invoices.retrieve(invoice.id).webhooks_delivered_at
 
 
-def test_nobody_listening_loses_nothing(shop: Shop, receiver: Receiver) -> None:
+def test_deliveries_wait_while_no_receiver_answers(shop: Shop, receiver: Receiver) -> None:
     shop.process.webhook("http://127.0.0.1:9/nobody")
     shop.customer()
     time.sleep(0.1)
@@ -70,7 +91,7 @@ def test_nobody_listening_loses_nothing(shop: Shop, receiver: Receiver) -> None:
     receiver.wait(1)
 
 
-def test_a_receiver_taken_away_takes_its_deliveries_along(shop: Shop, receiver: Receiver) -> None:
+def test_deliveries_of_a_removed_receiver_are_dropped(shop: Shop, receiver: Receiver) -> None:
     receiver.answer = lambda number: 500
     shop.customer()
     receiver.wait(1)
@@ -78,7 +99,7 @@ def test_a_receiver_taken_away_takes_its_deliveries_along(shop: Shop, receiver: 
     assert shop.process.settled()["deliveries"]["dropped"] == 1
 
 
-def test_a_reset_takes_its_deliveries_along(shop: Shop, receiver: Receiver) -> None:
+def test_a_reset_removes_pending_deliveries(shop: Shop, receiver: Receiver) -> None:
     shop.process.faults(delay_ms=[200, 400])
     for _ in range(20):
         shop.customer()
@@ -141,7 +162,7 @@ def test_stamps_that_lag(shop: Shop) -> None:
     assert {1_800_000_000 - event.created for event in shop.events()} == {0, 1, 2, 3}
 
 
-def test_an_endpoint_of_its_own(shop: Shop, receiver: Receiver) -> None:
+def test_a_webhook_endpoint_has_its_own_secret(shop: Shop, receiver: Receiver) -> None:
     shop.process.webhook(None)
     endpoint = shop.v1.webhook_endpoints.create({"url": receiver.url, "enabled_events": ["invoice.created"]})
     assert endpoint.secret.startswith("whsec_")
@@ -159,7 +180,7 @@ def test_an_endpoint_of_its_own(shop: Shop, receiver: Receiver) -> None:
 
 
 def test_hundreds_a_second(shop: Shop, receiver: Receiver) -> None:
-    """A floor far below what it does on an idle machine: the suite shares its cores."""
+    """The limit is far below the speed of an idle machine, because test runs share the processor."""
     shop.process.faults(delay_ms=[1500, 1500])
     customer = shop.customer()
     for number in range(150):

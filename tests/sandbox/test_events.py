@@ -1,4 +1,4 @@
-"""behaviour.md §4, Events: their shape, their previous_attributes, and which of them each action sends."""
+"""Events: their members, their previous_attributes, and which events each call makes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Replies that fail on demand, by dice that a seed makes repeatable."""
+"""The faults of replies; a seed makes them repeatable."""
 
 from __future__ import annotations
 
@@ -29,10 +29,11 @@ def test_what_is_set_can_be_read_and_cleared(shop: Shop) -> None:
         ({"drop": "much"}, "probability"),
         ({"delay_ms": [5, 1]}, "milliseconds"),
         ({"stamp_lag": 1.5}, "whole number"),
+        ({"proxy_status": 7}, "HTTP status"),
         ({"only": "POST /v1"}, "patterns"),
     ],
 )
-def test_a_mistake_is_told(shop: Shop, fault: dict[str, Any], sentence: str) -> None:
+def test_a_wrong_fault_is_explained(shop: Shop, fault: dict[str, Any], sentence: str) -> None:
     with pytest.raises(SandboxError, match=sentence):
         shop.process.faults(**fault)
     assert shop.process.get("faults") == {}
@@ -84,7 +85,7 @@ def test_only_narrows_by_method_and_path(shop: Shop) -> None:
     assert shop.get("/v1/invoices").status == 200
 
 
-def test_the_same_seed_throws_the_same_dice(shop: Shop) -> None:
+def test_the_same_seed_gives_the_same_faults(shop: Shop) -> None:
     def run(seed: int) -> list[int]:
         shop.process.reset()
         shop.process.faults(error_500=0.3, error_429=0.3, seed=seed)
@@ -95,7 +96,7 @@ def test_the_same_seed_throws_the_same_dice(shop: Shop) -> None:
     assert set(run(1)) == {200, 429, 500}
 
 
-def test_another_fault_does_not_shift_the_dice(shop: Shop) -> None:
+def test_another_fault_does_not_change_the_first(shop: Shop) -> None:
     def run(**more: Any) -> list[bool]:
         shop.process.reset()
         shop.process.faults(error_500=0.5, seed=1, **more)
@@ -115,3 +116,35 @@ def test_requests_are_counted_by_shape(shop: Shop) -> None:
     for _ in range(3):
         shop.get(f"/v1/invoices/{invoice.id}")
     assert shop.process.stats()["requests"]["GET /v1/invoices/:id"] == before + 4
+
+
+@pytest.mark.parametrize("status", [200, 307, 403, 502])
+@pytest.mark.parametrize(("fault", "then"), [("proxy_page", "open"), ("proxy_page_after", "paid")])
+def test_a_proxy_answers_instead(shop: Shop, fault: str, then: str, status: int) -> None:
+    invoice = shop.open()
+    shop.process.faults(**{fault: 1, "proxy_status": status}, only=["POST /v1/invoices/*/pay"])
+    reply = shop.post(f"/v1/invoices/{invoice.id}/pay")
+    assert reply.status == status and "Request-Id" not in reply.headers
+    assert shop.v1.invoices.retrieve(invoice.id).status == then
+
+
+def test_a_garbled_reply_applies_all_and_the_key_remembers_it_whole(shop: Shop) -> None:
+    invoice = shop.open()
+    shop.process.faults(garbled=1)
+    reply = shop.post(f"/v1/invoices/{invoice.id}/pay", key="k1")
+    assert (reply.status, reply.json) == (200, None)
+    shop.process.clear_faults()
+    assert shop.post(f"/v1/invoices/{invoice.id}/pay", key="k1").json["status"] == "paid"
+
+
+def test_the_wires_faults_do_not_shift_those_of_a_seed(shop: Shop) -> None:
+    def statuses(**faults: Any) -> list[int]:
+        shop.process.faults(error_500=0.5, seed=11, **faults)
+        return [shop.get("/v1/invoices").status for _ in range(20)]
+
+    assert [status == 500 for status in statuses()] == [status == 500 for status in statuses(garbled=0.5)]
+
+
+def test_a_body_that_is_too_large_has_a_request_id_too(shop: Shop) -> None:
+    reply = shop.post("/v1/customers", {"description": "x" * 4_000_001})
+    assert reply.status == 413 and reply.headers["Request-Id"].startswith("req_")

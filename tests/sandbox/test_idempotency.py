@@ -1,4 +1,4 @@
-"""behaviour.md §5, Idempotency."""
+"""Idempotency keys: repeats, conflicts, which replies are saved, and for how long."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_validation_failure_is_not_saved(shop: Shop) -> None:
 
 
 def test_a_500_is_saved(shop: Shop) -> None:
-    """Also where all was done before it."""
+    """A saved 500 is replayed, also if everything had been applied."""
     for fault, made in (("error_500", 0), ("error_500_after", 1)):
         shop.process.reset()
         shop.process.faults(**{fault: 1})
@@ -130,7 +130,7 @@ def test_a_get_ignores_the_key(shop: Shop) -> None:
 
 
 def test_the_sdk_retries_with_the_same_key(shop: Shop) -> None:
-    """The reply is lost after the charge: the SDK asks again, and nothing is charged twice."""
+    """The reply is lost after the charge. The SDK retries with its key, and there is one charge."""
     invoice = shop.open()
     shop.process.faults(drop_reply=0.5, seed=2, only=["POST /v1/invoices/*/pay"])
     patient = shop.process.client(max_network_retries=5)

@@ -1,11 +1,11 @@
-"""behaviour.md §1.4 and §1.5: invoice items, lines, and a subscription's invoice."""
+"""Invoice items, invoice lines, previews, and a subscription's invoices."""
 
 from __future__ import annotations
 
 from tests.sandbox.shop import Shop
 
 
-def test_an_item_of_its_own(shop: Shop) -> None:
+def test_an_item_without_an_invoice(shop: Shop) -> None:
     customer = shop.customer()
     item = shop.post("/v1/invoiceitems", {"customer": customer.id, "amount": "1250", "currency": "usd"}).json
     assert (item["invoice"], item["quantity"], item["amount"]) == (None, 1, 1250)
@@ -25,7 +25,7 @@ def test_a_line_names_its_item_in_parent(shop: Shop) -> None:
     assert (line["amount"], line["pricing"]["unit_amount_decimal"]) == (700, "700")
 
 
-def test_items_of_a_deleted_draft_are_dead(shop: Shop) -> None:
+def test_items_of_a_deleted_draft_cannot_be_used(shop: Shop) -> None:
     draft = shop.draft(700)
     item = shop.v1.invoice_items.list({"invoice": draft.id}).data[0]
     shop.v1.invoices.delete(draft.id)
@@ -116,7 +116,7 @@ def test_another_currency_does_not_fit_on_the_invoice(shop: Shop) -> None:
     assert shop.post("/v1/invoiceitems", form).status == 400
 
 
-def test_a_preview_is_whole_and_kept_nowhere(shop: Shop) -> None:
+def test_a_preview_is_complete_and_not_stored(shop: Shop) -> None:
     customer = shop.customer(balance=-100)
     shop.v1.invoice_items.create({"customer": customer.id, "amount": 300, "currency": "usd"})
     given = {"customer": customer.id, "invoice_items": [{"amount": 200, "currency": "usd", "description": "more"}]}

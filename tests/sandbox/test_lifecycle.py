@@ -1,4 +1,4 @@
-"""behaviour.md §1.1: what each call does in each state."""
+"""What each call does to an invoice of each status."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ CASES = [
 
 
 def is_plain_refusal(answer: Answer, message: str) -> bool:
-    """400 without code or param: the caller has to look at the status."""
+    """The refusal is a 400 without code and param, so a client has to read the status of the invoice."""
     error = dict(answer.error)
     assert error.pop("request_log_url")
     return answer.status == 400 and error == {"message": message, "type": "invalid_request_error"}

@@ -1,12 +1,12 @@
-"""behaviour.md §3: lists and cursors."""
+"""Lists: order, filters, cursors and expand."""
 
 from __future__ import annotations
 
-from tests.sandbox.shop import Shop
+from tests.sandbox.shop import Answer, Shop
 
 
-def ids(answer: object) -> list[str]:
-    return [one["id"] for one in answer.json["data"]]  # type: ignore[attr-defined]
+def ids(answer: Answer) -> list[str]:
+    return [one["id"] for one in answer.json["data"]]
 
 
 def test_the_envelope_has_no_total_count(shop: Shop) -> None:

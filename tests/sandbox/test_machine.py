@@ -1,4 +1,4 @@
-"""Random calls, one after the other: never a 5xx, never an illegal step, and the books agree in the end.
+"""Random calls: no 5xx, no illegal change of status, and the books agree in the end.
 
 SANDBOX_FUZZ=50 runs fifty times as many examples as the suite does.
 """
@@ -115,7 +115,7 @@ class Machine(RuleBasedStateMachine):
         self.call(f"/v1/payment_intents/{intent}/cancel")
 
     @rule(outcome=st.sampled_from(["succeeded", "failed"]))
-    def the_bank_speaks(self, outcome: str) -> None:
+    def settle_waiting_payments(self, outcome: str) -> None:
         for intent in self.shop.get("/v1/payment_intents", limit=100).json["data"]:
             if intent["status"] in ("processing", "requires_action"):
                 self.shop.settle(intent["id"], outcome)
@@ -151,7 +151,7 @@ def test_random_calls_keep_the_books_in_order() -> None:
     run_state_machine_as_test(Machine, settings=settings(max_examples=25 * TIMES, stateful_step_count=25, **QUIET))
 
 
-NAMES = sorted({name for route in ROUTES for name in route.spec})
+NAMES = sorted({name for route in ROUTES for name in route.parameters})
 WORDS = [
     "", "0", "1", "-1", "true", "usd", "card", "guaranteed", "99999999999999999999", "9" * 400, "1e9", "null",
     "pm_card_visa", "custom", "month", "\x00", "é", "%00", "'; --", "a" * 6000, "payment_method_update", "in_nope",
@@ -181,8 +181,8 @@ IDS = {":invoice": ["in_nope", "%27", "%00"], ":customer": ["cus_nope"]}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def something_to_hit(stand_in: SandboxProcess) -> None:
-    """Real ids, so that random parameters come further than the first 404."""
+def existing_ids(stand_in: SandboxProcess) -> None:
+    """Real ids: with unknown ids every random call would end at a 404."""
     stand_in.reset()
     shop = Shop(stand_in)
     customer = shop.customer("pm_card_visa")

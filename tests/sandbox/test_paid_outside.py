@@ -1,13 +1,13 @@
-"""behaviour.md §6: paid outside Stripe, whole and in part."""
+"""Payments made outside Stripe, of the whole amount or of a part."""
 
 from __future__ import annotations
 
 import time
 
-from tests.sandbox.shop import Shop
+from tests.sandbox.shop import Answer, Shop
 
 
-def attach(shop: Shop, invoice: str, **form: str) -> object:
+def attach(shop: Shop, invoice: str, **form: str) -> Answer:
     return shop.post(f"/v1/invoices/{invoice}/attach_payment", form)
 
 

@@ -1,4 +1,4 @@
-"""Parameters: brackets, types, limits, and what clears what."""
+"""Request parameters: brackets, types, limits, and how a value is cleared."""
 
 from __future__ import annotations
 
@@ -111,6 +111,6 @@ def test_a_body_that_is_too_large(shop: Shop) -> None:
     assert shop.post("/v1/customers", {"description": "x" * 4_100_000}).status == 413
 
 
-def test_what_the_sandbox_does_not_keep_is_missing(shop: Shop) -> None:
+def test_ids_of_kinds_that_the_sandbox_does_not_keep(shop: Shop) -> None:
     form = {"customer": shop.customer().id, "discounts[0][coupon]": "SAVE"}
     assert shop.post("/v1/invoices", form).error["code"] == "resource_missing"

@@ -1,4 +1,4 @@
-"""behaviour.md §4: paying, declines, authentication, intents and invoice payments."""
+"""Paying: cards, declines, authentication, bank debits, PaymentIntents and InvoicePayments."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import stripe
 
+from tests.helpers.sdk import raised
 from tests.sandbox.books import check_books
-from tests.sandbox.shop import Shop
+from tests.sandbox.shop import Answer, Shop
 
 NO_SOURCE = "This customer has no attached payment source or default payment method."
 
 
-def pay(shop: Shop, invoice: str, **form: str) -> object:
+def pay(shop: Shop, invoice: str, **form: str) -> Answer:
     return shop.post(f"/v1/invoices/{invoice}/pay", form)
 
 
@@ -29,7 +30,7 @@ def test_a_good_card(shop: Shop) -> None:
     assert [one.invoice for one in found.data] == [invoice.id]
 
 
-def test_which_card_is_asked_first(shop: Shop) -> None:
+def test_which_card_is_charged_first(shop: Shop) -> None:
     customer = shop.customer("pm_card_chargeCustomerFail")
     good = shop.v1.payment_methods.attach("pm_card_visa", {"customer": customer.id})
     bad = customer.invoice_settings.default_payment_method
@@ -43,7 +44,25 @@ def test_which_card_is_asked_first(shop: Shop) -> None:
     assert pay(shop, by_customer.id).status == 402
 
 
-def test_a_ready_made_card_in_the_call(shop: Shop) -> None:
+def test_a_subscriptions_card_is_charged_before_the_customers(shop: Shop) -> None:
+    customer = shop.customer("pm_card_visa")
+    bad = shop.v1.payment_methods.attach("pm_card_chargeCustomerFail", {"customer": customer.id}).id
+    form = {
+        "customer": customer.id,
+        "items[0][price]": daily_price(shop),
+        "default_payment_method": bad,
+        "payment_behavior": "default_incomplete",
+    }
+    subscription = shop.post("/v1/subscriptions", form).json
+    assert shop.get(f"/v1/subscriptions/{subscription['id']}").json["default_payment_method"] == bad
+    answer = pay(shop, subscription["latest_invoice"])
+    assert (answer.status, answer.error["payment_method"]["id"]) == (402, bad)
+    assert answer.error["payment_method"]["card"]["fingerprint"]
+    good = customer.invoice_settings.default_payment_method
+    assert pay(shop, subscription["latest_invoice"], payment_method=good).status == 200
+
+
+def test_a_test_card_in_the_call(shop: Shop) -> None:
     assert shop.v1.invoices.pay(shop.open().id, {"payment_method": "pm_card_mastercard"}).status == "paid"
 
 
@@ -80,7 +99,7 @@ def test_a_decline_through_the_sdk(shop: Shop) -> None:
     invoice = shop.open(customer=shop.customer("pm_card_visa_chargeDeclined"))
     with pytest.raises(stripe.CardError) as caught:
         shop.v1.invoices.pay(invoice.id)
-    assert (caught.value.code, caught.value.error.decline_code) == ("card_declined", "generic_decline")
+    assert (caught.value.code, raised(caught).error.decline_code) == ("card_declined", "generic_decline")
 
 
 @pytest.mark.parametrize(
@@ -162,7 +181,7 @@ def test_a_charge_without_an_intent(shop: Shop) -> None:
     assert shop.post("/v1/charges", form).status == 400
 
 
-def test_an_intent_of_its_own(shop: Shop) -> None:
+def test_an_intent_without_an_invoice(shop: Shop) -> None:
     intent = shop.post("/v1/payment_intents", {"amount": "1500", "currency": "usd"}).json
     assert {
         "status": "requires_payment_method",
@@ -234,7 +253,7 @@ def test_a_card_by_its_number(shop: Shop) -> None:
     "ready_made",
     ["pm_card_visa", "pm_card_chargeCustomerFail", "pm_card_visa_chargeDeclined", "pm_card_authenticationRequired"],
 )
-def test_attaching_a_ready_made_card_mints_a_new_one(shop: Shop, ready_made: str) -> None:
+def test_attaching_a_test_card_creates_a_new_one(shop: Shop, ready_made: str) -> None:
     customer = shop.customer()
     made = {shop.v1.payment_methods.attach(ready_made, {"customer": customer.id}).id for _ in range(2)}
     assert len(made) == 2
@@ -246,7 +265,7 @@ def test_another_customers_card_is_refused(shop: Shop) -> None:
     assert pay(shop, shop.open().id, payment_method=other).error["param"] == "payment_method"
 
 
-def test_a_detached_card_is_spent(shop: Shop) -> None:
+def test_a_detached_card_cannot_be_used_again(shop: Shop) -> None:
     customer = shop.customer("pm_card_visa")
     method = customer.invoice_settings.default_payment_method
     assert shop.v1.payment_methods.detach(method).customer is None
@@ -310,7 +329,7 @@ def test_a_bank_debits_charge_ends_as_it_began(shop: Shop) -> None:
     assert [one.status for one in shop.v1.charges.list({"payment_intent": intent.id}).data] == ["succeeded"]
 
 
-def test_a_bank_debit_that_arrives_too_late_is_too_much(shop: Shop) -> None:
+def test_a_bank_debit_after_other_money_is_overpaid(shop: Shop) -> None:
     invoice = shop.v1.invoices.pay(shop.open(1000).id, {"payment_method": "pm_usBankAccount_processing"})
     intent = shop.intent_of(invoice.id)
     shop.v1.invoices.attach_payment(invoice.id, {"payment_record": shop.record(1000).id})
@@ -321,7 +340,7 @@ def test_a_bank_debit_that_arrives_too_late_is_too_much(shop: Shop) -> None:
     check_books(shop)
 
 
-def test_a_bank_debit_that_fails_after_other_money_came_waits_for_nothing(shop: Shop) -> None:
+def test_a_bank_debit_that_fails_after_other_money_is_canceled(shop: Shop) -> None:
     invoice = shop.v1.invoices.pay(shop.open(1000).id, {"payment_method": "pm_usBankAccount_processing"})
     intent = shop.intent_of(invoice.id)
     shop.v1.invoices.attach_payment(invoice.id, {"payment_record": shop.record(1000).id})
@@ -331,7 +350,7 @@ def test_a_bank_debit_that_fails_after_other_money_came_waits_for_nothing(shop: 
 
 
 def test_many_at_once_make_one_charge(shop: Shop) -> None:
-    """Without any key: the second finds the invoice paid."""
+    """Without an idempotency key: the first call pays, the others are refused."""
     invoice = shop.open()
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: shop.post(f"/v1/invoices/{invoice.id}/pay").status, range(8)))
@@ -392,3 +411,70 @@ def test_a_portal_session_for_a_new_card(shop: Shop) -> None:
         "payment_method_update",
     )
     assert session.url.startswith("https://")
+
+
+DAYS = 86400
+
+
+@pytest.mark.parametrize(
+    ("method", "decline"),
+    [
+        ("pm_usBankAccount_insufficientFunds", "insufficient_funds"),
+        ("pm_usBankAccount_accountClosed", "account_closed"),
+        ("pm_usBankAccount_noAccount", "no_account"),
+        ("pm_usBankAccount_debitNotAuthorized", "debit_not_authorized"),
+    ],
+)
+def test_a_bank_refuses_days_later(shop: Shop, method: str, decline: str) -> None:
+    invoice = shop.v1.invoices.pay(shop.open().id, {"payment_method": method})
+    charge = shop.intent_of(invoice.id).latest_charge
+    shop.process.clock(advance=3 * DAYS)
+    assert shop.intent_of(invoice.id).status == "processing"
+    before = shop.events()
+    shop.process.clock(advance=2 * DAYS)
+    intent = shop.intent_of(invoice.id)
+    assert (intent.status, intent.latest_charge) == ("requires_payment_method", charge)
+    error = intent.last_payment_error
+    assert (error.charge, error.decline_code) == (charge, decline)
+    told = shop.since(before)
+    assert [event.type for event in told] == [
+        "charge.failed",
+        "payment_intent.payment_failed",
+        "invoice.payment_failed",
+    ]
+    assert {(event.request.id, event.request.idempotency_key) for event in told} == {(None, None)}
+    assert told[0].created == told[1].created  # at its own moment, not when the clock was moved
+    assert shop.process.clock()["now"] - told[0].created >= DAYS
+    assert shop.v1.invoices.pay(invoice.id).status == "paid"
+    assert shop.intent_of(invoice.id).latest_charge != charge
+    check_books(shop)
+
+
+def test_a_bank_agrees_days_later(shop: Shop) -> None:
+    invoice = shop.v1.invoices.pay(shop.open().id, {"payment_method": "pm_usBankAccount_success"})
+    assert shop.v1.invoices.retrieve(invoice.id).status == "open"
+    shop.process.clock(advance=5 * DAYS)
+    assert shop.v1.invoices.retrieve(invoice.id).status == "paid"
+    assert shop.process.stats()["charges"] == {invoice.id: 1}
+    check_books(shop)
+
+
+def test_a_bank_that_has_answered_does_not_answer_again(shop: Shop) -> None:
+    invoice = shop.v1.invoices.pay(shop.open().id, {"payment_method": "pm_usBankAccount_success"})
+    shop.settle(shop.intent_of(invoice.id).id, "insufficient_funds")
+    again = shop.v1.invoices.pay(invoice.id, {"payment_method": "pm_usBankAccount_processing"})
+    shop.process.clock(advance=5 * DAYS)
+    assert shop.intent_of(again.id).status == "processing"
+
+
+def test_a_canceled_debit(shop: Shop) -> None:
+    invoice = shop.v1.invoices.pay(shop.open().id, {"payment_method": "pm_usBankAccount_processing"})
+    intent = shop.intent_of(invoice.id)
+    before = shop.events()
+    shop.settle(intent.id, "canceled")
+    told = [event.type for event in shop.since(before)]
+    assert told == ["charge.failed", "payment_intent.canceled", "payment_intent.created"]
+    assert shop.v1.charges.retrieve(intent.latest_charge).status == "failed"
+    assert shop.v1.payment_intents.retrieve(intent.id).status == "canceled"
+    assert shop.v1.invoices.pay(invoice.id).status == "paid"
+    check_books(shop)

@@ -1,4 +1,4 @@
-"""behaviour.md §2: each refusal's exact status, type, code, param and message."""
+"""The exact status, type, code, param and message of each refusal."""
 
 from __future__ import annotations
 

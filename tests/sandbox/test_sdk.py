@@ -1,4 +1,4 @@
-"""behaviour.md §5, [sdk]: what the official SDK makes of the sandbox's answers."""
+"""What the official SDK makes of the sandbox's replies: exceptions, retries, signatures."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import time
 import pytest
 import stripe
 
+from tests.helpers.sdk import raised
 from tests.sandbox.shop import Shop
 
 SECRET = "whsec_test"
@@ -30,11 +31,11 @@ def test_a_429_and_a_500_name_their_code_in_error_alone(shop: Shop) -> None:
     shop.process.faults(error_429=1)
     with pytest.raises(stripe.RateLimitError) as limited:
         shop.v1.customers.list()
-    assert (limited.value.code, limited.value.error.code) == (None, "rate_limit")
+    assert (limited.value.code, raised(limited).error.code) == (None, "rate_limit")
     shop.process.faults(error_500=1)
     with pytest.raises(stripe.APIError) as broken:
         shop.v1.customers.list()
-    assert (broken.value.http_status, broken.value.error.type) == (500, "api_error")
+    assert (broken.value.http_status, raised(broken).error.type) == (500, "api_error")
 
 
 def test_a_409_is_an_api_error(shop: Shop) -> None:
@@ -46,7 +47,7 @@ def test_a_409_is_an_api_error(shop: Shop) -> None:
     with pytest.raises(stripe.APIError) as busy:
         shop.process.client().v1.customers.create({}, options)
     first.join()
-    assert (busy.value.http_status, busy.value.error.code) == (409, "idempotency_key_in_use")
+    assert (busy.value.http_status, raised(busy).error.code) == (409, "idempotency_key_in_use")
 
 
 def test_a_cut_connection_is_a_connection_error_and_nothing_is_retried(shop: Shop) -> None:

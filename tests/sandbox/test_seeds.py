@@ -1,4 +1,4 @@
-"""Planted invoices: believable, whole, deterministic, and silent."""
+"""Planted invoices: complete, the same for the same seed, and without events."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_seeds_look_as_if_the_calls_had_made_them(planted: Shop) -> None:
                 assert line.keys() == example["lines"]["data"][0].keys()
 
 
-def test_nobody_is_told() -> None:
+def test_planting_makes_no_events() -> None:
     with SandboxProcess(invoices=30, webhook_url="http://127.0.0.1:9/nobody") as process:
         assert Shop(process).events() == []
         assert process.stats()["deliveries"]["pending"] == 0
@@ -95,14 +95,14 @@ def test_only_an_empty_state_is_planted(tmp_path: Any) -> None:
         assert shop.get("/v1/invoices", limit=100).json == first
 
 
-def test_addresses_belong_to_nobody(planted: Shop) -> None:
+def test_email_addresses_are_reserved_domains(planted: Shop) -> None:
     for customer in planted.v1.customers.list({"limit": 100}).data:
         if customer.email:
             assert customer.email.endswith(("example.com", "example.org"))
 
 
-def test_every_wallet_behaves(planted: Shop) -> None:
-    """Some pay, some are declined, some want authentication, some have nothing."""
+def test_every_planted_card_behaves(planted: Shop) -> None:
+    """Among the planted customers are working, declined and authenticating cards, and customers without one."""
     seen = set()
     for one in planted.v1.invoices.list({"status": "open", "limit": 100}).data:
         answer = planted.post(f"/v1/invoices/{one.id}/pay")

@@ -1,4 +1,4 @@
-"""The one file: a killed process loses nothing, and goes on where it was."""
+"""The state file: a killed process loses nothing and continues after a restart."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_pending_deliveries_go_on_after_a_kill() -> None:
 
 
 def test_killed_in_the_middle_every_effect_has_its_events() -> None:
-    """Whatever the moment, an effect without its events (or the other way) is never seen."""
+    """An effect and its events are one transaction: a kill at any moment leaves both or neither."""
     with SandboxProcess() as process:
         shop = Shop(process)
         customer = shop.customer("pm_card_visa")

@@ -1,4 +1,4 @@
-"""The rest of the surface: what no fact names and clients call all the same."""
+"""Calls that the other test modules do not cover."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_a_waiting_item_can_be_put_on_a_draft(shop: Shop) -> None:
 
 def test_items_that_do_not_fit(shop: Shop) -> None:
     draft, closed = shop.draft(100), shop.open(100)
-    cases = [
+    cases: list[dict[str, str]] = [
         {"customer": shop.customer().id, "invoice": draft.id},
         {"customer": closed.customer, "invoice": closed.id},
         {"customer": draft.customer, "unit_amount_decimal": "99999999999", "quantity": "9"},
@@ -255,7 +255,7 @@ def test_prices_that_do_not_fit_a_subscription(shop: Shop) -> None:
     assert shop.post("/v1/prices", {"currency": "usd"}).status == 400
 
 
-def test_the_sandboxs_own_mistakes_are_told(shop: Shop) -> None:
+def test_wrong_control_requests_are_explained(shop: Shop) -> None:
     process = shop.process
     cases: list[tuple[str, dict[str, Any], str]] = [
         ("reset", {"nope": 1}, "reset takes"),

@@ -1,4 +1,4 @@
-"""behaviour.md §7: what nobody knows, and the strict reading that the sandbox marks in its table."""
+"""Behaviour that nobody has seen at Stripe: the sandbox answers as the table in sandbox/unknowns.py says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tour through every call of the sandbox, for tests that look at all requests and replies."""
+"""tour: calls every address of the sandbox once, for tests that check all requests and replies."""
 
 from __future__ import annotations
 

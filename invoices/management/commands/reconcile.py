@@ -1,4 +1,7 @@
-"""`manage.py reconcile`: holds the mirror against Stripe. Exit 0 equal, 3 healed, 4 drift left, 1 failed."""
+"""`manage.py reconcile`: compares the mirror with Stripe, and heals it.
+
+Exit 0 nothing differed, 3 drift was found and healed, 4 drift is left, 1 the run failed. With --verify: 0 equal, 3 not.
+"""
 
 import json
 import sys
@@ -9,7 +12,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
 from invoices import money, reconcile
+from invoices.management.exit_codes import USAGE_ERROR
 from invoices.models import Drift, ReconciliationRun
+
+MAX_DRIFT_LINES = 50  # of the report for people; --json has every difference
 
 
 class Command(BaseCommand):
@@ -32,7 +38,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["full"] and options["since"]:
-            raise CommandError("--full already takes everything: leave out --since.", returncode=2)
+            raise CommandError("--full already takes everything: leave out --since.", returncode=USAGE_ERROR)
         try:
             run = self._run(options)
         except reconcile.AlreadyRunning as error:
@@ -42,30 +48,35 @@ class Command(BaseCommand):
 
     def _run(self, options: dict[str, Any]) -> ReconciliationRun:
         if options["invoice"]:
-            return reconcile.invoice(options["invoice"], dry_run=options["dry_run"])
+            return reconcile.compare_invoice(options["invoice"], dry_run=options["dry_run"])
         if options["verify"]:
             return self._verify(options)
         kind = ReconciliationRun.Kind.FULL if options["full"] else ReconciliationRun.Kind.SWEEP
         with tqdm(unit=" objects", desc="Reconciling", disable=not sys.stderr.isatty()) as bar:
 
-            def show(run: ReconciliationRun) -> None:
-                done, windows = len(run.progress.get("finished", [])), len(run.progress.get("windows", []))
-                bar.set_postfix_str(f"{done}/{windows} windows, {run.imported} imported, {run.healed} healed")
+            def show_progress(run: ReconciliationRun) -> None:
+                finished, windows = len(run.progress.finished), len(run.progress.windows)
+                bar.set_postfix_str(f"{finished}/{windows} windows, {run.imported} imported, {run.healed} healed")
                 bar.update(run.seen - bar.n)
 
-            return reconcile.run(kind, since=options["since"], dry_run=options["dry_run"], progress=show)
+            return reconcile.sweep_lists(
+                kind, since=options["since"], dry_run=options["dry_run"], show_progress=show_progress
+            )
 
     def _verify(self, options: dict[str, Any]) -> ReconciliationRun:
         with tqdm(unit=" invoices", desc="Comparing", disable=not sys.stderr.isatty()) as bar:
 
-            def show(run: ReconciliationRun) -> None:
+            def show_progress(run: ReconciliationRun) -> None:
                 bar.update(run.seen - bar.n)
 
-            return reconcile.verify(since=options["since"], progress=show)
+            return reconcile.verify(since=options["since"], show_progress=show_progress)
 
 
 def _proof(run: ReconciliationRun) -> list[str]:
-    """Both sides of each day: count, then the sums in major units; only days that differ are shown from both sides."""
+    """One line for each day, then one for each currency and status: count, then sums in major units.
+
+    Stripe's figures follow only where they differ from ours.
+    """
     lines = []
     for day in run.report.get("days", []):
         lines.append(f"{day['day']}  {'equal' if day['equal'] else 'DIFFERS'}  {day['ours']['digest'][:16]}")
@@ -82,18 +93,20 @@ def _proof(run: ReconciliationRun) -> list[str]:
 
 
 def _sums(group: str, figures: list[int] | None) -> str:
+    """A group is `usd open`; its figures are the count of invoices, then sums in minor units."""
     if figures is None:
         return "none"
     count, *amounts = figures
     return f"{count:6} " + " ".join(f"{money.text(amount, group.partition(' ')[0]):>18}" for amount in amounts)
 
 
-def _date(written: str) -> datetime:
-    return datetime.combine(date.fromisoformat(written), time(), tzinfo=UTC)
+def _date(iso_date: str) -> datetime:
+    """The beginning of a day, UTC: `2026-11-02`. Raises ValueError, which argparse shows as a usage error."""
+    return datetime.combine(date.fromisoformat(iso_date), time(), tzinfo=UTC)
 
 
 def as_dict(run: ReconciliationRun) -> dict[str, Any]:
-    """A run for programs; `drift` holds every difference."""
+    """A run for programs, as --json prints it; `drift` has every difference."""
     return {
         "id": run.pk,
         "kind": run.kind,
@@ -136,12 +149,14 @@ def in_words(run: ReconciliationRun) -> str:
         lines.append(f"It failed: {run.error}")
     if run.kind == ReconciliationRun.Kind.VERIFY:
         return "\n".join([f"Proof of equality over {run.seen} invoices at Stripe.", *lines[1:], *_proof(run)])
-    for drift in Drift.objects.filter(run=run).order_by("pk")[:50]:
-        what = f"{drift.field}: {drift.ours!r} here, {drift.theirs!r} at Stripe" if drift.field else ""
-        lines.append(
-            f"  {drift.object_id} {what or drift.get_kind_display()} ({'healed' if drift.healed_at else 'left'})"
+    for drift in Drift.objects.filter(run=run).order_by("pk")[:MAX_DRIFT_LINES]:
+        difference = (
+            f"{drift.field}: {drift.ours!r} here, {drift.theirs!r} at Stripe"
+            if drift.field
+            else drift.get_kind_display()
         )
-    rest = Drift.objects.filter(run=run).count() - 50
+        lines.append(f"  {drift.object_id} {difference} ({'healed' if drift.healed_at else 'left'})")
+    rest = Drift.objects.filter(run=run).count() - MAX_DRIFT_LINES
     if rest > 0:
         lines.append(f"  … and {rest} more; all of them stand in the admin and in --json.")
     return "\n".join(lines)

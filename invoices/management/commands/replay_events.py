@@ -1,4 +1,4 @@
-"""`manage.py replay_events`: brings failed events back into the queue."""
+"""`manage.py replay_events [evt_…]`: processes failed events once more. Exit 0."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""`manage.py settle_operations`: asks Stripe what came of operations whose outcome is not known."""
+"""`manage.py settle_operations`: finds out what came of operations whose outcome is unknown. Exit 0, settled or not."""
 
 from typing import Any
 
@@ -9,9 +9,9 @@ from invoices.models import Operation
 
 
 class Command(BaseCommand):
-    help = "Looks once at every unfinished operation that is due, and says what is left."
+    help = "Looks once at every unfinished operation that is due, and says how many are still unfinished."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        looked = operations.settle_due()
-        left = Operation.objects.filter(state__in=Operation.UNFINISHED).count()
-        self.stdout.write(f"{looked} operations looked at; {left} are unfinished.")
+        checked = operations.settle_due()
+        unfinished = Operation.objects.filter(state__in=Operation.UNFINISHED).count()
+        self.stdout.write(f"{checked} operations looked at; {unfinished} are unfinished.")

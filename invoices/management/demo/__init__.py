@@ -1,1 +1,5 @@
-"""What `manage.py demo` is made of: its keys, its processes, its people, its tour."""
+"""What `manage.py demo` is made of.
+
+`startup.py` brings everything up in order; `supervisor.py` and `guard.py` start, restart and end the processes;
+`environment.py` has secrets and variables, `users.py` the people, `tour.py` what is printed at the end.
+"""

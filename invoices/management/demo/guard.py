@@ -1,7 +1,8 @@
-"""Ends the demo's processes when the demo itself was killed and could not: run as a script, with its end of a pipe.
+"""Ends the demo's processes when the demo itself was killed and could not end them.
 
-Each line on standard input is `+N` or `-N`: the process group N has begun, has ended. When the input ends, whatever
-has not ended is asked to, and then made to. A script of its own, without Django, so that it costs next to nothing.
+It runs as a script in a process of its own, without Django, so that it starts fast and needs little memory. The demo
+writes lines to its standard input: `+N` when the process group N has begun, `-N` when it has ended. When the input
+ends, the demo is gone: the guard sends SIGTERM to the groups that are left, and SIGKILL after GRACE_SECONDS.
 """
 
 import os
@@ -9,28 +10,28 @@ import signal
 import sys
 import time
 
-GRACE = 4.0  # seconds
+GRACE_SECONDS = 4.0
 
 
 def main() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # only the end of the input counts
+        signal.signal(signal_number, signal.SIG_IGN)
     groups: set[int] = set()
     for line in sys.stdin:
         (groups.add if line.startswith("+") else groups.discard)(int(line[1:]))
-    until = time.monotonic() + GRACE
-    groups = {group for group in groups if send(group, signal.SIGTERM)}
-    while groups and time.monotonic() < until:
+    deadline = time.monotonic() + GRACE_SECONDS
+    groups = {group for group in groups if send_signal(group, signal.SIGTERM)}
+    while groups and time.monotonic() < deadline:
         time.sleep(0.1)
-        groups = {group for group in groups if send(group, 0)}
+        groups = {group for group in groups if send_signal(group, 0)}
     for group in groups:
-        send(group, signal.SIGKILL)
+        send_signal(group, signal.SIGKILL)
 
 
-def send(group: int, number: int) -> bool:
-    """Whether anybody was left in the group to receive it."""
+def send_signal(group: int, signal_number: int) -> bool:
+    """Whether the group still had a process to receive it. Signal 0 only asks that."""
     try:
-        os.killpg(group, number)
+        os.killpg(group, signal_number)
     except (ProcessLookupError, PermissionError):
         return False
     return True

@@ -1,4 +1,4 @@
-// The reader's time zone, ages that keep counting, copy buttons, forms that are sent once. Every page works without it.
+// The reader's time zone, ages that are kept up to date, copy buttons, forms that are sent once. Every page works without.
 (() => {
   "use strict";
 
@@ -25,7 +25,7 @@
   };
   setInterval(tick, 1000);
 
-  // The theme hides the page until its scripts are there, and what is hidden takes no focus.
+  // The theme hides the page until its scripts have loaded. A hidden field cannot take the focus, so it is set afterwards.
   const focus = () => {
     if (document.activeElement && document.activeElement !== document.body) return;
     document.querySelector("[autofocus]")?.focus();
@@ -54,7 +54,7 @@
     if (button.dataset.confirm && !window.confirm(button.dataset.confirm)) event.preventDefault();
   });
 
-  // The server makes one operation of two clicks; this only shows that the first one counted.
+  // The server makes one operation even of two clicks. This only shows the reader that the first click was accepted.
   document.addEventListener("submit", (event) => {
     const form = event.target;
     if (!("once" in form.dataset)) return;

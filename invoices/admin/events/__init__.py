@@ -1,0 +1,1 @@
+"""Events: what Stripe told us, and replaying those that failed."""

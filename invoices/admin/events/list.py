@@ -1,0 +1,175 @@
+"""Stripe's events: the list, the page of one, and replaying those that could not be read into the mirror."""
+
+import json
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import URLPattern, reverse
+from django.utils.decorators import method_decorator
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.text import Truncator
+from django.views.decorators.http import require_POST
+
+from invoices import sync, wakeups
+from invoices.admin.base import Facts, RecordAdmin
+from invoices.admin.events import wording
+from invoices.admin.filters import TabFilter
+from invoices.admin.formatting import ago, badge, masked_text, moment
+from invoices.admin.links import object_link, page_url
+from invoices.models import Event
+from invoices.models.events import UNREADABLE_PREFIX
+
+REPLAY_PERMISSION = "invoices.replay_event"
+
+
+class EventStateFilter(TabFilter):
+    title, parameter_name = "state", "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("pending", "Pending"), ("failed", "Failed"), ("done", "Done"), ("ignored", "Ignored")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        return queryset.filter(state=self.value()) if self.value() else queryset
+
+
+@admin.register(Event)
+class EventAdmin(RecordAdmin):
+    list_display = ("what", "object_", "state_", "created_", "received")
+    list_filter = (EventStateFilter,)
+    list_before_template = "admin/shared/above_list.html"
+    ordering = ("-received_at",)
+    search_fields = ("id",)
+    search_help_text = "evt_…, or the id of its object"
+    empty_hint = "Search takes whole ids: evt_…, in_…, pi_…"
+    page_template = "admin/events/page.html"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:
+        return super().get_queryset(request).defer("body")
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        return {"replay": (_replay_ticked, "replay", "Replay")} if request.user.has_perm(REPLAY_PERMISSION) else {}
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        offers = request.user.has_perm(REPLAY_PERMISSION) and request.GET.get("state") == Event.State.FAILED
+        return super().changelist_view(request, {**(extra_context or {}), "replay_all": offers})
+
+    def extra_urls(self) -> list[URLPattern]:
+        return [
+            self.at("replay/", self.replay_all_view, "replay_all"),
+            self.at("<str:object_id>/replay/", self.replay_view, "replay"),
+        ]
+
+    @method_decorator(require_POST)
+    def replay_all_view(self, request: HttpRequest) -> HttpResponse:
+        """Replays every event that failed."""
+        if not request.user.has_perm(REPLAY_PERMISSION):
+            raise PermissionDenied
+        _say_how_many(
+            request, _replay(list(Event.objects.filter(state=Event.State.FAILED).values_list("pk", flat=True)))
+        )
+        return redirect(reverse("admin:invoices_event_changelist"))
+
+    @method_decorator(require_POST)
+    def replay_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Replays this event."""
+        event = self.record(object_id) if request.user.has_perm(REPLAY_PERMISSION) else None
+        if event is None:
+            raise PermissionDenied
+        _say_how_many(request, _replay([event.pk]))
+        return redirect(page_url(event))
+
+    def find(self, term: str, queryset: QuerySet) -> QuerySet:
+        return queryset.filter(Q(pk=term) | Q(object_id=term))
+
+    def page_context(self, request: HttpRequest, record: Event) -> dict[str, Any]:
+        failed, readable = record.state == Event.State.FAILED, not record.pk.startswith(UNREADABLE_PREFIX)
+        return {
+            **super().page_context(request, record),
+            "title": wording.title(record.type) if record.type else "A body that is no event",
+            "event": record,
+            "readable": readable,
+            "failed": failed,
+            "may_replay": failed and readable and request.user.has_perm(REPLAY_PERMISSION),
+            "body_text": "" if self.raw(record) is not None else masked_text(record.body),
+        }
+
+    def facts(self, record: Event) -> Facts:
+        return [
+            ("Type", record.type or "–"),
+            ("About", object_link(record.object_type, record.object_id)),
+            ("State", badge(record.state)),
+            *([("Because", record.error)] if record.error and record.state != Event.State.FAILED else []),
+            ("Stripe's stamp", moment(record.created)),
+            ("Received", moment(record.received_at)),
+            ("In the mirror", moment(record.processed_at)),
+            ("Attempts", record.attempts or ""),
+            ("Came by", record.get_source_display()),
+            ("Request", record.request_id or "Stripe itself"),
+            ("Its idempotency key", record.idempotency_key or "–"),
+            ("API version", record.api_version or "–"),
+            ("Id", record.pk),
+        ]
+
+    def raw(self, record: Event) -> Any:
+        """The event as an object; None if its body is no JSON object or list."""
+        try:
+            found = json.loads(record.body)
+        except (ValueError, RecursionError):
+            return None
+        return found if isinstance(found, (dict, list)) else None
+
+    @admin.display(description="Event")
+    def what(self, event: Event) -> SafeString:
+        return format_html(
+            '<span class="two"><span class="strong">{}</span><small>{}</small></span>',
+            wording.title(event.type) if event.type else "A body that is no event",
+            event.type,
+        )
+
+    @admin.display(description="About")
+    def object_(self, event: Event) -> SafeString:
+        return object_link(event.object_type, event.object_id)
+
+    @admin.display(description="State")
+    def state_(self, event: Event) -> SafeString:
+        if event.state != Event.State.FAILED or not event.error:
+            return badge(event.state)
+        return format_html(
+            '<span class="two">{}<small>{}</small></span>', badge(event.state), Truncator(event.error).chars(90)
+        )
+
+    @admin.display(description="Stripe's stamp")
+    def created_(self, event: Event) -> SafeString:
+        return moment(event.created)
+
+    @admin.display(description="Received")
+    def received(self, event: Event) -> SafeString:
+        return ago(event.received_at)
+
+
+def _replay_ticked(admin: EventAdmin, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
+    """Called by the list: replays those of the ticked events that failed."""
+    if not request.user.has_perm(REPLAY_PERMISSION):
+        raise PermissionDenied
+    _say_how_many(request, _replay(request.POST.getlist("_selected_action")))
+    return None
+
+
+def _replay(ids: list[str]) -> int:
+    """Puts these events back into the queue, and returns how many it did."""
+    number = sync.replay(ids) if ids else 0  # without ids, `sync.replay` would take every failed event
+    if number:
+        wakeups.wake("process_events")
+    return number
+
+
+def _say_how_many(request: HttpRequest, number: int) -> None:
+    if number:
+        messages.success(request, f"{number:,} event{'' if number == 1 else 's'} back in the queue.")
+    else:
+        messages.info(request, "None of them had failed and can be read, so there is nothing to replay.")

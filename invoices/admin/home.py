@@ -1,0 +1,209 @@
+"""The home page: the search, what needs attention, and what this person did last.
+
+Each of its queries reads a limited number of rows.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Q
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+
+from invoices import reconcile, thresholds
+from invoices.admin.formatting import age_text
+from invoices.admin.invoices import under_way
+from invoices.admin.invoices import wording as invoice_wording
+from invoices.admin.links import url_of
+from invoices.admin.reconciliation import proof
+from invoices.admin.reconciliation import wording as reconciliation_wording
+from invoices.models import Batch, Contradiction, Event, Heartbeat, Invoice, Operation, ReconciliationRun
+from invoices.operations import contradictions, manual_resolution, money_under_way
+
+MAX_COUNTED = 100  # of more rows a card shows `100+`
+OPERATIONS_SHOWN = 8  # in each of the two lists
+
+
+@dataclass
+class Card:
+    """One thing that may need attention. Its `tone` is green when it needs none."""
+
+    title: str
+    value: str
+    words: str
+    tone: str
+    link: str
+
+
+def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """The context of the home page (admin/index.html); the theme calls it, see settings.UNFOLD."""
+    may = request.user.has_perm
+    cards = []
+    if may("invoices.view_operation"):
+        cards += [_contradictions(), _unknown_outcomes(), _money_under_way(), _awaiting_approval()]
+        cards += _batches_awaiting_approval() if may("invoices.view_batch") else []
+        cards += [_manual_resolution()] if may(manual_resolution.PERMISSION) else []
+    if may("invoices.view_event"):
+        cards += [_failed_events(), _oldest_waiting_event()]
+    if may("invoices.view_reconciliationrun"):
+        cards += [_last_reconciliation(), _last_proof()]
+    return {
+        **context,
+        "title": "Home",
+        "cards": cards,
+        "may_search": may("invoices.view_invoice"),
+        "own_operations": _own_operations(request) if may("invoices.view_operation") else [],
+        "contradictions": _unresolved_contradictions() if may("invoices.view_operation") else [],
+        "under_way": _under_way_longest() if may("invoices.view_operation") else [],
+        "unfinished_operations": _unfinished_operations() if may("invoices.view_operation") else [],
+    }
+
+
+def _count(queryset: Any) -> tuple[int, str]:
+    """The number of rows, and its text. Reads at most one row more than `MAX_COUNTED`, because counting a large table
+    is slow."""
+    number = len(queryset.order_by().values_list("pk", flat=True)[: MAX_COUNTED + 1])
+    return number, f"{MAX_COUNTED}+" if number > MAX_COUNTED else str(number)
+
+
+def _unfinished_operations() -> list[dict[str, Any]]:
+    """The operations that have not ended, oldest first. Those of a batch are on the page of the batch; here they are
+    shown only if their outcome is unknown."""
+    shown_here = Q(batch=None) | Q(state=Operation.State.UNKNOWN)
+    found = Operation.objects.filter(shown_here, state__in=Operation.UNFINISHED).select_related("actor")
+    return _with_invoice_numbers(list(found.order_by("created_at")[:OPERATIONS_SHOWN]))
+
+
+def _unresolved_contradictions() -> list[dict[str, Any]]:
+    """What Stripe says otherwise than the journal, the oldest first."""
+    found = Contradiction.objects.filter(contradictions.unresolved()).select_related("operation__actor")
+    rows = list(found.order_by("found_at")[:OPERATIONS_SHOWN])
+    named = _with_invoice_numbers([row.operation for row in rows])
+    return [{**each, "contradiction": row} for row, each in zip(rows, named, strict=True)]
+
+
+def _under_way_longest() -> list[dict[str, Any]]:
+    """The money that banks take longest with, so the overdue first."""
+    found = Operation.objects.filter(state=Operation.State.PROCESSING).select_related("actor")
+    rows = _with_invoice_numbers(list(found.order_by("last_call_first_sent_at")[:OPERATIONS_SHOWN]))
+    return [{**row, "amount": under_way.amount_of(row["operation"])} for row in rows]
+
+
+def _contradictions() -> Card:
+    number, shown = _count(Contradiction.objects.filter(contradictions.unresolved()))
+    words = "Stripe says otherwise than the journal." if number else "Stripe and the journal say the same."
+    link = f"{reverse('admin:invoices_operation_changelist')}?state=contradicted"
+    return Card("Contradictions", shown, words, "red" if number else "green", link)
+
+
+def _money_under_way() -> Card:
+    number, shown = _count(Operation.objects.filter(state=Operation.State.PROCESSING))
+    overdue, overdue_shown = _count(Operation.objects.filter(money_under_way.overdue())) if number else (0, "0")
+    days = thresholds.BANK_OVERDUE.days
+    words = f"Banks are processing it, for up to {days} days." if number else "No bank is processing a payment."
+    if overdue:
+        words = f"{overdue_shown} for longer than {days} days: ask Stripe."
+    link = f"{reverse('admin:invoices_operation_changelist')}?state=processing"
+    return Card("Money under way", shown, words, "amber" if overdue else "violet" if number else "green", link)
+
+
+def _unknown_outcomes() -> Card:
+    number, shown = _count(Operation.objects.filter(state__in=Operation.UNFINISHED, state=Operation.State.UNKNOWN))
+    words = "Being checked with Stripe; nothing is done twice." if number else "Every action has a clear outcome."
+    link = f"{reverse('admin:invoices_operation_changelist')}?state=unknown"
+    return Card("Unknown outcomes", shown, words, "violet" if number else "green", link)
+
+
+def _manual_resolution() -> Card:
+    number, shown = _count(manual_resolution.queue())
+    words = "Look at Stripe, and say what came of it." if number else "Everything was settled by itself."
+    link = f"{reverse('admin:invoices_operation_changelist')}?state=undecided"
+    return Card("For you to decide", shown, words, "amber" if number else "green", link)
+
+
+def _awaiting_approval() -> Card:
+    number, shown = _count(Operation.objects.filter(state=Operation.State.AWAITING_APPROVAL))
+    words = "A second person decides on each." if number else "No request waits for a second person."
+    link = f"{reverse('admin:invoices_operation_changelist')}?state=awaiting_approval"
+    return Card("Awaiting approval", shown, words, "amber" if number else "green", link)
+
+
+def _batches_awaiting_approval() -> list[Card]:
+    """One request each, whatever the number of invoices. No card where none waits."""
+    waiting = Batch.objects.filter(awaiting_approval=True, finished_at=None)
+    number, shown = _count(waiting)
+    if not number:
+        return []
+    link = reverse("admin:invoices_batch_changelist")
+    if number == 1:
+        link = url_of("batch", waiting.values_list("pk", flat=True).first())
+    return [Card("Batches awaiting approval", shown, "A second person decides on the whole.", "amber", link)]
+
+
+def _failed_events() -> Card:
+    number, shown = _count(Event.objects.filter(state=Event.State.FAILED))
+    words = "They could not be read into the mirror." if number else "All that Stripe told us was understood."
+    link = f"{reverse('admin:invoices_event_changelist')}?state=failed"
+    return Card("Failed events", shown, words, "red" if number else "green", link)
+
+
+def _oldest_waiting_event() -> Card:
+    """How long the oldest event waits, and when a worker was last seen."""
+    pending = Event.objects.filter(state=Event.State.PENDING)
+    oldest = pending.order_by("next_attempt_at").values_list("received_at", flat=True).first()
+    link = f"{reverse('admin:invoices_event_changelist')}?state=pending"
+    seen = Heartbeat.objects.filter(name="worker").values_list("seen_at", flat=True).first()
+    worker = f"Worker seen {age_text(seen)}." if seen else "No worker was ever seen."
+    silent = seen is None or timezone.now() - seen > thresholds.WORKER_SILENT
+    if oldest is None:
+        return Card("Oldest waiting event", "none", worker, "amber" if silent else "green", link)
+    late = timezone.now() - oldest > thresholds.EVENT_LATE
+    return Card("Oldest waiting event", age_text(oldest), worker, "amber" if late or silent else "green", link)
+
+
+def _last_reconciliation() -> Card:
+    title, all_runs = "Last reconciliation", reverse("admin:invoices_reconciliationrun_changelist")
+    kinds = (ReconciliationRun.Kind.SWEEP, ReconciliationRun.Kind.FULL)
+    last = ReconciliationRun.objects.filter(kind__in=kinds, dry_run=False).order_by("-started_at").first()
+    if last is None:
+        return Card(title, "never", "Start one with “Everything”.", "amber", all_runs)
+    stale = timezone.now() - last.started_at > thresholds.RECONCILIATION_LATE
+    bad = last.state == ReconciliationRun.State.FAILED or last.failed
+    tone = "red" if bad else "amber" if stale or last.healed else "green"
+    return Card(
+        title,
+        age_text(last.started_at),
+        reconciliation_wording.summary(last),
+        tone,
+        url_of("reconciliationrun", last.pk),
+    )
+
+
+def _last_proof() -> Card:
+    title, all_runs = "Equal to Stripe", reverse("admin:invoices_reconciliationrun_changelist")
+    last = proof.latest()
+    if last is None or last.finished_at is None:
+        return Card(title, "not proved yet", "A proof counts, sums and digests both sides.", "grey", all_runs)
+    link, when = url_of("reconciliationrun", last.pk), age_text(last.started_at)
+    if last.exit_code == reconcile.CLEAN:
+        return Card(
+            title, f"as of {when}", reconciliation_wording.proof_summary(last).capitalize() + ".", "green", link
+        )
+    return Card("Not equal to Stripe", f"as of {when}", f"{reconciliation_wording.proof_summary(last)}.", "amber", link)
+
+
+def _own_operations(request: HttpRequest) -> list[dict[str, Any]]:
+    """The newest operations that this person requested."""
+    found = Operation.objects.filter(actor_id=request.user.pk).order_by("-created_at")
+    return _with_invoice_numbers(list(found[:OPERATIONS_SHOWN]))
+
+
+def _with_invoice_numbers(operations: list[Operation]) -> list[dict[str, Any]]:
+    """Each operation with the number of its invoice, or the invoice's id if we do not have it."""
+    invoices = Invoice.objects.filter(pk__in=[operation.invoice for operation in operations]).defer("data")
+    numbers = {invoice.pk: invoice_wording.number(invoice) for invoice in invoices}
+    return [
+        {"operation": operation, "number": numbers.get(operation.invoice, operation.invoice)}
+        for operation in operations
+    ]

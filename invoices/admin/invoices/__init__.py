@@ -1,0 +1,1 @@
+"""Invoices: the list, the page of one, its actions, actions on many, and what to do after a decline."""

@@ -1,0 +1,166 @@
+"""An action on many invoices: those that are ticked in the list, or all that the list's filters match.
+
+A preview says what it would do; the form asks for a reason and for the number of invoices; then a batch is made, which
+the workers perform.
+"""
+
+import uuid
+from typing import Any
+
+from django import forms
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+
+from invoices import operations, request_origin, wakeups
+from invoices.admin import access
+from invoices.admin.base import RecordAdmin
+from invoices.admin.invoices import bulk_preview
+from invoices.admin.invoices.actions import denied
+from invoices.admin.invoices.forms import ReasonForm, add_parameters, clean_parameters
+from invoices.admin.links import page_url
+from invoices.models import Invoice
+from invoices.operations import ACTIONS, Action, Refusal, eligibility
+from invoices.operations.batch import MAX_INVOICES
+
+BULK_ACTIONS = [name for name, action in ACTIONS.items() if action.bulk_parameters is not None]
+
+# Of the list's address, which select no invoices: page, order, error, show all.
+LIST_PARAMETERS = ("p", "o", "e", "all")
+
+
+class BulkForm(ReasonForm):
+    """The reason, the parameters and the number of invoices. The hidden fields hold the id that the batch will have, so
+    that a form sent twice makes one batch, and the invoices."""
+
+    batch = forms.UUIDField(widget=forms.HiddenInput)
+    # Ids of the ticked invoices; empty: all that the filters match.
+    chosen = forms.CharField(required=False, widget=forms.HiddenInput)
+    # The invoices to act on, with the status and amount that the person saw.
+    seen = forms.CharField(required=False, widget=forms.HiddenInput)
+    number = forms.CharField(
+        label="Number of invoices",
+        max_length=20,
+        widget=forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "off"}),
+        error_messages={"required": "Please type how many invoices it will be done to."},
+    )
+
+    def __init__(self, action: Action, data: Any = None, initial: Any = None) -> None:
+        super().__init__(data, initial={"batch": uuid.uuid4(), **(initial or {})})
+        self.action = action
+        add_parameters(self, action, only=action.bulk_parameters)
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        cleaned["params"] = clean_parameters(self, self.action, "usd")
+        cleaned["invoices"] = list(bulk_preview.from_form_items(cleaned.get("seen", "")))
+        typed = "".join(cleaned.get("number", "").split()).replace(",", "")
+        if "number" in cleaned and typed != str(len(cleaned["invoices"])):
+            self.add_error("number", forms.ValidationError(_type_the_number(len(cleaned["invoices"])), code="count"))
+        return cleaned
+
+    def main(self) -> list[forms.BoundField]:
+        return [self[parameter.name] for parameter in self.action.parameters if parameter.name in self.fields]
+
+
+def start(admin: RecordAdmin, request: HttpRequest, name: str) -> HttpResponse:
+    """Called by the list for the ticked invoices: shows the preview and the form."""
+    action = ACTIONS[name]
+    if not access.may(request, action):
+        return denied(admin, request, action)
+    return _ask(admin, request, action, ids=request.POST.getlist("_selected_action"))
+
+
+def act(admin: RecordAdmin, request: HttpRequest, name: str) -> HttpResponse:
+    """GET shows the preview of all that the list's filters match, and the form; POST makes the batch. The workers then
+    make one operation for each invoice."""
+    action = ACTIONS.get(name)
+    if action is None or name not in BULK_ACTIONS:
+        raise Http404
+    if not access.may(request, action):
+        return denied(admin, request, action)
+    if request.method != "POST":
+        return _ask(admin, request, action)
+    form = BulkForm(action, request.POST)
+    ids = [pk for pk in request.POST.get("chosen", "").split(",") if pk]
+    if not form.is_valid():
+        return _ask(admin, request, action, form, ids, status=400)
+    try:
+        batch = operations.batch.start(
+            action.name,
+            form.cleaned_data["invoices"],
+            actor=request.user,  # type: ignore[arg-type]
+            reason=form.cleaned_data["reason"],
+            batch_id=form.cleaned_data["batch"],
+            params=form.cleaned_data["params"],
+            ticket=form.cleaned_data["ticket"],
+            **request_origin.origin(request),
+        )
+    except Refusal as refusal:
+        return _ask(admin, request, action, form, ids, refusal=refusal, status=refusal.http_status)
+    wakeups.wake("run_batches")
+    return redirect(page_url(batch))
+
+
+def narrowed(request: HttpRequest) -> bool:
+    """Whether the list's address filters or searches."""
+    return any(value for name, value in request.GET.items() if name not in LIST_PARAMETERS)
+
+
+def matching(admin: Any, request: HttpRequest) -> QuerySet[Invoice] | None:
+    """What the list shows with these filters, on all its pages. None without a filter: nobody wants to act on every
+    invoice."""
+    if not narrowed(request):
+        return None
+    try:
+        return admin.get_changelist_instance(request).queryset
+    except IncorrectLookupParameters:
+        return None
+
+
+def _ask(
+    admin: Any,
+    request: HttpRequest,
+    action: Action,
+    form: BulkForm | None = None,
+    ids: list[str] | None = None,
+    refusal: Refusal | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    """The preview and the form. If the form is shown again, it gets the invoices as they are now."""
+    whole_list = reverse("admin:invoices_invoice_changelist")
+    back = f"{whole_list}?{request.GET.urlencode()}" if request.GET else whole_list
+    found = Invoice.objects.filter(pk__in=ids[:MAX_INVOICES]) if ids else matching(admin, request)
+    if found is None:
+        return redirect(whole_list)
+    preview = bulk_preview.preview_of(action, found, request.user)
+    fresh = {"chosen": ",".join(ids or []), "seen": ";".join(preview.items)}
+    if form is None:
+        form = BulkForm(action, initial=fresh)
+    else:
+        form.data = {**form.data.dict(), **fresh}  # type: ignore[attr-defined]
+        if form.has_error("number", "count"):
+            form.errors["number"] = form.error_class([_type_the_number(preview.acted_on)])
+    context = {
+        "title": f"{action.label}: {preview.acted_on:,} of {preview.matched:,} invoices",
+        "action": action,
+        "form": form,
+        "preview": preview,
+        "ticked": bool(ids),
+        "max_invoices": MAX_INVOICES,
+        "refusal": refusal,
+        "paused": eligibility.pause_refusal(action.name),
+        "form_address": request.get_full_path() if request.path == _bulk_url(action) else _bulk_url(action),
+        "back": back,
+    }
+    return admin.show(request, "admin/invoices/bulk.html", context, status=status)
+
+
+def _type_the_number(number: int) -> str:
+    return f"Please type {number}: it will be done to so many invoices."
+
+
+def _bulk_url(action: Action) -> str:
+    return reverse("admin:invoices_invoice_bulk", args=[action.name])

@@ -1,0 +1,194 @@
+"""The list of invoices with its search, and the URLs of everything that belongs to one invoice."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import URLPattern, reverse
+from django.utils.decorators import method_decorator
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST
+
+from invoices import money
+from invoices.admin import access, search
+from invoices.admin.base import RecordAdmin
+from invoices.admin.filters import DayRangeFilter
+from invoices.admin.formatting import badge, day
+from invoices.admin.invoices import actions, bulk, declined, payment_methods, refresh, wording
+from invoices.admin.invoices.filters import CollectionMethodFilter, CurrencyFilter, StatusFilter
+from invoices.admin.invoices.page import InvoicePage
+from invoices.admin.links import url_of
+from invoices.models import Invoice, Operation
+from invoices.models.reading import text
+from invoices.operations import ACTIONS
+
+
+@admin.register(Invoice)
+class InvoiceAdmin(RecordAdmin):
+    page_template = "admin/invoices/page.html"
+    shows_freshness = True
+    list_display = ("number_", "customer_", "status_", "amount_", "due_", "created_")
+    list_filter = (StatusFilter, CurrencyFilter, CollectionMethodFilter, ("created", DayRangeFilter))
+    list_select_related = ("customer",)
+    list_before_template = "admin/shared/above_list.html"
+    ordering = ("-created", "-id")
+    search_fields = ("id",)  # Django shows the search box only if this is set; `find` searches
+    search_help_text = "E-mail, number, name, in_…, cus_…, pi_…"
+    empty_hint = (
+        "Try the whole e-mail address, the invoice's number or its beginning, or the beginning of the name. "
+        "An id (in_…) can be fetched from Stripe even if it never reached us."
+    )
+    missing_hint = "We do not hold this invoice. If Stripe has it, it can be fetched now."
+
+    # --- the list -----------------------------------------------------------------------------------------------
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Invoice]:
+        return super().get_queryset(request).defer("data")
+
+    def find(self, term: str, queryset: QuerySet) -> QuerySet:
+        return search.invoices(term, queryset)
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """A search that only one invoice can match leads directly to its page."""
+        if request.method == "GET" and set(request.GET) == {"q"} and self.has_view_permission(request):
+            found = search.exact(request.GET["q"])
+            if found:
+                return redirect(url_of("invoice", found))
+        context = {**(extra_context or {}), "actions_on_all": _actions_on_all(request)}
+        return super().changelist_view(request, context)
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """The actions that this person may take on the ticked invoices."""
+        return {
+            name: (_bulk_starter(name), name, f"{ACTIONS[name].label} …")
+            for name in bulk.BULK_ACTIONS
+            if access.may(request, ACTIONS[name])
+        }
+
+    @admin.display(description="Invoice")
+    def number_(self, invoice: Invoice) -> SafeString:
+        return format_html('<span class="strong">{}</span>', wording.number(invoice))
+
+    @admin.display(description="Customer")
+    def customer_(self, invoice: Invoice) -> SafeString:
+        """Name and e-mail as the customer has them today; else those on the invoice, fixed when it was finalized."""
+        customer = invoice.customer.data if invoice.customer and invoice.customer.data else {}
+        name = text(customer, "name") or (invoice.customer_name or "").title()
+        email = text(customer, "email") or invoice.customer_email or ""
+        return format_html(
+            '<span class="two"><span>{}</span><small>{}</small></span>',
+            name or email or invoice.customer_id or "No customer",
+            email if name else "",
+        )
+
+    @admin.display(description="Status")
+    def status_(self, invoice: Invoice) -> SafeString:
+        return badge(*wording.status(invoice))
+
+    @admin.display(description="Amount")
+    def amount_(self, invoice: Invoice) -> SafeString:
+        """Strong: what is left to pay. Faint: what was due, if the invoice is paid or void."""
+        due = invoice.total if invoice.amount_due is None else invoice.amount_due
+        owed = invoice.status in Invoice.UNPAID
+        left_of = f"left of {money.text(due, invoice.currency)}" if owed and invoice.amount_paid else ""
+        return format_html(
+            '<span class="two amount"><span class="{}">{}</span><small>{}</small></span>',
+            "strong" if owed else "faint",
+            money.text(invoice.amount_remaining if owed else due, invoice.currency),
+            left_of,
+        )
+
+    @admin.display(description="Due")
+    def due_(self, invoice: Invoice) -> SafeString:
+        if wording.overdue(invoice):
+            return format_html('<span class="late">{}</span>', day(invoice.due_date))
+        settled = invoice.paid_at or invoice.voided_at or invoice.marked_uncollectible_at
+        if settled and invoice.status != "open":
+            word = {"void": "voided", "uncollectible": "given up"}.get(invoice.status or "", invoice.status)
+            return format_html('<span class="faint">{} {}</span>', word, day(settled))
+        if invoice.due_date is None and invoice.next_payment_attempt:
+            return format_html('<span class="faint">charge on</span> {}', day(invoice.next_payment_attempt))
+        return day(invoice.due_date)
+
+    @admin.display(description="Created", ordering="-created")
+    def created_(self, invoice: Invoice) -> SafeString:
+        return day(invoice.created)
+
+    # --- the page -----------------------------------------------------------------------------------------------
+
+    def extra_urls(self) -> list[URLPattern]:
+        return [
+            self.at("bulk/<slug:action>/", self.bulk_view, "bulk"),
+            self.at("<str:object_id>/refresh/", self.refresh_view, "refresh"),
+            self.at("<str:object_id>/complete/", self.complete_view, "complete"),
+            self.at("<str:object_id>/card-link/", self.card_link_view, "card_link"),
+            self.at("<str:object_id>/methods/", self.payment_methods_view, "methods"),
+            self.at("<str:object_id>/do/<slug:action>/", self.action_view, "action"),
+        ]
+
+    def page_context(self, request: HttpRequest, record: Invoice) -> dict[str, Any]:
+        page = InvoicePage(record, request)
+        result = _result(request, page)
+        return {
+            "title": f"{wording.number(record)} · {wording.customer(record)}",
+            "page": page,
+            "invoice": record,
+            "result": result,
+            "help": (declined.help_for(request, result, record) if result else None) or page.help,
+            "raw": record.data,
+        }
+
+    def action_view(self, request: HttpRequest, object_id: str, action: str) -> HttpResponse:
+        return actions.act(self, request, object_id, action)
+
+    def bulk_view(self, request: HttpRequest, action: str) -> HttpResponse:
+        return bulk.act(self, request, action)
+
+    @method_decorator(require_POST)
+    def refresh_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return refresh.refresh(self, request, object_id)
+
+    @method_decorator(require_POST)
+    def complete_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return refresh.complete(self, request, object_id)
+
+    @method_decorator(require_POST)
+    def card_link_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        invoice = self.record(object_id)
+        return declined.card_link(self, request, invoice, InvoicePage(invoice, request).help if invoice else None)
+
+    def payment_methods_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return payment_methods.options(self, request, object_id)
+
+
+def _actions_on_all(request: HttpRequest) -> list[tuple[str, str]]:
+    """The actions on everything that the list's filters match: label and address. None without a filter."""
+    if request.method != "GET" or not bulk.narrowed(request):
+        return []
+    query = request.GET.copy()
+    for name in bulk.LIST_PARAMETERS:
+        query.pop(name, None)
+    return [
+        (ACTIONS[name].label, f"{reverse('admin:invoices_invoice_bulk', args=[name])}?{query.urlencode()}")
+        for name in bulk.BULK_ACTIONS
+        if access.may(request, ACTIONS[name])
+    ]
+
+
+def _bulk_starter(name: str) -> Any:
+    """The function that Django calls when this action is chosen for the ticked invoices."""
+
+    def start(admin: InvoiceAdmin, request: HttpRequest, queryset: QuerySet) -> HttpResponse:
+        return bulk.start(admin, request, name)
+
+    return start
+
+
+def _result(request: HttpRequest, page: InvoicePage) -> Operation | None:
+    """The operation whose result the page shows: the one in the address, which the reader has just confirmed; else one
+    on this invoice that has not ended."""
+    wanted = request.GET.get("operation", "")
+    return next((operation for operation in page.operations if str(operation.pk) == wanted), page.unfinished)

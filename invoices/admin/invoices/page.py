@@ -1,0 +1,250 @@
+"""Everything that an invoice's page shows, read from the mirror and the journal in some twenty queries of limited size.
+Stripe is not asked."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpRequest
+from django.utils.functional import cached_property
+
+from invoices.admin import access
+from invoices.admin.formatting import web_address
+from invoices.admin.invoices import declined, page_lines, wording
+from invoices.admin.invoices.page_payments import (
+    ATTEMPT_EVENTS,
+    Attempt,
+    Payment,
+    attempt_from_error,
+    attempt_from_event,
+)
+from invoices.admin.invoices.under_way import UnderWay, money_under_way_of
+from invoices.admin.links import dashboard_url
+from invoices.admin.operations import wording as operation_wording
+from invoices.admin.operations.contradictions import contradictions_of
+from invoices.models import Contradiction, Customer, Event, Invoice, InvoicePayment, Operation, PaymentIntent
+from invoices.models.reading import member, printable
+from invoices.operations import ACTIONS, Action, Invalid, Refusal, eligibility
+
+MAX_ROWS = 100  # of payments, operations, attempts and events; newer ones first
+
+
+@dataclass
+class OfferedAction:
+    """An action that this person has the permission for.
+
+    `refusal`: why it is not possible now, whatever its parameters (None: it is). `caution`: why it is not possible
+    without other parameters, such as another payment method.
+    """
+
+    action: Action
+    refusal: Refusal | None
+    caution: Refusal | None
+
+
+class InvoicePage:
+    """An invoice with everything around it. Each part is read once, when the template first uses it."""
+
+    def __init__(self, invoice: Invoice, request: HttpRequest) -> None:
+        self.invoice, self.request = invoice, request
+        self.data: Any = printable(invoice.data or {})
+
+    # --- amounts, status, sentences -----------------------------------------------------------------------------
+
+    @property
+    def number(self) -> str:
+        return wording.number(self.invoice)
+
+    @property
+    def status(self) -> tuple[str, str]:
+        return wording.status(self.invoice)
+
+    @property
+    def paid_share(self) -> int:
+        """Percent of the amount due that is paid: 0 to 100."""
+        due, paid = self.invoice.amount_due, self.invoice.amount_paid
+        return max(0, min(100, round(100 * paid / due))) if due and paid else 0
+
+    @property
+    def sentence(self) -> str:
+        """What to tell the customer. While Stripe contradicts the journal, nobody is asked to pay."""
+        unfinished = any(operation.state in Operation.UNFINISHED for operation in self.operations)
+        checking = unfinished or bool(self.contradictions)
+        processing = self.under_way.amount if self.under_way else ""
+        return wording.for_customer(self.invoice, self.failure, processing, checking=checking)
+
+    @cached_property
+    def under_way(self) -> UnderWay | None:
+        """The money that banks are still processing; None if there is none."""
+        return money_under_way_of(self.operations, self.payments)
+
+    @cached_property
+    def help(self) -> declined.Help | None:
+        """What to do after the last decline, while the invoice is still to be paid. None while Stripe contradicts the
+        journal."""
+        if self.contradictions:
+            return None
+        if found := declined.help_after(self.request, self.invoice, self._declined_intent, self.operations):
+            return found
+        last_pay = next((operation for operation in self.operations if _is_charge(operation)), None)
+        return declined.help_for(self.request, last_pay, self.invoice) if last_pay else None
+
+    @property
+    def failure(self) -> str:
+        """Why the charge that is still open did not go through, in words for the customer; empty if it was not
+        declined."""
+        return (self._declined_intent and self._declined_intent.error_message) or ""
+
+    @cached_property
+    def _declined_intent(self) -> PaymentIntent | None:
+        """Of the newest payment that is still open and whose last charge was declined; None if there is none."""
+        intents = (payment.intent for payment in self.payments if payment.row.status == "open")
+        return next((intent for intent in intents if intent and intent.error_message), None)
+
+    @property
+    def overdue(self) -> bool:
+        return wording.overdue(self.invoice)
+
+    # --- what can be done -----------------------------------------------------------------------------------------
+
+    @cached_property
+    def offered(self) -> list[OfferedAction]:
+        known = eligibility.circumstances_of([self.invoice])
+        return [self._offer(action, known) for action in access.allowed(self.request)]
+
+    def _offer(self, action: Action, known: eligibility.Circumstances) -> OfferedAction:
+        refusal = eligibility.check_any_parameters(action, self.invoice, known)
+        caution = eligibility.check(action, self.invoice, {}, known) if refusal is None else None
+        return OfferedAction(action, refusal, None if isinstance(caution, Invalid) else caution)
+
+    @property
+    def possible(self) -> list[Action]:
+        possible = (offered.action for offered in self.offered if offered.refusal is None)
+        return sorted(possible, key=lambda action: action.danger)
+
+    @property
+    def cautions(self) -> list[tuple[str, str]]:
+        """The label of an action that is possible only with other parameters than the default ones, and why."""
+        return [(offered.action.label, offered.caution.message) for offered in self.offered if offered.caution]
+
+    @property
+    def impossible(self) -> list[tuple[str, list[Action]]]:
+        """Each reason, with the actions that it makes impossible."""
+        reasons: dict[str, list[Action]] = {}
+        for offered in self.offered:
+            if offered.refusal is not None:
+                reasons.setdefault(offered.refusal.message, []).append(offered.action)
+        return list(reasons.items())
+
+    # --- operations, payments, events -----------------------------------------------------------------------------
+
+    @cached_property
+    def operations(self) -> list[Operation]:
+        found = Operation.objects.filter(invoice=self.invoice.pk).select_related("actor", "approver")
+        return list(found.order_by("-created_at")[:MAX_ROWS])
+
+    @cached_property
+    def contradictions(self) -> list[Contradiction]:
+        """What Stripe says otherwise than our operations, while nobody has resolved it."""
+        may = self.request.user.has_perm("invoices.view_operation")
+        return contradictions_of(self.invoice.pk) if may else []
+
+    @property
+    def unfinished(self) -> Operation | None:
+        """The newest operation that has not ended, or that waits for approval."""
+        going_on = (*Operation.UNFINISHED, Operation.State.AWAITING_APPROVAL)
+        return next((operation for operation in self.operations if operation.state in going_on), None)
+
+    @cached_property
+    def _rows(self) -> list[InvoicePayment]:
+        return list(InvoicePayment.objects.filter(invoice_id=self.invoice.pk).order_by("-created", "-id")[:MAX_ROWS])
+
+    @cached_property
+    def _intents(self) -> dict[str, PaymentIntent]:
+        ids = [row.payment_intent for row in self._rows if row.payment_intent]
+        return {intent.pk: intent for intent in PaymentIntent.objects.filter(pk__in=ids)}
+
+    @cached_property
+    def payments(self) -> list[Payment]:
+        made = {call.result.id: operation for operation in self.operations for call in operation.calls if call.result}
+        attempts = self._attempts()
+        for operation in self.operations:
+            operation_wording.note_credit(operation, self._rows)
+        return [
+            Payment(
+                row,
+                self._intents.get(row.payment_intent or ""),
+                made.get(row.payment_record) if row.payment_record else None,
+                attempts.get(row.payment_intent or "", []),
+            )
+            for row in self._rows
+        ]
+
+    def _attempts(self) -> dict[str, list[Attempt]]:
+        """The attempts to charge each PaymentIntent, newest first. They come from events; where those did not reach us,
+        the PaymentIntent itself still holds its last failure."""
+        found: dict[str, list[Attempt]] = {}
+        events = Event.objects.filter(object_id__in=list(self._intents), type__in=ATTEMPT_EVENTS).order_by(
+            "-created", "-id"
+        )
+        for event in events[:MAX_ROWS]:
+            found.setdefault(event.object_id, []).append(attempt_from_event(event))
+        for pk, intent in self._intents.items():
+            error = member(intent.data, "last_payment_error")
+            if error and not any(attempt.tone == "red" for attempt in found.get(pk, [])):
+                found.setdefault(pk, []).append(attempt_from_error(error))
+        return found
+
+    @property
+    def missing(self) -> list[tuple[str, str]]:
+        """Kind and id of the objects that the page would show and that the mirror does not have yet."""
+        intents = {row.payment_intent for row in self._rows if row.payment_intent} - set(self._intents)
+        customer = self.invoice.customer_id
+        missing = [("customer", customer)] if customer and self.customer is None else []
+        return missing + [("payment_intent", pk) for pk in sorted(intents)]
+
+    @cached_property
+    def customer(self) -> Any:
+        return Customer.objects.filter(pk=self.invoice.customer_id).first() if self.invoice.customer_id else None
+
+    @cached_property
+    def timeline(self) -> list[Event]:
+        """Stripe's events about the invoice, its payments and their PaymentIntents, newest first."""
+        ids = [self.invoice.pk, *(row.pk for row in self._rows), *(row.payment_intent for row in self._rows)]
+        events = Event.objects.filter(object_id__in=[pk for pk in ids if pk]).defer("body")
+        return list(events.order_by("-created", "-received_at")[:MAX_ROWS])
+
+    # --- lines and totals -------------------------------------------------------------------------------------------
+
+    @cached_property
+    def lines(self) -> list[dict[str, Any]]:
+        return page_lines.lines(self.data)
+
+    @property
+    def more_lines(self) -> str:
+        return page_lines.more_lines(self.data)
+
+    @property
+    def totals(self) -> list[tuple[str, str]]:
+        return page_lines.totals(self.invoice, self.data)
+
+    # --- links and freshness --------------------------------------------------------------------------------------
+
+    @property
+    def links(self) -> list[tuple[str, str, str]]:
+        """Label, icon and address of the invoice's pages at Stripe."""
+        found = (
+            ("Stripe's payment page", "open_in_new", web_address(self.data.get("hosted_invoice_url"))),
+            ("PDF", "picture_as_pdf", web_address(self.data.get("invoice_pdf"))),
+            ("In Stripe's dashboard", "dashboard", dashboard_url(f"invoices/{self.invoice.pk}", self.invoice.livemode)),
+        )
+        return [link for link in found if link[2]]
+
+    @property
+    def reading(self) -> bool:
+        """Whether a newer state is about to be read from Stripe."""
+        return self.invoice.read_due_at is not None
+
+
+def _is_charge(operation: Operation) -> bool:
+    action = ACTIONS.get(operation.action)
+    return action is not None and action.charges(operation.params)

@@ -1,0 +1,144 @@
+"""What an open form asks Stripe for: the customer's saved payment methods, and the payment that is to be attached.
+
+The page does not wait for the answers, and works without them.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from django.core.cache import cache
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+
+from invoices import gateway, money
+from invoices.admin import access
+from invoices.admin.base import RecordAdmin
+from invoices.admin.invoices import wording
+from invoices.admin.payments import wording as payment_wording
+from invoices.models import Invoice
+from invoices.operations import ACTIONS, eligibility, payment_lookups
+from invoices.operations.payment_method import PaymentMethodFacts
+
+OTHER = "other"  # the choice `Another one, by its id`; the id is in a field of its own
+ID_PATTERN = re.compile(r"\w{6,255}", re.ASCII)
+PAY, ATTACH_PAYMENT = ACTIONS["pay"], ACTIONS["attach_payment"]
+KEPT_SECONDS = 86_400  # in the cache: what Stripe said of a payment method
+
+
+def options(admin: RecordAdmin, request: HttpRequest, object_id: str) -> HttpResponse:
+    """GET, by the open form: the saved payment methods to choose from, or a plain field if Stripe does not answer."""
+    invoice = admin.record(object_id) if admin.has_view_permission(request) else None
+    if invoice is None or not access.may(request, PAY):
+        raise PermissionDenied
+    context = {"invoice": invoice, "wanted": request.GET.get("payment_method", ""), "methods": None, "note": ""}
+    if not invoice.customer_id:
+        context["note"] = "This invoice has no customer, so there is nothing saved to choose from."
+    else:
+        try:
+            context |= _choices(invoice, context["wanted"], request.GET.get("payment_method_other", ""))
+        except gateway.GatewayError:
+            context["note"] = (
+                "Stripe does not answer just now, so the saved payment methods cannot be listed. Leave this empty for "
+                "the default, or give an id (pm_…)."
+            )
+    return TemplateResponse(request, "admin/invoices/parts/payment_methods.html", context)
+
+
+def _choices(invoice: Invoice, wanted: str, other: str) -> dict[str, Any]:
+    saved = payment_lookups.payment_methods(str(invoice.customer_id))
+    cache.set_many({_cache_key(method.id): asdict(method) for method in saved}, KEPT_SECONDS)
+    default = eligibility.method_in_mirror(invoice, {}).id
+    known = {method.id: method.words for method in saved}
+    if wanted and wanted != OTHER and wanted not in known:
+        wanted, other = OTHER, wanted
+    return {
+        "methods": [(method.id, method.words) for method in saved if method.id != default],
+        "default": known.get(default, default),
+        "wanted": "" if wanted == default else wanted,
+        "other": other,
+    }
+
+
+def chosen(method: str, other: str) -> str:
+    """The id that was chosen or, for the choice `other`, typed."""
+    return (other if method == OTHER else method).strip()
+
+
+def facts_of(method: PaymentMethodFacts) -> PaymentMethodFacts:
+    """The same payment method, with its card if that is in the cache. Stripe is not asked."""
+    found = cache.get(_cache_key(method.id)) if ID_PATTERN.fullmatch(method.id) else None
+    return PaymentMethodFacts(**found) if found else method
+
+
+def name_of(method: str) -> str:
+    """`Visa •••• 4242, expires 8/2030` if it is in the cache, else the id."""
+    return facts_of(PaymentMethodFacts(method)).words or method
+
+
+def _cache_key(method: str) -> str:
+    return f"saved_payment_method:{method}"
+
+
+# --- a payment to attach --------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Attachable:
+    """The payment that is to be attached, as Stripe has it, with remarks (colour, sentence) on whether it fits the
+    invoice."""
+
+    payment: payment_lookups.AttachablePayment | None = None  # None: it could not be looked at
+    facts: list[tuple[str, str]] = field(default_factory=list)
+    remarks: list[tuple[str, str]] = field(default_factory=list)
+
+
+def attachable(invoice: Invoice, params: dict[str, Any]) -> Attachable | None:
+    """Reads the payment that the form names from Stripe. None while the form names none, or two."""
+    given = [params.get(name, "") for name in ("payment_intent", "payment_record")]
+    ids = [pk for pk in given if pk]
+    if len(ids) != 1 or not ID_PATTERN.fullmatch(ids[0]):
+        return None
+    try:
+        found = payment_lookups.attachable(params)
+    except (gateway.Missing, gateway.RefusedByStripe) as error:
+        return Attachable(remarks=[("red", error.message)])
+    except gateway.GatewayError:
+        return Attachable(remarks=[("grey", "Stripe does not answer just now. It is looked at when you confirm.")])
+    return Attachable(
+        found,
+        [
+            ("Amount", money.text(found.amount, found.currency)),
+            (
+                "Status",
+                payment_wording.PAYMENT_INTENT_STATUS.get(found.status or "", found.status or "–").capitalize(),
+            ),
+            ("Customer", _customer_of(invoice, found.customer)),
+        ],
+        list(_remarks(invoice, params, found)),
+    )
+
+
+def _customer_of(invoice: Invoice, customer: str | None) -> str:
+    if not customer:
+        return "Not said"
+    return wording.customer(invoice) if customer == invoice.customer_id else customer
+
+
+def _remarks(
+    invoice: Invoice, params: dict[str, Any], found: payment_lookups.AttachablePayment
+) -> Iterator[tuple[str, str]]:
+    amount, remaining, currency = found.amount, invoice.amount_remaining, found.currency
+    if refusal := ATTACH_PAYMENT.payment_refusal(invoice, params, found):
+        yield "red", refusal.message
+    elif amount is not None and remaining is not None and amount > remaining:
+        more, left = money.text(amount - remaining, currency), money.text(remaining, currency)
+        yield "amber", f"{more} more than the {left} that remains: Stripe credits it to the customer's balance."
+    elif amount is not None and remaining is not None and amount < remaining:
+        yield "grey", f"{money.text(remaining - amount, currency)} is then still to pay."
+    if found.status == "canceled":
+        yield "red", "It was withdrawn, and will never succeed."
+    elif found.status != "succeeded":
+        yield "violet", "It has not succeeded yet: attached now, credited when it has."

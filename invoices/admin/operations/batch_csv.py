@@ -1,0 +1,60 @@
+"""The rows of a batch, and the batch as a CSV file."""
+
+import csv
+from collections.abc import Iterator
+from typing import Any
+
+from invoices import money
+from invoices.admin.invoices import wording as invoice_wording
+from invoices.admin.operations import wording
+from invoices.models import Batch, BatchItem, Invoice, Operation
+
+COLUMNS = "invoice number customer amount state code decline_code message advice operation".split()
+CHUNK_SIZE = 50  # invoices that are read together
+
+
+def rows(batch: Batch, items: list[BatchItem]) -> Iterator[dict[str, Any]]:
+    """Each item with its invoice and its operation (None: not begun), in two queries for all of them."""
+    pks = [item.invoice for item in items]
+    invoices = Invoice.objects.in_bulk(pks)
+    made = {op.invoice: op for op in Operation.objects.filter(batch=batch, invoice__in=pks)}
+    for pk, _, remaining, _ in items:
+        invoice = invoices.get(pk)
+        yield {
+            "pk": pk,
+            "number": invoice_wording.number(invoice) if invoice else pk,
+            "customer": invoice_wording.customer(invoice) if invoice else "",
+            "amount": money.text(remaining, invoice.currency) if invoice else "–",
+            "operation": made.get(pk),
+        }
+
+
+class _Echo:
+    """A file for csv.writer that keeps nothing: `write` returns the line."""
+
+    def write(self, line: str) -> str:
+        return line
+
+
+def lines(batch: Batch) -> Iterator[str]:
+    """The CSV file line by line, so that a long batch needs no more memory than a short one."""
+    writer = csv.writer(_Echo())
+    yield writer.writerow(COLUMNS)
+    for begin in range(0, len(batch.items), CHUNK_SIZE):
+        for row in rows(batch, batch.items[begin : begin + CHUNK_SIZE]):
+            yield writer.writerow([cell(value) for value in _values(batch, row)])
+
+
+def _values(batch: Batch, row: dict[str, Any]) -> list[Any]:
+    operation, known = row["operation"], [row["pk"], row["number"], row["customer"], row["amount"]]
+    if operation is None:
+        return [*known, "not begun" if batch.cancelled_at or batch.finished_at else "waiting", "", "", "", "", ""]
+    result = (operation.code, operation.decline_code, wording.outcome(operation), operation.advice, operation.pk)
+    return [*known, operation.state, *result]
+
+
+def cell(value: Any) -> str:
+    """The value as text. A spreadsheet would execute a text that begins like a formula, so such a text gets an
+    apostrophe."""
+    text = str(value)
+    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r", "\n"} else text

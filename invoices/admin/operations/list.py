@@ -1,0 +1,175 @@
+"""The list of operations: what people and services asked for, and what came of it; and the URLs of one operation."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern
+from django.utils.decorators import method_decorator
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.text import Truncator
+from django.views.decorators.http import require_POST
+
+from invoices import operations
+from invoices.admin.base import RecordAdmin
+from invoices.admin.filters import DayRangeFilter, TabFilter
+from invoices.admin.formatting import ago, badge
+from invoices.admin.links import url_of
+from invoices.admin.operations import contradictions, decisions, manual_resolution, page, second_person, wording
+from invoices.models import Contradiction, Invoice, Operation
+from invoices.operations import ACTIONS, label_of
+
+MAX_INVOICES_SEARCHED = 50  # whose number is the searched one
+
+
+class OperationStateFilter(TabFilter):
+    """The state, `unfinished` (several states), `undecided`: those whose outcome a manager has to find out, and
+    `contradicted`: those of which Stripe says otherwise, while nobody has resolved it."""
+
+    title, parameter_name = "outcome", "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [
+            ("unfinished", "Unfinished"),
+            ("unknown", "Unknown"),
+            ("undecided", "For a manager"),
+            ("contradicted", "Contradicted"),
+            ("processing", "Money under way"),
+            ("awaiting_approval", "Awaiting approval"),
+            ("succeeded", "Succeeded"),
+            ("failed", "Failed"),
+            ("refused", "Refused"),
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        if self.value() == "unfinished":
+            return queryset.filter(state__in=Operation.UNFINISHED)
+        if self.value() == "undecided":
+            return queryset.filter(pk__in=operations.manual_resolution.queue().order_by().values("pk"))
+        if self.value() == "contradicted":
+            found = Contradiction.objects.filter(operations.contradictions.unresolved())
+            return queryset.filter(pk__in=found.values("operation"))
+        return queryset.filter(state=self.value()) if self.value() else queryset
+
+
+class ActionFilter(admin.SimpleListFilter):
+    title, parameter_name = "action", "action"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(action.name, action.label) for action in ACTIONS.values()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        return queryset.filter(action=self.value()) if self.value() else queryset
+
+
+class SourceFilter(admin.SimpleListFilter):
+    title, parameter_name = "way in", "source"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(value, str(label)) for value, label in Operation.Source.choices]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        return queryset.filter(source=self.value()) if self.value() else queryset
+
+
+@admin.register(Operation)
+class OperationAdmin(RecordAdmin):
+    page_template = "admin/operations/page.html"
+    list_display = ("what", "invoice_", "state_", "outcome_", "who_", "why", "when")
+    list_filter = (OperationStateFilter, ActionFilter, SourceFilter, ("created_at", DayRangeFilter))
+    list_select_related = ("actor",)
+    list_before_template = "admin/shared/above_list.html"
+    ordering = ("-created_at", "id")
+    search_fields = ("id",)
+    search_help_text = "Invoice's number or id, user name, operation id"
+    empty_hint = "Nobody asked for such a thing yet. Actions are taken on an invoice's page."
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Operation]:
+        number = Invoice.objects.filter(pk=OuterRef("invoice")).values("number")[:1]
+        return super().get_queryset(request).annotate(invoice_number=Subquery(number))
+
+    def find(self, term: str, queryset: QuerySet) -> QuerySet:
+        if term.startswith("in_"):
+            return queryset.filter(invoice=term)
+        if len(term) == 36 and term.count("-") == 4:
+            return queryset.filter(pk=term) if self.record(term) else queryset.none()
+        numbered = Invoice.objects.filter(number__in={term, term.upper()}).values_list("pk", flat=True)[
+            :MAX_INVOICES_SEARCHED
+        ]
+        return queryset.filter(Q(invoice__in=list(numbered)) | Q(actor__username=term))
+
+    def extra_urls(self) -> list[URLPattern]:
+        return [
+            self.at("<uuid:object_id>/result/", self.result_view, "result"),
+            self.at("<uuid:object_id>/now/", self.now_view, "now"),
+            self.at("<uuid:object_id>/decide/<slug:verdict>/", self.decide_view, "decide"),
+            self.at("<uuid:object_id>/close/", self.resolve_view, "close"),
+            self.at("<uuid:object_id>/contradictions/<int:number>/", self.contradiction_view, "contradiction"),
+        ]
+
+    @method_decorator(require_POST)
+    def decide_view(self, request: HttpRequest, object_id: Any, verdict: str) -> HttpResponse:
+        return second_person.decide(self, request, object_id, verdict)
+
+    @method_decorator(require_POST)
+    def now_view(self, request: HttpRequest, object_id: Any) -> HttpResponse:
+        return decisions.now(self, request, object_id)
+
+    @method_decorator(require_POST)
+    def resolve_view(self, request: HttpRequest, object_id: Any) -> HttpResponse:
+        return manual_resolution.resolve(self, request, object_id)
+
+    @method_decorator(require_POST)
+    def contradiction_view(self, request: HttpRequest, object_id: Any, number: int) -> HttpResponse:
+        return contradictions.resolve(self, request, object_id, number)
+
+    def result_view(self, request: HttpRequest, object_id: Any) -> HttpResponse:
+        """The part of a page that shows the outcome. The open page requests it every two seconds, and is told to reload
+        when the operation has ended. (`admin_view` adds the headers that forbid caching.)"""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        operation = self.record(object_id)
+        if operation is None or operation.state not in Operation.UNFINISHED:
+            return HttpResponse(headers={"HX-Refresh": "true"})
+        return TemplateResponse(request, "admin/operations/parts/result.html", {"operation": operation})
+
+    # --- the list -----------------------------------------------------------------------------------------------
+
+    @admin.display(description="Action")
+    def what(self, operation: Operation) -> SafeString:
+        return format_html('<span class="strong">{}</span>', label_of(operation.action))
+
+    @admin.display(description="Invoice")
+    def invoice_(self, operation: Any) -> SafeString:
+        return format_html(
+            '<a href="{}">{}</a>', url_of("invoice", operation.invoice), operation.invoice_number or operation.invoice
+        )
+
+    @admin.display(description="State")
+    def state_(self, operation: Operation) -> SafeString:
+        return badge(wording.state(operation), wording.tone(operation))
+
+    @admin.display(description="Outcome")
+    def outcome_(self, operation: Operation) -> str:
+        return Truncator(wording.outcome(operation)).chars(80)
+
+    @admin.display(description="Who")
+    def who_(self, operation: Operation) -> str:
+        return wording.requested_by(operation)
+
+    @admin.display(description="Why")
+    def why(self, operation: Operation) -> str:
+        return Truncator(operation.reason or "–").chars(60)
+
+    @admin.display(description="When")
+    def when(self, operation: Operation) -> SafeString:
+        return ago(operation.created_at)
+
+    # --- the page -----------------------------------------------------------------------------------------------
+
+    def page_context(self, request: HttpRequest, record: Operation) -> dict[str, Any]:
+        return page.context(request, record)

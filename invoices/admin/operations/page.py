@@ -1,0 +1,101 @@
+"""Everything that an operation's page shows: who and why, what was sent to Stripe, what came of it, what to do now."""
+
+from dataclasses import asdict
+from typing import Any
+
+from django.http import HttpRequest
+
+from invoices.admin.base import Facts
+from invoices.admin.formatting import moment, pretty
+from invoices.admin.invoices import declined, under_way
+from invoices.admin.invoices import wording as invoice_wording
+from invoices.admin.invoices.wording import FIELD_LABELS, field_value
+from invoices.admin.links import dashboard_url
+from invoices.admin.operations import contradictions, decisions, wording
+from invoices.models import Invoice, InvoicePayment, Operation, RecordedCall
+from invoices.operations import label_of
+
+MAX_PAYMENTS_READ = 100  # of the invoice
+
+
+def context(request: HttpRequest, record: Operation) -> dict[str, Any]:
+    """What the page's template is given."""
+    invoice = Invoice.objects.filter(pk=record.invoice).first()
+    wording.note_credit(record, InvoicePayment.objects.filter(invoice_id=record.invoice)[:MAX_PAYMENTS_READ])
+    contradicted = bool(contradictions.contradictions_of(record.invoice))
+    return {
+        "title": f"{label_of(record.action)} · {invoice_wording.number(invoice) if invoice else record.invoice}",
+        "operation": record,
+        "invoice": invoice,
+        "facts": _facts(record),
+        "calls": [_call(call, invoice) for call in record.calls],
+        "before_and_after": _before_and_after(record, invoice),
+        "contradicted": contradicted,
+        "help": None if contradicted else declined.help_for(request, record, invoice),
+        "raw": record.error,
+        **decisions.context(request, record, invoice),
+        **contradictions.context(request, record),
+        "sentence": _sentence(record, invoice, contradicted=contradicted) if invoice else "",
+    }
+
+
+def _sentence(record: Operation, invoice: Invoice, *, contradicted: bool) -> str:
+    """What to tell the customer. While Stripe contradicts the journal, nobody is asked to pay."""
+    processing = under_way.amount_of(record) if record.state == Operation.State.PROCESSING else ""
+    return invoice_wording.for_customer(
+        invoice, processing=processing, checking=contradicted or record.state in Operation.UNFINISHED
+    )
+
+
+def _facts(record: Operation) -> Facts:
+    facts: Facts = [
+        ("Who", wording.requested_by(record)),
+        ("Asked through", wording.asked_through(record)),
+        ("Why", record.reason or "–"),
+        ("Ticket", record.ticket),
+        ("Asked", moment(record.created_at)),
+        ("Ended", moment(record.finished_at) if record.finished_at else ""),
+        *wording.parameters(record),
+        ("From address", record.address or ""),
+        ("Request", record.request_id),
+        ("Approved or rejected by", str(record.approver or "")),
+        ("Their reason", record.decision_reason),
+        ("Decided from address", record.decision_address or ""),
+        ("Decision's request", record.decision_request_id),
+        ("Looked at again", f"{record.settle_attempts} times" if record.settle_attempts else ""),
+        ("Operation", str(record.pk)),
+    ]
+    return [(label, value) for label, value in facts if value]
+
+
+def _call(call: RecordedCall, invoice: Invoice | None) -> dict[str, Any]:
+    """One call to Stripe, ready to be shown."""
+    livemode = invoice.livemode if invoice else False
+    return {
+        "name": call.name,
+        "key": call.key,
+        "sendings": call.sendings,
+        "status": call.status,
+        "request_id": call.request_id,
+        "sent": moment(call.sent_at),
+        "answered": moment(call.answered_at) if call.answered_at else "",
+        "params_text": pretty(call.params),
+        "result_text": pretty({k: v for k, v in asdict(call.result).items() if v}) if call.result else "",
+        "log": dashboard_url(f"logs/{call.request_id}", livemode) if call.request_id else "",
+    }
+
+
+def _before_and_after(record: Operation, invoice: Invoice | None) -> list[tuple[str, str, str]]:
+    """Label, value before and value after of the invoice's status and amounts. Empty if nothing was sent, or before the
+    operation is final."""
+    if record.state not in Operation.FINAL or not record.calls:
+        return []
+    currency = record.before.get("currency") or (invoice.currency if invoice else None)
+    return [
+        (
+            label,
+            field_value(key, record.before.get(key), currency),
+            field_value(key, record.after.get(key), currency) if record.after else "not read",
+        )
+        for key, label in FIELD_LABELS.items()
+    ]

@@ -1,0 +1,1 @@
+"""People and services: users, groups, API tokens."""

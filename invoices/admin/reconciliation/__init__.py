@@ -1,0 +1,1 @@
+"""Reconciliation: its runs, the proof of equality, and the drift that was found."""

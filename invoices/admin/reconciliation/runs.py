@@ -1,0 +1,131 @@
+"""Reconciliation runs: the list, and the page of one with its counts, its drift or its proof."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern
+from django.utils import timezone
+from django.utils.decorators import method_decorator
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.text import Truncator
+from django.views.decorators.http import require_POST
+
+from invoices import thresholds
+from invoices.admin.base import Facts, RecordAdmin
+from invoices.admin.formatting import ago, badge, moment
+from invoices.admin.links import object_link
+from invoices.admin.reconciliation import drift, proof, starting, wording
+from invoices.models import ReconciliationRun
+
+Kind, State = ReconciliationRun.Kind, ReconciliationRun.State
+# Every object that a run sees is counted in one of these; together they are `seen`. Colour and words on the page.
+COUNTS = {
+    "same": ("green", "the same"),
+    "imported": ("blue", "imported"),
+    "healed": ("amber", "differed, healed"),
+    "in_flight": ("violet", "in flight, an event explains it"),
+    "failed": ("red", "differed, left as it was"),
+}
+
+
+@admin.register(ReconciliationRun)
+class ReconciliationRunAdmin(RecordAdmin):
+    page_template = "admin/reconciliation/run.html"
+    refreshed_part = "admin/reconciliation/parts/run_state.html"
+    list_display = ("what", "state_", "result", "started", "took", "drift_")
+    list_before_template = "admin/reconciliation/above_runs.html"
+    ordering = ("-started_at",)
+    empty_hint = "No reconciliation has run yet. One runs every night; the buttons above start one now."
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ReconciliationRun]:
+        return super().get_queryset(request).defer("report", "progress")
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        latest = proof.latest()
+        context = {
+            "startable": starting.startable() if starting.may_start(request) else [],
+            "proof": latest,
+            "proof_summary": wording.proof_summary(latest) if latest else "",
+        }
+        return super().changelist_view(request, {**(extra_context or {}), **context})
+
+    def extra_urls(self) -> list[URLPattern]:
+        return [self.at("start/<slug:kind>/", self.start_view, "start")]
+
+    @method_decorator(require_POST)
+    def start_view(self, request: HttpRequest, kind: str) -> HttpResponse:
+        return starting.start(request, kind)
+
+    def page_context(self, request: HttpRequest, record: ReconciliationRun) -> dict[str, Any]:
+        running = record.state == State.RUNNING
+        context = {
+            "title": f"{wording.kind(record)}, {date_format(timezone.localtime(record.started_at), 'j F Y, H:i')}",
+            "run": record,
+            "summary": wording.summary(record),
+            "exit_code_meaning": "" if record.kind == Kind.CATCH_UP else wording.exit_code_meaning(record),
+            "tone": wording.tone(record),
+            "in_progress": running,
+            "silent": running and timezone.now() - record.alive_at > thresholds.RUN_SILENT,
+            "windows": _windows_done(record),
+            "facts": self.facts(record),
+            "may_start_again": record.kind in starting.STARTABLE and starting.may_start(request) and not running,
+        }
+        if record.kind == Kind.VERIFY:
+            return context | proof.context(request, record)
+        if record.kind != Kind.CATCH_UP:
+            context |= {"counts": _counts(record), **drift.context(request, record)}
+        return context
+
+    def facts(self, record: ReconciliationRun) -> Facts:
+        params: dict[str, Any] = record.params if isinstance(record.params, dict) else {}
+        facts: Facts = [
+            ("Kind", f"{record.get_kind_display()}{', dry run: nothing healed' if record.dry_run else ''}"),
+            ("Invoice", object_link("invoice", params["invoice"]) if params.get("invoice") else ""),
+            ("Created since", str(params.get("since", ""))[:10]),
+            ("Asked for by", str(record.started_by or "")),
+            ("Began", moment(record.started_at)),
+            ("Ended", moment(record.finished_at, "")),
+            ("Took", wording.duration(record)),
+            ("New events", f"{record.events:,}" if record.kind == Kind.CATCH_UP else ""),
+            ("Exit code", "" if record.exit_code is None else record.exit_code),
+        ]
+        return [(label, value) for label, value in facts if value != ""]
+
+    @admin.display(description="Reconciliation")
+    def what(self, run: ReconciliationRun) -> SafeString:
+        return format_html('<span class="strong">{}</span>', wording.kind(run))
+
+    @admin.display(description="State")
+    def state_(self, run: ReconciliationRun) -> SafeString:
+        return badge(run.state, {"finished": wording.tone(run)}.get(run.state, ""))
+
+    @admin.display(description="Result")
+    def result(self, run: ReconciliationRun) -> str:
+        result = run.error or wording.exit_code_meaning(run) or wording.summary(run)
+        return Truncator(result).chars(120)
+
+    @admin.display(description="Began")
+    def started(self, run: ReconciliationRun) -> SafeString:
+        return ago(run.started_at)
+
+    @admin.display(description="Took")
+    def took(self, run: ReconciliationRun) -> str:
+        return wording.duration(run) or "–"
+
+    @admin.display(description="Drift")
+    def drift_(self, run: ReconciliationRun) -> str:
+        return f"{run.healed + run.failed:,}" if run.healed + run.failed else "none"
+
+
+def _windows_done(run: ReconciliationRun) -> tuple[int, int]:
+    """How many windows (parts of Stripe's lists, by time of creation) are finished, and how many there are."""
+    return len(run.progress.finished), len(run.progress.windows)
+
+
+def _counts(run: ReconciliationRun) -> list[tuple[str, str, int]]:
+    """Colour, words and number of each of `COUNTS`."""
+    return [(*words, getattr(run, name)) for name, words in COUNTS.items()]

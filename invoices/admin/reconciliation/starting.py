@@ -1,0 +1,67 @@
+"""Starting a reconciliation run from the admin: the buttons, the permission, and the request to the workers."""
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils import timezone
+from kombu.exceptions import OperationalError
+
+from invoices import tasks, thresholds
+from invoices.admin.links import page_url, url_of
+from invoices.models import Invoice, ReconciliationRun
+from invoices.reconcile import runs
+
+Kind = ReconciliationRun.Kind
+PERMISSION = "invoices.run_reconciliation"
+STARTABLE = {  # name and description of the buttons above the list; a run over one invoice starts from its page
+    Kind.SWEEP: ("Sweep", "Every invoice that is not final, and all of the last 30 days."),
+    Kind.FULL: ("Everything", "All invoices, payments, customers and PaymentIntents. Takes longest."),
+    Kind.VERIFY: ("Prove equality", "Counts, sums and digests of all invoices, from both sides. Heals nothing."),
+}
+
+
+def may_start(request: HttpRequest) -> bool:
+    return request.user.has_perm(PERMISSION)
+
+
+def startable() -> list[tuple[str, str, str]]:
+    """Address, name and description of each kind of run in `STARTABLE`."""
+    address = "admin:invoices_reconciliationrun_start"
+    return [(reverse(address, args=[kind]), *words) for kind, words in STARTABLE.items()]
+
+
+def start(request: HttpRequest, kind: str) -> HttpResponse:
+    """POST: asks the workers for a run, over everything or over one invoice. If one of this kind is under way, shows
+    that one."""
+    if not may_start(request):
+        raise PermissionDenied
+    if kind not in {*STARTABLE, Kind.INVOICE}:
+        raise Http404
+    invoice = request.POST.get("invoice", "") if kind == Kind.INVOICE else ""
+    if kind == Kind.INVOICE and not Invoice.objects.filter(pk=invoice).exists():
+        raise Http404
+    back = url_of("invoice", invoice) if invoice else reverse("admin:invoices_reconciliationrun_changelist")
+    if running := _under_way(kind):
+        since = timezone.localtime(running.started_at)
+        messages.info(
+            request, f"One is under way since {since:%H:%M}; this is it. Another can begin when it has ended."
+        )
+        return redirect(page_url(running))
+    try:
+        tasks.start_reconciliation.delay(kind, invoice, request.user.pk)
+    except (OperationalError, OSError):
+        messages.warning(request, "The workers cannot be reached just now, so nothing was started. Try again soon.")
+    else:
+        words = "This invoice is being compared with Stripe." if invoice else "It begins within a few seconds."
+        messages.success(request, f"Asked for. {words}")
+    return redirect(back)
+
+
+def _under_way(kind: str) -> ReconciliationRun | None:
+    """The run that a new one of this kind would have to wait for. Runs over one invoice wait for none."""
+    if kind == Kind.INVOICE:
+        return None
+    alive = runs.lane(kind).filter(alive_at__gt=timezone.now() - thresholds.RUN_SILENT)
+    return alive.defer("report").first()

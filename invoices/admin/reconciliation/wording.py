@@ -1,0 +1,94 @@
+"""A reconciliation run, a proof of equality and a drift row, in words."""
+
+from typing import Any
+
+from invoices.admin.formatting import span, words
+from invoices.models import Drift, ReconciliationRun
+from invoices.reconcile import CLEAN, DRIFT_HEALED, DRIFT_LEFT, FAILED, NOT_EQUAL
+
+RUN_KINDS = {
+    "sweep": "Sweep",
+    "full": "Everything",
+    "invoice": "One invoice",
+    "catch_up": "Catch-up",
+    "verify": "Proof",
+}
+
+
+def kind(run: ReconciliationRun) -> str:
+    return f"{RUN_KINDS.get(run.kind, run.get_kind_display())}{' (dry run)' if run.dry_run else ''}"
+
+
+def summary(run: ReconciliationRun) -> str:
+    """What a run has found, in one line: `3 seen, 1 healed`."""
+    if run.state == ReconciliationRun.State.RUNNING:
+        return f"Running: {run.seen:,} seen so far"
+    if run.state == ReconciliationRun.State.FAILED:
+        return run.error or "Failed"
+    if run.kind == ReconciliationRun.Kind.VERIFY:
+        return proof_summary(run)
+    if run.kind == ReconciliationRun.Kind.CATCH_UP:
+        return f"{run.events:,} events that had not reached us" if run.events else "No event was missing"
+    parts = [f"{run.seen:,} seen"]
+    for count, word in ((run.imported, "imported"), (run.healed, "healed"), (run.in_flight, "in flight")):
+        if count:
+            parts.append(f"{count:,} {word}")
+    if run.failed:
+        parts.append(f"{run.failed:,} left as they were")
+    return ", ".join(parts if len(parts) > 1 else [*parts, "all the same"])
+
+
+def exit_code_meaning(run: ReconciliationRun) -> str:
+    """What the exit code of a run means (they are those of `manage.py reconcile`); empty while it has none."""
+    if run.kind == ReconciliationRun.Kind.VERIFY and run.exit_code in {CLEAN, NOT_EQUAL}:
+        return "Equal: both sides have the same." if run.exit_code == CLEAN else "Not equal: some days differ."
+    if run.kind == ReconciliationRun.Kind.CATCH_UP and run.exit_code == CLEAN:
+        return summary(run)
+    return {
+        CLEAN: "Clean: what we showed was what Stripe had.",
+        FAILED: "Failed: it could not do its work.",
+        DRIFT_HEALED: "Drift was found, and healed.",
+        DRIFT_LEFT: "Drift is left: not all of it could be healed.",
+    }.get(-1 if run.exit_code is None else run.exit_code, "")
+
+
+def tone(run: ReconciliationRun) -> str:
+    """The colour of a run: red if it failed or left drift, amber if it found drift and healed it."""
+    if run.state == ReconciliationRun.State.RUNNING:
+        return "violet"
+    if run.state == ReconciliationRun.State.FAILED or run.exit_code in {FAILED, DRIFT_LEFT}:
+        return "red"
+    return "amber" if run.exit_code in {DRIFT_HEALED, NOT_EQUAL} else "green"
+
+
+def duration(run: ReconciliationRun) -> str:
+    """How long the run took; empty while it is running."""
+    return span((run.finished_at - run.started_at).total_seconds()) if run.finished_at else ""
+
+
+def proof_summary(run: ReconciliationRun) -> str:
+    """What a proof of equality (a run of the kind `verify`) found, in one line."""
+    invoices = f"{run.seen:,} invoice{'' if run.seen == 1 else 's'}"
+    if since := (run.params or {}).get("since"):
+        invoices += f" created since {str(since)[:10]}"
+    if run.exit_code == CLEAN:
+        return f"{invoices}, the same on both sides"
+    report: Any = run.report if isinstance(run.report, dict) else {}
+    days = report.get("days", [])
+    differing = sum(isinstance(day, dict) and not day.get("equal") for day in days)
+    return f"{invoices}; {differing:,} of {len(days):,} days differ"
+
+
+def drift_title(drift: Drift) -> str:
+    """The kind of a difference and its field: `Differs: status`."""
+    field = f": {drift.field}" if drift.field else ""
+    return f"{drift.get_kind_display().capitalize()}{field}"
+
+
+def field_label(path: str) -> str:
+    """`status_transitions.paid_at` → `paid at`; `lines.data.3.amount` → `line 4, amount`."""
+    parts = path.split(".")
+    if parts[:2] == ["lines", "data"] and len(parts) > 2 and parts[2].isdecimal():
+        rest = words(".".join(parts[3:]))
+        return f"line {int(parts[2]) + 1}{', ' + rest if rest else ''}"
+    return words(parts[-1] if parts[0] == "status_transitions" else path)

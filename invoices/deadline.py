@@ -1,0 +1,109 @@
+"""A session of `requests` in which each whole request has one deadline, and which follows no redirect.
+
+The timeouts of `requests` count anew with every byte that arrives, so a server that sends one byte now and then holds
+a request for ever. Here a timer shuts the socket down at the deadline: connection, headers and body together.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+
+class Deadline:
+    """The end of one request. Nothing is sent after it, and what waits for an answer ends with an error."""
+
+    def __init__(self, seconds: float) -> None:
+        self.passed = False
+        self._socket: socket.socket | None = None
+        self._lock = threading.Lock()  # so that the timer never meets the socket of the next request
+        self._timer = threading.Timer(seconds, self._pass)
+        self._timer.daemon = True
+
+    def __enter__(self) -> Deadline:
+        _now.deadline = self
+        self._timer.start()
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        _now.deadline = None
+        with self._lock:
+            self._timer.cancel()
+            self._socket = None
+
+    def governs(self, used: socket.socket) -> None:
+        """The request is about to be sent on this socket. Raises TimeoutError after the deadline."""
+        with self._lock:
+            if self.passed:
+                raise TimeoutError("The deadline passed before anything was sent.")
+            self._socket = used
+
+    def _pass(self) -> None:
+        with self._lock:
+            self.passed = True
+            if self._socket is not None:
+                # Without TLS's own farewell, which would wait for the other side. Whoever reads sees the end at once.
+                with contextlib.suppress(OSError):
+                    socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+
+class _Now(threading.local):
+    deadline: Deadline | None = None
+
+
+_now = _Now()  # the deadline of the request that this thread makes
+
+
+class _WithDeadline:
+    """Tells the deadline on which socket the request goes out: a new connection, a kept one, or a proxy's tunnel.
+
+    Looking up a name and connecting have time limits of their own, for each address and for the TLS handshake. They are
+    not interrupted, but a request is not sent if they took longer than the deadline.
+    """
+
+    def send(self: Any, data: Any) -> None:
+        if self.sock is None:
+            self.connect()
+        if _now.deadline is not None:
+            _now.deadline.governs(self.sock)
+        super().send(data)  # type: ignore[misc]
+
+
+class _Connection(_WithDeadline, HTTPConnection):
+    pass
+
+
+class _SecureConnection(_WithDeadline, HTTPSConnection):
+    pass
+
+
+class _Adapter(HTTPAdapter):
+    def get_connection_with_tls_context(self, *given: Any, **options: Any) -> Any:
+        pool: Any = super().get_connection_with_tls_context(*given, **options)
+        pool.ConnectionCls = _SecureConnection if pool.scheme == "https" else _Connection
+        return pool
+
+
+class DeadlineSession(requests.Session):
+    """For one thread: a socket that the deadline shuts down must not be in use by another thread by then."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+        self.max_redirects = 0  # requests.TooManyRedirects at the first one: a redirected POST would charge elsewhere
+        self.mount("https://", _Adapter())
+        self.mount("http://", _Adapter())
+
+    def request(self, *given: Any, **options: Any) -> requests.Response:
+        """As that of `requests`, with the body read. Raises requests.RequestException, Timeout at the deadline."""
+        with Deadline(self.seconds) as deadline:
+            response = super().request(*given, **options)
+        if deadline.passed:  # a body of unknown length seems to end where the socket was shut down
+            raise requests.Timeout("The answer was not complete at the deadline.")
+        return response

@@ -1,0 +1,80 @@
+"""The permissions of the actions, and the groups with what each may do; made after every migrate.
+
+No group has `invoices.add_service_token`: at first only superusers make tokens for service users. Whoever holds it
+counts as the one who asks for everything that a service user asks for (`invoices/operations/requesters.py`), so a
+billing manager who is given it can no longer approve what the services ask for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.apps import apps as installed
+from django.contrib.auth.models import Group, Permission
+
+from invoices.operations import ACTIONS
+from invoices.operations.requesters import SERVICE_GROUP
+
+# All of the mirror and the journal. Nothing is changed with these. API tokens are for managers (MANAGE).
+VIEW = [
+    f"view_{model}"
+    for model in (
+        "invoice",
+        "customer",
+        "invoicepayment",
+        "paymentintent",
+        "operation",
+        "event",
+        "batch",
+        "pause",
+        "reconciliationrun",
+        "drift",
+    )
+]
+ACT = [action.codename for action in ACTIONS.values()]
+MANAGE = [
+    "approve_operation",
+    "override_operation",
+    "pause_actions",
+    "replay_event",
+    "run_reconciliation",
+    "add_apitoken",
+    "view_apitoken",
+    "delete_apitoken",
+]
+GROUPS = {
+    "Support agent": VIEW + ACT,
+    "Billing manager": VIEW + ACT + MANAGE,
+    "Auditor": VIEW,
+    SERVICE_GROUP: VIEW + ACT,
+}
+
+
+def create_groups(using: str = "default", apps: Any = None, **kwargs: Any) -> None:
+    """Makes the actions' permissions and the groups. Can run any number of times.
+
+    A group is filled when it is made. Later only permissions that are new are given to it, so that it keeps what an
+    administrator gave or took. New is what was never given before (GivenPermission). A migration cannot give the
+    permissions: on a fresh database Django makes them only after all migrations have run.
+    """
+    if apps is not None and "givenpermission" not in apps.all_models["invoices"]:
+        return  # migrated back to an older version, whose own code gives the permissions
+    from django.contrib.auth.management import create_permissions
+    from django.contrib.contenttypes.models import ContentType
+
+    from invoices.models import GivenPermission, Invoice
+
+    permissions = Permission.objects.using(using).filter(content_type__app_label="invoices")
+    given = set(GivenPermission.objects.using(using).values_list("codename", flat=True))
+    create_permissions(installed.get_app_config("invoices"), verbosity=0, using=using)
+    of_invoices = ContentType.objects.db_manager(using).get_for_model(Invoice)
+    for action in ACTIONS.values():
+        Permission.objects.using(using).get_or_create(
+            content_type=of_invoices, codename=action.codename, defaults={"name": f"Can {action.may}"}
+        )
+    for name, codenames in GROUPS.items():
+        group, is_new = Group.objects.using(using).get_or_create(name=name)
+        wanted = codenames if is_new else set(codenames) - given
+        group.permissions.add(*permissions.filter(codename__in=wanted))
+    new = set(permissions.values_list("codename", flat=True)) - given
+    GivenPermission.objects.using(using).bulk_create([GivenPermission(codename=codename) for codename in new])

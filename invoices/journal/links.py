@@ -1,0 +1,91 @@
+"""Chains what is new in the journal. A job does it, so that no write of the journal waits for another.
+
+The rows to chain stand in the queue `UnchainedRow`, where triggers put them in the transaction that wrote the row. So a
+row is in the queue or chained, however late its transaction committed. A batch of links is one transaction with its
+part of the queue: a process that dies leaves the queue as it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from datetime import UTC
+
+from django.db import connection, transaction
+
+from invoices import clock
+from invoices.journal.content import Content, contents
+from invoices.models import CHAINED, JournalLink, UnchainedRow
+
+GENESIS = "0" * 64  # the hash before the first link
+LINKS_PER_BATCH = 500  # in one transaction
+LOCK = 7_203_004_211  # of PostgreSQL's advisory locks: who holds it makes links
+
+
+def chain() -> int:
+    """Chains what waits in the queue, batch by batch, until it is empty or another process is at it. How many rows."""
+    made = 0
+    while batch := _chain_batch():
+        made += batch
+    return made
+
+
+def _chain_batch() -> int:
+    with transaction.atomic():
+        if not _alone():
+            return 0
+        queue = list(UnchainedRow.objects.order_by("pk")[:LINKS_PER_BATCH])
+        if not queue:
+            return 0
+        rows: dict[str, dict[str, Content | None]] = defaultdict(dict)
+        for waiting in queue:
+            rows[waiting.kind][waiting.row] = None
+        for kind in rows.keys() & CHAINED.keys():
+            rows[kind].update(contents(kind, rows[kind]))
+        last = head()
+        position, hash = (last.position, last.hash) if last else (0, GENESIS)
+        links = []
+        made_at = clock.now()
+        for waiting in queue:
+            content = rows[waiting.kind].pop(waiting.row, None)
+            if content is None:  # it stands in the queue twice, or names no row
+                continue
+            position += 1
+            link = JournalLink(
+                position=position, kind=waiting.kind, row=waiting.row, made_at=made_at, **content._asdict()
+            )
+            hash = link.hash = hash_of(link, hash)
+            links.append(link)
+        JournalLink.objects.bulk_create(links)
+        UnchainedRow.objects.filter(pk__in=[waiting.pk for waiting in queue]).delete()
+    return len(queue)
+
+
+def _alone() -> bool:
+    """Whether this transaction may make links. On SQLite there is one writing transaction at a time anyway."""
+    if connection.vendor != "postgresql":
+        return True
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [LOCK])
+        return bool(cursor.fetchone()[0])
+
+
+def head() -> JournalLink | None:
+    """The last link; None where nothing was chained yet."""
+    return JournalLink.objects.order_by("-position").first()
+
+
+def hash_of(link: JournalLink, previous: str) -> str:
+    """The hash that this link must have after a link with the hash `previous`."""
+    said = [
+        previous,
+        link.position,
+        link.kind,
+        link.row,
+        link.fixed,
+        link.digest,
+        link.sealed,
+        link.made_at.astimezone(UTC).isoformat(),
+    ]
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()

@@ -1,0 +1,157 @@
+"""The journal of reconciliation: each run over Stripe's lists, and every difference that it found."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from invoices.models.fields import ObjectField
+from invoices.models.run_progress import RunProgress, RunProgressField
+
+
+class RunParams(TypedDict, total=False):
+    """`ReconciliationRun.params`: what was asked for. Each member stands only where it applies."""
+
+    since: str  # ISO 8601: what was created since then (sweep, proof)
+    invoice: str  # the only invoice (kind "invoice")
+    began: str  # ISO 8601, Stripe's clock when a catch-up began: the next one goes on from here
+
+
+class DaySide(TypedDict):
+    """What one side has of the invoices that were created on one day."""
+
+    digest: str  # 64 hexadecimal digits: the sum of the invoices' SHA-256 hashes
+    groups: dict[str, list[int]]  # "usd open" → [count, total, amount_paid, amount_remaining], in minor units
+
+
+class ReportDay(TypedDict):
+    """One day of a proof of equality."""
+
+    day: str  # ISO 8601, UTC; 1970-01-01 has the invoices that do not say when they were created
+    equal: bool
+    ours: DaySide
+    theirs: DaySide
+
+
+class ReportDigest(TypedDict):
+    """The sums of all days' digests."""
+
+    ours: str
+    theirs: str
+
+
+class RunReport(TypedDict):
+    """`ReconciliationRun.report` of a finished proof of equality; every other run has an empty one."""
+
+    equal: bool
+    sums: list[str]  # which members the groups add up, in their order
+    days: list[ReportDay]  # oldest first
+    digest: ReportDigest
+
+
+class ReconciliationRun(models.Model):
+    """One comparison of the mirror with Stripe: what was asked for, how far it came, and what it found."""
+
+    class Kind(models.TextChoices):
+        SWEEP = "sweep"
+        FULL = "full"
+        INVOICE = "invoice"
+        CATCH_UP = "catch_up", "catch-up"
+        VERIFY = "verify", "proof of equality"
+
+    class State(models.TextChoices):
+        RUNNING = "running"
+        FINISHED = "finished"
+        FAILED = "failed"
+
+    kind = models.CharField(max_length=16, choices=Kind.choices)
+    state = models.CharField(max_length=16, choices=State.choices, default=State.RUNNING)
+    dry_run = models.BooleanField(default=False)
+    params = models.JSONField(default=dict, blank=True, help_text="What was asked for: RunParams")
+    progress = RunProgressField(
+        default=RunProgress, blank=True, help_text="How far the run has come: a killed run goes on from there"
+    )
+    started_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        help_text="Empty: the schedule, or the command line",
+    )
+    started_at = models.DateTimeField(default=timezone.now)
+    alive_at = models.DateTimeField(
+        default=timezone.now, help_text="The last sign of life of a running run; one that stays silent is taken over"
+    )
+    finished_at = models.DateTimeField(null=True, blank=True)
+    # Numbers of objects (of events, in a catch-up): seen = same + imported + healed + in_flight + failed
+    seen = models.PositiveBigIntegerField(default=0)
+    same = models.PositiveBigIntegerField(default=0)
+    imported = models.PositiveBigIntegerField(default=0)
+    healed = models.PositiveBigIntegerField(default=0)
+    in_flight = models.PositiveBigIntegerField(default=0)
+    failed = models.PositiveBigIntegerField(default=0)  # not an error: drift that is left; in a dry run every drift
+    events = models.PositiveBigIntegerField(default=0, help_text="New events that the catch-up brought")
+    report = ObjectField(
+        default=dict, blank=True, help_text="Of a proof: counts, sums and digests, day by day: RunReport"
+    )
+    exit_code = models.PositiveSmallIntegerField(null=True, blank=True)
+    error = models.TextField(blank=True)
+
+    class Meta:
+        indexes = [models.Index(models.F("started_at").desc(), name="run_newest")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["state"],
+                condition=Q(state="running", kind__in=["sweep", "full"]),
+                name="run_one_sweep_at_a_time",
+            ),
+            models.UniqueConstraint(
+                fields=["state"], condition=Q(state="running", kind="catch_up"), name="run_one_catch_up_at_a_time"
+            ),
+            models.UniqueConstraint(
+                fields=["state"], condition=Q(state="running", kind="verify"), name="run_one_proof_at_a_time"
+            ),
+        ]
+        permissions = [("run_reconciliation", "Can start a reconciliation")]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.started_at:%Y-%m-%d %H:%M}"
+
+
+class Drift(models.Model):
+    """One difference between Stripe and the mirror that no pending event and no scheduled refetch explained."""
+
+    class Kind(models.TextChoices):
+        MISSING_HERE = "missing_here", "missing here"
+        MISSING_AT_STRIPE = "missing_at_stripe", "missing at Stripe"
+        DIFFERS = "differs"
+
+    run = models.ForeignKey(ReconciliationRun, on_delete=models.CASCADE, related_name="drift")
+    kind = models.CharField(max_length=32, choices=Kind.choices)
+    object_type = models.CharField(max_length=64)
+    object_id = models.CharField(max_length=255, db_index=True)
+    invoice = models.CharField(max_length=255, blank=True, db_index=True, help_text="The invoice that it belongs to")
+    field = models.CharField(
+        max_length=255,
+        blank=True,
+        help_text="The path in the object, such as lines.data.3.amount; empty: the whole object",
+    )
+    ours = ObjectField(null=True, blank=True)
+    theirs = ObjectField(null=True, blank=True)
+    ours_seen_until = models.DateTimeField(
+        null=True, blank=True, help_text="Stripe's clock: until when ours was known to be true"
+    )
+    found_at = models.DateTimeField(default=timezone.now)
+    healed_at = models.DateTimeField(null=True, blank=True, help_text="Empty: the difference was left")
+
+    class Meta:
+        verbose_name_plural = "drift"
+        indexes = [models.Index(models.F("found_at").desc(), models.F("id").desc(), name="drift_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.object_id} {self.field or self.get_kind_display()}"

@@ -1,0 +1,160 @@
+"""What an action is: everything that the pages, the API, the permissions, the sending and the settling need to know.
+
+Which actions there are stands in `actions/`, one file each.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from invoices import money
+from invoices.models import CallResult, Invoice, InvoicePayment, Operation
+from invoices.operations.effects import Effect
+from invoices.operations.parameters import Parameter
+from invoices.operations.payment_lookups import AttachablePayment
+from invoices.operations.refusals import Invalid, Refusal
+
+Params = Mapping[str, Any]  # cleaned: parameter name → value
+Results = Mapping[str, CallResult]  # call name → what it brought
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request to Stripe. Every call says how its effect is recognised: without it nothing could be settled."""
+
+    name: str  # unique within the action; part of the idempotency key
+    path: str  # with {invoice}
+    build: Callable[[Operation, Results], dict[str, Any]]  # its parameters, from the results of the calls before it
+    effect: Effect
+
+
+class Action(ABC):
+    """One action. A subclass in `actions/` is its only entry: forms, API, schema, permission, groups, command line,
+    sending and settling follow from it."""
+
+    name: ClassVar[str]  # in the journal, the API's address, the permission and the command line
+    label: ClassVar[str]  # on buttons
+    may: ClassVar[str]  # what its permission allows, after "Can …"
+    position: ClassVar[int]  # among the buttons and in lists, smallest first
+    statuses: ClassVar[frozenset[str]]  # of the invoice, from which it may start
+    calls: ClassVar[tuple[Call, ...]]
+    undo: ClassVar[str]  # whether it can be undone, in plain words
+    done_word: ClassVar[str]  # "paid", for "in_1 has been paid"
+    parameters: ClassVar[tuple[Parameter, ...]] = ()
+    danger: ClassVar[bool] = False  # shown in red, and last
+    # Names of the parameters that are asked for when it is done to many invoices; None: only to one at a time.
+    bulk_parameters: ClassVar[tuple[str, ...] | None] = None
+    bulk_note: ClassVar[str] = ""  # what follows from each invoice by itself, in plain words
+    # The parameter that Stripe's 404 for an unknown invoice names. It differs between endpoints (seen in live answers).
+    id_parameter: ClassVar[str] = "id"
+    # Whether the payment that it attaches may be credited to the invoice only later.
+    credited_later: ClassVar[bool] = False
+
+    _REQUIRED = ("name", "label", "may", "position", "statuses", "calls", "undo", "done_word")
+
+    def __init_subclass__(cls) -> None:
+        """Raises TypeError for an entry that leaves out something that has no default."""
+        super().__init_subclass__()
+        if lacking := [name for name in cls._REQUIRED if not hasattr(cls, name)]:
+            raise TypeError(f"The action {cls.__name__} does not say its {', '.join(lacking)}.")
+        if not cls.calls:
+            raise TypeError(f"The action {cls.__name__} has no call.")
+
+    @property
+    def codename(self) -> str:
+        """Its permission's codename, without the application's label."""
+        return f"{self.name}_invoice"
+
+    @property
+    def permission(self) -> str:
+        return f"invoices.{self.codename}"
+
+    # --- what each action says for itself ---------------------------------------------------------------------------
+
+    @abstractmethod
+    def consequences(self, invoice: Invoice, params: Params) -> list[str]:
+        """What it will do, in plain words: money moved, e-mails sent, effect on the subscription."""
+
+    def charges(self, params: Params) -> bool:
+        """Whether it takes money from the customer."""
+        return False
+
+    def approval_amount(self, invoice: Invoice, params: Params, payment: AttachablePayment | None) -> int | None:
+        """The amount (minor units) to which a second person would agree; None where one person is enough for any.
+
+        `payment` is what `look_up` found; None also where it was not asked."""
+        return None
+
+    def refusal(self, invoice: Invoice, payments: list[InvoicePayment], params: Params) -> Refusal | None:
+        """Why it may not start, beyond the invoice's status. Asked through `eligibility.invoice_refusal` only."""
+        return None
+
+    def look_up(self, params: Params) -> AttachablePayment | None:
+        """The payment that is to be attached, as Stripe has it now; None for an action that attaches none.
+
+        Raises Invalid where there is no such payment, and Refusal where Stripe cannot be reached.
+        """
+        return None
+
+    def payment_refusal(self, invoice: Invoice, params: Params, payment: AttachablePayment | None) -> Refusal | None:
+        """Why this payment cannot be attached to this invoice."""
+        return None
+
+    def bulk_params(self, amount_remaining: int | None) -> dict[str, Any]:
+        """The parameters of one invoice in a batch that follow from the invoice itself."""
+        return {}
+
+    def button(self, invoice: Invoice, params: Params) -> str:
+        """What the button says that does it."""
+        return self.label
+
+    # --- what holds for all of them ---------------------------------------------------------------------------------
+
+    def clean(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters as they will be stored. Raises Invalid for the first that is unknown, missing or wrong."""
+        known = {parameter.name: parameter for parameter in self.parameters}
+        for name in given:
+            if name not in known:
+                raise Invalid(name, f"Received unknown parameter: {name}")
+        cleaned = {}
+        for name, parameter in known.items():
+            value = given.get(name)
+            if value is None or value == "":
+                if parameter.required:
+                    raise Invalid(name, f"{parameter.label} is missing.")
+                continue
+            cleaned[name] = parameter.clean(value)
+        return cleaned
+
+
+# --- words and parts that several actions share -----------------------------------------------------------------------
+
+# With this in a call's parameters, Stripe's reply shows the payments too, so that the mirror has them in the same
+# transaction as the outcome.
+EXPAND_PAYMENTS = {"expand": ["payments"]}
+
+
+def as_given(operation: Operation, results: Results) -> dict[str, Any]:
+    """A call's parameters where Stripe's are the same as ours."""
+    return {**operation.params, **EXPAND_PAYMENTS}
+
+
+def invoice_call(name: str, effect: Effect) -> tuple[Call, ...]:
+    """The only call of most actions: `POST /v1/invoices/:id/<name>`."""
+    return (Call(name, f"/v1/invoices/{{invoice}}/{name}", as_given, effect),)
+
+
+def billed_to(invoice: Invoice) -> str:
+    return invoice.billed_to or "the customer"
+
+
+def remaining(invoice: Invoice) -> str:
+    return money.text(invoice.amount_remaining, invoice.currency)
+
+
+def has_attached_payment(payments: list[InvoicePayment]) -> bool:
+    """Whether somebody attached a payment that is under way. (Stripe gives every open invoice a default payment.)"""
+    return any(payment.status == "open" and payment.is_default is False for payment in payments)

@@ -1,0 +1,48 @@
+"""Void: the customer no longer owes it, and the number stays used. `POST /v1/invoices/:id/void`."""
+
+from __future__ import annotations
+
+from invoices.models import Code, Invoice, InvoicePayment
+from invoices.operations.action import Action, Params, billed_to, has_attached_payment, invoice_call, remaining
+from invoices.operations.effects import RuledOutBy, status_reached
+from invoices.operations.payment_lookups import AttachablePayment
+from invoices.operations.refusals import Refusal
+
+
+class Void(Action):
+    name = "void"
+    label = "Void"
+    may = "void an invoice"
+    position = 30
+    statuses = frozenset({"open", "uncollectible"})
+    calls = invoice_call(
+        "void",
+        status_reached(
+            "void",
+            events=("invoice.voided",),
+            ruled_out_by=RuledOutBy("paid", ("invoice.paid", "invoice.payment_succeeded")),
+        ),
+    )
+    undo = "It cannot be undone. To bill again, make a new invoice."
+    done_word = "voided"
+    danger = True
+    bulk_parameters = ()
+
+    def approval_amount(self, invoice: Invoice, params: Params, payment: AttachablePayment | None) -> int | None:
+        return invoice.amount_remaining
+
+    def refusal(self, invoice: Invoice, payments: list[InvoicePayment], params: Params) -> Refusal | None:
+        if any(payment.status == "paid" for payment in payments):
+            return Refusal(Code.INVOICE_NOT_OPEN, "Invoices with `paid` payments cannot be voided.")
+        if has_attached_payment(payments):
+            message = "A payment is attached and under way: wait for it, or cancel it, then void."
+            return Refusal(Code.INVOICE_NOT_OPEN, message)
+        return None
+
+    def consequences(self, invoice: Invoice, params: Params) -> list[str]:
+        said = [
+            f"{billed_to(invoice)} no longer owes {remaining(invoice)}. No money is moved, and the number stays used."
+        ]
+        if invoice.subscription:
+            said.append("The subscription does not end by this; its next invoice comes as planned.")
+        return said

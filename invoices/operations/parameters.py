@@ -1,0 +1,93 @@
+"""What an action can be told: the kinds of parameters, and how each is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+from invoices import money
+from invoices.operations.refusals import Invalid
+
+MAX_TEXT_LENGTH = 5000  # Stripe's limit for a string parameter
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """What an action can be told. Its kind says how it is asked for and checked: flag, text, id, payment_method,
+    money (minor units), date (ISO), choice."""
+
+    name: str  # as in Stripe's API and in ours
+    kind: str
+    label: str
+    help: str = ""
+    required: bool = False
+    choices: tuple[str, ...] = ()
+    placeholder: str = ""  # how a value begins, such as "pi_…"
+    one_of: str = ""  # said beside the fields of which exactly one is needed
+    future: bool = False  # whether a date may lie in the future
+
+    def clean(self, value: Any) -> Any:
+        """The value as it will be stored and sent. Raises Invalid with this parameter's name."""
+        return _CLEAN[self.kind](self, value)
+
+
+def _flag(parameter: Parameter, value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if value in ("true", "false"):
+        return value == "true"
+    raise Invalid(parameter.name, f"Invalid boolean: {value}")
+
+
+def _text(parameter: Parameter, value: Any) -> str:
+    if not isinstance(value, str):
+        raise Invalid(parameter.name, f"{parameter.label} must be text.")
+    if len(value) > MAX_TEXT_LENGTH:
+        message = f"{parameter.label} is longer than {MAX_TEXT_LENGTH} characters; please shorten it."
+        raise Invalid(parameter.name, message)
+    if "\x00" in value:
+        raise Invalid(parameter.name, f"{parameter.label} contains a character that cannot be stored.")
+    return value.strip()
+
+
+def _money(parameter: Parameter, value: Any) -> int:
+    if isinstance(value, str) and value.isascii() and value.strip().isdigit() and len(value) < 20:
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise Invalid(parameter.name, f"Invalid integer: {value}")
+    if value <= 0:
+        raise Invalid(parameter.name, f"{parameter.label} must be more than zero, in minor units.")
+    if value >= money.MAX_MINOR_UNITS:
+        raise Invalid(parameter.name, f"{parameter.label} is too large.")
+    return value
+
+
+def _date(parameter: Parameter, value: Any) -> str:
+    try:
+        day = value if isinstance(value, date) else date.fromisoformat(str(value))
+    except ValueError:
+        raise Invalid(parameter.name, f"{parameter.label} must be a date like 2026-01-31.") from None
+    if not parameter.future and day > datetime.now(UTC).date():
+        raise Invalid(parameter.name, f"{parameter.label} lies in the future.")
+    if day.year < 2000:
+        raise Invalid(parameter.name, f"{parameter.label} lies too far in the past.")
+    return day.isoformat()
+
+
+def _choice(parameter: Parameter, value: Any) -> str:
+    if value not in parameter.choices:
+        raise Invalid(parameter.name, f"{parameter.label} must be one of {', '.join(parameter.choices)}.")
+    return value
+
+
+_CLEAN: dict[str, Callable[[Parameter, Any], Any]] = {
+    "flag": _flag,
+    "text": _text,
+    "id": _text,
+    "payment_method": _text,
+    "money": _money,
+    "date": _date,
+    "choice": _choice,
+}

@@ -1,0 +1,82 @@
+"""Who asks: people and service users. Who may not decide on a request, because she asked for it, or may have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.models import Group, User
+from django.db.models import Exists, OuterRef
+
+from invoices.models import ApiToken, Batch, Code, Operation
+from invoices.operations.refusals import Refusal
+
+PERMISSION = "invoices.approve_operation"
+SERVICE_GROUP = "Service"  # its members are the service users: tokens act for them, and they cannot sign in
+
+
+def in_service_group(user: str) -> Exists:
+    """For `annotate`: whether the user whose id is in this column is a service user."""
+    return Exists(Group.objects.filter(name=SERVICE_GROUP, user=OuterRef(user)))
+
+
+def is_service_user(user: Any) -> bool:
+    """Whether it stands for a program, which acts through API tokens alone."""
+    known: bool | None = getattr(user, "is_service", None)  # read with the user of a session: backoffice/sign_in.py
+    if known is None:
+        return user is not None and user.groups.filter(name=SERVICE_GROUP).exists()
+    return known
+
+
+def decision_refusal(record: Operation | Batch, person: User) -> Refusal | None:
+    """Why this person may not approve or reject this request; None if she may. Every decision asks it.
+
+    A second person is one who cannot have asked. These count as having asked: the actor; whoever made the API token
+    with which it was asked; whoever may make tokens for service users, where the token acts for one; and whoever may
+    make tokens at all, where nobody knows who made it. On the command line `--as` proves nothing about who typed it,
+    and the desk cannot know who has an account on that machine. So the actor counts, and a person of the same name as
+    the operating system's user; the page shows that user to everybody else who decides.
+    """
+    if not person.is_active or not person.has_perm(PERMISSION):
+        reason = "You may not decide on requests. A billing manager decides."
+    elif record.actor_id == person.pk:
+        reason = "Somebody else must decide on your own request."
+    elif isinstance(record, Operation):
+        reason = _shell_reason(record, person) or _token_reason(record, person)
+    else:
+        reason = ""
+    return Refusal(Code.PERMISSION_DENIED, reason) if reason else None
+
+
+def _shell_reason(operation: Operation, person: User) -> str:
+    """`shell_user` is `name@host`, or `name@host (sudo by name)`. Empty where the request was not a command."""
+    written, name = operation.shell_user.casefold(), person.get_username().casefold()
+    if written.startswith(f"{name}@") or written.endswith(f"(sudo by {name})"):
+        return (
+            f"It was asked on the command line by {operation.shell_user}. That user has your name, so you count as the "
+            "one who asked. Somebody else must decide."
+        )
+    return ""
+
+
+def _token_reason(operation: Operation, person: User) -> str:
+    if operation.source != Operation.Source.API:
+        return ""
+    token = operation.token
+    if token is None or token.created_by_id is None:
+        if not person.has_perm(ApiToken.ADD_OWN) and not person.has_perm(ApiToken.ADD_FOR_SERVICE):
+            return ""
+        which = f"the API token “{token.name}”" if token else "an API token"
+        return (
+            f"It was asked with {which}, and nobody knows who made that token. You may make tokens, so you count as "
+            "the one who asked. Somebody who may not make tokens must decide; or revoke the token, make a new one, and "
+            "ask again with that."
+        )
+    if token.created_by_id == person.pk:
+        return f"It was asked with the API token “{token.name}”, which you made. Somebody else must decide."
+    if token.user_id != token.created_by_id and person.has_perm(ApiToken.ADD_FOR_SERVICE):
+        may = "As a superuser you may" if person.is_superuser else "You may"
+        return (
+            f"It was asked with the API token “{token.name}”, which acts for the service user “{token.user}”. {may} "
+            "make tokens for service users, so you count as the one who asked. Somebody who may not must decide."
+        )
+    return ""

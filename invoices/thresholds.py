@@ -1,0 +1,48 @@
+"""From when on something is late, stale, expired or given up, and how long a claim, a cooldown or an overlap lasts.
+
+Other periods stand with the code that they belong to: the margins of Stripe's clock in snapshot.py; the retries of
+events in sync.py, of reads in gateway.py, of runs in reconcile/retry.py; timeouts, the greatest age of a webhook's
+signature and the life of an API token in backoffice/settings.py; the life of a message in backoffice/broker.py.
+"""
+
+from datetime import timedelta
+
+# --- what people are told ---------------------------------------------------------------------------------------------
+EVENT_LATE = timedelta(seconds=30)  # an event that waits longer than this is shown on lists and on the home page
+RECONCILIATION_LATE = timedelta(hours=26)  # the home page warns: last night's run is missing
+
+# --- when /readyz answers 503 -----------------------------------------------------------------------------------------
+WORKER_SILENT = timedelta(minutes=1)
+EVENT_STUCK = timedelta(minutes=5)
+RECONCILIATION_STALE = timedelta(hours=36)  # a night's run is missing, and there was half a day to mend it
+
+# --- operations -------------------------------------------------------------------------------------------------------
+OPERATION_LEASE = timedelta(minutes=2)  # a process that works on an operation or a batch renews its claim within this
+READY_FORGOTTEN = timedelta(minutes=2)  # a ready operation that nobody took: its process died, or its wake-up was lost
+# In which an operation may be sent, or sent again. After it, one that was never sent expires, and a manager says what
+# came of one that was sent and could not be settled.
+RESEND_WINDOW = timedelta(hours=1)
+DECLINE_COOLDOWN = timedelta(hours=1)  # after a decline the same card is not charged again within this
+FIRST_SETTLING_AFTER = timedelta(seconds=3)  # the first look at an unknown outcome
+LOOK_INTERVALS = tuple(timedelta(seconds=seconds) for seconds in (3, 5, 10, 20))  # then; the last one goes on
+LOOK_INTERVAL_OF_MANUAL = timedelta(minutes=5)  # while a manager is to say what came of it
+EVENTS_LISTED_AFTER = timedelta(seconds=20)  # Stripe's list of events may lag: before this its silence means nothing
+EFFECT_MARGIN = timedelta(minutes=5)  # after the answer to a request: its event has a stamp before this, if it has one
+STAMP_LAG = timedelta(minutes=1)  # by which an event's stamp may lie before what the event tells of
+# Looks at a charge on which a bank decides; the last one goes on. Stripe's event makes a look at once.
+BANK_LOOK_INTERVALS = (timedelta(seconds=20), timedelta(minutes=5), timedelta(hours=1), timedelta(hours=6))
+BANK_OVERDUE = timedelta(days=14)  # a bank that takes longer is shown first, and a manager may say what came of it
+MAIL_LEASE = timedelta(minutes=5)  # for the process that sends the e-mails about contradictions
+# An operation that was asked for longer ago than this, and of which no sending is on record, may have been sent all the
+# same: the database may have been restored to an older state in between. Not more than READY_FORGOTTEN and
+# OPERATION_LEASE, so that it holds for everything that settling takes over.
+RESTORED_AFTER = timedelta(minutes=2)
+REQUEST_EXPIRES = timedelta(days=7)  # a request that waits for a second person
+
+# --- mirror and reconciliation ----------------------------------------------------------------------------------------
+REFETCH_DELAY = timedelta(seconds=2)  # so that one scheduled refetch covers a burst of events
+REFETCH_LEASE = timedelta(seconds=60)  # for a worker that refetches; if it dies, the refetch comes due again after it
+# A run that wrote nothing for this long counts as dead. The next run that it would exclude takes it over or closes it.
+RUN_SILENT = timedelta(minutes=3)
+RECENT = timedelta(days=30)  # what was created within this is compared by every sweep
+CATCH_UP_OVERLAP = timedelta(hours=1)  # by which a catch-up begins before the one before it began

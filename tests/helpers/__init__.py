@@ -1,0 +1,1 @@
+"""What several test modules share: one module per subject. No test module imports another test module."""

@@ -1,0 +1,65 @@
+"""Migrations that change rows: what an installation of the version before keeps."""
+
+from __future__ import annotations
+
+import importlib
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.db import connection
+
+from invoices import mirror
+from invoices.models import ReconciliationRun, RunProgress
+from tests.factories import CustomerObject, InvoiceObject, InvoicePaymentObject, PaymentIntentObject, stored
+
+pytestmark = pytest.mark.django_db
+marking = importlib.import_module("invoices.migrations.0003_refetch_token_and_provisional")
+
+
+EDITOR = SimpleNamespace(connection=connection)  # all that a data migration uses of a schema editor
+
+
+@pytest.mark.parametrize("factory", [CustomerObject, InvoiceObject, InvoicePaymentObject, PaymentIntentObject])
+def test_a_row_without_seen_since_becomes_provisional_and_back(factory: Any) -> None:
+    ours, of_another_version = stored(factory()), stored(factory())
+    rows = type(ours).rows
+    rows.filter(pk=of_another_version.pk).update(seen_since=None)
+    mirror.schedule_refetch(ours.OBJECT, ["empty"])
+    marking.mark_provisional(apps, EDITOR)
+    assert {row.pk: (row.provisional, row.seen_since) for row in rows.all()} == {
+        of_another_version.pk: (True, of_another_version.seen_until - timedelta(seconds=5)),
+        ours.pk: (False, ours.seen_since),
+        "empty": (False, None),
+    }
+    marking.unmark_provisional(apps, EDITOR)
+    assert dict(rows.values_list("pk", "seen_since")) == {
+        of_another_version.pk: None,
+        ours.pk: ours.seen_since,
+        "empty": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("{}", RunProgress()),
+        ("null", RunProgress()),
+        (
+            '{"finished": ["a"], "windows": [], "importing": {"invoice": true}}',
+            RunProgress([], ["a"], {"invoice": True}),
+        ),
+        ('{"resumed": true, "of_tomorrow": 1}', RunProgress(resumed=True)),
+    ],
+)
+def test_the_progress_of_an_older_run_can_be_read(written: str, expected: RunProgress) -> None:
+    run = ReconciliationRun.objects.create(kind="sweep")
+    assert run.progress == RunProgress()
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE invoices_reconciliationrun SET progress = %s", [written])
+    run.refresh_from_db()
+    assert run.progress == expected
+    run.save()
+    assert ReconciliationRun.objects.get().progress == expected
