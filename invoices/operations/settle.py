@@ -133,7 +133,8 @@ class Settlement:
             self.send_again()
         else:
             mirror.store(evidence.snapshots)
-            self.look_again_later()
+            too_late = not self.call.first_request_ended and not self.is_within_resend_window()
+            self.look_again_later("The hour in which it may be sent again is over." if too_late else "")
 
     # --- what the evidence proves -----------------------------------------------------------------------------------
 

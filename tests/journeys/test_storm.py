@@ -26,6 +26,7 @@ from django.db import connection
 
 from invoices import clock, gateway, operations, reconcile, refetch, sync
 from invoices.models import ApiToken, Contradiction, Invoice, InvoicePayment, Operation
+from invoices.operations import manual_resolution
 from tests.factories import customer_at, invoice_at
 from tests.helpers.stripe_state import without_delivery_time
 from tests.sandbox_process import SandboxProcess
@@ -181,12 +182,24 @@ def running(*loops: tuple[Callable[[], object], float]) -> Any:
     assert not failed
 
 
-def until_nothing_is_open(push: Callable[[float], None]) -> float:
-    """Settles on, until no operation is unfinished; after how many seconds."""
+def until_nothing_is_open(manager: User, push: Callable[[float], None]) -> float:
+    """Settles on, until no operation is unfinished; after how many seconds.
+
+    One kind of operation cannot settle by itself: the first answer was a 500, and the gate sends it no second time,
+    because meanwhile the same card was declined for another invoice of that customer. After the hour a manager says
+    what came of it. Here she says that it took no effect, and Stripe's books must agree with her.
+    """
     started = time.monotonic()
-    while open_ones := Operation.objects.filter(state__in=Operation.UNFINISHED).count():
+    kept_back: set[Any] = set()
+    while Operation.objects.filter(state__in=Operation.UNFINISHED).exists():
         operations.settle_due()
-        assert time.monotonic() - started < 150, f"{open_ones} are still open"
+        unknown = Operation.objects.filter(state=State.UNKNOWN)
+        kept_back |= set(unknown.filter(message__contains="It can be tried again from").values_list("pk", flat=True))
+        for one in manual_resolution.queue():
+            assert one.pk in kept_back, f"{one.action} {one.state} {one.code}: {one.message}"
+            manual_resolution.resolve(one.pk, by=manager, took_effect=False, reason="Stripe shows no such charge")
+        left = [f"{one.action} {one.state} {one.code}: {one.message}" for one in unknown]
+        assert time.monotonic() - started < 600, left
         if REAL_TIME:
             time.sleep(0.5)
         else:
@@ -219,7 +232,7 @@ def test_a_storm(
 
     ahead, now = [0.0], clock.now
     monkeypatch.setattr(clock, "now", lambda: now() + timedelta(seconds=ahead[0]))
-    took = until_nothing_is_open(lambda seconds: ahead.__setitem__(0, ahead[0] + seconds))
+    took = until_nothing_is_open(manager, lambda seconds: ahead.__setitem__(0, ahead[0] + seconds))
     sandbox.settled()
     sync.process_events()
     reconcile.sweep_lists("full")
