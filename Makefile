@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 ARGS ?=
+export THOROUGH
 VENV := .venv
 RUN := $(VENV)/bin/python
 MAKEFLAGS += --no-print-directory

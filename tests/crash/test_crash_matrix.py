@@ -1,4 +1,5 @@
-"""A part of the crash matrix, chosen by a seed; `make crash-matrix` plays all of it. CRASH_SEED chooses another."""
+"""A part of the crash matrix, chosen by a seed; `make crash-matrix` plays all of it. CRASH_SEED chooses another part,
+THOROUGH=1 a larger one."""
 
 from __future__ import annotations
 
@@ -16,6 +17,7 @@ from tests.crash import report
 from tests.crash.bench import Bench, can_play
 from tests.crash.cases import PAY, SEND, Case, every_case
 from tests.factories import invoice_at
+from tests.helpers.thorough import THOROUGH
 from tests.sandbox_process import SandboxProcess
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -24,12 +26,12 @@ EVERY = list(every_case())
 
 
 def sample(dice: random.Random) -> list[Case]:
-    """A tenth, and of each row in which somebody else or the database has a part, at least one more."""
+    """A share of all, and of each row in which somebody else or the database has a part, at least one more."""
     rows: dict[tuple[str, str], list[Case]] = {}
     for case in EVERY:
         if case.deed.way or case.meanwhile:
             rows.setdefault((report.heading(case), case.row), []).append(case)
-    chosen = dice.sample(EVERY, len(EVERY) // 10) + [dice.choice(row) for row in rows.values()]
+    chosen = dice.sample(EVERY, len(EVERY) // (10 if THOROUGH else 50)) + [dice.choice(row) for row in rows.values()]
     return list(dict.fromkeys(chosen))
 
 
@@ -50,7 +52,7 @@ def test_a_part_of_the_matrix(sandbox: SandboxProcess, manager: User, part: int)
 def test_at_moments_left_to_chance(sandbox: SandboxProcess, manager: User) -> None:
     dice = random.Random(os.environ.get("CRASH_SEED", "1"))
     without = [case for case in EVERY if not case.meanwhile]  # what happens at a point needs the point
-    cases = [replace(dice.choice(without), point=f"at {dice.randint(1, 120)}") for _ in range(40)]
+    cases = [replace(dice.choice(without), point=f"at {dice.randint(1, 120)}") for _ in range(40 if THOROUGH else 12)]
     with Bench(sandbox, manager) as bench:
         results = [bench.play(case) for case in cases]
     assert not [(result.case.id, result.problems) for result in results if result.problems]

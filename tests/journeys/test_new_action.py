@@ -18,7 +18,7 @@ PARTS = ("backoffice", "invoices", "sandbox", "templates", "tests", "docs")
 def copy(tmp_path: Path) -> Path:
     """The project as it is, with the made-up action."""
     for part in PARTS:
-        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / part, tmp_path / part)  # with what is compiled, so that it is not compiled once more
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     shutil.copy(ROOT / "tests/new_action/update_due_date.py", tmp_path / "invoices/operations/actions")
     shutil.copy(ROOT / "tests/new_action/checks.py", tmp_path / "tests/test_new_action_checks.py")
