@@ -13,6 +13,7 @@ from celery.schedules import crontab
 from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
 from environs import Env
+from kombu import Exchange, Queue
 
 from backoffice.amount_settings import amounts
 
@@ -187,6 +188,9 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_PUBLISH_RETRY = False  # beat's next run of the task makes up for a lost wake-up
 CELERY_TASK_DEFAULT_QUEUE = "invoices"
+# A worker serves both queues, unless `--queues` names one: an installation can give refetches a worker of their own.
+CELERY_TASK_QUEUES = [Queue(name, Exchange(name), routing_key=name) for name in ("invoices", "refetches")]
+CELERY_TASK_ROUTES = {"invoices.tasks.perform_refetches": {"queue": "refetches"}}
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1  # messages that a worker reserves for each of its threads; the default is 4
 CELERY_TIMEZONE = "UTC"

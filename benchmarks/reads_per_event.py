@@ -59,7 +59,7 @@ class Shop:
     def bring(self) -> None:
         """Journals the new events nearly in order, processes them, and performs the refetches that they schedule."""
         from invoices import clock, intake, sync
-        from invoices.models import MIRRORED
+        from invoices.models import ScheduledRefetch
 
         new = self.new_events()
         order = sorted(range(len(new)), key=lambda n: n + (2.5 if self.dice.random() < LATE_SHARE else 0))
@@ -68,8 +68,7 @@ class Shop:
             rows = intake.journal([intake.event_row(event)])
             self.events += sum(row.state == "pending" for row in rows)
             sync.process_events()
-        for model in MIRRORED.values():
-            model.rows.exclude(read_due_at=None).update(read_due_at=clock.now())
+        ScheduledRefetch.objects.update(due_at=clock.now())
         sync.perform_refetches(1000)
 
 

@@ -29,6 +29,7 @@ VIEW = [
         "pause",
         "reconciliationrun",
         "drift",
+        "scheduledrefetch",
     )
 ]
 ACT = [action.codename for action in ACTIONS.values()]

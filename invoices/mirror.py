@@ -7,7 +7,6 @@ row was last written, so its answer is newer than the row.
 
 from __future__ import annotations
 
-import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -16,11 +15,11 @@ from enum import Enum
 from typing import Any
 
 from django.db import transaction
+from django.db.models import QuerySet
 
-from invoices import clock
-from invoices.models import MIRRORED, Mirrored
+from invoices import clock, scheduled_refetches
+from invoices.models import MIRRORED, Invoice, InvoicePayment, Mirrored
 from invoices.snapshot import Snapshot
-from invoices.thresholds import REFETCH_DELAY, REFETCH_LEASE
 
 ROWS_PER_STATEMENT = 500  # rows locked or written, and ids listed, by one SQL statement
 
@@ -49,7 +48,8 @@ class Outcome:
     ours_seen_until: datetime | None  # Stripe's clock
     was_deleted: bool
     was_provisional: bool  # the row held the shape of another API version
-    refetch_was_scheduled: bool
+    needs_refetch: bool = False  # because of this snapshot
+    refetch_was_scheduled: bool = False  # before this snapshot; `store` says it. One that was given up does not count
 
 
 def content(data: dict[str, Any]) -> dict[str, Any]:
@@ -110,11 +110,11 @@ def apply(row: Mirrored, snapshot: Snapshot, now: datetime) -> Outcome:
         ours_seen_until=row.seen_until,
         was_deleted=bool(row.deleted_at),
         was_provisional=row.provisional,
-        refetch_was_scheduled=row.read_due_at is not None,
     )
     if snapshot.other_version and row.stored_at is not None:
-        _schedule_refetch_of(row, now)
-        return replace(outcome, decision=Decision.REFETCH)
+        if not row.provisional and row.seen_since is not None and snapshot.until <= row.seen_since:
+            return outcome  # what we have was seen wholly later, so a refetch would tell nothing new
+        return replace(outcome, decision=Decision.REFETCH, needs_refetch=True)
     snapshot, lines_are_certain = _with_later_lines(row, snapshot)
     decision = decide(row, snapshot)
     if decision is Decision.STORE and snapshot.data is None and not _can_have_been_deleted(row):
@@ -133,9 +133,8 @@ def apply(row: Mirrored, snapshot: Snapshot, now: datetime) -> Outcome:
     elif decision is Decision.REFETCH:
         row.stored_at = now
     certain = decision in (Decision.STORE, Decision.CONFIRM) and lines_are_certain and not snapshot.other_version
-    if not certain and decision is not Decision.DROP:
-        _schedule_refetch_of(row, now)
-    return replace(outcome, snapshot=snapshot, decision=decision)
+    needs_refetch = not certain and decision is not Decision.DROP
+    return replace(outcome, snapshot=snapshot, decision=decision, needs_refetch=needs_refetch)
 
 
 def _can_have_been_deleted(row: Mirrored) -> bool:
@@ -187,17 +186,6 @@ def _write(row: Mirrored, snapshot: Snapshot, now: datetime) -> None:
     row.provisional = snapshot.other_version
 
 
-def _schedule_refetch_of(row: Mirrored, now: datetime) -> None:
-    """Makes the refetch due at the earlier of its present moment and soon.
-
-    A worker may be refetching this row now, and may have read the object before the reason for this refetch. Without
-    its token it cannot clear the row afterwards, so this refetch stays scheduled.
-    """
-    due = now + REFETCH_DELAY
-    row.read_due_at = min(row.read_due_at, due) if row.read_due_at else due
-    row.refetch_token = None
-
-
 # --- the tables -------------------------------------------------------------------------------------------------------
 
 
@@ -210,6 +198,7 @@ def store(snapshots: Sequence[Snapshot], *, dry_run: bool = False) -> list[Outco
     by_object: dict[str, list[int]] = defaultdict(list)
     for index, snapshot in enumerate(snapshots):
         by_object[snapshot.object].append(index)
+    unsure: set[tuple[str, str]] = set()
     with transaction.atomic():
         for object, model in MIRRORED.items():
             indexes = by_object.get(object)
@@ -218,15 +207,57 @@ def store(snapshots: Sequence[Snapshot], *, dry_run: bool = False) -> list[Outco
             ids = sorted({snapshots[i].id for i in indexes})
             rows = _read_rows(model, ids) if dry_run else lock_rows(model, ids)
             now = clock.now()  # after the locks: a read that begins from here on sees Stripe as it is after this write
+            scheduled = scheduled_refetches.waiting(object, ids)
             changed: dict[str, Mirrored] = {}
             for i in indexes:
                 row = rows[snapshots[i].id]
                 outcomes[i] = outcome = apply(row, snapshots[i], now)
+                outcome.refetch_was_scheduled = row.pk in scheduled
                 if outcome.decision is not Decision.DROP:
                     changed[row.pk] = row
+                if outcome.needs_refetch:
+                    scheduled.add(row.pk)
+                    unsure.add((object, row.pk))
             if changed and not dry_run:
                 _save(model, list(changed.values()))
+        if not dry_run:
+            scheduled_refetches.schedule(unsure)
+            scheduled_refetches.schedule(_with_open_payments(outcomes), only_payments=True)
     return [outcome for outcome in outcomes if outcome is not None]
+
+
+def _with_open_payments(outcomes: Iterable[Outcome | None]) -> list[tuple[str, str]]:
+    """The invoices that were final for the first time in these outcomes while we hold a payment of theirs that is not.
+
+    Stripe sends an event of a payment that is paid, and none of one that is canceled. A payment that was read together
+    with its invoice is as Stripe has it.
+    """
+    ended: set[str] = set()
+    read: set[str] = set()
+    for outcome in outcomes:
+        if outcome is None:
+            continue
+        snapshot = outcome.snapshot
+        if snapshot.object == InvoicePayment.OBJECT and snapshot.begun_at is not None:
+            read.add(snapshot.id)
+        stored = outcome.decision in (Decision.STORE, Decision.STORE_AND_REFETCH)
+        if snapshot.object == Invoice.OBJECT and stored and _is_final(snapshot.data) and not _is_final(outcome.ours):
+            ended.add(snapshot.id)
+    if not ended:
+        return []
+    return [
+        (Invoice.OBJECT, id) for id in open_payments(ended).exclude(pk__in=read).values_list("invoice_id", flat=True)
+    ]
+
+
+def open_payments(invoices: Iterable[str]) -> QuerySet[InvoicePayment]:
+    """The payments of these invoices that we hold and that have not ended."""
+    held = InvoicePayment.objects.filter(invoice_id__in=invoices, deleted_at=None)
+    return held.exclude(status__in=InvoicePayment.FINAL)
+
+
+def _is_final(invoice: dict[str, Any] | None) -> bool:
+    return (invoice or {}).get("status") in Invoice.FINAL
 
 
 def lock_rows(model: type[Mirrored], ids: Sequence[str]) -> dict[str, Mirrored]:
@@ -268,59 +299,3 @@ def _save(model: type[Mirrored], rows: list[Mirrored]) -> None:
         model.rows.bulk_create(
             rows[start : start + ROWS_PER_STATEMENT], update_conflicts=True, unique_fields=["id"], update_fields=fields
         )
-
-
-# --- scheduled refetches ----------------------------------------------------------------------------------------------
-
-
-def schedule_refetch(object: str, ids: Iterable[str]) -> None:
-    """Schedules a refetch of each of these objects of one kind, whether the mirror holds it or not."""
-    wanted = sorted(set(ids))
-    if not wanted:
-        return
-    with transaction.atomic():
-        rows = lock_rows(MIRRORED[object], wanted)
-        now = clock.now()
-        for row in rows.values():
-            _schedule_refetch_of(row, now)
-        _save(MIRRORED[object], list(rows.values()))
-
-
-@dataclass(frozen=True)
-class ScheduledRefetch:
-    """A refetch that this process took. `token` and `leased_until` are what it wrote into the row: it may clear the row
-    only while both stand there."""
-
-    object: str
-    id: str
-    token: uuid.UUID
-    leased_until: datetime  # the database's clock
-
-
-def take_scheduled_refetches(limit: int) -> list[ScheduledRefetch]:
-    """Takes up to `limit` refetches that are due: postpones each by a lease, and marks it with a token of its own.
-
-    If this process dies, they come due again when the lease has run out.
-    """
-    taken: list[ScheduledRefetch] = []
-    for object, model in MIRRORED.items():
-        due = model.rows.filter(read_due_at__lte=clock.now()).order_by("read_due_at").values_list("id", "read_due_at")
-        for id, due_at in due[: limit - len(taken)]:
-            token = uuid.uuid4()
-            # Another worker that took it meanwhile has moved `read_due_at`, so this changes no row.
-            still_due = model.rows.filter(id=id, read_due_at=due_at)
-            leased_until = clock.now() + REFETCH_LEASE
-            if still_due.update(read_due_at=leased_until, refetch_token=token):
-                taken.append(ScheduledRefetch(object, id, token, leased_until))
-        if len(taken) >= limit:
-            break
-    return taken
-
-
-def clear_refetch(refetch: ScheduledRefetch) -> None:
-    """The object was read and stored. A refetch that was scheduled again, or taken by another worker, stays."""
-    # The version before this one schedules a refetch by moving `read_due_at` alone.
-    mine = MIRRORED[refetch.object].rows.filter(
-        id=refetch.id, refetch_token=refetch.token, read_due_at=refetch.leased_until
-    )
-    mine.update(read_due_at=None, refetch_token=None)

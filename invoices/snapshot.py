@@ -37,8 +37,13 @@ class Snapshot:
 def of_event(data: dict[str, Any], created: datetime, *, deleted: bool, other_version: bool) -> Snapshot:
     """The object inside an event. `created` is the event's stamp: whole seconds, and it may be earlier than the
     change."""
-    since, until = created - CLOCK_MARGIN, created + STAMP_RESOLUTION + CLOCK_MARGIN
+    since, until = span_of_event(created)
     return Snapshot(data["object"], data["id"], data, since, until, deleted=deleted, other_version=other_version)
+
+
+def span_of_event(created: datetime) -> tuple[datetime, datetime]:
+    """In which what the event tells of happened: from, until."""
+    return created - CLOCK_MARGIN, created + STAMP_RESOLUTION + CLOCK_MARGIN
 
 
 @dataclass(frozen=True, slots=True)

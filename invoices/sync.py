@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
 
-from invoices import clock, gateway, mirror, refetch
+from invoices import clock, gateway, mirror, refetch, scheduled_refetches
 from invoices.models import MIRRORED, Event
 from invoices.models.events import UNREADABLE_PREFIX
 from invoices.models.reading import storable
 from invoices.operations import contradictions, money_under_way
-from invoices.snapshot import Snapshot, is_id, of_event, stripe_time
+from invoices.snapshot import Snapshot, is_id, of_event, span_of_event, stripe_time
+from invoices.thresholds import LAST_REFETCH_RETRY, LONGEST_REST
 from invoices.wakeups import wake
 
 log = logging.getLogger(__name__)
@@ -24,6 +26,7 @@ log = logging.getLogger(__name__)
 EVENTS_PER_BATCH = 200  # stored in one transaction
 MAX_EVENT_ATTEMPTS = 5  # after which an event is failed, and waits for a person
 REFETCH_THREADS = 4
+REFETCHES_PER_ROUND = 16  # so that what a person looks at waits for no more than these
 # A deadlock, a lock that was held too long, a database that is down: the same event will succeed later.
 TRANSIENT_ERRORS = (OperationalError, InterfaceError)
 
@@ -130,11 +133,20 @@ def _record_failure(event: Event, error: Exception) -> None:
 
 
 def _schedule_refetches(unreadable: list[Event]) -> None:
-    """A refetch tells what an unreadable event does not. Called after the batch's transaction: inside it the rows would
-    be locked in another order than id order."""
+    """A refetch tells what an unreadable event does not, unless what we have is newer. Called after the batch's
+    transaction, because inside it the rows of the queue come after all others."""
     for event in unreadable:
-        if event.object_type in MIRRORED and is_id(event.object_id):
-            mirror.schedule_refetch(event.object_type, [event.object_id])
+        if event.object_type in MIRRORED and is_id(event.object_id) and not _was_seen_later(event):
+            scheduled_refetches.schedule([(event.object_type, event.object_id)])
+
+
+def _was_seen_later(event: Event) -> bool:
+    """Whether what the mirror has was seen wholly later than what the event tells of."""
+    if event.created is None:
+        return False
+    _, until = span_of_event(event.created)
+    rows = MIRRORED[event.object_type].objects.filter(pk=event.object_id, provisional=False)
+    return rows.filter(seen_since__gte=until).exists()
 
 
 def snapshot_of(event: Event) -> Snapshot:
@@ -148,36 +160,115 @@ def snapshot_of(event: Event) -> Snapshot:
     return of_event(found, stripe_time(body["created"]), deleted=deleted, other_version=other_version)
 
 
+# --- scheduled refetches ----------------------------------------------------------------------------------------------
+
+_lane = threading.Lock()  # of this process: one task performs refetches, and another that is started returns at once
+
+
+class Rest:
+    """How long this process leaves Stripe alone, because it did not answer. Only the one in the lane uses it."""
+
+    def __init__(self) -> None:
+        self.until: datetime | None = None
+        self.rounds = 0  # in a row that were ended because Stripe did not answer
+
+    def is_over(self) -> bool:
+        return self.until is None or clock.now() >= self.until
+
+    def begin(self, retry_after: float | None) -> None:
+        wait = min(timedelta(seconds=2 ** min(self.rounds, 10)), LONGEST_REST)
+        named = min(timedelta(seconds=retry_after or 0), LAST_REFETCH_RETRY)
+        self.rounds += 1
+        self.until = clock.now() + max(wait * scheduled_refetches.chance.uniform(1, 1.25), named)
+
+    def end(self) -> None:
+        self.until, self.rounds = None, 0
+
+
+rest = Rest()
+
+
 def perform_refetches(limit: int = 100) -> int:
     """Reads from Stripe up to `limit` objects whose refetch is due; how many were taken.
 
-    One that fails comes due again when its lease has run out.
+    One that fails is tried again later, and later each time. While Stripe does not answer, the rest waits.
     """
-    taken = mirror.take_scheduled_refetches(limit)
-    if len(taken) > 1:
-        with ThreadPoolExecutor(max_workers=min(REFETCH_THREADS, len(taken)), thread_name_prefix="refetch") as pool:
-            list(pool.map(_perform_refetch_in_thread, taken))
-    elif taken:
-        _perform_refetch(taken[0])
-    return len(taken)
-
-
-def _perform_refetch_in_thread(scheduled: mirror.ScheduledRefetch) -> None:
+    if not _lane.acquire(blocking=False):
+        return 0
     try:
-        _perform_refetch(scheduled)
+        count = 0
+        while count < limit and rest.is_over():
+            taken = scheduled_refetches.take(min(limit - count, REFETCHES_PER_ROUND))
+            if not taken:
+                break
+            count += len(taken)
+            _Round().perform(taken)
+        return count
     finally:
-        connection.close()  # the thread ends, and its connection must not outlive it
+        _lane.release()
 
 
-def _perform_refetch(scheduled: mirror.ScheduledRefetch) -> None:
-    try:
-        refetch.refetch(scheduled.object, scheduled.id, throttled=True)
-        mirror.clear_refetch(scheduled)
-    except gateway.GatewayError as error:
-        log.warning("%s could not be refetched: %s. Again after the lease.", scheduled.id, error)
-    except Exception:
-        # An object that breaks our code must not keep the others from being refetched.
-        log.exception("%s could not be refetched. Again after the lease.", scheduled.id)
+class _Round:
+    """Some refetches, on a few threads. It ends early where Stripe answers none of the first, or says that we ask too
+    often, because the rest would only wait for it too."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.answered, self.unanswered = 0, 0
+        self.retry_after: float | None = None
+        self.ended = False
+
+    def perform(self, taken: list[scheduled_refetches.Taken]) -> None:
+        if len(taken) > 1:
+            with ThreadPoolExecutor(max_workers=min(REFETCH_THREADS, len(taken)), thread_name_prefix="refetch") as pool:
+                left = list(pool.map(self._one_in_thread, taken))
+        else:
+            left = [self._one(each) for each in taken]
+        scheduled_refetches.give_back(each for each in left if each is not None)
+        if self.ended:
+            log.warning("Stripe does not answer: %s refetches wait for it.", sum(each is not None for each in left))
+            rest.begin(self.retry_after)
+        elif self.answered:
+            rest.end()
+
+    def _one_in_thread(self, taken: scheduled_refetches.Taken) -> scheduled_refetches.Taken | None:
+        try:
+            return self._one(taken)
+        finally:
+            connection.close()  # the thread ends, and its connection must not outlive it
+
+    def _one(self, taken: scheduled_refetches.Taken) -> scheduled_refetches.Taken | None:
+        """Performs it. Returns it where it was not tried, because the round has ended."""
+        if self.ended:
+            return taken
+        try:
+            if taken.only_payments and not mirror.open_payments([taken.id]).exists():
+                scheduled_refetches.done(taken.object, taken.id, clock.now())  # their events came meanwhile
+                return None
+            refetch.refetch(taken.object, taken.id, throttled=True)
+        except gateway.GatewayError as error:
+            log.warning("%s could not be refetched: %s", taken.id, error)
+            scheduled_refetches.failed(taken, f"Stripe: {error}", retry_after=error.retry_after)
+            self._note(error)
+        except Exception as error:
+            # An object that breaks our code must not keep the others from being refetched.
+            log.exception("%s could not be refetched.", taken.id)
+            scheduled_refetches.failed(taken, f"{type(error).__name__}: {error}")
+            self._note(None)
+        else:
+            self._note(None)
+        return None
+
+    def _note(self, error: gateway.GatewayError | None) -> None:
+        with self.lock:
+            if not isinstance(error, gateway.OutcomeUnknown | gateway.RateLimited):
+                self.answered += 1
+                return
+            self.unanswered += 1
+            self.retry_after = max(self.retry_after or 0, error.retry_after or 0)
+            too_often = isinstance(error, gateway.RateLimited) and error.code != "lock_timeout"
+            if too_often or (self.unanswered >= REFETCH_THREADS and not self.answered):
+                self.ended = True
 
 
 def replay(ids: Sequence[str] = ()) -> int:

@@ -42,6 +42,11 @@ REQUEST_EXPIRES = timedelta(days=7)  # a request that waits for a second person
 # --- mirror and reconciliation ----------------------------------------------------------------------------------------
 REFETCH_DELAY = timedelta(seconds=2)  # so that one scheduled refetch covers a burst of events
 REFETCH_LEASE = timedelta(seconds=60)  # for a worker that refetches; if it dies, the refetch comes due again after it
+FIRST_REFETCH_RETRY = timedelta(seconds=5)  # after a refetch that failed; then twice as long after each further one
+LAST_REFETCH_RETRY = timedelta(hours=1)  # the longest wait between two attempts
+REFETCH_GIVEN_UP = timedelta(days=1)  # a refetch that fails for this long is given up, and waits for a person
+PAYMENTS_DELAY = timedelta(seconds=10)  # in which the events of a final invoice's payments mostly come
+LONGEST_REST = timedelta(seconds=30)  # between two rounds of refetches while Stripe does not answer; the first is 1 s
 # A run that wrote nothing for this long counts as dead. The next run that it would exclude takes it over or closes it.
 RUN_SILENT = timedelta(minutes=3)
 RECENT = timedelta(days=30)  # what was created within this is compared by every sweep

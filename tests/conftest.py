@@ -163,6 +163,12 @@ def deliver(sandbox: SandboxProcess, post_event: Callable[..., Any]) -> Callable
     return bring
 
 
+@pytest.fixture(autouse=True)
+def stripe_answers_again() -> None:
+    """What a test before learned of Stripe's silence is forgotten."""
+    sync.rest.end()
+
+
 @pytest.fixture
 def agent(db: None) -> User:
     return user_in_group("agent", "Support agent")

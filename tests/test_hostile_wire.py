@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from invoices import gateway, operations, refetch
 from invoices.apps import check_timeout
 from invoices.deadline import DeadlineSession
-from invoices.models import Invoice, Operation
+from invoices.models import Invoice, Operation, ScheduledRefetch
 from tests.crash.wire import STRIPES, Answer, Wire, _Handler
 from tests.factories import invoice_at
 from tests.helpers.operations import act
@@ -400,7 +400,7 @@ class TestAfter:
         assert (operation.state, operation.code) == (State.FAILED, "card_declined")
         assert operation.after == {} and operation.before["status"] == "draft"
         assert "not read" in desk.get(f"/admin/invoices/operation/{operation.pk}/").content.decode()
-        assert Invoice.objects.get(pk=draft.id).read_due_at is not None
+        assert ScheduledRefetch.objects.filter(object_id=draft.id).exists()
 
 
 @given(

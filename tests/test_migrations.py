@@ -11,7 +11,6 @@ import pytest
 from django.apps import apps
 from django.db import connection
 
-from invoices import mirror
 from invoices.models import ReconciliationRun, RunProgress
 from tests.factories import CustomerObject, InvoiceObject, InvoicePaymentObject, PaymentIntentObject, stored
 
@@ -27,7 +26,7 @@ def test_a_row_without_seen_since_becomes_provisional_and_back(factory: Any) -> 
     ours, of_another_version = stored(factory()), stored(factory())
     rows = type(ours).rows
     rows.filter(pk=of_another_version.pk).update(seen_since=None)
-    mirror.schedule_refetch(ours.OBJECT, ["empty"])
+    rows.create(pk="empty")
     marking.mark_provisional(apps, EDITOR)
     assert {row.pk: (row.provisional, row.seen_since) for row in rows.all()} == {
         of_another_version.pk: (True, of_another_version.seen_until - timedelta(seconds=5)),

@@ -6,7 +6,6 @@ import math
 import random
 import sys
 import threading
-import uuid
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -17,14 +16,15 @@ from itertools import count, pairwise, product
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from invoices import clock, mirror
 from invoices.mirror import Decision
-from invoices.models import MIRRORED, Customer, Invoice, InvoicePayment, Mirrored, PaymentIntent
+from invoices.models import MIRRORED, Customer, Invoice, InvoicePayment, Mirrored, PaymentIntent, ScheduledRefetch
 from invoices.snapshot import ReadTime, Snapshot, is_object, of_event, of_read
+from invoices.thresholds import REFETCH_DELAY, REFETCH_LEASE
 from tests.factories import CustomerObject, InvoiceObject, InvoicePaymentObject, PaymentIntentObject
 
 NOON = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)  # of Stripe's clock
@@ -59,6 +59,12 @@ def row(data: dict[str, Any]) -> Any:
     return MIRRORED[data["object"]].rows.get(pk=data["id"])
 
 
+def due(data: dict[str, Any]) -> datetime | None:
+    """When its refetch is due; None where none is scheduled."""
+    found = ScheduledRefetch.objects.filter(object_type=data["object"], object_id=data["id"])
+    return found.values_list("due_at", flat=True).first()
+
+
 @pytest.fixture
 def invoice() -> dict[str, Any]:
     return InvoiceObject(status="open")
@@ -71,20 +77,20 @@ class TestStepOneNothingOrARead:
         held = row(invoice)
         assert held.data == invoice and list(held.data) == list(invoice)
         assert (held.seen_since, held.seen_until) == (at(-2), at(3))
-        assert held.status == "open" and held.read_due_at is None
+        assert held.status == "open" and due(invoice) is None
 
     def test_a_row_made_to_be_locked_counts_as_none(self, invoice: dict[str, Any]) -> None:
-        mirror.schedule_refetch("invoice", [invoice["id"]])
-        assert not Invoice.objects.exists() and Invoice.rows.get().read_due_at
+        with transaction.atomic():
+            mirror.lock_rows(Invoice, [invoice["id"]])
+        assert not Invoice.objects.exists() and Invoice.rows.exists()
         assert store(event(invoice)) == [Decision.STORE]
-        assert row(invoice).read_due_at  # it stays scheduled
 
     def test_a_read_begun_after_the_last_write_is_stored_whatever_the_clocks_say(self, invoice: dict[str, Any]) -> None:
         store(event(invoice | {"status": "paid"}, 100))
         assert store(read(invoice | {"total": 7}, date=0)) == [Decision.STORE]
         held = row(invoice)
         assert (held.status, held.total, held.seen_until) == ("open", 7, at(3))
-        assert held.read_due_at is None
+        assert due(invoice) is None
 
     def test_a_read_begun_before_the_last_write_is_held_against_it(self, invoice: dict[str, Any]) -> None:
         begun = clock.now()
@@ -102,7 +108,7 @@ class TestStepTwoWhollyLater:
     def test_is_stored(self, invoice: dict[str, Any]) -> None:
         store(event(invoice, 0))
         assert store(event(invoice | {"total": 2}, 5)) == [Decision.STORE]
-        assert row(invoice).total == 2 and row(invoice).read_due_at is None
+        assert row(invoice).total == 2 and due(invoice) is None
 
     def test_a_second_less_is_not_wholly_later(self, invoice: dict[str, Any]) -> None:
         store(event(invoice, 0))
@@ -111,7 +117,7 @@ class TestStepTwoWhollyLater:
     def test_where_it_would_undo_progress_a_refetch_is_scheduled_too(self, invoice: dict[str, Any]) -> None:
         store(event(invoice | {"status": "paid"}, 0))
         assert store(event(invoice, 10)) == [Decision.STORE_AND_REFETCH]
-        assert row(invoice).status == "open" and row(invoice).read_due_at
+        assert row(invoice).status == "open" and due(invoice)
 
 
 @pytest.mark.django_db
@@ -147,7 +153,7 @@ class TestStepFourProgress:
         store(event(data))
         assert store(event(data | {"status": more})) == [Decision.STORE]
         assert store(event(data | {"metadata": {"late": "1"}})) == [Decision.DROP]
-        assert row(data).status == more and row(data).read_due_at is None
+        assert row(data).status == more and due(data) is None
 
     @pytest.mark.parametrize(
         ("factory", "one", "other"),
@@ -163,7 +169,7 @@ class TestStepFourProgress:
         data = factory(status=one)
         store(event(data))
         assert store(event(data | {"status": other})) == [Decision.REFETCH]
-        assert row(data).status == one and row(data).read_due_at
+        assert row(data).status == one and due(data)
 
 
 @pytest.mark.django_db
@@ -174,7 +180,7 @@ class TestStepFiveTheSame:
         assert store(event(invoice, 2)) == [Decision.CONFIRM]
         after = row(invoice)
         assert (after.seen_since, after.seen_until) == (at(0), at(5))
-        assert after.stored_at > before.stored_at and after.read_due_at is None
+        assert after.stored_at > before.stored_at and due(invoice) is None
 
     def test_a_narrower_one_does_not_narrow_it(self, invoice: dict[str, Any]) -> None:
         store(event(invoice, 2))
@@ -204,7 +210,8 @@ class TestStepSixNobodyCanTell:
         after = row(invoice)
         assert after.data == invoice and after.stored_at > before.stored_at
         assert (after.seen_since, after.seen_until) == (before.seen_since, before.seen_until)
-        assert after.read_due_at - after.stored_at == mirror.REFETCH_DELAY
+        soon = due(invoice)
+        assert soon is not None and soon - after.stored_at >= REFETCH_DELAY
 
     def test_the_refetch_settles_it(self, invoice: dict[str, Any]) -> None:
         store(event(invoice), event(invoice | {"total": 2}, 1))
@@ -237,7 +244,7 @@ class TestDeletion:
         begun = clock.now()
         store(event(draft))
         assert store(gone(draft, begun_at=begun)) == [Decision.REFETCH]
-        assert not row(draft).deleted_at and row(draft).read_due_at
+        assert not row(draft).deleted_at and due(draft)
 
     @pytest.mark.parametrize("status", ["open", "paid", "void", "uncollectible", None, "a status of tomorrow"])
     def test_a_404_deletes_nothing_else(self, status: str | None) -> None:
@@ -281,7 +288,7 @@ class TestAnotherApiVersion:
     def test_without_a_row_it_is_shown_and_read(self, invoice: dict[str, Any]) -> None:
         assert store(event(invoice, other_version=True)) == [Decision.STORE]
         held = row(invoice)
-        assert held.data == invoice and held.read_due_at and held.stored_at
+        assert held.data == invoice and due(invoice) and held.stored_at
         assert held.provisional and (held.seen_since, held.seen_until) == (at(-2), at(3))
 
     def test_with_a_row_it_only_schedules_a_refetch(self, invoice: dict[str, Any]) -> None:
@@ -289,14 +296,24 @@ class TestAnotherApiVersion:
         before = row(invoice)
         assert store(event(invoice | {"status": "paid"}, 100, other_version=True)) == [Decision.REFETCH]
         after = row(invoice)
-        assert after.data == invoice and after.stored_at == before.stored_at and after.read_due_at
+        assert after.data == invoice and after.stored_at == before.stored_at and due(invoice)
+
+    def test_one_older_than_what_we_have_asks_for_nothing(self, invoice: dict[str, Any]) -> None:
+        store(read(invoice, 100))
+        before = row(invoice)
+        for stamp in (97, 90):  # the first one may be of a change that the read did not see
+            assert store(event(invoice | {"status": "paid"}, stamp, other_version=True)) == [
+                Decision.REFETCH if stamp == 97 else Decision.DROP
+            ]
+            assert bool(due(invoice)) == (stamp == 97) and row(invoice).stored_at == before.stored_at
+            ScheduledRefetch.objects.all().delete()
 
     def test_whatever_comes_in_our_version_replaces_it(self, invoice: dict[str, Any]) -> None:
         begun = clock.now()
         store(event(invoice | {"status": "paid"}, 0, other_version=True))
         assert store(read(invoice, begun_at=begun)) == [Decision.STORE]
         held = row(invoice)
-        assert held.status == "open" and held.read_due_at and not held.provisional
+        assert held.status == "open" and due(invoice) and not held.provisional
 
     @pytest.mark.parametrize("status", ["draft", "paid", None])
     def test_one_404_takes_nothing_away(self, status: str | None) -> None:
@@ -338,7 +355,7 @@ class TestLinesBeyondTen:
         store(event(short, 100))
         held = row(whole)
         assert held.data["lines"] == whole["lines"] and held.data["metadata"] == {"a": "b"}
-        assert held.read_due_at is None  # finalized, complete, and the same ten: nothing can have changed
+        assert due(whole) is None  # finalized, complete, and the same ten: nothing can have changed
 
     @pytest.mark.parametrize(
         "short",
@@ -352,108 +369,26 @@ class TestLinesBeyondTen:
         whole = InvoiceObject(lines=lines(range(14)), status=short.get("status", "open"))
         store(read(whole))
         store(event(whole | short, 100))
-        assert row(whole).read_due_at
+        assert due(whole)
         assert [line["id"] for line in row(whole).data["lines"]["data"]] == [f"il_{n}" for n in range(14)]
 
     def test_a_read_is_due_where_we_have_none_of_them(self) -> None:
         short = InvoiceObject(lines=lines(range(10), total=14))
         store(event(short))
-        assert row(short).read_due_at and row(short).data == short
+        assert due(short) and row(short).data == short
 
     def test_where_all_came_they_are_all(self) -> None:
         whole = InvoiceObject(lines=lines(range(14)), status="draft")
         store(read(whole))
         store(event(whole | {"lines": lines(range(3))}, 100))
-        assert row(whole).data["lines"] == lines(range(3)) and row(whole).read_due_at is None
+        assert row(whole).data["lines"] == lines(range(3)) and due(whole) is None
 
     def test_a_line_that_moved_into_the_first_ten_is_not_kept_twice(self) -> None:
         whole = InvoiceObject(lines=lines(range(12)), status="draft")
         store(read(whole))
         store(event(whole | {"lines": lines([11, *range(9)], total=12)}, 100))
         ids = [line["id"] for line in row(whole).data["lines"]["data"]]
-        assert len(ids) == len(set(ids)) and row(whole).read_due_at
-
-
-@pytest.mark.django_db
-class TestScheduledRefetches:
-    def test_many_are_one_read_and_the_earliest_moment_counts(self, invoice: dict[str, Any]) -> None:
-        for _ in range(3):
-            mirror.schedule_refetch("invoice", [invoice["id"]])
-        first = row(invoice).read_due_at
-        mirror.schedule_refetch("invoice", [invoice["id"]])
-        assert row(invoice).read_due_at == first
-        assert mirror.take_scheduled_refetches(10) == []  # two seconds, so that one covers a burst
-
-    def due(self, invoice: dict[str, Any]) -> mirror.ScheduledRefetch:
-        mirror.schedule_refetch("invoice", [invoice["id"]])
-        Invoice.rows.update(read_due_at=clock.now())
-        [taken] = mirror.take_scheduled_refetches(10)
-        return taken
-
-    def test_one_that_is_taken_is_held_off_by_a_lease(self, invoice: dict[str, Any]) -> None:
-        taken = self.due(invoice)
-        assert row(invoice).refetch_token == taken.token
-        assert row(invoice).read_due_at > clock.now() + timedelta(seconds=50)
-        assert mirror.take_scheduled_refetches(10) == []
-        mirror.clear_refetch(taken)
-        assert row(invoice).read_due_at is None and row(invoice).refetch_token is None
-
-    def test_scheduling_again_replaces_the_lease_and_is_not_cleared_by_it(self, invoice: dict[str, Any]) -> None:
-        taken = self.due(invoice)
-        mirror.schedule_refetch("invoice", [invoice["id"]])
-        assert row(invoice).read_due_at < clock.now() + timedelta(seconds=3)
-        mirror.clear_refetch(taken)
-        assert row(invoice).read_due_at
-
-    def test_a_snapshot_that_schedules_one_takes_the_token_away(self, invoice: dict[str, Any]) -> None:
-        """The worker may have read the object before that snapshot's change: its clearing must not count."""
-        store(event(invoice))
-        taken = self.due(invoice)
-        assert store(event(invoice | {"total": 2})) == [Decision.REFETCH]
-        assert row(invoice).refetch_token is None
-        mirror.clear_refetch(taken)
-        assert row(invoice).read_due_at < clock.now() + timedelta(seconds=3)
-
-    def test_a_snapshot_that_schedules_none_leaves_the_token(self, invoice: dict[str, Any]) -> None:
-        taken = self.due(invoice)
-        assert store(event(invoice)) == [Decision.STORE]
-        assert row(invoice).refetch_token == taken.token
-        mirror.clear_refetch(taken)
-        assert row(invoice).read_due_at is None and row(invoice).refetch_token is None
-
-    @pytest.mark.parametrize("left", [0.0, 0.5, 1.9, 2.1])
-    def test_even_a_lease_about_to_run_out(self, invoice: dict[str, Any], left: float) -> None:
-        taken = self.due(invoice)
-        Invoice.rows.update(read_due_at=clock.now() + timedelta(seconds=left))
-        mirror.schedule_refetch("invoice", [invoice["id"]])
-        mirror.clear_refetch(taken)
-        assert row(invoice).read_due_at
-
-    def test_a_lease_that_ran_out_comes_due_again(self, invoice: dict[str, Any]) -> None:
-        taken = self.due(invoice)
-        Invoice.rows.update(read_due_at=clock.now() - timedelta(seconds=1))
-        [again] = mirror.take_scheduled_refetches(10)
-        due = row(invoice).read_due_at
-        mirror.clear_refetch(taken)
-        assert (row(invoice).read_due_at, row(invoice).refetch_token) == (due, again.token)
-
-    def test_no_more_than_wanted_and_of_every_kind(self) -> None:
-        for factory in (InvoiceObject, CustomerObject, PaymentIntentObject, InvoicePaymentObject):
-            data = factory()
-            mirror.schedule_refetch(data["object"], [data["id"]])
-        for model in MIRRORED.values():
-            model.rows.update(read_due_at=clock.now())
-        assert len(mirror.take_scheduled_refetches(3)) == 3
-        assert len(mirror.take_scheduled_refetches(3)) == 1
-
-    def test_one_that_is_scheduled_by_the_store_after_a_read_stays(self, invoice: dict[str, Any]) -> None:
-        store(event(invoice))
-        taken = self.due(invoice)
-        begun = clock.now()
-        store(event(invoice | {"total": 2}))
-        assert store(read(invoice | {"total": 3}, begun_at=begun)) == [Decision.REFETCH]
-        mirror.clear_refetch(taken)
-        assert row(invoice).read_due_at < clock.now() + timedelta(seconds=3)
+        assert len(ids) == len(set(ids)) and due(whole)
 
 
 @pytest.mark.django_db
@@ -710,7 +645,7 @@ class World:
                 row.deleted_at = NOON if deleted else None
             if snapshot.begun_at is not None:
                 snapshot = replace(snapshot, begun_at=NOON + MOMENT if fresh else NOON - MOMENT)
-            mirror.apply(row, snapshot, NOON + timedelta(seconds=1))
+            asks = mirror.apply(row, snapshot, NOON + timedelta(seconds=1)).needs_refetch
             after: Any = ()
             if row.stored_at:
                 assert row.data is not None
@@ -719,7 +654,7 @@ class World:
             if after not in self.rows:
                 self.rows.append(after)
             touched = row.stored_at not in (None, NOON)
-            found = self.folded[held, name, fresh] = self.rows.index(after), touched, bool(row.read_due_at)
+            found = self.folded[held, name, fresh] = self.rows.index(after), touched, asks
         return found
 
     def arrivals(self, held: int, read: tuple[int, bool], made: int) -> list[tuple[tuple[int, bool, bool], int]]:
@@ -911,16 +846,18 @@ def one_life(
         states.append(states[-2] if returns else State(stage, str(n)))
     queue: list[tuple[float, int, str, Any]] = []
     row = Invoice(id="in_1")
+    due: float | None = None  # of the scheduled refetch
+    asked = 0.0
 
     def later(moment: float, kind: str, what: Any = None) -> None:
         heappush(queue, (moment, next(order), kind, what))
 
-    def begin_read(now: float, takes: float, token: Any = None) -> None:
+    def begin_read(now: float, takes: float, *, meets: bool) -> None:
         looked = now + chance.uniform(0, takes)
         date = math.floor(chance.uniform(looked, now + takes) + chance.uniform(-skew, skew))
         data = as_data(states[sum(edited <= looked for edited in edited_at)])
         snapshot = of_read("invoice", "in_1", data, ReadTime(at(date), takes, at(now)))
-        later(now + takes, "read", (snapshot, token))
+        later(now + takes, "read", (snapshot, now if meets else None))
 
     for n, edited in enumerate(edited_at, start=1):
         stamp = math.floor(edited + min(chance.expovariate(1 / lag), 2) if lag else edited)
@@ -931,22 +868,22 @@ def one_life(
                 event(as_data(states[n]), stamp),
             )
     for _ in range(pages):
-        begin_read(chance.uniform(9, 12 + span), chance.uniform(0.1, page_takes))
+        begin_read(chance.uniform(9, 12 + span), chance.uniform(0.1, page_takes), meets=chance.random() < 0.5)
     while queue:
         now, _, kind, what = heappop(queue)
-        scheduled = row.read_due_at, row.refetch_token
         if kind == "look":
-            if row.read_due_at == what:
+            if due == what:
                 reads += 1
-                row.read_due_at, row.refetch_token = at(now) + mirror.REFETCH_LEASE, uuid.uuid4()
-                begin_read(now, chance.uniform(0.01, read_takes), row.refetch_token)
+                due = now + REFETCH_LEASE.total_seconds()
+                begin_read(now, chance.uniform(0.01, read_takes), meets=True)
             continue
-        snapshot, token = what if kind == "read" else (what, None)
-        mirror.apply(row, snapshot, at(now))
-        if token and row.refetch_token == token:
-            row.read_due_at = row.refetch_token = None
-        elif row.read_due_at and (row.read_due_at, row.refetch_token) != scheduled:
-            later(max(now, (row.read_due_at - NOON).total_seconds()), "look", row.read_due_at)
+        snapshot, begun = what if kind == "read" else (what, None)
+        if mirror.apply(row, snapshot, at(now)).needs_refetch:
+            soon = now + REFETCH_DELAY.total_seconds()
+            due, asked = soon if due is None else min(due, soon), now
+            later(due, "look", due)
+        if begun is not None and begun > asked:
+            due = None
     return mirror.content(row.data or {}) == mirror.content(as_data(states[-1])), reads
 
 

@@ -19,8 +19,17 @@ from django.conf import settings as conf
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from invoices import clock, gateway, intake, mirror, reconcile, refetch, sync, throttle
-from invoices.models import Customer, Drift, Event, Invoice, InvoicePayment, PaymentIntent, ReconciliationRun
+from invoices import clock, gateway, intake, mirror, reconcile, refetch, scheduled_refetches, sync, throttle
+from invoices.models import (
+    Customer,
+    Drift,
+    Event,
+    Invoice,
+    InvoicePayment,
+    PaymentIntent,
+    ReconciliationRun,
+    ScheduledRefetch,
+)
 from invoices.reconcile import retry, runs, sweep
 from tests.factories import InvoiceObject, customer_at, invoice_at, stored
 from tests.helpers.commands import run_command
@@ -184,7 +193,7 @@ class TestDrift:
     def test_lines_beyond_ten(self, sandbox: SandboxProcess, some: dict[str, Any]) -> None:
         assert len(Invoice.objects.get(pk=some["long"]).data["lines"]["data"]) == 13
         assert command()[0] == 0  # a list shows ten of them: no difference
-        assert Invoice.objects.get(pk=some["long"]).read_due_at is None
+        assert not ScheduledRefetch.objects.filter(object_id=some["long"]).exists()
         draft = invoice_at(sandbox, lines=12, amount=1200, finalize=False)
         assert command()[0] == 3
         drain()
@@ -690,7 +699,7 @@ class TestThrottle:
         )
         refetch.refetch("invoice", some["open"])
         assert not (tmp_path / "throttle").exists()
-        mirror.schedule_refetch("invoice", [some["open"]])
+        scheduled_refetches.schedule([("invoice", some["open"])])
         make_all_due()
         sync.perform_refetches()
         assert (tmp_path / "throttle").exists()
@@ -714,7 +723,7 @@ def test_a_difference_that_a_scheduled_refetch_explains_is_in_flight(sandbox: Sa
     assert reconcile.sweep_lists().exit_code == 0
     sync.process_events()
     sandbox.client().v1.invoices.void_invoice(invoice.id)
-    mirror.schedule_refetch("invoice", [invoice.id])
+    scheduled_refetches.schedule([("invoice", invoice.id)])
     run = reconcile.sweep_lists()
     assert (run.exit_code, run.in_flight, run.healed) == (0, 1, 0)
     assert Invoice.objects.get(pk=invoice.id).status == "void"

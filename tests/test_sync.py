@@ -17,8 +17,8 @@ from django.conf import settings as conf
 from django.core.management import call_command
 from django.db import DataError, OperationalError, connection
 
-from invoices import clock, gateway, intake, mirror, refetch, sync
-from invoices.models import Event, Invoice, InvoicePayment, Mirrored
+from invoices import clock, gateway, intake, mirror, refetch, scheduled_refetches, sync
+from invoices.models import Event, Invoice, InvoicePayment, Mirrored, ScheduledRefetch
 from tests.factories import CustomerObject, InvoiceObject, invoice_at, stored
 from tests.helpers.events import stripe_event
 from tests.helpers.stripe_state import make_all_due
@@ -78,9 +78,9 @@ class TestBatches:
         journalled(old, "evt_1", api_version="2014-06-17")
         sync.process_events()
         assert Invoice.objects.get().data == old
-        Invoice.rows.update(read_due_at=clock.now())
+        make_all_due()
         assert sync.perform_refetches() == 1
-        assert Invoice.objects.get().data["status"] == "open" and Invoice.objects.get().read_due_at is None
+        assert Invoice.objects.get().data["status"] == "open" and not ScheduledRefetch.objects.exists()
 
     def test_a_deletion_of_another_version_is_believed(self) -> None:
         draft = InvoiceObject(status="draft")
@@ -110,7 +110,7 @@ class TestPoison:
         invoice = invoice_at(sandbox)
         journalled({"object": "invoice", "id": invoice.id}, "evt_bad", created=None)
         sync.process_events()
-        Invoice.rows.update(read_due_at=clock.now())
+        make_all_due()
         assert sync.perform_refetches() == 1
         assert Invoice.objects.get(pk=invoice.id).status == "open"
 
@@ -308,11 +308,11 @@ def test_four_workers_share_the_work_and_do_each_event_once(monkeypatch: pytest.
 @pytest.mark.django_db(transaction=True)
 class TestScheduledRefetches:
     def schedule(self, *ids: str, object: str = "invoice") -> None:
-        mirror.schedule_refetch(object, ids)
+        scheduled_refetches.schedule((object, id) for id in ids)
         make_all_due()
 
     def due(self, id: str) -> Any:
-        return Invoice.rows.get(pk=id).read_due_at
+        return ScheduledRefetch.objects.filter(object_id=id).values_list("due_at", flat=True).first()
 
     def test_bring_the_object_and_its_payments_and_are_cleared(self, sandbox: SandboxProcess) -> None:
         invoice = invoice_at(sandbox)
@@ -336,19 +336,6 @@ class TestScheduledRefetches:
         assert sync.perform_refetches() == 12
         assert Invoice.objects.count() == 6 and mirror.MIRRORED["customer"].objects.count() == 6
 
-    @pytest.mark.parametrize("fault", ["error_500", "error_429", "drop_reply"])
-    def test_one_that_fails_keeps_its_lease_and_comes_again(self, sandbox: SandboxProcess, fault: str) -> None:
-        invoice = invoice_at(sandbox)
-        self.schedule(invoice.id)
-        sandbox.faults(**{fault: 1.0})
-        assert sync.perform_refetches() == 1
-        assert self.due(invoice.id) > clock.now() + timedelta(seconds=40) and not Invoice.objects.exists()
-        assert sync.perform_refetches() == 0
-        sandbox.clear_faults()
-        Invoice.rows.update(read_due_at=clock.now())  # the lease has run out
-        assert sync.perform_refetches() == 1
-        assert Invoice.objects.exists() and self.due(invoice.id) is None
-
     def test_what_goes_wrong_with_one_does_not_keep_the_others(
         self, sandbox: SandboxProcess, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -365,6 +352,7 @@ class TestScheduledRefetches:
         monkeypatch.setattr(sync.refetch, "refetch", picky)
         assert sync.perform_refetches() == 3
         assert self.due(invoices[0].id) and Invoice.objects.count() == 2
+        assert ScheduledRefetch.objects.get().error == "KeyError: 'lines'"
 
     def test_one_that_is_scheduled_while_it_is_under_way_is_made_again(
         self, sandbox: SandboxProcess, monkeypatch: pytest.MonkeyPatch
@@ -376,7 +364,7 @@ class TestScheduledRefetches:
 
         def meanwhile(object: str, id: str, **given: Any) -> Any:
             outcomes = read(object, id, **given)
-            mirror.schedule_refetch(object, [id])
+            scheduled_refetches.schedule([(object, id)])
             return outcomes
 
         monkeypatch.setattr(sync.refetch, "refetch", meanwhile)
@@ -420,13 +408,13 @@ class TestScheduledRefetches:
         assert done
         held = Invoice.rows.get(pk=draft.id)
         if what == "the draft":
-            assert held.deleted_at and held.read_due_at is None
+            assert held.deleted_at and self.due(draft.id) is None
         else:
-            assert held.read_due_at and held.read_due_at < clock.now() + timedelta(seconds=5)  # again, and soon
+            assert self.due(draft.id) < clock.now() + timedelta(seconds=5)  # again, and soon
             self.schedule(draft.id)
             sync.perform_refetches()
             held.refresh_from_db()
-            assert held.data and len(held.data["lines"]["data"]) == 12 and held.read_due_at is None
+            assert held.data and len(held.data["lines"]["data"]) == 12 and self.due(draft.id) is None
 
     def test_more_payments_than_come_with_an_invoice(self, sandbox: SandboxProcess) -> None:
         invoice = invoice_at(sandbox, amount=10_000)
@@ -478,9 +466,7 @@ def test_a_burst_over_http_is_read_at_most_once(sandbox: SandboxProcess, live_se
     assert Invoice.objects.get(pk=invoice.id).status == "paid"
     before = sandbox.stats()["requests"].get("GET /v1/invoices/:id", 0)
     for _ in range(3):
-        Invoice.rows.exclude(read_due_at=None).filter(read_due_at__lt=clock.now() + timedelta(seconds=5)).update(
-            read_due_at=clock.now()
-        )
+        make_all_due()
         sync.perform_refetches()
     assert sandbox.stats()["requests"].get("GET /v1/invoices/:id", 0) - before <= 1
     theirs = json.loads(sandbox.client().raw_request("get", f"/v1/invoices/{invoice.id}").body)

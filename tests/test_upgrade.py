@@ -18,7 +18,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from invoices import clock, mirror, refetch, throttle
+from invoices import clock, refetch, throttle
 from invoices.admin.invoices import bulk_preview
 from invoices.models import MIRRORED, Invoice, Operation, RecordedCall
 from invoices.operations import ACTIONS, Refusal, manual_resolution, pauses
@@ -77,7 +77,7 @@ def test_a_process_of_the_version_before_can_still_write_the_mirror(model: Any) 
     columns = [
         field
         for field in model._meta.concrete_fields
-        if field.name not in ("provisional", "refetch_token") and (field.primary_key or not field.null)
+        if field.name != "provisional" and (field.primary_key or not field.null)
     ]
     values = ["of_the_old_process" if field.primary_key else field.get_default() for field in columns]
     names = ", ".join(f'"{field.column}"' for field in columns)
@@ -85,19 +85,6 @@ def test_a_process_of_the_version_before_can_still_write_the_mirror(model: Any) 
     with connection.cursor() as cursor:
         cursor.execute(f"INSERT INTO {model._meta.db_table} ({names}) VALUES ({places})", values)
     assert model.rows.filter(pk="of_the_old_process").exists()
-
-
-@pytest.mark.django_db
-def test_a_refetch_that_the_version_before_schedules_meanwhile_stays() -> None:
-    """A process of the version before moves `read_due_at` only: it does not know the token."""
-    row = stored(InvoiceObject())
-    mirror.schedule_refetch("invoice", [row.pk])
-    Invoice.rows.filter(pk=row.pk).update(read_due_at=clock.now() - timedelta(seconds=1))
-    [taken] = mirror.take_scheduled_refetches(10)
-    due = clock.now() + timedelta(seconds=2)
-    Invoice.rows.filter(pk=row.pk).update(read_due_at=due)
-    mirror.clear_refetch(taken)
-    assert Invoice.rows.get(pk=row.pk).read_due_at == due
 
 
 @pytest.mark.django_db

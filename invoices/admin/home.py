@@ -18,7 +18,16 @@ from invoices.admin.invoices import wording as invoice_wording
 from invoices.admin.links import url_of
 from invoices.admin.reconciliation import proof
 from invoices.admin.reconciliation import wording as reconciliation_wording
-from invoices.models import Batch, Contradiction, Event, Heartbeat, Invoice, Operation, ReconciliationRun
+from invoices.models import (
+    Batch,
+    Contradiction,
+    Event,
+    Heartbeat,
+    Invoice,
+    Operation,
+    ReconciliationRun,
+    ScheduledRefetch,
+)
 from invoices.operations import contradictions, manual_resolution, money_under_way
 
 MAX_COUNTED = 100  # of more rows a card shows `100+`
@@ -46,6 +55,8 @@ def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         cards += [_manual_resolution()] if may(manual_resolution.PERMISSION) else []
     if may("invoices.view_event"):
         cards += [_failed_events(), _oldest_waiting_event()]
+    if may("invoices.view_scheduledrefetch"):
+        cards += [_given_up_refetches()]
     if may("invoices.view_reconciliationrun"):
         cards += [_last_reconciliation(), _last_proof()]
     return {
@@ -146,6 +157,13 @@ def _failed_events() -> Card:
     words = "They could not be read into the mirror." if number else "All that Stripe told us was understood."
     link = f"{reverse('admin:invoices_event_changelist')}?state=failed"
     return Card("Failed events", shown, words, "red" if number else "green", link)
+
+
+def _given_up_refetches() -> Card:
+    number, shown = _count(ScheduledRefetch.objects.filter(given_up_at__isnull=False))
+    words = "Reading them failed for a day." if number else "All that was to be read from Stripe could be."
+    link = f"{reverse('admin:invoices_scheduledrefetch_changelist')}?state=given_up"
+    return Card("Objects not read", shown, words, "red" if number else "green", link)
 
 
 def _oldest_waiting_event() -> Card:

@@ -30,6 +30,7 @@ MENU = (
         (
             ("Reconciliations", "sync", "reconciliationrun"),
             ("Drift", "difference", "drift"),
+            ("Refetches", "cached", "scheduledrefetch"),
             ("Pauses", "front_hand", "pause"),
             ("API tokens", "key", "apitoken"),
         ),

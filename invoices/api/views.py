@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from invoices import scheduled_refetches
 from invoices.api import filters, parameters
 from invoices.api.base import ListAndRetrieveView, StripeView, list_response
 from invoices.api.envelope import unrecognized_url
@@ -32,6 +33,11 @@ class MirrorView(ListAndRetrieveView):
 
     def to_object(self, row: Mirrored) -> dict[str, Any]:
         return stripe_object(row) or {}
+
+    def find(self, id: str) -> Any:
+        row = super().find(id)
+        scheduled_refetches.look(self.object_type, row.pk)  # who asks for one object waits for its newest state
+        return row
 
     def object_headers(self, row: Mirrored) -> dict[str, str]:
         """Until when, by Stripe's clock, the object is known to have been so, within 3 seconds. UTC."""

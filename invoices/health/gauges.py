@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from django.db.models import Count
+from django.db.models import Count, Min
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 
 from invoices import clock
 from invoices.health.checks import pending_events, seconds_since
 from invoices.health.probe import Probe
-from invoices.models import Contradiction, Event, Operation, UnchainedRow
+from invoices.models import Contradiction, Event, Operation, ScheduledRefetch, UnchainedRow
 from invoices.operations import contradictions, money_under_way
 
 
 def waiting_work() -> list[GaugeMetricFamily]:
     """The gauges with their present values. Raises the database's error if it does not answer."""
-    return [*_events(), _unfinished_operations(), *_to_be_looked_at()]
+    return [*_events(), *_refetches(), _unfinished_operations(), *_to_be_looked_at()]
 
 
 def _events() -> Iterator[GaugeMetricFamily]:
@@ -30,6 +30,23 @@ def _events() -> Iterator[GaugeMetricFamily]:
         "invoice_desk_oldest_pending_event_seconds",
         "For how long the oldest pending event has been waiting",
         value=seconds_since(pending["oldest_received_at"], clock.now()) or 0,
+    )
+
+
+def _refetches() -> Iterator[GaugeMetricFamily]:
+    now = clock.now()
+    scheduled = ScheduledRefetch.objects.filter(given_up_at=None)
+    due = scheduled.filter(due_at__lte=now).aggregate(count=Count("pk"), oldest=Min("due_at"))
+    gauge = GaugeMetricFamily("invoice_desk_refetches", "Objects to be read from Stripe", labels=["state"])
+    gauge.add_metric(["scheduled"], scheduled.count())
+    gauge.add_metric(["due"], due["count"])
+    gauge.add_metric(["failing"], scheduled.filter(failing_since__isnull=False).count())
+    gauge.add_metric(["given_up"], ScheduledRefetch.objects.filter(given_up_at__isnull=False).count())
+    yield gauge
+    yield GaugeMetricFamily(
+        "invoice_desk_oldest_due_refetch_seconds",
+        "For how long the oldest refetch that is due has been so",
+        value=seconds_since(due["oldest"], now) or 0,
     )
 
 

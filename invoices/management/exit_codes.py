@@ -8,7 +8,8 @@
 | demo                             | ended by the person | did not come up   |                            |            |
 | pause, resume, pauses            | done                | refused           |                            |            |
 | journal verify                   | the chain holds     | not walked        | broken                     |            |
-| replay_events, settle_operations | done                | failed            |                            |            |
+| replay_events, retry_refetches   | done                | failed            |                            |            |
+| settle_operations                | done                | failed            |                            |            |
 
 2 is the usage error of every command. Ctrl-C ends any command but `demo` with 130, as a shell expects.
 """

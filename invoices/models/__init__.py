@@ -1,4 +1,5 @@
-"""What we keep: the mirror, the journal (events, operations, reconciliation), API tokens and heartbeats (access)."""
+"""What we keep: the mirror and its scheduled refetches, the journal (events, operations, reconciliation), API tokens
+and heartbeats (access)."""
 
 from invoices.models.access import ApiToken, GivenPermission, Heartbeat, TokenRecord
 from invoices.models.batch_items import BatchItem
@@ -9,6 +10,7 @@ from invoices.models.events import Event
 from invoices.models.mirrored import MIRRORED, Customer, Invoice, InvoicePayment, Mirrored, PaymentIntent
 from invoices.models.operations import Batch, Contradiction, Operation, Pause
 from invoices.models.reconciliation import Drift, ReconciliationRun
+from invoices.models.refetches import ScheduledRefetch
 from invoices.models.run_progress import RunProgress
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "ReconciliationRun",
     "RecordedCall",
     "RunProgress",
+    "ScheduledRefetch",
     "TokenRecord",
     "UnchainedRow",
 ]

@@ -17,7 +17,7 @@ Object = dict[str, Any]
 
 
 class StoredManager(models.Manager):
-    """Leaves out the empty rows, which exist only to be locked or refetched: no state of theirs was stored yet."""
+    """Leaves out the empty rows, which exist only to be locked: no state of theirs was stored yet."""
 
     def get_queryset(self) -> models.QuerySet:
         return super().get_queryset().filter(stored_at__isnull=False)
@@ -26,7 +26,7 @@ class StoredManager(models.Manager):
 class Mirrored(models.Model):
     """One of Stripe's objects, the span in which its state was seen to be true, and when it was last written.
 
-    What the columns from `seen_since` to `refetch_token` mean for the freshness rule is in `invoices/mirror.py`.
+    What the columns from `seen_since` to `provisional` mean for the freshness rule is in `invoices/mirror.py`.
     """
 
     OBJECT: ClassVar[str]  # Stripe's `object` value
@@ -55,12 +55,6 @@ class Mirrored(models.Model):
             "rule until the object was refetched"
         ),
     )
-    read_due_at = models.DateTimeField(
-        null=True, blank=True, help_text="When the scheduled refetch is due; empty: none is scheduled"
-    )
-    refetch_token = models.UUIDField(
-        null=True, blank=True, help_text="Of the worker that refetches now; empty: no worker has taken it"
-    )
     deleted_at = models.DateTimeField(null=True, blank=True, help_text="When the mirror learned that it was deleted")
 
     objects = StoredManager()
@@ -87,7 +81,6 @@ class Mirrored(models.Model):
 
 def _indexes(name: str) -> list[models.Index]:
     return [
-        models.Index("read_due_at", name=f"{name}_read_due", condition=Q(read_due_at__isnull=False)),
         models.Index(models.F("created").desc(), models.F("id").desc(), name=f"{name}_newest"),
     ]
 

@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 from django.db import transaction
 from django.db.models import Q
 
-from invoices import clock, mirror
+from invoices import clock, mirror, scheduled_refetches
 from invoices.models import Invoice, Operation
 from invoices.operations import contradictions
 from invoices.snapshot import Snapshot
@@ -52,7 +52,7 @@ class Claim:
             operation = Operation.objects.get(pk=self.id)
             read = any((each.object, each.id) == ("invoice", operation.invoice) for each in snapshots)
             if not read and operation.calls:
-                mirror.schedule_refetch("invoice", [operation.invoice])
+                scheduled_refetches.schedule([("invoice", operation.invoice)])
             operation = self.release(
                 state=state,
                 finished_at=clock.now(),

@@ -10,7 +10,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 
-from invoices import clock, gateway, mirror, money
+from invoices import clock, gateway, money, scheduled_refetches
 from invoices.models import CallResult, Code, Operation, OutcomeBy, RecordedCall
 from invoices.operations import approval, eligibility, gate, look_again, outcomes, pauses
 from invoices.operations.action import Call
@@ -338,6 +338,6 @@ def invoice_afterwards(operation: Operation, reply: gateway.Reply) -> tuple[dict
             snapshots = gateway.retrieve("invoice", operation.invoice)
             return snapshots[0].data or reply.data, snapshots
         except gateway.GatewayError:
-            mirror.schedule_refetch("invoice", [operation.invoice])
+            scheduled_refetches.schedule([("invoice", operation.invoice)])
             return reply.data, []
     return reply.data, gateway.of_reply(reply, complete=False)

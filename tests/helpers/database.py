@@ -84,3 +84,11 @@ def rows_made_by_migrate() -> list[Any]:
 def queries_of_page(captured: CaptureQueriesContext) -> list[str]:
     """The SQL that was asked, but for the time, which only PostgreSQL is asked (`invoices/clock.py`)."""
     return [query["sql"] for query in captured.captured_queries if "clock_timestamp()" not in query["sql"]]
+
+
+def url_of_database() -> str:
+    """DATABASE_URL of the tests' own database, for a process that a test starts."""
+    given = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{given['NAME']}"
+    return f"postgres://{given['USER']}:{given['PASSWORD']}@{given['HOST']}:{given['PORT'] or 5432}/{given['NAME']}"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from invoices import clock, mirror, sync
-from invoices.models import MIRRORED
+from invoices.models import MIRRORED, ScheduledRefetch
 from tests.sandbox_process import SandboxProcess
 
 PATHS = {"invoice": "invoices", "invoice_payment": "invoice_payments", "payment_intent": "payment_intents"}
@@ -50,9 +50,9 @@ def without_delivery_time(data: Any) -> dict[str, Any]:
 
 
 def make_all_due() -> None:
-    """Every read of Stripe that is scheduled may begin now."""
-    for model in MIRRORED.values():
-        model.rows.exclude(read_due_at=None).update(read_due_at=clock.now())
+    """Every read of Stripe that is scheduled may begin now, also while this process leaves Stripe alone."""
+    ScheduledRefetch.objects.filter(given_up_at=None).update(due_at=clock.now())
+    sync.rest.end()
 
 
 def drain(rounds: int = 12) -> None:

@@ -16,6 +16,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -28,7 +29,7 @@ from hypothesis import HealthCheck, Verbosity, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
-from invoices import gateway, mirror, operations, reconcile, refetch, sync
+from invoices import clock, gateway, mirror, operations, reconcile, refetch, scheduled_refetches, sync
 from invoices.models import MIRRORED, Drift, Event, Invoice, InvoicePayment
 from tests.factories import customer_at
 from tests.helpers.events import sign
@@ -217,13 +218,14 @@ class Convergence(RuleBasedStateMachine):
     @rule()
     def begin_refetches(self) -> None:
         make_all_due()
-        for read in mirror.take_scheduled_refetches(3):
+        for read in scheduled_refetches.take(3):
+            begun_at = clock.now()
             snapshots = gateway.retrieve(read.object, read.id)
-            self.held.append(partial(self.end_refetch, snapshots, read))
+            self.held.append(partial(self.end_refetch, snapshots, read, begun_at))
 
-    def end_refetch(self, snapshots: Any, read: mirror.ScheduledRefetch) -> None:
+    def end_refetch(self, snapshots: Any, read: scheduled_refetches.Taken, begun_at: datetime) -> None:
         mirror.store(snapshots)
-        mirror.clear_refetch(read)
+        scheduled_refetches.done(read.object, read.id, begun_at)
         self.counts["refetches"] += 1
 
     @precondition(lambda self: self.held)

@@ -16,9 +16,10 @@ from django.conf import settings as conf
 from django.contrib.auth.models import User
 from django.test import Client
 
-from invoices import clock, reconcile, sync
-from invoices.models import ApiToken, Drift, Event, Invoice
+from invoices import reconcile, sync
+from invoices.models import ApiToken, Drift, Event
 from tests.factories import InvoiceObject
+from tests.helpers.stripe_state import make_all_due
 from tests.sandbox_process import SandboxProcess
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -281,7 +282,7 @@ def comes_out_as_it_came_in(api: Callable[..., Any], invoice: dict[str, Any]) ->
 
 
 def read_what_is_due() -> int:
-    Invoice.rows.exclude(read_due_at=None).update(read_due_at=clock.now())
+    make_all_due()
     return sync.perform_refetches()
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 
+from invoices import scheduled_refetches
 from invoices.admin import access
 from invoices.admin.formatting import web_address
 from invoices.admin.invoices import declined, page_lines, wording
@@ -241,8 +242,8 @@ class InvoicePage:
 
     @property
     def reading(self) -> bool:
-        """Whether a newer state is about to be read from Stripe."""
-        return self.invoice.read_due_at is not None
+        """Whether a newer state is about to be read from Stripe. Somebody waits for it now."""
+        return scheduled_refetches.look("invoice", self.invoice.pk)
 
 
 def _is_charge(operation: Operation) -> bool:

@@ -9,7 +9,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from invoices import gateway, refetch
+from invoices import gateway, refetch, scheduled_refetches
 from invoices.admin.base import RecordAdmin
 from invoices.admin.invoices.page import InvoicePage
 from invoices.admin.links import url_of
@@ -29,7 +29,10 @@ def refresh(admin: RecordAdmin, request: HttpRequest, object_id: str) -> HttpRes
     try:
         _read(object_id)
     except gateway.GatewayError as error:
-        messages.warning(request, f"Stripe could not be read ({error}). What you see is what we last knew.")
+        scheduled_refetches.schedule([("invoice", object_id)], wanted=True)
+        messages.warning(
+            request, f"Stripe could not be read ({error}). What you see is what we last knew; we go on trying."
+        )
     else:
         if admin.record(object_id) is None:
             messages.warning(request, f"Stripe has no invoice {object_id}.")
@@ -53,10 +56,12 @@ def complete(admin: RecordAdmin, request: HttpRequest, object_id: str) -> HttpRe
     if invoice is None:
         raise PermissionDenied
     note = ""
+    missing = InvoicePage(invoice, request).missing[:MAX_READS]
     try:
-        for kind, pk in InvoicePage(invoice, request).missing[:MAX_READS]:
+        for kind, pk in missing:
             refetch.refetch(kind, pk)
     except gateway.GatewayError:
+        scheduled_refetches.schedule(missing, wanted=True)
         note = "Stripe does not answer just now; details of the payments may be missing."
     page = InvoicePage(invoice, request)
     if page.missing and not note:

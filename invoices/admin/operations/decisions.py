@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 
-from invoices import gateway, refetch
+from invoices import gateway, refetch, scheduled_refetches
 from invoices.admin.base import RecordAdmin
 from invoices.admin.invoices.page import InvoicePage
 from invoices.admin.links import page_url
@@ -61,6 +61,7 @@ def now(admin: RecordAdmin, request: HttpRequest, pk: UUID) -> HttpResponse:
     try:
         refetch.refetch("invoice", operation.invoice)
     except gateway.GatewayError:
+        scheduled_refetches.schedule([("invoice", operation.invoice)], wanted=True)
         note = "Stripe does not answer just now."
     if request.headers.get("HX-Request") != "true":
         return redirect(page_url(operation))
