@@ -12,6 +12,7 @@ DEFAULT_RANDOM_DIGITS = 14
 # Random base-62 digits after the time, by prefix.
 RANDOM_DIGITS = {"cus_": 5, "prod_": 5, "req_": 5, "si_": 5, "price_1": 14, "whsec_": 23}
 PREFIXES = {
+    "account": "acct_1",
     "customer": "cus_",
     "payment_method": "pm_1",
     "source": "src_1",

@@ -1,6 +1,7 @@
 """The resources of the API, one module each; ROUTES has every address below /v1/."""
 
 from sandbox.resources import (
+    account,
     billing_portal,
     charges,
     customers,
@@ -22,6 +23,7 @@ from sandbox.resources import (
 from sandbox.routes import Route
 
 MODULES = (
+    account,
     billing_portal,
     charges,
     customers,

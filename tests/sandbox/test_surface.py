@@ -9,6 +9,13 @@ import pytest
 from tests.sandbox.shop import Shop
 
 
+def test_each_state_file_is_an_account_of_its_own(shop: Shop) -> None:
+    account = shop.v1.accounts.retrieve_current().id
+    assert account.startswith("acct_1") and shop.v1.accounts.retrieve_current().id == account
+    shop.process.reset()
+    assert shop.v1.accounts.retrieve_current().id != account
+
+
 def test_a_payment_method_can_be_changed(shop: Shop) -> None:
     customer = shop.customer("pm_card_visa")
     method = customer.invoice_settings.default_payment_method
