@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -26,7 +27,7 @@ import stripe
 from django.conf import settings
 from django.db import connection
 
-from invoices import clock, throttle
+from invoices import account, clock, throttle
 from invoices.deadline import DeadlineSession
 from invoices.models.reading import member, text
 from invoices.snapshot import ReadTime, Snapshot, is_id, is_object, of_read
@@ -40,6 +41,7 @@ PATHS = {  # Stripe's `object` value → its list's path
     "customer": "/v1/customers",
 }
 OBJECTS_PER_PAGE = 100  # Stripe's maximum
+ACCOUNT_ID = re.compile(r"\bacct_\w+", re.ASCII)
 MAX_LISTED_OBJECTS = 1000  # of `listing`: ten requests
 MAX_READ_RETRIES = 2
 MAX_RETRY_WAIT_SECONDS = 5.0  # a read that waited or hung longer than this is not tried again
@@ -92,6 +94,10 @@ class IdempotencyKeyConflict(GatewayError):
 
 class NotAllowed(GatewayError):
     """401, 403: our API key does not allow this."""
+
+
+class WrongAccount(GatewayError):
+    """Our API key is of another account or mode than the mirror, or nobody can tell: nothing was sent."""
 
 
 class RateLimited(GatewayError):
@@ -156,9 +162,57 @@ _client = _Client()
 
 
 def _send(method: str, path: str, params: Mapping[str, Any], *, idempotency_key: str | None = None) -> Reply:
-    """Sends one request once; it ends within STRIPE_TIMEOUT_SECONDS. Raises GatewayError."""
+    """Sends one request once, if the key is of the mirror's account; it ends within STRIPE_TIMEOUT_SECONDS. Raises
+    GatewayError."""
     if connection.in_atomic_block:
         raise RuntimeError("Stripe is never called inside a database transaction.")
+    _check_account()
+    return _exchange(method, path, params, idempotency_key=idempotency_key)
+
+
+def _check_account() -> None:
+    """Raises WrongAccount before anything is read with a key of another account, or changed."""
+    try:
+        account.check(account_of_key, _has, OutcomeUnknown)
+    except account.AccountRefused as refused:
+        raise WrongAccount(str(refused)) from refused
+
+
+def account_of_key() -> str:
+    """The id of the account that STRIPE_SECRET_KEY belongs to. Raises GatewayError.
+
+    A restricted key may lack the permission to read the account. Stripe's 403 then names the account in its message.
+    Where it does not, STRIPE_ACCOUNT is believed.
+    """
+    try:
+        reply = _exchange("get", "/v1/account", {})
+        if reply.data["object"] != "account" or not is_id(reply.data.get("id")):
+            raise _another("the account", reply)
+        return str(reply.data["id"])
+    except (NotAllowed, RefusedByStripe, Missing) as error:
+        if error.status == 401:
+            raise
+        named = ACCOUNT_ID.search(error.message)
+        if named or settings.STRIPE_ACCOUNT:
+            return named[0] if named else settings.STRIPE_ACCOUNT
+        raise WrongAccount(
+            f"Stripe does not tell whose STRIPE_SECRET_KEY is: {error.message} Nothing was read or changed. Set "
+            "STRIPE_ACCOUNT=acct_… (in Stripe's dashboard: Settings → Account details), or use a key that may read "
+            "/v1/account.",
+            status=error.status,
+        ) from error
+
+
+def _has(object: str, id: str) -> bool:
+    """Whether Stripe has this object. It is asked before the account is known. Raises GatewayError."""
+    try:
+        _exchange("get", f"{PATHS[object]}/{quote(id, safe='')}", {})
+    except Missing:
+        return False
+    return True
+
+
+def _exchange(method: str, path: str, params: Mapping[str, Any], *, idempotency_key: str | None = None) -> Reply:
     client = _client.get(settings.STRIPE_SECRET_KEY, settings.STRIPE_API_BASE, settings.STRIPE_TIMEOUT_SECONDS)
     begun_at = clock.now()
     if connection.vendor == "postgresql":

@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from invoices import gateway
+from invoices import account, gateway
 from invoices.models import MIRRORED, Event
 from invoices.models.events import UNREADABLE_PREFIX
 from invoices.models.reading import expandable_id, flag, moment, refuse_constant, text
@@ -60,8 +60,7 @@ def event_row(event: Any, body_text: str | None = None, source: str = Event.Sour
     id = event.get("id")
     if not is_id(id):
         raise ValueError("the event has no id")
-    data = event.get("data")
-    found = data.get("object") if isinstance(data, dict) else None
+    found = _object_of(event)
     request = event.get("request")
     row = Event(
         id=id,
@@ -77,14 +76,20 @@ def event_row(event: Any, body_text: str | None = None, source: str = Event.Sour
         body=json.dumps(event, separators=(",", ":")) if body_text is None else body_text,
         source=source,
     )
-    if reason := _reason_to_ignore(row, found):
+    if reason := reason_to_ignore(row, event):
         row.state, row.error = Event.State.IGNORED, reason
     return row
 
 
-def _reason_to_ignore(event: Event, found: Any) -> str:
-    """Why this event must not change the mirror; empty where it may. For people."""
-    live = settings.STRIPE_SECRET_KEY.startswith(("sk_live", "rk_live"))
+def _object_of(body: dict[str, Any]) -> Any:
+    data = body.get("data")
+    return data.get("object") if isinstance(data, dict) else None
+
+
+def reason_to_ignore(event: Event, body: dict[str, Any]) -> str:
+    """Why this event must not change the mirror, by today's settings; empty where it may. For people. `body` is the
+    event as Stripe sent it."""
+    live = account.key_is_live()
     if event.livemode is not None and event.livemode != live:
         return f"of {'live' if event.livemode else 'test'} mode, while our key is of {'live' if live else 'test'} mode"
     if event.account and event.account != settings.STRIPE_ACCOUNT:
@@ -93,7 +98,7 @@ def _reason_to_ignore(event: Event, found: Any) -> str:
         return "of an invoice that does not exist yet"
     if event.object_type not in MIRRORED:
         return "of a kind of object that is not mirrored"
-    if not is_object(found):
+    if not is_object(_object_of(body)):
         return "its object has no id, so nothing can be read"
     return ""
 

@@ -277,6 +277,16 @@ def lock_rows(model: type[Mirrored], ids: Sequence[str]) -> dict[str, Mirrored]:
     }
 
 
+def remove(missing: Snapshot) -> bool:
+    """Removes the row of an object that this read found missing at Stripe; whether it did. A row that was written after
+    the read began stays. Needs a transaction: the caller journals the removal in it."""
+    row = MIRRORED[missing.object].rows.select_for_update().filter(pk=missing.id).first()
+    if row is None or missing.begun_at is None or (row.stored_at and row.stored_at >= missing.begun_at):
+        return False
+    row.delete()
+    return True
+
+
 def _known_ids(model: type[Mirrored], ids: Sequence[str]) -> Iterable[str]:
     for start in range(0, len(ids), ROWS_PER_STATEMENT):
         yield from model.rows.filter(id__in=ids[start : start + ROWS_PER_STATEMENT]).values_list("id", flat=True)

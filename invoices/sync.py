@@ -8,11 +8,12 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
 
-from invoices import clock, gateway, mirror, refetch, scheduled_refetches
+from invoices import clock, gateway, intake, mirror, refetch, scheduled_refetches
 from invoices.models import MIRRORED, Event
 from invoices.models.events import UNREADABLE_PREFIX
 from invoices.models.reading import storable
@@ -272,11 +273,30 @@ class _Round:
 
 
 def replay(ids: Sequence[str] = ()) -> int:
-    """Makes failed events pending again, with all attempts left: these, or all where none is named. How many.
+    """Makes events pending again, with all attempts left: these, or all that failed or are ignored. How many.
 
-    Bodies that are no event (UNREADABLE_PREFIX) stay failed: there is nothing to process in them.
+    Bodies that are no event (UNREADABLE_PREFIX) stay failed: there is nothing to process in them. An ignored event is
+    judged again by today's settings, and stays ignored where they give a reason.
     """
     failed = Event.objects.filter(state=Event.State.FAILED).exclude(id__startswith=UNREADABLE_PREFIX)
     if ids:
         failed = failed.filter(pk__in=ids)
-    return failed.update(state=Event.State.PENDING, attempts=0, next_attempt_at=clock.now(), error="")
+    return failed.update(**_pending_again()) + _judge_again(ids)
+
+
+def _pending_again() -> dict[str, Any]:
+    return {"state": Event.State.PENDING, "attempts": 0, "next_attempt_at": clock.now(), "error": ""}
+
+
+def _judge_again(ids: Sequence[str]) -> int:
+    """Only of kinds that are mirrored: all others stay ignored whatever the settings say, and may be millions."""
+    ignored = Event.objects.filter(state=Event.State.IGNORED, object_type__in=list(MIRRORED))
+    if ids:
+        ignored = ignored.filter(pk__in=ids)
+    count, last = 0, ""
+    while batch := list(ignored.filter(pk__gt=last).order_by("pk")[:EVENTS_PER_BATCH]):
+        last = batch[-1].pk
+        judged = [(event.pk, intake.reason_to_ignore(event, json.loads(event.body))) for event in batch]
+        welcome = [id for id, reason in judged if not reason]
+        count += Event.objects.filter(pk__in=welcome, state=Event.State.IGNORED).update(**_pending_again())
+    return count

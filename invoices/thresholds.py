@@ -39,6 +39,10 @@ MAIL_LEASE = timedelta(minutes=5)  # for the process that sends the e-mails abou
 RESTORED_AFTER = timedelta(minutes=2)
 REQUEST_EXPIRES = timedelta(days=7)  # a request that waits for a second person
 
+# --- the account ------------------------------------------------------------------------------------------------------
+KEY_CHECK_LASTS = timedelta(days=1)  # after which Stripe is asked again whose the API key is
+KEY_REMEMBERED = timedelta(minutes=1)  # for which a process does not look again, in the database, whether it is right
+
 # --- mirror and reconciliation ----------------------------------------------------------------------------------------
 REFETCH_DELAY = timedelta(seconds=2)  # so that one scheduled refetch covers a burst of events
 REFETCH_LEASE = timedelta(seconds=60)  # for a worker that refetches; if it dies, the refetch comes due again after it

@@ -15,7 +15,7 @@ from pytest_django import DjangoDbBlocker
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from invoices import clock, gateway, refetch, sync
+from invoices import account, clock, gateway, refetch, sync
 from tests.crash.wire import Wire
 from tests.factories import invoice_at, user_in_group
 from tests.helpers.database import Emptier
@@ -91,6 +91,20 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TransactionTestCase, "_fixture_teardown", lambda case: emptier.empty())
         yield
+
+
+class EveryKey(dict[str, float]):
+    """What this process remembers of keys: that it has asked whose each of them is, and will not ask again."""
+
+    def get(self, fingerprint: str, default: Any = None) -> float:
+        return float("inf")
+
+
+@pytest.fixture(autouse=True)
+def key_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process knows whose the key is, as it does a minute after its start, so no test pays for that question.
+    tests/test_account.py takes this away again."""
+    monkeypatch.setattr(account, "_remembered", EveryKey())
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,8 @@
-"""What we keep: the mirror and its scheduled refetches, the journal (events, operations, reconciliation), API tokens
-and heartbeats (access)."""
+"""What we keep: the mirror, its account and its scheduled refetches, the journal (events, operations, reconciliation,
+removals), API tokens and heartbeats (access)."""
 
 from invoices.models.access import ApiToken, GivenPermission, Heartbeat, TokenRecord
+from invoices.models.accounts import AccountRecord, CheckedKey
 from invoices.models.batch_items import BatchItem
 from invoices.models.calls import CallResult, RecordedCall
 from invoices.models.chain import CHAINED, JournalHead, JournalLink, UnchainedRow
@@ -11,16 +12,19 @@ from invoices.models.mirrored import MIRRORED, Customer, Invoice, InvoicePayment
 from invoices.models.operations import Batch, Contradiction, Operation, Pause
 from invoices.models.reconciliation import Drift, ReconciliationRun
 from invoices.models.refetches import ScheduledRefetch
+from invoices.models.removals import Removal
 from invoices.models.run_progress import RunProgress
 
 __all__ = [
     "CHAINED",
     "DECLINES",
     "MIRRORED",
+    "AccountRecord",
     "ApiToken",
     "Batch",
     "BatchItem",
     "CallResult",
+    "CheckedKey",
     "Code",
     "Contradiction",
     "Customer",
@@ -39,6 +43,7 @@ __all__ = [
     "PaymentIntent",
     "ReconciliationRun",
     "RecordedCall",
+    "Removal",
     "RunProgress",
     "ScheduledRefetch",
     "TokenRecord",

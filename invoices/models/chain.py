@@ -5,9 +5,11 @@ from __future__ import annotations
 from django.db import models
 
 from invoices.models.access import ApiToken, TokenRecord
+from invoices.models.accounts import AccountRecord
 from invoices.models.events import Event
 from invoices.models.immutable import ImmutableModel, Rules
 from invoices.models.operations import Batch, Contradiction, Operation, Pause
+from invoices.models.removals import Removal
 
 # The kind of row, as links name it → its table. The name is hashed, and never changes.
 CHAINED: dict[str, type[ImmutableModel]] = {
@@ -18,6 +20,8 @@ CHAINED: dict[str, type[ImmutableModel]] = {
     "contradiction": Contradiction,
     "api_token": ApiToken,
     "token_record": TokenRecord,
+    "account_record": AccountRecord,
+    "removal": Removal,
 }
 
 

@@ -18,6 +18,7 @@ class RunParams(TypedDict, total=False):
 
     since: str  # ISO 8601: what was created since then (sweep, proof)
     invoice: str  # the only invoice (kind "invoice")
+    part: int  # which of the FULL_RUN_PARTS parts of a full run (kind "part")
     began: str  # ISO 8601, Stripe's clock when a catch-up began: the next one goes on from here
 
 
@@ -59,6 +60,7 @@ class ReconciliationRun(models.Model):
     class Kind(models.TextChoices):
         SWEEP = "sweep"
         FULL = "full"
+        PART = "part", "part of a full run"
         INVOICE = "invoice"
         CATCH_UP = "catch_up", "catch-up"
         VERIFY = "verify", "proof of equality"
@@ -107,7 +109,7 @@ class ReconciliationRun(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["state"],
-                condition=Q(state="running", kind__in=["sweep", "full"]),
+                condition=Q(state="running", kind__in=["sweep", "full", "part"]),
                 name="run_one_sweep_at_a_time",
             ),
             models.UniqueConstraint(

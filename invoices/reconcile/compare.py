@@ -124,14 +124,14 @@ def _rows(run: ReconciliationRun, outcome: Outcome, *, healed: bool) -> list[Dri
         "healed_at": now if healed else None,
     }
     if outcome.ours is None:
-        return [Drift(kind=Drift.Kind.MISSING_HERE, theirs=_short(data), **common)]
+        return [Drift(kind=Drift.Kind.MISSING_HERE, theirs=short(data), **common)]
     if snapshot.data is None or snapshot.deleted:
-        return [Drift(kind=Drift.Kind.MISSING_AT_STRIPE, ours=_short(outcome.ours), **common)]
+        return [Drift(kind=Drift.Kind.MISSING_AT_STRIPE, ours=short(outcome.ours), **common)]
     found = list(differences(outcome.ours, snapshot.data))[:MAX_DIFFERENCES_PER_OBJECT]
     return [Drift(kind=Drift.Kind.DIFFERS, field=path[:255], ours=a, theirs=b, **common) for path, a, b in found]
 
 
-def _short(data: dict[str, Any]) -> dict[str, Any]:
+def short(data: dict[str, Any]) -> dict[str, Any]:
     """The members of a missing object that finance needs."""
     names = ("id", "number", "status", "currency", "total", "amount_due", "amount_remaining", "amount_paid", "created")
     return {name: data[name] for name in names if name in data}

@@ -28,6 +28,7 @@ DRIFT_LEFT = 4
 
 Kind = ReconciliationRun.Kind
 State = ReconciliationRun.State
+LISTING = (Kind.SWEEP, Kind.PART, Kind.FULL)  # the kinds that walk Stripe's lists and heal: one of them at a time
 ShowProgress = Callable[[ReconciliationRun], None]  # is called whenever the counts of the run have grown
 
 
@@ -66,11 +67,11 @@ def begin(
 
 
 def lane(kind: str) -> QuerySet[ReconciliationRun]:
-    """The running runs that exclude one of this kind. Sweep and full share a lane; each other kind has its own.
+    """The running runs that exclude one of this kind. LISTING share a lane; each other kind has its own.
 
     Runs of Kind.INVOICE exclude nothing: no constraint forbids two of them.
     """
-    kinds = [Kind.SWEEP, Kind.FULL] if kind in (Kind.SWEEP, Kind.FULL) else [kind]
+    kinds = LISTING if kind in LISTING else (kind,)
     return ReconciliationRun.objects.filter(state=State.RUNNING, kind__in=kinds)
 
 

@@ -1,4 +1,4 @@
-"""`manage.py replay_events [evt_…]`: processes failed events once more. Exit 0."""
+"""`manage.py replay_events [evt_…]`: processes failed events once more, and judges ignored ones again. Exit 0."""
 
 from typing import Any
 
@@ -8,10 +8,13 @@ from invoices import sync
 
 
 class Command(BaseCommand):
-    help = "Makes failed events pending again, and processes them."
+    help = (
+        "Makes failed events pending again, and ignored ones that the settings of today would not ignore, and processes "
+        "them."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("ids", nargs="*", metavar="evt_…", help="these events; none: every failed one")
+        parser.add_argument("ids", nargs="*", metavar="evt_…", help="these events; none: all that failed or are ignored")
 
     def handle(self, *args: Any, **options: Any) -> None:
         count = sync.replay(options["ids"])
