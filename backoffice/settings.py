@@ -211,7 +211,11 @@ CELERY_BEAT_SCHEDULE = {  # the numbers are seconds; the clock times are UTC
     "batches": _every("run_batches", 5),
     "chain": _every("chain_journal", 30),
     "catch_up": {"task": "invoices.tasks.catch_up", "schedule": crontab(minute="*/15")},
-    "nightly": {"task": "invoices.tasks.reconcile_nightly", "schedule": crontab(hour="2", minute="15")},
+    "reconcile": {
+        "task": "invoices.tasks.reconcile_due",
+        "schedule": crontab(minute="15"),
+        "options": {"expires": 3600},
+    },
 }
 
 # --- API --------------------------------------------------------------------------------------------------------------

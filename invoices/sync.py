@@ -289,14 +289,19 @@ def _pending_again() -> dict[str, Any]:
 
 
 def _judge_again(ids: Sequence[str]) -> int:
-    """Only of kinds that are mirrored: all others stay ignored whatever the settings say, and may be millions."""
+    """How many of these ignored events, or of all, are pending again. What no setting decides, which may be millions of
+    events, is left out before it is read: kinds that are not mirrored, and previews of invoices."""
     ignored = Event.objects.filter(state=Event.State.IGNORED, object_type__in=list(MIRRORED))
+    ignored = ignored.exclude(type="invoice.upcoming")
     if ids:
         ignored = ignored.filter(pk__in=ids)
     count, last = 0, ""
     while batch := list(ignored.filter(pk__gt=last).order_by("pk")[:EVENTS_PER_BATCH]):
         last = batch[-1].pk
-        judged = [(event.pk, intake.reason_to_ignore(event, json.loads(event.body))) for event in batch]
-        welcome = [id for id, reason in judged if not reason]
+        judged = [(event, intake.reason_to_ignore(event, json.loads(event.body))) for event in batch]
+        for event, reason in judged:
+            if reason and reason != event.error:
+                Event.objects.filter(pk=event.pk, state=Event.State.IGNORED).update(error=reason)
+        welcome = [event.pk for event, reason in judged if not reason]
         count += Event.objects.filter(pk__in=welcome, state=Event.State.IGNORED).update(**_pending_again())
     return count

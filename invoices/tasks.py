@@ -1,7 +1,7 @@
 """Celery tasks, one call each. What is to be done stands in the database, so a lost message only delays the work.
 
 The exception is `start_reconciliation`: the run has no row before it begins, so a lost message loses the run that a
-person asked for. A lost message of `catch_up` or `reconcile_nightly` leaves out one run; beat starts the next one.
+person asked for. A lost message of `catch_up` leaves out one run; beat starts the next one.
 """
 
 from celery import shared_task
@@ -32,8 +32,8 @@ def settle_operations() -> int:
 
 
 @shared_task
-def reconcile_nightly() -> None:
-    reconcile.sweep_lists()
+def reconcile_due() -> int:
+    return reconcile.run_due()
 
 
 @shared_task

@@ -105,7 +105,16 @@ class ReconciliationRun(models.Model):
     error = models.TextField(blank=True)
 
     class Meta:
-        indexes = [models.Index(models.F("started_at").desc(), name="run_newest")]
+        indexes = [
+            models.Index(models.F("started_at").desc(), name="run_newest"),
+            # What the schedule, /readyz and home ask: when each kind succeeded last.
+            models.Index(
+                "kind",
+                models.F("started_at").desc(),
+                name="run_finished",
+                condition=Q(state="finished", dry_run=False),
+            ),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["state"],

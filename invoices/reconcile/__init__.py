@@ -2,6 +2,7 @@
 
 from invoices.reconcile.catch_up import catch_up
 from invoices.reconcile.runs import CLEAN, DRIFT_HEALED, DRIFT_LEFT, FAILED, NOT_EQUAL, AlreadyRunning
+from invoices.reconcile.schedule import LastSuccesses, last_successes, run_due
 from invoices.reconcile.sweep import compare_invoice, sweep_lists
 from invoices.reconcile.verify import verify
 
@@ -12,8 +13,11 @@ __all__ = [
     "FAILED",
     "NOT_EQUAL",
     "AlreadyRunning",
+    "LastSuccesses",
     "catch_up",
     "compare_invoice",
+    "last_successes",
+    "run_due",
     "sweep_lists",
     "verify",
 ]

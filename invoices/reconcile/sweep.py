@@ -27,6 +27,7 @@ from invoices.reconcile.windows import (
     Window,
     pages,
     windows_of_full_run,
+    windows_of_part,
     windows_of_sweep,
 )
 from invoices.snapshot import Snapshot
@@ -48,6 +49,7 @@ def sweep_lists(
     kind: str = Kind.SWEEP,
     *,
     since: datetime | None = None,
+    part: int | None = None,
     dry_run: bool = False,
     show_progress: runs.ShowProgress = _show_nothing,
     by: User | None = None,
@@ -56,9 +58,11 @@ def sweep_lists(
 
     SWEEP takes everything created in the last 30 days (or since `since`, an aware datetime), every older object that
     can still change at Stripe, and every one that can still change according to the mirror. FULL takes everything,
-    customers and payment intents too. A dry run records the drift and heals nothing. Raises AlreadyRunning.
+    customers and payment intents too; PART takes the part of it with this number, which is one of FULL_RUN_PARTS. A dry run records the drift and heals nothing. Raises AlreadyRunning.
     """
     params = RunParams(since=since.isoformat()) if since else RunParams()
+    if part is not None:
+        params["part"] = part
     this_run = runs.begin(kind, dry_run=dry_run, params=params, by=by)
     try:
         _sweep(this_run, since, show_progress)
@@ -97,7 +101,7 @@ def _check_account() -> None:
 def _sweep(run: ReconciliationRun, since: datetime | None, show_progress: runs.ShowProgress) -> None:
     _check_account()
     if not run.progress.windows:
-        planned = windows_of_full_run() if run.kind == Kind.FULL else windows_of_sweep(since)
+        planned = _planned(run, since)
         run.progress = replace(
             run.progress,
             importing={object: not run.dry_run and _imports(run, object) for object in MIRRORED},
@@ -110,6 +114,12 @@ def _sweep(run: ReconciliationRun, since: datetime | None, show_progress: runs.S
     _walk_in_threads([window for window in windows if window.name not in finished], run, tally)
     if UNDATED not in finished:
         tally.add(UNDATED, _undated(run))
+
+
+def _planned(run: ReconciliationRun, since: datetime | None) -> Iterator[Window]:
+    if run.kind == Kind.FULL:
+        return windows_of_full_run()
+    return windows_of_part(run.params["part"]) if run.kind == Kind.PART else windows_of_sweep(since)
 
 
 def _imports(run: ReconciliationRun, object: str) -> bool:
@@ -183,9 +193,10 @@ def _ids(rows: QuerySet[Any]) -> Iterator[str]:
 def _undated(run: ReconciliationRun) -> Counter[str]:
     """Retrieves each row without a creation time (its object has a shape that we cannot read): it is in no window."""
     counts: Counter[str] = Counter()
-    for object in MIRRORED if run.kind == Kind.FULL else CHANGEABLE_STATUSES:
+    everything = run.kind == Kind.FULL or run.params.get("part") == 0
+    for object in MIRRORED if everything else CHANGEABLE_STATUSES:
         rows: QuerySet[Any] = MIRRORED[object].objects.filter(deleted_at=None, created=None)
-        if run.kind != Kind.FULL:
+        if not everything:
             rows = rows.exclude(status__in=FINAL_STATUSES[object])  # a row with an unknown status is kept
         counts += _retrieve_each(run, object, _ids(rows))
     return counts

@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from invoices import clock, gateway
-from invoices.models import MIRRORED, Invoice, InvoicePayment, ReconciliationRun
+from invoices.models import MIRRORED, Invoice, InvoicePayment, Mirrored, ReconciliationRun
 from invoices.models.run_progress import StoredWindow
 from invoices.reconcile import runs
 from invoices.reconcile.retry import with_retries
@@ -20,6 +20,7 @@ from invoices.thresholds import RECENT
 DAY_SECONDS = 86_400
 DAYS_PER_RECENT_WINDOW = 5
 DAYS_PER_FULL_WINDOW = 30
+FULL_RUN_PARTS = 28  # one is compared every night
 # A full run divides at least the last year into windows, even if the mirror holds nothing yet.
 DAYS_DIVIDED_AT_LEAST = 360
 
@@ -93,11 +94,29 @@ def windows_of_full_run() -> Iterator[Window]:
     """Every object of every mirrored kind. What is older than a year, and than the mirror's oldest, is one window."""
     last = _midnight(clock.now())
     for object, model in MIRRORED.items():
-        dated = model.objects.exclude(created=None).order_by("created")
-        oldest = dated.values_list("created", flat=True).first() or clock.now()
-        first = min(_midnight(oldest), last - DAYS_DIVIDED_AT_LEAST * DAY_SECONDS)
+        first = _first_midnight(model, last)
         yield Window(object, None, first)
         yield from _divided(object, first, last, DAYS_PER_FULL_WINDOW)
+
+
+def windows_of_part(part: int) -> Iterator[Window]:
+    """One of the FULL_RUN_PARTS parts of a full run: every kind, and the days whose number since 1970, modulo the number
+    of parts, is this one. So a day belongs to the same part for ever. What is older than all days is in part 0."""
+    last = _midnight(clock.now())
+    for object, model in MIRRORED.items():
+        first = _first_midnight(model, last)
+        if part == 0:
+            yield Window(object, None, first)
+        for start in range(first, last + 1, DAY_SECONDS):
+            if start // DAY_SECONDS % FULL_RUN_PARTS == part:
+                yield Window(object, start, None if start == last else start + DAY_SECONDS)
+
+
+def _first_midnight(model: type[Mirrored], last: int) -> int:
+    """The beginning of the day from which on a full run divides: that of the oldest row, and at least a year ago."""
+    dated = model.objects.exclude(created=None).order_by("created")
+    oldest = dated.values_list("created", flat=True).first() or clock.now()
+    return min(_midnight(oldest), last - DAYS_DIVIDED_AT_LEAST * DAY_SECONDS)
 
 
 def _divided(object: str, first: int, last: int, days: int) -> Iterator[Window]:

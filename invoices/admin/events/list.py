@@ -1,4 +1,4 @@
-"""Stripe's events: the list, the page of one, and replaying those that could not be read into the mirror."""
+"""Stripe's events: the list, the page of one, and replaying those that failed or were ignored."""
 
 import json
 from typing import Any
@@ -25,6 +25,7 @@ from invoices.models import Event
 from invoices.models.events import UNREADABLE_PREFIX
 
 REPLAY_PERMISSION = "invoices.replay_event"
+REPLAYABLE = (Event.State.FAILED, Event.State.IGNORED)  # an ignored one is judged again by the settings of today
 
 
 class EventStateFilter(TabFilter):
@@ -55,8 +56,9 @@ class EventAdmin(RecordAdmin):
         return {"replay": (_replay_ticked, "replay", "Replay")} if request.user.has_perm(REPLAY_PERMISSION) else {}
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        offers = request.user.has_perm(REPLAY_PERMISSION) and request.GET.get("state") == Event.State.FAILED
-        return super().changelist_view(request, {**(extra_context or {}), "replay_all": offers})
+        state = request.GET.get("state", "")
+        offered = state if state in REPLAYABLE and request.user.has_perm(REPLAY_PERMISSION) else ""
+        return super().changelist_view(request, {**(extra_context or {}), "replay_all": offered})
 
     def extra_urls(self) -> list[URLPattern]:
         return [
@@ -66,12 +68,10 @@ class EventAdmin(RecordAdmin):
 
     @method_decorator(require_POST)
     def replay_all_view(self, request: HttpRequest) -> HttpResponse:
-        """Replays every event that failed."""
+        """Replays every event that failed, and judges the ignored ones again."""
         if not request.user.has_perm(REPLAY_PERMISSION):
             raise PermissionDenied
-        _say_how_many(
-            request, _replay(list(Event.objects.filter(state=Event.State.FAILED).values_list("pk", flat=True)))
-        )
+        _say_how_many(request, _replay())
         return redirect(reverse("admin:invoices_event_changelist"))
 
     @method_decorator(require_POST)
@@ -94,7 +94,7 @@ class EventAdmin(RecordAdmin):
             "event": record,
             "readable": readable,
             "failed": failed,
-            "may_replay": failed and readable and request.user.has_perm(REPLAY_PERMISSION),
+            "may_replay": record.state in REPLAYABLE and readable and request.user.has_perm(REPLAY_PERMISSION),
             "body_text": "" if self.raw(record) is not None else masked_text(record.body),
         }
 
@@ -153,16 +153,16 @@ class EventAdmin(RecordAdmin):
 
 
 def _replay_ticked(admin: EventAdmin, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
-    """Called by the list: replays those of the ticked events that failed."""
+    """Called by the list: replays those of the ticked events that failed, and judges the ignored ones again."""
     if not request.user.has_perm(REPLAY_PERMISSION):
         raise PermissionDenied
     _say_how_many(request, _replay(request.POST.getlist("_selected_action")))
     return None
 
 
-def _replay(ids: list[str]) -> int:
-    """Puts these events back into the queue, and returns how many it did."""
-    number = sync.replay(ids) if ids else 0  # without ids, `sync.replay` would take every failed event
+def _replay(ids: list[str] | None = None) -> int:
+    """Puts these events back into the queue, or all that can be (None), and returns how many it did."""
+    number = 0 if ids == [] else sync.replay(ids or ())
     if number:
         wakeups.wake("process_events")
     return number
@@ -172,4 +172,4 @@ def _say_how_many(request: HttpRequest, number: int) -> None:
     if number:
         messages.success(request, f"{number:,} event{'' if number == 1 else 's'} back in the queue.")
     else:
-        messages.info(request, "None of them had failed and can be read, so there is nothing to replay.")
+        messages.info(request, "None of them had failed and can be read, or is welcome by the settings of today: there is nothing to replay.")
