@@ -1,0 +1,181 @@
+"""The schedule of reconciliation: what is due when, by the rows alone; what was missed is made up for."""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from invoices import clock, gateway, reconcile, tasks
+from invoices.models import ReconciliationRun
+from invoices.reconcile import runs, schedule
+from invoices.reconcile.schedule import Due
+from invoices.reconcile.windows import DAY_SECONDS, FULL_RUN_PARTS, windows_of_part
+from tests.factories import InvoiceObject, invoice_at, stored
+from tests.sandbox_process import SandboxProcess
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+Kind = ReconciliationRun.Kind
+MONDAY = datetime(2026, 11, 2, 2, 20, tzinfo=UTC)  # in the night, five minutes after it began
+EVERYTHING = set(range(FULL_RUN_PARTS))
+
+
+def ran(kind: str, at: datetime, state: str = "finished", **params: Any) -> ReconciliationRun:
+    finished_at = at + timedelta(minutes=3) if state != "running" else None
+    return ReconciliationRun.objects.create(
+        kind=kind, state=state, started_at=at, alive_at=at, finished_at=finished_at, exit_code=0, params=params
+    )
+
+
+def do(due: Due, at: datetime, state: str = "finished") -> None:
+    ran(due.kind, at, state, **({} if due.part is None else {"part": due.part}))
+
+
+def night(at: datetime) -> list[Due]:
+    """Everything that is due in this night, done."""
+    done = []
+    while due := schedule.next_due(at):
+        do(due, at)
+        done.append(due)
+        assert len(done) < 50
+    return done
+
+
+def parts(done: list[Due]) -> list[int]:
+    return [due.part for due in done if due.part is not None]
+
+
+class TestWhatIsDue:
+    def test_every_night_the_sweep_and_a_part_and_every_week_the_proof(self) -> None:
+        ran(Kind.FULL, MONDAY - timedelta(days=1))
+        counted: Counter[int] = Counter()
+        kinds: Counter[str] = Counter()
+        for day in range(2 * FULL_RUN_PARTS):
+            done = night(MONDAY + timedelta(days=day))
+            assert [due.kind for due in done][:2] == [Kind.SWEEP, Kind.PART] and len(parts(done)) == 1
+            kinds.update(due.kind for due in done)
+            counted.update(parts(done))
+            oldest = schedule.last_successes().everything_since
+            assert oldest and MONDAY + timedelta(days=day) - oldest <= timedelta(days=FULL_RUN_PARTS)
+        assert set(counted) == EVERYTHING and set(counted.values()) == {2}
+        assert kinds[Kind.VERIFY] == 1 + 2 * FULL_RUN_PARTS // 7  # the first at once, then on Sundays
+        sundays = {run.started_at.weekday() for run in ReconciliationRun.objects.filter(kind=Kind.VERIFY)[1:]}
+        assert sundays == {schedule.PROOF_WEEKDAY}
+
+    def test_nights_that_were_missed_are_made_up_for(self) -> None:
+        ran(Kind.FULL, MONDAY - timedelta(days=1))
+        for day in range(FULL_RUN_PARTS):
+            night(MONDAY + timedelta(days=day))
+        after = MONDAY + timedelta(days=FULL_RUN_PARTS + 2)  # two nights without any run
+        assert len(parts(night(after))) == 3
+        assert len(parts(night(after + timedelta(days=1)))) == 1
+
+    def test_a_mirror_that_was_never_compared_whole_gets_some_parts_a_night(self) -> None:
+        done = [parts(night(MONDAY + timedelta(days=day))) for day in range(7)]
+        assert {len(some) for some in done} == {schedule.MAX_PARTS_PER_NIGHT}
+        assert {part for some in done for part in some} == EVERYTHING
+        assert len(parts(night(MONDAY + timedelta(days=7)))) == 1
+
+    def test_a_full_run_counts_for_the_sweep_and_for_all_parts(self) -> None:
+        for day in range(5):
+            night(MONDAY + timedelta(days=day))
+        at = MONDAY + timedelta(days=5)
+        ran(Kind.FULL, at)
+        assert [due.kind for due in night(at + timedelta(hours=1))] == []
+        assert schedule.last_successes().everything_since == at
+
+    def test_what_failed_is_due_until_one_finished(self) -> None:
+        ran(Kind.FULL, MONDAY - timedelta(days=1))
+        for hour in range(5):
+            at = MONDAY + timedelta(hours=hour)
+            assert schedule.next_due(at) == Due(Kind.SWEEP)
+            do(Due(Kind.SWEEP), at, "failed")
+        do(Due(Kind.SWEEP), MONDAY + timedelta(hours=5))
+        assert schedule.next_due(MONDAY + timedelta(hours=6)) == Due(Kind.PART, 0)
+        do(Due(Kind.PART, 0), MONDAY + timedelta(hours=6), "failed")
+        assert schedule.next_due(MONDAY + timedelta(hours=7)) == Due(Kind.PART, 0)
+
+    def test_neither_a_dry_run_nor_one_over_a_part_of_the_time_counts(self) -> None:
+        dry = ran(Kind.SWEEP, MONDAY)
+        ReconciliationRun.objects.filter(pk=dry.pk).update(dry_run=True)
+        ran(Kind.SWEEP, MONDAY, since="2026-11-01T00:00:00+00:00")
+        assert schedule.next_due(MONDAY) == Due(Kind.SWEEP)
+
+    def test_the_night_begins_at_a_quarter_past_two(self) -> None:
+        assert schedule.night_of(MONDAY) == MONDAY.replace(minute=15)
+        assert schedule.night_of(MONDAY.replace(minute=14)) == MONDAY.replace(minute=15) - timedelta(days=1)
+        assert schedule.week_of(MONDAY) == MONDAY.replace(minute=15) - timedelta(days=1)
+
+
+class TestTheParts:
+    def test_every_moment_is_in_one_part_and_stays_there(self, later: Callable[[float], None]) -> None:
+        stored(InvoiceObject(id="in_old", created=int(clock.now().timestamp()) - 700 * DAY_SECONDS))
+        now = int(clock.now().timestamp())
+        moments = [0, 10**9, now, now + 60, *range(now - 800 * DAY_SECONDS, now, 40_009)]
+        before = self.parts_of(moments)
+        assert set(before.values()) == EVERYTHING
+        later(3 * DAY_SECONDS)
+        stored(InvoiceObject(id="in_older", created=now - 750 * DAY_SECONDS))  # more windows than before
+        after, oldest = self.parts_of(moments), now - 700 * DAY_SECONDS
+        assert all(moment < oldest or moment > now for moment in moments if after[moment] != before[moment])
+
+    def parts_of(self, moments: list[int]) -> dict[int, int]:
+        """Moment of creation → the only part with a window of invoices that holds it."""
+        windows = [(window, part) for part in EVERYTHING for window in windows_of_part(part)]
+        of_invoices = sorted(
+            (window.start or 0, window.end or 10**12, part) for window, part in windows if window.object == "invoice"
+        )
+        assert of_invoices[0][0] == 0 and of_invoices[-1][1] == 10**12
+        for (_, end, _), (start, _, _) in itertools.pairwise(of_invoices):
+            assert end == start  # neither a gap nor an overlap
+        starts = [start for start, _, _ in of_invoices]
+        return {moment: of_invoices[bisect.bisect_right(starts, moment) - 1][2] for moment in moments}
+
+
+class TestTheTask:
+    def test_does_the_night_and_then_nothing(self, sandbox: SandboxProcess) -> None:
+        invoice_at(sandbox)
+        reconcile.sweep_lists(Kind.FULL)
+        ReconciliationRun.objects.update(started_at=clock.now() - timedelta(days=2))
+        assert tasks.reconcile_due() == 3
+        made = ReconciliationRun.objects.filter(started_at__gte=clock.now() - timedelta(hours=1))
+        assert set(made.values_list("kind", flat=True)) == {Kind.SWEEP, Kind.PART, Kind.VERIFY, Kind.CATCH_UP}
+        assert set(made.values_list("state", "exit_code")) == {("finished", 0)}
+        assert made.get(kind=Kind.PART).params == {"part": 0}
+        assert tasks.reconcile_due() == 0
+
+    def test_a_failure_waits_for_the_next_hour(self, sandbox: SandboxProcess) -> None:
+        ran(Kind.FULL, clock.now() - timedelta(days=3))
+        sandbox.faults(error_500=1)
+        assert tasks.reconcile_due() == 0
+        assert [run.state for run in ReconciliationRun.objects.filter(kind=Kind.SWEEP)] == ["failed"]
+        assert not ReconciliationRun.objects.filter(kind__in=[Kind.PART, Kind.VERIFY]).exists()
+        sandbox.clear_faults()
+        assert tasks.reconcile_due() == 3
+        assert {run.state for run in ReconciliationRun.objects.filter(kind=Kind.SWEEP)} == {"failed", "finished"}
+
+    def test_there_are_never_two_of_a_lane(self, sandbox: SandboxProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The next hour's message comes while the run of this hour is at work."""
+        invoice_at(sandbox)
+        pages, met = gateway.list_page, list[int]()
+
+        def list_page(object: str, **params: Any) -> Any:
+            if not met:
+                met.append(-1)
+                met.append(tasks.reconcile_due())
+            return pages(object, **params)
+
+        monkeypatch.setattr(gateway, "list_page", list_page)
+        assert tasks.reconcile_due() > 0 and met == [-1, 0]
+        assert ReconciliationRun.objects.filter(kind=Kind.SWEEP).count() == 1
+        for running, wanted in ((Kind.PART, Kind.FULL), (Kind.FULL, Kind.PART), (Kind.PART, Kind.SWEEP)):
+            ReconciliationRun.objects.filter(state="running").delete()
+            runs.begin(running)
+            with pytest.raises(runs.AlreadyRunning):
+                runs.begin(wanted)
