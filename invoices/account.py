@@ -122,7 +122,8 @@ def adopt(account: str, *, reason: str, by: str) -> AccountRecord:
         raise AccountRefused(f"This mirror is of account {last} already.")
     if last and any(model.objects.exists() for model in MIRRORED.values()):
         raise AccountRefused(
-            f"This mirror holds rows of account {last}: it cannot become that of {account}. Begin with an empty database."
+            f"This mirror holds rows of account {last}: it cannot become that of {account}. Begin with an empty "
+            "database."
         )
     _remembered.clear()
     return record(account, reason=reason, by=by)

@@ -10,11 +10,17 @@ from datetime import timedelta
 # --- what people are told ---------------------------------------------------------------------------------------------
 EVENT_LATE = timedelta(seconds=30)  # an event that waits longer than this is shown on lists and on the home page
 RECONCILIATION_LATE = timedelta(hours=26)  # the home page warns: last night's run is missing
+COVERAGE_LATE = timedelta(days=29)  # the home page warns: parts of a full run are missing, one night's and more
+CATCH_UP_LATE = timedelta(hours=1)  # the home page warns: no catch-up has finished, of four
+PROOF_LATE = timedelta(days=8)  # the home page warns: this week's proof is missing
 
 # --- when /readyz answers 503 -----------------------------------------------------------------------------------------
 WORKER_SILENT = timedelta(minutes=1)
 EVENT_STUCK = timedelta(minutes=5)
 RECONCILIATION_STALE = timedelta(hours=36)  # a night's run is missing, and there was half a day to mend it
+COVERAGE_STALE = timedelta(days=35)  # a week longer than it takes to compare everything: parts fail again and again
+CATCH_UP_STALE = timedelta(hours=6)  # what webhooks lose is not made up for
+PROOF_STALE = timedelta(days=15)  # two weeks' proofs are missing
 
 # --- operations -------------------------------------------------------------------------------------------------------
 OPERATION_LEASE = timedelta(minutes=2)  # a process that works on an operation or a batch renews its claim within this

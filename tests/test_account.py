@@ -11,13 +11,11 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
 from invoices import account, gateway, mirror, reconcile, refetch, sync
-from invoices.models import MIRRORED, AccountRecord, CheckedKey, Event, Invoice, JournalLink, Removal
-from invoices.models import Operation
+from invoices.models import MIRRORED, AccountRecord, CheckedKey, Event, Invoice, JournalLink, Operation, Removal
 from tests.crash.wire import STRIPES, Answer, Wire
-from tests.factories import InvoiceObject, customer_at, invoice_at, stored
+from tests.factories import InvoiceObject, invoice_at, stored
 from tests.helpers.commands import run_command
 from tests.helpers.operations import act
-from tests.helpers.stripe_state import drain
 from tests.sandbox_process import SandboxProcess
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -62,9 +60,7 @@ def asked(process: SandboxProcess) -> int:
 
 
 class TestAKeyOfAnotherAccount:
-    def test_reads_nothing_and_changes_nothing(
-        self, use: Callable[[str], SandboxProcess], manager: User
-    ) -> None:
+    def test_reads_nothing_and_changes_nothing(self, use: Callable[[str], SandboxProcess], manager: User) -> None:
         own = use("own")
         draft, paid = invoice_at(own, finalize=False).id, invoice_at(own).id
         assert run_command("reconcile", "--full")[0] == 0

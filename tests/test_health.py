@@ -161,3 +161,42 @@ def test_metrics_answer_when_the_database_does_not(client, monkeypatch):
     response = client.get("/metrics")
     assert response.status_code == 200
     assert b"invoice_desk" not in response.content and b"django_http" in response.content
+
+
+def test_when_each_kind_succeeded_last(client, all_well):
+    ReconciliationRun.objects.all().delete()
+    run(kind="full", days=100)
+    ReconciliationRun.objects.update(started_at=timezone.now() - timedelta(days=100))
+    run(kind="catch_up", days=1)
+    run(kind="verify", days=16)
+    run()
+    assert reasons(client) == [
+        "some objects were not compared with Stripe for 100 days",
+        "the last catch-up finished 24 hours ago",
+        "the last proof of equality finished 16 days ago",
+    ]
+    for part in range(28):
+        made = run(kind="part")
+        ReconciliationRun.objects.filter(pk=made.pk).update(
+            params={"part": part}, started_at=timezone.now() - timedelta(days=27 - part)
+        )
+    run(kind="catch_up")
+    run(kind="verify")
+    found = client.get("/readyz").json()
+    assert found["ready"]
+    ages = {name: each["seconds_ago"] for name, each in found["last_successes"].items()}
+    assert ages["everything"] // 86400 == 27 and max(ages["sweep"], ages["catch_up"], ages["proof"]) < 3600
+    lines = client.get("/metrics").content.decode().splitlines()
+    shown = {line.split('"')[1] for line in lines if line.startswith("invoice_desk_reconciliation_age_seconds{")}
+    assert shown == {"sweep", "everything", "catch_up", "proof"}
+
+
+def test_what_never_succeeded_is_late_only_some_time_after_the_first_import(client, all_well):
+    assert reasons(client) == []
+    ReconciliationRun.objects.update(finished_at=timezone.now() - timedelta(days=40))
+    run()
+    assert reasons(client) == [
+        "not everything was compared with Stripe yet: run `manage.py reconcile --full`",
+        "no catch-up has finished yet",
+        "no proof of equality has finished yet",
+    ]

@@ -58,7 +58,8 @@ def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     if may("invoices.view_scheduledrefetch"):
         cards += [_given_up_refetches()]
     if may("invoices.view_reconciliationrun"):
-        cards += [_last_reconciliation(), _last_proof()]
+        found = reconcile.last_successes()
+        cards += [_last_reconciliation(), _everything(found), _last_catch_up(found), _last_proof()]
     return {
         **context,
         "title": "Home",
@@ -198,6 +199,27 @@ def _last_reconciliation() -> Card:
     )
 
 
+def _everything(found: reconcile.LastSuccesses) -> Card:
+    """Since when every object of every kind was compared: the parts of a full run do so in four weeks."""
+    title, since = "Everything compared", found.everything_since
+    link = reverse("admin:invoices_reconciliationrun_changelist")
+    if since is None:
+        return Card(title, "not yet", "Parts of it are compared every night; “Everything” does it now.", "amber", link)
+    late = timezone.now() - since > thresholds.COVERAGE_LATE
+    words = "Some parts were missed." if late else "A part of all kinds is compared every night."
+    return Card(title, age_text(since), words, "amber" if late else "green", link)
+
+
+def _last_catch_up(found: reconcile.LastSuccesses) -> Card:
+    title, last = "Last catch-up", found.catch_up
+    if last is None or last.finished_at is None:
+        words = "It makes up for lost webhooks, every quarter of an hour."
+        return Card(title, "never", words, "amber", reverse("admin:invoices_reconciliationrun_changelist"))
+    link, late = url_of("reconciliationrun", last.pk), timezone.now() - last.finished_at > thresholds.CATCH_UP_LATE
+    words = "What webhooks lost since then is missing." if late else "Lost webhooks were made up for."
+    return Card(title, age_text(last.finished_at), words, "amber" if late else "green", link)
+
+
 def _last_proof() -> Card:
     title, all_runs = "Equal to Stripe", reverse("admin:invoices_reconciliationrun_changelist")
     last = proof.latest()
@@ -205,9 +227,11 @@ def _last_proof() -> Card:
         return Card(title, "not proved yet", "A proof counts, sums and digests both sides.", "grey", all_runs)
     link, when = url_of("reconciliationrun", last.pk), age_text(last.started_at)
     if last.exit_code == reconcile.CLEAN:
-        return Card(
-            title, f"as of {when}", reconciliation_wording.proof_summary(last).capitalize() + ".", "green", link
+        late = timezone.now() - last.finished_at > thresholds.PROOF_LATE
+        words = (
+            f"{reconciliation_wording.proof_summary(last).capitalize()}.{' This week’s is missing.' if late else ''}"
         )
+        return Card(title, f"as of {when}", words, "amber" if late else "green", link)
     return Card("Not equal to Stripe", f"as of {when}", f"{reconciliation_wording.proof_summary(last)}.", "amber", link)
 
 

@@ -9,9 +9,27 @@ from typing import TypedDict
 from celery import Celery, current_app
 from django.db.models import Count, Min
 
-from invoices import clock
+from invoices import clock, reconcile
 from invoices.models import Event, Heartbeat, ReconciliationRun
-from invoices.thresholds import EVENT_STUCK, RECONCILIATION_STALE, WORKER_SILENT
+from invoices.thresholds import (
+    CATCH_UP_STALE,
+    COVERAGE_STALE,
+    EVENT_STUCK,
+    PROOF_STALE,
+    RECONCILIATION_STALE,
+    WORKER_SILENT,
+)
+
+# Member of LastSuccesses → how long it may be missing, and what is said where it never was, and where it was too long ago
+STALE = {
+    "everything": (
+        COVERAGE_STALE,
+        "not everything was compared with Stripe yet: run `manage.py reconcile --full`",
+        "some objects were not compared with Stripe for {}",
+    ),
+    "catch_up": (CATCH_UP_STALE, "no catch-up has finished yet", "the last catch-up finished {} ago"),
+    "proof": (PROOF_STALE, "no proof of equality has finished yet", "the last proof of equality finished {} ago"),
+}
 
 
 class WorkerHealth(TypedDict):
@@ -37,12 +55,31 @@ class ReconciliationHealth(TypedDict):
     exit_code: int | None
 
 
+class LastSuccess(TypedDict):
+    """When something that is done regularly was done last; None where it never was."""
+
+    at: datetime | None
+    seconds_ago: float | None
+
+
+class LastSuccesses(TypedDict):
+    """`everything` is the moment after which every object of every kind was compared with Stripe. `proof` counts also
+    where it found the mirror unequal."""
+
+    sweep: LastSuccess
+    everything: LastSuccess
+    catch_up: LastSuccess
+    proof: LastSuccess
+
+
 class DatabaseHealth(TypedDict):
     """What the database knows: workers, events, reconciliation. These are members of the reply of /readyz."""
 
     worker: WorkerHealth
     events: EventHealth
     last_reconciliation: ReconciliationHealth | None
+    last_successes: LastSuccesses
+    installed_seconds_ago: float | None  # since the first sweep or full run: before it nothing can be late
 
 
 class PendingEvents(TypedDict):
@@ -57,27 +94,33 @@ def database_health() -> DatabaseHealth:
     now = clock.now()
     seen_at = Heartbeat.objects.filter(name="worker").values_list("seen_at", flat=True).first()
     pending = pending_events()
+    found = reconcile.last_successes()
     return {
         "worker": {"seen_at": seen_at, "seconds_ago": seconds_since(seen_at, now)},
         "events": {
             "pending": pending["count"],
             "oldest_pending_seconds": seconds_since(pending["oldest_received_at"], now),
         },
-        "last_reconciliation": _last_reconciliation(now),
+        "last_reconciliation": _last_reconciliation(found.sweep, now),
+        "last_successes": {
+            "sweep": _since(finished_at(found.sweep), now),
+            "everything": _since(found.everything_since, now),
+            "catch_up": _since(finished_at(found.catch_up), now),
+            "proof": _since(finished_at(found.proof), now),
+        },
+        "installed_seconds_ago": seconds_since(found.first, now),
     }
 
 
-def _last_reconciliation(now: datetime) -> ReconciliationHealth | None:
-    run = (
-        ReconciliationRun.objects.filter(
-            state=ReconciliationRun.State.FINISHED,
-            kind__in=[ReconciliationRun.Kind.SWEEP, ReconciliationRun.Kind.FULL],
-            dry_run=False,
-            finished_at__isnull=False,
-        )
-        .order_by("-finished_at")
-        .first()
-    )
+def finished_at(run: ReconciliationRun | None) -> datetime | None:
+    return run.finished_at if run else None
+
+
+def _since(at: datetime | None, now: datetime) -> LastSuccess:
+    return {"at": at, "seconds_ago": seconds_since(at, now)}
+
+
+def _last_reconciliation(run: ReconciliationRun | None, now: datetime) -> ReconciliationHealth | None:
     if run is None:
         return None
     return {
@@ -102,6 +145,16 @@ def reasons_not_ready(health: DatabaseHealth) -> Iterator[str]:
         yield "no reconciliation has finished yet"
     elif run["seconds_ago"] > RECONCILIATION_STALE.total_seconds():
         yield f"the last reconciliation finished {run['seconds_ago'] / 3600:.0f} hours ago"
+    for name, (stale, never, late) in STALE.items():
+        seconds = health["last_successes"][name]["seconds_ago"]  # type: ignore[literal-required]
+        waited = health["installed_seconds_ago"] if seconds is None else seconds
+        if waited is not None and waited > stale.total_seconds():
+            yield never if seconds is None else late.format(span(seconds))
+
+
+def span(seconds: float) -> str:
+    """In hours, or from two days on in days, rounded down."""
+    return f"{seconds // 86_400:.0f} days" if seconds >= 2 * 86_400 else f"{seconds // 3600:.0f} hours"
 
 
 def reach_broker(app: Celery = current_app, timeout_seconds: float = 2) -> None:

@@ -8,8 +8,8 @@ from django.db.models import Count, Min
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 
-from invoices import clock
-from invoices.health.checks import pending_events, seconds_since
+from invoices import clock, reconcile
+from invoices.health.checks import finished_at, pending_events, seconds_since
 from invoices.health.probe import Probe
 from invoices.models import Contradiction, Event, Operation, ScheduledRefetch, UnchainedRow
 from invoices.operations import contradictions, money_under_way
@@ -17,7 +17,7 @@ from invoices.operations import contradictions, money_under_way
 
 def waiting_work() -> list[GaugeMetricFamily]:
     """The gauges with their present values. Raises the database's error if it does not answer."""
-    return [*_events(), *_refetches(), _unfinished_operations(), *_to_be_looked_at()]
+    return [*_events(), *_refetches(), _unfinished_operations(), *_to_be_looked_at(), _reconciliation()]
 
 
 def _events() -> Iterator[GaugeMetricFamily]:
@@ -78,6 +78,25 @@ def _to_be_looked_at() -> Iterator[GaugeMetricFamily]:
         "Rows of the journal that wait to be chained, within half a minute",
         value=UnchainedRow.objects.count(),
     )
+
+
+def _reconciliation() -> GaugeMetricFamily:
+    """What never succeeded is left out."""
+    gauge = GaugeMetricFamily(
+        "invoice_desk_reconciliation_age_seconds",
+        "Since the last sweep, catch-up and proof finished; of `everything`, since when every object was compared",
+        labels=["kind"],
+    )
+    found, now = reconcile.last_successes(), clock.now()
+    for kind, at in {
+        "sweep": finished_at(found.sweep),
+        "everything": found.everything_since,
+        "catch_up": finished_at(found.catch_up),
+        "proof": finished_at(found.proof),
+    }.items():
+        if (seconds := seconds_since(at, now)) is not None:
+            gauge.add_metric([kind], seconds)
+    return gauge
 
 
 class WaitingWorkCollector:

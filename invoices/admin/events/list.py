@@ -172,4 +172,7 @@ def _say_how_many(request: HttpRequest, number: int) -> None:
     if number:
         messages.success(request, f"{number:,} event{'' if number == 1 else 's'} back in the queue.")
     else:
-        messages.info(request, "None of them had failed and can be read, or is welcome by the settings of today: there is nothing to replay.")
+        messages.info(
+            request,
+            "There is nothing to replay: none of them failed and can be read, or is welcome by the settings of today.",
+        )

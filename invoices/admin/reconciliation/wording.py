@@ -9,6 +9,7 @@ from invoices.reconcile import CLEAN, DRIFT_HEALED, DRIFT_LEFT, FAILED, NOT_EQUA
 RUN_KINDS = {
     "sweep": "Sweep",
     "full": "Everything",
+    "part": "Part of everything",
     "invoice": "One invoice",
     "catch_up": "Catch-up",
     "verify": "Proof",

@@ -58,7 +58,9 @@ class Command(BaseCommand):
         sys.exit(FAILED if left else DONE)
 
     def _line(self, judged: removal.Judged, really: bool) -> str:
-        facts = " ".join(str(judged.held[name]) for name in ("number", "status", "currency", "total") if name in judged.held)
+        facts = " ".join(
+            str(judged.held[name]) for name in ("number", "status", "currency", "total") if name in judged.held
+        )
         if judged.left:
             return f"{judged.id}  left: {judged.left}"
         return f"{judged.id}  {'removed' if really else 'not at Stripe'}: {judged.object} {facts}".rstrip()

@@ -14,7 +14,9 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("ids", nargs="*", metavar="evt_…", help="these events; none: all that failed or are ignored")
+        parser.add_argument(
+            "ids", nargs="*", metavar="evt_…", help="these events; none: all that failed or are ignored"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         count = sync.replay(options["ids"])
