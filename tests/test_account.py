@@ -10,8 +10,18 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
-from invoices import account, gateway, mirror, reconcile, refetch, sync
-from invoices.models import MIRRORED, AccountRecord, CheckedKey, Event, Invoice, JournalLink, Operation, Removal
+from invoices import account, gateway, intake, journal, mirror, reconcile, refetch, sync
+from invoices.models import (
+    MIRRORED,
+    AccountRecord,
+    CheckedKey,
+    Event,
+    Invoice,
+    JournalLink,
+    Operation,
+    ReconciliationRun,
+    Removal,
+)
 from tests.crash.wire import STRIPES, Answer, Wire
 from tests.factories import InvoiceObject, invoice_at, stored
 from tests.helpers.commands import run_command
@@ -257,9 +267,6 @@ class TestForeignRows:
         assert removed.account == id_of(night["own"]) and removed.held["status"] == "open"
         assert run_command("reconcile", "--verify")[0] == 0
         assert run_command("reconcile", "--full")[0] in (0, 3)
-        call_command("journal_chain") if False else None
-        from invoices import journal
-
         journal.chain()
         assert JournalLink.objects.filter(kind="removal").count() == Removal.objects.count()
         assert journal.verify().finding is None
@@ -282,8 +289,6 @@ class TestForeignRows:
 
 
 def reconcile_run() -> int:
-    from invoices.models import ReconciliationRun
-
     run = ReconciliationRun.objects.filter(kind="sweep").order_by("-started_at").first()
     assert run is not None
     return run.pk
@@ -298,8 +303,6 @@ class TestIgnoredEvents:
         made = sandbox.client(key=right)
         customer = made.v1.customers.create({"name": "Example"})
         events = made.v1.events.list({"limit": 10}).data
-        from invoices import intake
-
         intake.journal([intake.event_row(json.loads(str(event))) for event in events])
         other = json.loads(str(events[0])) | {"id": "evt_elsewhere", "account": "acct_elsewhere"}
         intake.journal([intake.event_row(other)])

@@ -16,6 +16,7 @@ from django.test import Client
 
 from invoices import clock
 from invoices.models import (
+    AccountRecord,
     ApiToken,
     Batch,
     BatchItem,
@@ -25,6 +26,7 @@ from invoices.models import (
     Operation,
     Pause,
     RecordedCall,
+    Removal,
     TokenRecord,
     triggers,
 )
@@ -65,6 +67,10 @@ def rows() -> Rows:
         Batch.objects.create(action="void", items=[BatchItem("in_2", "open", 1)], actor=asker, reason="a wrong run"),
         Pause.objects.create(action="void", reason="an audit", paused_by=asker),
         Contradiction.objects.create(operation=final, event=event, message="Stripe says otherwise"),
+        AccountRecord.objects.create(number=1, account="acct_1", livemode=False, reason="The first import."),
+        Removal.objects.create(
+            object_type="invoice", object_id="in_9", held={}, account="acct_1", reason="foreign", removed_by="ops@host"
+        ),
         JournalLink.objects.create(
             position=1, kind="event", row="evt_1", fixed="", digest="", sealed=True, made_at=clock.now(), hash=""
         ),
@@ -72,7 +78,18 @@ def rows() -> Rows:
     return {row._meta.db_table.removeprefix("invoices_"): row for row in made}
 
 
-TABLES = ["operation", "event", "apitoken", "tokenrecord", "batch", "pause", "contradiction", "journallink"]
+TABLES = [
+    "operation",
+    "event",
+    "apitoken",
+    "tokenrecord",
+    "batch",
+    "pause",
+    "contradiction",
+    "accountrecord",
+    "removal",
+    "journallink",
+]
 
 
 def refused(statement: str, *values: Any) -> None:

@@ -20,17 +20,6 @@ from invoices.thresholds import (
     WORKER_SILENT,
 )
 
-# Member of LastSuccesses → how long it may be missing, and what is said where it never was, and where it was too long ago
-STALE = {
-    "everything": (
-        COVERAGE_STALE,
-        "not everything was compared with Stripe yet: run `manage.py reconcile --full`",
-        "some objects were not compared with Stripe for {}",
-    ),
-    "catch_up": (CATCH_UP_STALE, "no catch-up has finished yet", "the last catch-up finished {} ago"),
-    "proof": (PROOF_STALE, "no proof of equality has finished yet", "the last proof of equality finished {} ago"),
-}
-
 
 class WorkerHealth(TypedDict):
     """When a worker last wrote its heartbeat; None if none ever did."""
@@ -87,6 +76,18 @@ class PendingEvents(TypedDict):
 
     count: int
     oldest_received_at: datetime | None
+
+
+# Member of LastSuccesses → how old it may be; what is said where it never was; and where it was too long ago
+STALE = {
+    "everything": (
+        COVERAGE_STALE,
+        "not everything was compared with Stripe yet: run `manage.py reconcile --full`",
+        "some objects were not compared with Stripe for {}",
+    ),
+    "catch_up": (CATCH_UP_STALE, "no catch-up has finished yet", "the last catch-up finished {} ago"),
+    "proof": (PROOF_STALE, "no proof of equality has finished yet", "the last proof of equality finished {} ago"),
+}
 
 
 def database_health() -> DatabaseHealth:

@@ -9,7 +9,7 @@ from invoices.models.immutable import ImmutableModel, Rules
 
 
 class AccountRecord(ImmutableModel):
-    """From then on the mirror is of this account and mode. The newest record counts; the first import makes the first."""
+    """From then on the mirror is of this account and mode. The newest record counts; the first import makes one."""
 
     number = models.BigIntegerField(primary_key=True, help_text="1, 2, 3 and so on")
     account = models.CharField(max_length=255, help_text="Stripe's id: acct_…")

@@ -58,7 +58,8 @@ def sweep_lists(
 
     SWEEP takes everything created in the last 30 days (or since `since`, an aware datetime), every older object that
     can still change at Stripe, and every one that can still change according to the mirror. FULL takes everything,
-    customers and payment intents too; PART takes the part of it with this number, which is one of FULL_RUN_PARTS. A dry run records the drift and heals nothing. Raises AlreadyRunning.
+    customers and payment intents too; PART takes the part of it with the number `part`, below FULL_RUN_PARTS. A dry run
+    records the drift and heals nothing. Raises AlreadyRunning.
     """
     params = RunParams(since=since.isoformat()) if since else RunParams()
     if part is not None:

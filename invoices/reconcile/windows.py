@@ -100,8 +100,10 @@ def windows_of_full_run() -> Iterator[Window]:
 
 
 def windows_of_part(part: int) -> Iterator[Window]:
-    """One of the FULL_RUN_PARTS parts of a full run: every kind, and the days whose number since 1970, modulo the number
-    of parts, is this one. So a day belongs to the same part for ever. What is older than all days is in part 0."""
+    """A part of a full run: of every kind the days whose number since 1970, modulo FULL_RUN_PARTS, is this one.
+
+    So a day of creation belongs to the same part for ever. What is older than all these days is in part 0.
+    """
     last = _midnight(clock.now())
     for object, model in MIRRORED.items():
         first = _first_midnight(model, last)

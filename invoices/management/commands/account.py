@@ -1,4 +1,4 @@
-"""`manage.py account`: of which Stripe account the mirror is. `account adopt --reason TEXT` says so. Exit 0, 1 refused."""
+"""`manage.py account [adopt --reason TEXT]`: of which Stripe account the mirror is. Exit 0 done, 1 refused."""
 
 from typing import Any
 

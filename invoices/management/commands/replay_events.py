@@ -9,8 +9,8 @@ from invoices import sync
 
 class Command(BaseCommand):
     help = (
-        "Makes failed events pending again, and ignored ones that the settings of today would not ignore, and processes "
-        "them."
+        "Makes failed events pending again, and ignored ones that the settings of today would not ignore. Then "
+        "processes them."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
