@@ -270,6 +270,8 @@ FIXED: dict[str, list[dict[str, Any]]] = {
     ],
     "pause": [{"action": ""}, {"reason": "another"}, {"paused_at": "2026-01-01T00:00:00Z"}],
     "contradiction": [{"message": "all is well"}, {"found_at": "2026-01-01T00:00:00Z"}],
+    "accountrecord": [{"account": "acct_2"}, {"livemode": True}, {"reason": "another"}, {"recorded_by": "root@host"}],
+    "removal": [{"object_id": "in_8"}, {"held": {"id": "in_8"}}, {"reason": "another"}, {"removed_by": "root@host"}],
     "journallink": [{"hash": "another"}, {"digest": "another"}],
     "apitoken": [{"token_key": "another"}, {"created": "2026-01-01T00:00:00Z"}],
 }
