@@ -166,7 +166,7 @@ def test_metrics_answer_when_the_database_does_not(client, monkeypatch):
 def test_when_each_kind_succeeded_last(client, all_well):
     ReconciliationRun.objects.all().delete()
     run(kind="full", days=100)
-    ReconciliationRun.objects.update(started_at=timezone.now() - timedelta(days=100))
+    ReconciliationRun.objects.update(started_at=NOW - timedelta(days=100))
     run(kind="catch_up", days=1)
     run(kind="verify", days=16)
     run()
@@ -178,7 +178,7 @@ def test_when_each_kind_succeeded_last(client, all_well):
     for part in range(28):
         made = run(kind="part")
         ReconciliationRun.objects.filter(pk=made.pk).update(
-            params={"part": part}, started_at=timezone.now() - timedelta(days=27 - part)
+            params={"part": part}, started_at=NOW - timedelta(days=27 - part)
         )
     run(kind="catch_up")
     run(kind="verify")
@@ -193,7 +193,7 @@ def test_when_each_kind_succeeded_last(client, all_well):
 
 def test_what_never_succeeded_is_late_only_some_time_after_the_first_import(client, all_well):
     assert reasons(client) == []
-    ReconciliationRun.objects.update(finished_at=timezone.now() - timedelta(days=40))
+    ReconciliationRun.objects.update(finished_at=NOW - timedelta(days=40))
     run()
     assert reasons(client) == [
         "not everything was compared with Stripe yet: run `manage.py reconcile --full`",

@@ -10,6 +10,8 @@
 | journal verify                   | the chain holds     | not walked        | broken                     |            |
 | replay_events, retry_refetches   | done                | failed            |                            |            |
 | settle_operations                | done                | failed            |                            |            |
+| account                          | done                | refused           |                            |            |
+| remove_foreign                   | done, or previewed  | a named row left  |                            |            |
 
 2 is the usage error of every command. Ctrl-C ends any command but `demo` with 130, as a shell expects.
 """
