@@ -42,7 +42,7 @@ def check(ask: Callable[[], str], stripe_has: Callable[[str, str], bool], may_be
     id). Where `ask` raises `may_be_away`, the answer of an earlier day stands, if there is one. The first key that is
     used decides which account the installation is of.
     """
-    fingerprint = hashlib.sha256(f"{settings.STRIPE_API_BASE} {settings.STRIPE_SECRET_KEY}".encode()).hexdigest()
+    fingerprint = _fingerprint()
     if _remembered.get(fingerprint, 0.0) > time.monotonic():
         return
     account = _account_of(fingerprint, ask, may_be_away)
@@ -59,6 +59,17 @@ def check(ask: Callable[[], str], stripe_has: Callable[[str, str], bool], may_be
             "mode. A new account needs an empty database; then `manage.py account adopt` says so."
         )
     _remembered[fingerprint] = time.monotonic() + KEY_REMEMBERED.total_seconds()
+
+
+def ask_again() -> None:
+    """The next request asks Stripe whose the key is, whenever it was asked before: for the beginning of a long run."""
+    _remembered.clear()
+    long_ago = clock.now() - 2 * KEY_CHECK_LASTS
+    CheckedKey.objects.filter(pk=_fingerprint()).update(checked_at=long_ago)
+
+
+def _fingerprint() -> str:
+    return hashlib.sha256(f"{settings.STRIPE_API_BASE} {settings.STRIPE_SECRET_KEY}".encode()).hexdigest()
 
 
 def _account_of(fingerprint: str, ask: Callable[[], str], may_be_away: type[Exception]) -> str:

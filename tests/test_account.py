@@ -25,6 +25,7 @@ from invoices.models import (
 from tests.crash.wire import STRIPES, Answer, Wire
 from tests.factories import InvoiceObject, invoice_at, stored
 from tests.helpers.commands import run_command
+from tests.helpers.database import without_triggers
 from tests.helpers.operations import act
 from tests.sandbox_process import SandboxProcess
 
@@ -93,6 +94,7 @@ class TestAKeyOfAnotherAccount:
             refetch.refetch("invoice", draft)
         operation = act("void", paid, manager)
         assert operation.state in (Operation.State.FAILED, Operation.State.REFUSED) and operation.calls == []
+        assert id_of(own) in operation.message, operation.message
         for model in MIRRORED.values():  # the schedule of the refetch is no state of the object
             model.rows.update(read_due_at=None, refetch_token=None)
         assert state_of_mirror() == before
@@ -147,6 +149,15 @@ class TestWhoseTheKeyIs:
         gateway.read("/v1/invoices")
         assert asked(own) == 3  # the wire passes on what it answers itself
 
+    def test_a_run_asks_anew(self, use: Callable[[str], SandboxProcess]) -> None:
+        """The account behind the same key and address is another one: a stand-in was started on other data."""
+        own = use("own")
+        assert run_command("reconcile")[0] == 0
+        own.reset()
+        account._remembered.clear()
+        code, output = run_command("reconcile", "--json")
+        assert code == 1 and "but this mirror is of account" in json.loads(output)["error"]
+
     def test_stripe_is_away_when_a_key_is_new(self, wire: Wire) -> None:
         wire.replies_to_get["/v1/account"] = Answer.error(500, type="api_error", message="An error at Stripe.")
         with pytest.raises(gateway.OutcomeUnknown):
@@ -194,6 +205,14 @@ class TestWhoseTheKeyIs:
         use("own")
         gateway.read("/v1/invoices")
         assert AccountRecord.objects.get().account == id_of(own)
+        stored(InvoiceObject(id="in_foreign"))  # and where it holds others too, a person says which is the right one
+        with without_triggers():
+            AccountRecord._base_manager.all().delete()
+        account._remembered.clear()
+        with pytest.raises(gateway.WrongAccount, match=r"`manage\.py account adopt` says so"):
+            gateway.read("/v1/invoices")
+        call_command("account", "adopt", "--reason", "in_foreign is of another account")
+        gateway.read("/v1/invoices")
 
 
 class TestSayingWhichAccount:

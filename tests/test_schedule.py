@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.core import mail
 
 from invoices import clock, gateway, reconcile, tasks
 from invoices.models import ReconciliationRun
@@ -150,11 +151,14 @@ class TestTheTask:
         assert made.get(kind=Kind.PART).params == {"part": 0}
         assert tasks.reconcile_due() == 0
 
-    def test_a_failure_waits_for_the_next_hour(self, sandbox: SandboxProcess) -> None:
+    def test_a_failure_waits_for_the_next_hour(self, sandbox: SandboxProcess, settings: Any) -> None:
         ran(Kind.FULL, clock.now() - timedelta(days=3))
+        settings.FINANCE_EMAILS = ["finance@example.com"]
         sandbox.faults(error_500=1)
-        assert tasks.reconcile_due() == 0
-        assert [run.state for run in ReconciliationRun.objects.filter(kind=Kind.SWEEP)] == ["failed"]
+        for _ in range(2):
+            assert tasks.reconcile_due() == 0
+        assert [run.state for run in ReconciliationRun.objects.filter(kind=Kind.SWEEP)] == ["failed", "failed"]
+        assert ["the run failed" in sent.subject for sent in mail.outbox] == [True]  # told once
         assert not ReconciliationRun.objects.filter(kind__in=[Kind.PART, Kind.VERIFY]).exists()
         sandbox.clear_faults()
         assert tasks.reconcile_due() == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 
 from django.conf import settings
 from django.core.mail import send_mail
@@ -19,9 +20,11 @@ MAX_DIFFERENCES_SHOWN = 20  # the run's page shows all of them
 def mail_finance(run: ReconciliationRun) -> bool:
     """E-mails FINANCE_EMAILS if the run found drift or failed. Whether an e-mail was sent.
 
+    A run that failed is tried again every hour: the same failure is told once.
+
     A mail server that is down is only logged: the run's page says the same as the e-mail.
     """
-    if run.exit_code == runs.CLEAN or run.dry_run or not settings.FINANCE_EMAILS:
+    if run.exit_code == runs.CLEAN or run.dry_run or not settings.FINANCE_EMAILS or _was_told(run):
         return False
     try:
         send_mail(subject(run), body(run), settings.DEFAULT_FROM_EMAIL, settings.FINANCE_EMAILS)
@@ -29,6 +32,13 @@ def mail_finance(run: ReconciliationRun) -> bool:
         log.warning("No e-mail to finance about run %s: %s", run.pk, error)
         return False
     return True
+
+
+def _was_told(run: ReconciliationRun) -> bool:
+    """Whether the run of this kind before this one failed in the same way, less than a day ago."""
+    before = ReconciliationRun.objects.filter(kind=run.kind, dry_run=False, started_at__lt=run.started_at)
+    last = before.filter(started_at__gt=run.started_at - timedelta(days=1)).order_by("-started_at").first()
+    return bool(run.error) and last is not None and last.error == run.error
 
 
 def subject(run: ReconciliationRun) -> str:

@@ -14,7 +14,7 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
-from invoices import gateway, mirror
+from invoices import account, gateway, mirror
 from invoices.models import MIRRORED, Invoice, ReconciliationRun
 from invoices.models.reconciliation import RunParams
 from invoices.reconcile import compare, runs
@@ -92,6 +92,7 @@ class StripeListsNothing(Exception):
 
 def _check_account() -> None:
     """Raises StripeListsNothing, and GatewayError at once, without retries: so a wrong key is found immediately."""
+    account.ask_again()
     ours = Invoice.objects.filter(deleted_at=None).exclude(status="draft")
     if not gateway.read("/v1/invoices", throttled=True, limit=1).data["data"] and ours.exists():
         raise StripeListsNothing(

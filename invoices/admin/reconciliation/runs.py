@@ -20,6 +20,7 @@ from invoices.admin.formatting import ago, badge, moment
 from invoices.admin.links import object_link
 from invoices.admin.reconciliation import drift, proof, starting, wording
 from invoices.models import ReconciliationRun
+from invoices.reconcile.windows import FULL_RUN_PARTS
 
 Kind, State = ReconciliationRun.Kind, ReconciliationRun.State
 # Every object that a run sees is counted in one of these; together they are `seen`. Colour and words on the page.
@@ -85,6 +86,7 @@ class ReconciliationRunAdmin(RecordAdmin):
         facts: Facts = [
             ("Kind", f"{record.get_kind_display()}{', dry run: nothing healed' if record.dry_run else ''}"),
             ("Invoice", object_link("invoice", params["invoice"]) if params.get("invoice") else ""),
+            ("Part", f"{params['part'] + 1} of {FULL_RUN_PARTS}" if isinstance(params.get("part"), int) else ""),
             ("Created since", str(params.get("since", ""))[:10]),
             ("Asked for by", str(record.started_by or "")),
             ("Began", moment(record.started_at)),
