@@ -55,8 +55,8 @@ def check(ask: Callable[[], str], stripe_has: Callable[[str, str], bool], may_be
     if (record.account, record.livemode) != (account, key_is_live()):
         raise AccountRefused(
             f"STRIPE_SECRET_KEY is a key of account {account}, {_mode(key_is_live())} mode, but this mirror is of "
-            f"account {record}. Nothing was read or changed. Set a key of {record.account}, {_mode(record.livemode)} "
-            "mode. A new account needs an empty database; then `manage.py account adopt` says so."
+            f"account {record}. Nothing was read or changed. Set a key of the mirror's account and mode, or begin with an "
+            "empty database."
         )
     _remembered[fingerprint] = time.monotonic() + KEY_REMEMBERED.total_seconds()
 
@@ -130,7 +130,7 @@ def adopt(account: str, *, reason: str, by: str) -> AccountRecord:
     one account cannot become another's."""
     last = recorded()
     if last and (last.account, last.livemode) == (account, key_is_live()):
-        raise AccountRefused(f"This mirror is of account {last} already.")
+        raise AccountRefused(f"This mirror is of account {last}, already.")
     if last and any(model.objects.exists() for model in MIRRORED.values()):
         raise AccountRefused(
             f"This mirror holds rows of account {last}: it cannot become that of {account}. Begin with an empty "

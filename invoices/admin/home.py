@@ -10,6 +10,7 @@ from django.db.models import Q
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.text import Truncator
 
 from invoices import reconcile, thresholds
 from invoices.admin.formatting import age_text
@@ -31,6 +32,7 @@ from invoices.models import (
 from invoices.operations import contradictions, manual_resolution, money_under_way
 
 MAX_COUNTED = 100  # of more rows a card shows `100+`
+MAX_WORDS = 120  # characters of an error on a card; its link leads to the whole
 OPERATIONS_SHOWN = 8  # in each of the two lists
 
 
@@ -59,7 +61,7 @@ def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         cards += [_given_up_refetches()]
     if may("invoices.view_reconciliationrun"):
         found = reconcile.last_successes()
-        cards += [_last_reconciliation(), _everything(found), _last_catch_up(found), _last_proof()]
+        cards += [_last_reconciliation(found), _everything(found), _last_catch_up(found), _last_proof()]
     return {
         **context,
         "title": "Home",
@@ -181,7 +183,7 @@ def _oldest_waiting_event() -> Card:
     return Card("Oldest waiting event", age_text(oldest), worker, "amber" if late or silent else "green", link)
 
 
-def _last_reconciliation() -> Card:
+def _last_reconciliation(found: reconcile.LastSuccesses) -> Card:
     title, all_runs = "Last reconciliation", reverse("admin:invoices_reconciliationrun_changelist")
     kinds = (ReconciliationRun.Kind.SWEEP, ReconciliationRun.Kind.FULL)
     last = ReconciliationRun.objects.filter(kind__in=kinds, dry_run=False).order_by("-started_at").first()
@@ -190,10 +192,13 @@ def _last_reconciliation() -> Card:
     stale = timezone.now() - last.started_at > thresholds.RECONCILIATION_LATE
     bad = last.state == ReconciliationRun.State.FAILED or last.failed
     tone = "red" if bad else "amber" if stale or last.healed else "green"
+    words = Truncator(reconciliation_wording.summary(last)).chars(MAX_WORDS)
+    if last.state == ReconciliationRun.State.FAILED and found.sweep:
+        words = f"Failed: {words} The last one finished {age_text(found.sweep.finished_at or found.sweep.started_at)}."
     return Card(
         title,
         age_text(last.started_at),
-        reconciliation_wording.summary(last),
+        words,
         tone,
         url_of("reconciliationrun", last.pk),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import transaction
 
@@ -27,7 +28,7 @@ class Judged:
 
     object: str  # Stripe's `object` value; empty where the mirror has no such row
     id: str
-    held: dict[str, object]  # what finance needs of the object
+    held: dict[str, Any]  # what finance needs of the object
     left: str = ""
 
 
