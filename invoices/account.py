@@ -55,8 +55,8 @@ def check(ask: Callable[[], str], stripe_has: Callable[[str, str], bool], may_be
     if (record.account, record.livemode) != (account, key_is_live()):
         raise AccountRefused(
             f"STRIPE_SECRET_KEY is a key of account {account}, {_mode(key_is_live())} mode, but this mirror is of "
-            f"account {record}. Nothing was read or changed. Set a key of the mirror's account and mode, or begin with an "
-            "empty database."
+            f"account {record}. Nothing was read or changed. Set a key of the mirror's account and mode, or begin "
+            "with an empty database."
         )
     _remembered[fingerprint] = time.monotonic() + KEY_REMEMBERED.total_seconds()
 

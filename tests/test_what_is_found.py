@@ -116,7 +116,8 @@ def wrong_later_line(books: Books) -> tuple[str, str]:
 def of_old(books: Books, model: type[Any]) -> Any:
     """The customer or PaymentIntent of the old invoice."""
     payment = books.payment(books.old)
-    return model.objects.get(pk=payment.payment_intent if model is PaymentIntent else payment.invoice.customer_id)
+    customer = Invoice.objects.values_list("customer_id", flat=True).get(pk=books.old)
+    return model.objects.get(pk=payment.payment_intent if model is PaymentIntent else customer)
 
 
 # What differs → plants it, and returns the object (its `object` value, its id) that the run must name.
