@@ -10,7 +10,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
-from invoices import account, gateway, intake, journal, mirror, reconcile, refetch, sync
+from invoices import account, gateway, intake, journal, reconcile, refetch, scheduled_refetches, sync
 from invoices.models import (
     MIRRORED,
     AccountRecord,
@@ -27,6 +27,7 @@ from tests.factories import InvoiceObject, invoice_at, stored
 from tests.helpers.commands import run_command
 from tests.helpers.database import without_triggers
 from tests.helpers.operations import act
+from tests.helpers.stripe_state import make_all_due
 from tests.sandbox_process import SandboxProcess
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -88,15 +89,14 @@ class TestAKeyOfAnotherAccount:
             assert "Nothing was read or changed." in said["error"] and said["seen"] == 0
         with pytest.raises(gateway.WrongAccount):
             reconcile.catch_up()
-        mirror.schedule_refetch("invoice", [draft])
-        drain_reads()
+        scheduled_refetches.schedule([("invoice", draft)])
+        make_all_due()
+        sync.perform_refetches()
         with pytest.raises(gateway.WrongAccount):
             refetch.refetch("invoice", draft)
         operation = act("void", paid, manager)
         assert operation.state in (Operation.State.FAILED, Operation.State.REFUSED) and operation.calls == []
         assert id_of(own) in operation.message, operation.message
-        for model in MIRRORED.values():  # the schedule of the refetch is no state of the object
-            model.rows.update(read_due_at=None, refetch_token=None)
         assert state_of_mirror() == before
         new = {name for name, count in other.stats()["requests"].items() if count != requests.get(name, 0)}
         assert new <= {"GET /v1/account"}
@@ -122,12 +122,6 @@ class TestAKeyOfAnotherAccount:
         with pytest.raises(gateway.WrongAccount, match=rf"{id_of(own)}, but STRIPE_ACCOUNT says acct_another"):
             gateway.read("/v1/invoices")
         assert not AccountRecord.objects.exists()
-
-
-def drain_reads() -> None:
-    for model in MIRRORED.values():
-        model.rows.exclude(read_due_at=None).update(read_due_at="2020-01-01T00:00:00Z")
-    sync.perform_refetches()
 
 
 class TestWhoseTheKeyIs:

@@ -10,7 +10,7 @@ from invoices.models import triggers
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('invoices', '0007_journal_is_chained'),
+        ('invoices', '0008_scheduled_refetches'),
     ]
 
     operations = [
