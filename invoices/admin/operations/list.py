@@ -83,7 +83,7 @@ class OperationAdmin(RecordAdmin):
     list_filter = (OperationStateFilter, ActionFilter, SourceFilter, ("created_at", DayRangeFilter))
     list_select_related = ("actor",)
     list_before_template = "admin/shared/above_list.html"
-    ordering = ("-created_at", "id")
+    ordering = ("-created_at",)
     search_fields = ("id",)
     search_help_text = "Invoice's number or id, user name, operation id"
     empty_hint = "Nobody asked for such a thing yet. Actions are taken on an invoice's page."
