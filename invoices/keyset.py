@@ -28,6 +28,7 @@ class Order:
 
     column: str
     descending: bool = True
+    may_be_empty: bool = True  # False: the list holds only rows with a value, though the column could have none
 
     def position(self, row: Model) -> Position:
         """Where this row stands."""
@@ -62,7 +63,7 @@ class Order:
         falling = self.descending == forwards
         order = [F(name).desc() if falling else F(name).asc() for name in (self.column, "_key")]
         with_value = rows.order_by(*order)
-        if not rows.model._meta.get_field(self.column).null:
+        if not (self.may_be_empty and rows.model._meta.get_field(self.column).null):
             return [with_value if position is None else with_value.filter(self._beyond(position, falling))]
         without = rows.filter(**{f"{self.column}__isnull": True}).order_by(order[1])
         with_value = with_value.filter(**{f"{self.column}__isnull": False})

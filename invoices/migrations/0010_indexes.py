@@ -298,6 +298,14 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.AddIndex(
+            model_name="event",
+            index=models.Index(
+                models.F("received_at"),
+                condition=models.Q(("state", "ignored")),
+                name="event_ignored",
+            ),
+        ),
+        migrations.AddIndex(
             model_name="invoice",
             index=models.Index(
                 models.F("currency"),

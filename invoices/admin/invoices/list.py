@@ -52,7 +52,7 @@ class InvoiceAdmin(RecordAdmin):
     def order(self, request: HttpRequest) -> Order:
         """Overdue invoices by their due date, the longest overdue first."""
         overdue = request.GET.get(StatusFilter.parameter_name) == StatusFilter.OVERDUE
-        return Order("due_date", descending=False) if overdue else super().order(request)
+        return Order("due_date", descending=False, may_be_empty=False) if overdue else super().order(request)
 
     def find(self, term: str, queryset: QuerySet) -> QuerySet:
         return search.invoices(term, queryset)
