@@ -193,7 +193,9 @@ class TestTheAdminsLists:
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL enable_seqscan = off")
         try:
-            wrong = [each for term in SEARCHES[name] for each in look_at_list(ADMINS[name], many, {"q": term}, ROWS // 2)]
+            wrong = [
+                each for term in SEARCHES[name] for each in look_at_list(ADMINS[name], many, {"q": term}, ROWS // 2)
+            ]
         finally:
             with connection.cursor() as cursor:
                 cursor.execute("SET LOCAL enable_seqscan = on")

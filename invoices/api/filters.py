@@ -113,7 +113,7 @@ class UuidFilter(Filter):
 
 
 class UserFilter(TextFilter):
-    """A user by name. The user is looked up first: an index for a person's rows, newest first, does not serve a join."""
+    """A user by name, who is looked up first: the index of a person's rows, newest first, does not serve a join."""
 
     def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
         if not value:
