@@ -3,7 +3,7 @@
 What goes: single columns with which another index begins; and the second index that Django makes on PostgreSQL beside
 that of every text column, for LIKE. Only searches by the beginning of a text need one, and name it themselves.
 
-On PostgreSQL the mirror's tables keep some room on every page, and large objects beside the row. So a write that
+On PostgreSQL the mirror's tables keep half of every page free, and large objects beside the row. So a write that
 changes no indexed column stays on its page, writes no index, and does not write the object again. This applies to what
 is written from now on; `VACUUM FULL` would apply it to all.
 """
@@ -43,7 +43,7 @@ def set_storage(apps, schema_editor):
     if schema_editor.connection.vendor == "postgresql":
         for table in MIRRORED:
             schema_editor.execute(
-                f"ALTER TABLE {table} SET (fillfactor = 85, toast_tuple_target = 256, "
+                f"ALTER TABLE {table} SET (fillfactor = 50, toast_tuple_target = 256, "
                 "autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.02)"
             )
 
