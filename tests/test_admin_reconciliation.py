@@ -153,8 +153,8 @@ class TestRunPage:
             and "DRIFT-1" in found
             and "status paid" in found
         )
-        last = text(desk.get(f"{RUNS}{made.pk}/?p=3"))
-        assert last.count('title="lines.data.') == 20 and ">Next</a>" not in last
+        last = text(desk.get(f"{RUNS}{made.pk}/?before="))
+        assert last.count('title="lines.data.') == drift.DIFFERENCES_PER_PAGE and ">Next</a>" not in last
         assert "&lt;b&gt;bold" in last and "badge amber" in last
 
     def test_while_it_runs_it_refreshes_itself(self, desk: Client) -> None:

@@ -247,14 +247,30 @@ def mixed(api):
         ({"customer_email": "BOB@example.com"}, "c"),
         ({"number": "N-1"}, "b"),
         ({"currency": "JPY"}, "b"),
-        ({"amount_remaining[lt]": 1000, "amount_remaining[gt]": 0}, "b"),
-        ({"amount_remaining": 0}, "e"),
-        ({"status_transitions[paid_at][gte]": T0 + 45}, "e"),
+        ({"amount_remaining[lt]": 1000, "amount_remaining[gt]": 0, "customer": "cus_1"}, "b"),
+        ({"amount_remaining": 0, "created[gte]": T0, "created[lt]": T0 + 60}, "e"),
+        ({"status_transitions[paid_at][gte]": T0 + 45, "created": T0 + 40}, "e"),
         ({"status": "open", "customer": "cus_1", "starting_after": "in_e", "limit": 1}, "c"),
     ],
 )
 def test_filters(mixed, query, expected):
     assert ids(mixed.get("/v1/invoices", **query)) == [f"in_{letter}" for letter in expected]
+
+
+@pytest.mark.parametrize(
+    ("query", "param"),
+    [
+        ({"total[gt]": 5}, "total[gt]"),
+        ({"billing_reason": "manual", "status": "open", "currency": "usd"}, "billing_reason"),
+        ({"amount_due": 1, "created[gte]": T0, "created[lt]": T0 + 32 * 86400}, "amount_due"),
+        ({"amount_due": 1, "created[lt]": T0}, "amount_due"),
+        ({"status_transitions[paid_at][gte]": T0, "created[gte]": T0}, "status_transitions[paid_at][gte]"),
+    ],
+)
+def test_a_filter_without_an_index_needs_another_that_leaves_few(mixed, query, param):
+    refused = error(mixed.get("/v1/invoices", **query))
+    assert (refused["code"], refused["param"]) == ("parameter_missing", param)
+    assert "customer, subscription, number, or customer_email" in refused["message"] and "31 days" in refused["message"]
 
 
 def test_payments_by_invoice_status_and_payment(api):

@@ -1,14 +1,17 @@
 """The base classes of our lists and pages.
 
-Both are read-only. A list never counts its rows. A record has a page of our own under its plain id.
+Both are read-only. A list never counts its rows, and is read page by page by key. A record has a page of our own under
+its plain id.
 """
 
 from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin import ShowFacets
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -18,12 +21,13 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
-from unfold.paginator import InfinitePaginator
 from unfold.views import ChangeList
 
 from invoices import thresholds
 from invoices.admin.formatting import ago, badge, moment
 from invoices.admin.links import dashboard_url, page_url, url_of
+from invoices.admin.paging import AFTER, BEFORE, KeyPages, NoSuchPlace
+from invoices.keyset import Order
 from invoices.models import Event
 
 Facts = list[tuple[str, Any]]  # label and value
@@ -39,11 +43,51 @@ def freshness() -> dict[str, Any]:
     return {"last_received_at": last_received_at, "waiting_since": waiting_since if is_late else None}
 
 
+class OnePage(Paginator):
+    """What Django's templates ask of a paginator. The page was read by key already."""
+
+    template_name = "admin/shared/parts/list_pages.html"
+
+
 class RecordList(ChangeList):
-    """Django's list, with links to our own pages."""
+    """Django's list, read by key, with links to our own pages. Only what an index serves can be asked of it: the
+    filters that the list offers, and the order that its admin class names."""
+
+    pages: KeyPages
 
     def url_for_result(self, result: Model) -> str:
         return page_url(result)
+
+    def get_filters_params(self, params: Any = None) -> Any:
+        """Without the place of the page, which the links of filters and search must not carry on."""
+        for chosen in (self.params, self.filter_params):
+            chosen.pop(AFTER, None)
+            chosen.pop(BEFORE, None)
+        return super().get_filters_params(params)
+
+    def get_filters(self, request: HttpRequest) -> Any:
+        """Django would filter by any column that the address names."""
+        found = super().get_filters(request)
+        if found[2]:  # what no filter of the list has taken
+            raise IncorrectLookupParameters
+        return found
+
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet) -> Any:
+        """Django would order by what the address names in `o`."""
+        order = self.model_admin.order(request)
+        sign = "-" if order.descending else ""
+        return [f"{sign}{order.column}", f"{sign}pk"]
+
+    def get_results(self, request: HttpRequest) -> None:
+        try:
+            self.pages = KeyPages.read(request, self.queryset, self.model_admin.order(request), self.list_per_page)
+        except NoSuchPlace as error:
+            raise IncorrectLookupParameters from error
+        self.result_list = self.pages.rows
+        self.result_count = self.full_result_count = len(self.result_list)
+        self.paginator = self.model_admin.get_paginator(request, self.result_list, self.list_per_page)
+        self.show_full_result_count = self.can_show_all = self.multi_page = False
+        self.show_admin_actions = True
 
 
 class RecordAdmin(ModelAdmin):
@@ -52,7 +96,7 @@ class RecordAdmin(ModelAdmin):
 
     page_template = "admin/shared/record.html"
     refreshed_part = ""  # template of the part that an open page requests again while the record is in progress
-    paginator = InfinitePaginator
+    paginator = OnePage
     show_full_result_count = False
     show_facets = ShowFacets.NEVER
     list_per_page = 50
@@ -61,7 +105,8 @@ class RecordAdmin(ModelAdmin):
     list_fullwidth = True
     list_filter_submit = True
     actions: Any = ()
-    sortable_by: Any = ()  # only columns with an index
+    sortable_by: Any = ()
+    ordering: Any = ()  # the one column by which the list is ordered; the primary key comes after it
     shows_freshness = False  # whether the list says how far it may be behind Stripe
     empty_hint = "Nothing here yet."
     missing_hint = "It is not here. It may not have reached us yet."
@@ -84,6 +129,11 @@ class RecordAdmin(ModelAdmin):
 
     def find(self, term: str, queryset: QuerySet) -> QuerySet:
         return queryset.filter(pk=term)
+
+    def order(self, request: HttpRequest) -> Order:
+        """The order of the list, which an index must have: by `ordering`, then by the primary key."""
+        column = self.ordering[0]
+        return Order(column.removeprefix("-"), descending=column.startswith("-"))
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         context = {**(extra_context or {}), "freshness": freshness() if self.shows_freshness else None}
@@ -168,7 +218,7 @@ class RecordAdmin(ModelAdmin):
 class MirroredAdmin(RecordAdmin):
     """A list and a page of mirrored objects. Every row and page says as of when the mirror has it."""
 
-    ordering = ("-created", "-id")
+    ordering = ("-created",)
     search_fields = ("id",)
     dashboard_path = ""  # the part of Stripe's dashboard that shows these objects: `customers`
     shows_freshness = True

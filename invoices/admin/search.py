@@ -7,7 +7,8 @@ from django.db.models import Q, QuerySet
 
 from invoices.models import Customer, Invoice, InvoicePayment, PaymentIntent
 
-MAX_MATCHES = 200  # customers, payments or PaymentIntents that one term leads to; of more, the rest is left out
+# Rows of each kind that one term leads to; of more, the rest is left out. So a single letter reads no more than a name.
+MAX_MATCHES = 100
 
 
 def invoices(term: str, queryset: QuerySet[Invoice]) -> QuerySet[Invoice]:
@@ -21,8 +22,9 @@ def invoices(term: str, queryset: QuerySet[Invoice]) -> QuerySet[Invoice]:
             return find(term, queryset)
     if "@" in term:
         return _with_customers(queryset, Q(email=term.lower()), Q(customer_email=term.lower()))
-    found = Q(number__in={term, term.upper()}) | prefix("number", term.upper()) | prefix("number", term)
-    return _with_customers(queryset, prefix("name", term.lower()), found | prefix("customer_name", term.lower()))
+    begins = [("number", term), ("number", term.upper()), ("customer_name", term.lower())]
+    ids = {pk for field, text in begins for pk in _first_ids(Invoice.objects.filter(prefix(field, text)))}
+    return _with_customers(queryset, prefix("name", term.lower()), Q(pk__in=ids))
 
 
 def customers(term: str, queryset: QuerySet[Customer]) -> QuerySet[Customer]:
@@ -34,7 +36,8 @@ def customers(term: str, queryset: QuerySet[Customer]) -> QuerySet[Customer]:
         return queryset.filter(pk=term)
     if "@" in term:
         return queryset.filter(email=term.lower())
-    return queryset.filter(prefix("name", term.lower()) | prefix("email", term.lower()))
+    begins = [prefix("name", term.lower()), prefix("email", term.lower())]
+    return queryset.filter(pk__in={pk for begin in begins for pk in _first_ids(Customer.objects.filter(begin))})
 
 
 def exact(term: str) -> str | None:

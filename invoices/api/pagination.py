@@ -1,28 +1,23 @@
 """Pages as at Stripe: cursors instead of page numbers, newest first, and no total.
 
-Lists are ordered by (time, id). One row more than the limit is read, to know without a COUNT whether there are more.
+Lists are ordered by (time, id), and read by `invoices/keyset.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import connection
-from django.db.models import CharField, F, Model, Q, QuerySet
-from django.db.models.functions import Collate
+from django.db.models import QuerySet
 
 from invoices.api.envelope import ApiError, invalid, no_such_object
 from invoices.api.parameters import integer
+from invoices.keyset import Order, Position
 
 DEFAULT_LIMIT, MAX_LIMIT = 10, 100  # objects on a page; Stripe's numbers
 BOTH_CURSORS_MESSAGE = "Received both starting_after and ending_before parameters. Please pass in only one."
-
-# Of a row in a list: its time, which is None if Stripe did not send it, and its key.
-Position = tuple[datetime | None, Any]
 
 
 @dataclass(frozen=True)
@@ -62,18 +57,15 @@ class Page:
 
         The cursor may be any of `all_rows`, deleted objects included. Raises ApiError for an unknown cursor.
         """
-        cursor = _position(all_rows, time_column, self.cursor) if self.cursor else None
-        if self.cursor and cursor is None:
+        order = Order(time_column)
+        if not self.cursor:
+            return order.read(rows, self.limit)
+        cursor = _position(all_rows, time_column, self.cursor)
+        if cursor is None:
             raise self.unknown_cursor(object_type)
-        to_older = not self.ending_before
-        found: list[Any] = []
-        for part in _ordered_parts(rows, time_column, cursor, to_older):
-            found += part[: self.limit + 1 - len(found)]
-            if len(found) > self.limit:
-                break
-        has_more = len(found) > self.limit
-        found = found[: self.limit]
-        return (found if to_older else found[::-1]), has_more
+        if self.starting_after:
+            return order.read(rows, self.limit, after=cursor)
+        return order.read(rows, self.limit, before=cursor)
 
     def of_list(self, items: Sequence[dict[str, Any]], object_type: str) -> tuple[list[dict[str, Any]], bool]:
         """The same for a list inside an object, in the list's own order. Raises ApiError for an unknown cursor."""
@@ -96,49 +88,4 @@ def _position(all_rows: QuerySet[Any], time_column: str, id: str) -> Position | 
         return None
     time = all_rows.filter(pk=key).values_list(time_column, flat=True).first()
     exists = time is not None or all_rows.filter(pk=key).exists()
-    return (time, key) if exists else None
-
-
-def _ordered_parts(
-    rows: QuerySet[Any], time_column: str, cursor: Position | None, to_older: bool
-) -> list[QuerySet[Any]]:
-    """The rows beyond the cursor, in order, as one or two querysets.
-
-    Rows without a time from Stripe count as the oldest. They are a queryset of their own, because databases
-    disagree on whether a null sorts first or last.
-    """
-    key = _key(rows.model)
-    rows = rows.alias(_key=key)
-    order = [F(time_column).desc(), F("_key").desc()] if to_older else [F(time_column).asc(), F("_key").asc()]
-    dated = rows.order_by(*order)
-    if not rows.model._meta.get_field(time_column).null:
-        return [dated if cursor is None else dated.filter(_beyond(time_column, cursor, to_older))]
-    undated = rows.filter(**{f"{time_column}__isnull": True}).order_by(order[1])
-    dated = dated.filter(**{f"{time_column}__isnull": False})
-    if cursor is None:
-        return [dated, undated] if to_older else [undated, dated]
-    if cursor[0] is not None:
-        dated = dated.filter(_beyond(time_column, cursor, to_older))
-        return [dated, undated] if to_older else [dated]
-    undated = undated.filter(**{"_key__lt" if to_older else "_key__gt": cursor[1]})
-    return [undated] if to_older else [undated, dated]
-
-
-def _beyond(time_column: str, cursor: Position, to_older: bool) -> Q:
-    """Past the cursor by (time, key).
-
-    The first condition follows from the second. It is there so that the database uses the index on the time: it does
-    not for an OR alone.
-    """
-    time, key = cursor
-    lookup = "lt" if to_older else "gt"
-    return Q(**{f"{time_column}__{lookup}e": time}) & (
-        Q(**{f"{time_column}__{lookup}": time}) | Q(**{f"_key__{lookup}": key})
-    )
-
-
-def _key(model: type[Model]) -> Any:
-    """The primary key, to order by. Stripe's ids sort by their bytes, whatever the language of the database."""
-    if connection.vendor == "postgresql" and isinstance(model._meta.pk, CharField):
-        return Collate("pk", "C")
-    return F("pk")
+    return Position(time, key) if exists else None

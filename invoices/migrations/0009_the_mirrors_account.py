@@ -66,9 +66,5 @@ class Migration(migrations.Migration):
             model_name='reconciliationrun',
             constraint=models.UniqueConstraint(condition=models.Q(('kind__in', ['sweep', 'full', 'part']), ('state', 'running')), fields=('state',), name='run_one_sweep_at_a_time'),
         ),
-        migrations.AddIndex(
-            model_name='reconciliationrun',
-            index=models.Index(models.F('kind'), models.OrderBy(models.F('started_at'), descending=True), condition=models.Q(('dry_run', False), ('state', 'finished')), name='run_finished'),
-        ),
         migrations.RunPython(triggers.make, triggers.remove),
     ]

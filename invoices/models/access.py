@@ -60,7 +60,7 @@ class TokenRecord(ImmutableModel):
         USED = "used"
         REVOKED = "revoked"
 
-    token = models.ForeignKey(ApiToken, on_delete=models.PROTECT, related_name="records")
+    token = models.ForeignKey(ApiToken, on_delete=models.PROTECT, db_index=False, related_name="records")
     what = models.CharField(max_length=16, choices=What.choices)
     by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     at = models.DateTimeField(default=clock.now)

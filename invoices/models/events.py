@@ -53,6 +53,7 @@ class Event(ImmutableModel):
         indexes = [
             models.Index("next_attempt_at", name="event_pending", condition=Q(state="pending")),
             models.Index("received_at", name="event_failed", condition=Q(state="failed")),
+            models.Index("received_at", name="event_ignored", condition=Q(state="ignored")),  # the list of them
             models.Index("object_id", models.F("created").desc(), name="event_object"),
             models.Index("idempotency_key", name="event_key", condition=~Q(idempotency_key="")),
             models.Index(models.F("received_at").desc(), name="event_received"),

@@ -79,21 +79,45 @@ class Mirrored(models.Model):
         return cls.RANKS.get(member(data, "status"), None) if cls.RANKS else 0
 
 
+# Every index costs each write. So each stands beside the question that it answers, and tests/test_indexes.py holds the
+# list. No column has `db_index`: on PostgreSQL Django would make a second index beside it, for LIKE.
+
+
 def _indexes(name: str) -> list[models.Index]:
     return [
-        models.Index(models.F("created").desc(), models.F("id").desc(), name=f"{name}_newest"),
+        _newest(f"{name}_newest"),  # The next page of the list; what was created in this window?
     ]
+
+
+def _newest(name: str, *columns: str, condition: Q | None = None) -> models.Index:
+    """The rows with these values, newest first: a page of a list with that filter is one short range of it."""
+    return models.Index(*columns, models.F("created").desc(), models.F("id").desc(), name=name, condition=condition)
+
+
+def _text(name: str, column: str) -> models.Index:
+    """Which row has exactly this text, and which begins with it? On PostgreSQL only this operator class answers both;
+    other databases have no such thing and need none."""
+    return models.Index(fields=[column], name=name, opclasses=["varchar_pattern_ops"])
+
+
+def _known(name: str, column: str) -> models.Index:
+    """Which rows have exactly this value? Where most have none: those are left out."""
+    return models.Index(column, name=name, condition=Q(**{f"{column}__isnull": False}))
 
 
 class Customer(Mirrored):
     OBJECT = "customer"
 
-    email = models.CharField(max_length=512, null=True, blank=True, db_index=True, help_text="In small letters")
-    name = models.CharField(max_length=512, null=True, blank=True, db_index=True, help_text="In small letters")
+    email = models.CharField(max_length=512, null=True, blank=True, help_text="In small letters")
+    name = models.CharField(max_length=512, null=True, blank=True, help_text="In small letters")
     default_payment_method = models.CharField(max_length=255, null=True, blank=True)
 
     class Meta(Mirrored.Meta):
-        indexes = _indexes("customer")
+        indexes = [
+            *_indexes("customer"),
+            _text("customer_email", "email"),  # Search by e-mail, or its beginning
+            _text("customer_name", "name"),  # Search by the beginning of the name
+        ]
 
     @classmethod
     def columns(cls, data: Object) -> dict[str, Any]:
@@ -122,18 +146,22 @@ class Invoice(Mirrored):
 
     # No constraint in the database: an invoice may be stored before its customer.
     customer = models.ForeignKey(
-        Customer, null=True, blank=True, db_constraint=False, on_delete=models.DO_NOTHING, related_name="invoices"
+        Customer,
+        null=True,
+        blank=True,
+        db_constraint=False,
+        db_index=False,
+        on_delete=models.DO_NOTHING,
+        related_name="invoices",
     )
-    customer_email = models.CharField(
-        max_length=512, null=True, blank=True, db_index=True, help_text="In small letters"
-    )
-    customer_name = models.CharField(max_length=512, null=True, blank=True, db_index=True, help_text="In small letters")
-    number = models.CharField(max_length=255, null=True, blank=True, db_index=True)
+    customer_email = models.CharField(max_length=512, null=True, blank=True, help_text="In small letters")
+    customer_name = models.CharField(max_length=512, null=True, blank=True, help_text="In small letters")
+    number = models.CharField(max_length=255, null=True, blank=True)
     status = models.CharField(max_length=32, null=True, blank=True, choices=Status.choices)
     currency = models.CharField(max_length=8, null=True, blank=True)
     collection_method = models.CharField(max_length=32, null=True, blank=True)
     billing_reason = models.CharField(max_length=64, null=True, blank=True)
-    subscription = models.CharField(max_length=255, null=True, blank=True, db_index=True)
+    subscription = models.CharField(max_length=255, null=True, blank=True)
     total = models.BigIntegerField(null=True, blank=True, help_text="Minor units")
     amount_due = models.BigIntegerField(null=True, blank=True, help_text="Minor units")
     amount_paid = models.BigIntegerField(null=True, blank=True, help_text="Minor units")
@@ -150,11 +178,18 @@ class Invoice(Mirrored):
     class Meta(Mirrored.Meta):
         indexes = [
             *_indexes("invoice"),
-            models.Index(
-                "customer_id", models.F("created").desc(), models.F("id").desc(), name="invoice_customer_newest"
-            ),
-            models.Index("status", models.F("created").desc(), models.F("id").desc(), name="invoice_status_newest"),
-            models.Index("due_date", name="invoice_open_due", condition=Q(status="open")),
+            _newest("invoice_customer_newest", "customer_id"),  # One customer's invoices: page, API, search
+            _newest("invoice_status_newest", "status"),  # Lists by status, in admin and API
+            _newest("invoice_currency_newest", "currency"),  # Lists by currency
+            # Lists by collection method. Where nearly all are charged automatically, the few others are found by it.
+            _newest("invoice_collection_newest", "collection_method"),
+            # Overdue invoices, the longest overdue first
+            models.Index("due_date", "id", name="invoice_open_due", condition=Q(status="open")),
+            _known("invoice_due", "due_date"),  # Stripe's filter `due_date`
+            _text("invoice_number", "number"),  # Search by the number, or its beginning
+            _text("invoice_customer_name", "customer_name"),  # Search by the beginning of the name on the invoice
+            _known("invoice_customer_email", "customer_email"),  # Search by the e-mail on the invoice
+            _known("invoice_subscription", "subscription"),  # Stripe's filter `subscription`, and the search
         ]
 
     @property
@@ -197,7 +232,13 @@ class InvoicePayment(Mirrored):
     FINAL = ("paid", "canceled")
 
     invoice = models.ForeignKey(
-        Invoice, null=True, blank=True, db_constraint=False, on_delete=models.DO_NOTHING, related_name="payments"
+        Invoice,
+        null=True,
+        blank=True,
+        db_constraint=False,
+        db_index=False,
+        on_delete=models.DO_NOTHING,
+        related_name="payments",
     )
     status = models.CharField(max_length=32, null=True, blank=True)
     currency = models.CharField(max_length=8, null=True, blank=True)
@@ -205,14 +246,23 @@ class InvoicePayment(Mirrored):
     amount_paid = models.BigIntegerField(null=True, blank=True, help_text="Minor units; null until paid")
     is_default = models.BooleanField(null=True, blank=True)
     payment_type = models.CharField(max_length=64, null=True, blank=True)
-    payment_intent = models.CharField(max_length=255, null=True, blank=True, db_index=True)
-    payment_record = models.CharField(max_length=255, null=True, blank=True, db_index=True)
-    charge = models.CharField(max_length=255, null=True, blank=True, db_index=True)
+    payment_intent = models.CharField(max_length=255, null=True, blank=True)
+    payment_record = models.CharField(max_length=255, null=True, blank=True)
+    charge = models.CharField(max_length=255, null=True, blank=True)
     paid_at = models.DateTimeField(null=True, blank=True)
     canceled_at = models.DateTimeField(null=True, blank=True)
 
     class Meta(Mirrored.Meta):
-        indexes = _indexes("invoicepayment")
+        indexes = [
+            *_indexes("invoicepayment"),
+            _known("invoicepayment_invoice", "invoice_id"),  # The payments of an invoice
+            _known("invoicepayment_intent", "payment_intent"),  # Which invoice does this PaymentIntent pay?
+            _known("invoicepayment_record", "payment_record"),  # Which invoice does this payment record pay?
+            _known("invoicepayment_charge", "charge"),  # Which invoice does this charge pay?
+            _newest("invoicepayment_status_newest", "status"),  # Stripe's filter `status`
+            # Stripe's filter `payment[type]`: payments outside Stripe are few
+            _newest("invoicepayment_records_newest", condition=Q(payment_type="payment_record")),
+        ]
 
     @classmethod
     def columns(cls, data: Object) -> dict[str, Any]:
@@ -245,19 +295,25 @@ class PaymentIntent(Mirrored):
         "canceled": 1,
     }
 
-    customer = models.CharField(max_length=255, null=True, blank=True, db_index=True)
+    customer = models.CharField(max_length=255, null=True, blank=True)
     status = models.CharField(max_length=64, null=True, blank=True)
     currency = models.CharField(max_length=8, null=True, blank=True)
     amount = models.BigIntegerField(null=True, blank=True, help_text="Minor units")
     amount_received = models.BigIntegerField(null=True, blank=True, help_text="Minor units")
     payment_method = models.CharField(max_length=255, null=True, blank=True)
-    latest_charge = models.CharField(max_length=255, null=True, blank=True, db_index=True)
+    latest_charge = models.CharField(max_length=255, null=True, blank=True)
     error_code = models.CharField(max_length=255, null=True, blank=True)
     decline_code = models.CharField(max_length=255, null=True, blank=True)
     error_message = models.TextField(null=True, blank=True)
 
     class Meta(Mirrored.Meta):
-        indexes = _indexes("paymentintent")
+        indexes = [
+            *_indexes("paymentintent"),
+            _known(
+                "paymentintent_customer", "customer"
+            ),  # The attempts of a customer: search, and the decline cooldown
+            _known("paymentintent_charge", "latest_charge"),  # Which PaymentIntent made this charge?
+        ]
 
     @classmethod
     def columns(cls, data: Object) -> dict[str, Any]:

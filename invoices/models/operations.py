@@ -20,6 +20,12 @@ from invoices.models.immutable import Forbidden, ImmutableModel, Rules
 _PARSED = r"replace({}.calls, '\u', '/u')::json"
 
 
+def _newest(name: str, *columns: str, condition: Q | None = None) -> models.Index:
+    """The operations with these values, newest first, as every list of them is read."""
+    order = (models.F("created_at").desc(), models.F("id").desc())
+    return models.Index(*columns, *order, name=name, condition=condition)
+
+
 class Operation(ImmutableModel):
     """One thing that somebody asked us to do at Stripe, and what came of it."""
 
@@ -52,7 +58,12 @@ class Operation(ImmutableModel):
 
     # who and why
     actor = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="operations"
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        db_index=False,
+        on_delete=models.PROTECT,
+        related_name="operations",
     )
     source = models.CharField(max_length=16, choices=Source.choices)
     reason = models.TextField(blank=True)
@@ -180,8 +191,15 @@ class Operation(ImmutableModel):
             ),
         ]
         indexes = [
-            models.Index("invoice", models.F("created_at").desc(), name="operation_invoice"),
-            models.Index(models.F("created_at").desc(), "id", name="operation_newest"),
+            # Written seldom, so every filter of the list has its index.
+            _newest("operation_newest"),
+            _newest("operation_invoice", "invoice"),
+            _newest("operation_state", "state"),
+            _newest("operation_action", "action"),
+            _newest("operation_source", "source"),
+            _newest("operation_actor", "actor"),
+            _newest("operation_code", "code", condition=~Q(code="")),
+            models.Index("request_id", name="operation_request", condition=~Q(request_id="")),
             models.Index("created_at", name="operation_awaiting", condition=Q(state="awaiting_approval")),
             models.Index(
                 "claimed_until", name="operation_unfinished", condition=Q(state__in=["ready", "running", "unknown"])
@@ -329,7 +347,7 @@ class Batch(ImmutableModel):
         ]
         indexes = [
             models.Index("created_at", name="batch_unfinished", condition=Q(finished_at=None)),
-            models.Index(models.F("created_at").desc(), name="batch_newest"),
+            models.Index(models.F("created_at").desc(), models.F("id").desc(), name="batch_newest"),
         ]
 
     def __str__(self) -> str:
@@ -378,7 +396,9 @@ class Contradiction(ImmutableModel):
     The operation is not rewritten: this row stands beside it, and is told to people.
     """
 
-    operation = models.ForeignKey(Operation, on_delete=models.PROTECT, related_name="contradictions")
+    operation = models.ForeignKey(  # the unique constraint begins with it, and is its index
+        Operation, on_delete=models.PROTECT, db_index=False, related_name="contradictions"
+    )
     event = models.ForeignKey("Event", on_delete=models.PROTECT, related_name="+")
     message = models.TextField(help_text="What the journal says and what Stripe's event says, in plain words")
     found_at = models.DateTimeField(default=clock.now)

@@ -106,14 +106,10 @@ class ReconciliationRun(models.Model):
 
     class Meta:
         indexes = [
-            models.Index(models.F("started_at").desc(), name="run_newest"),
-            # What the schedule, /readyz and home ask: when each kind succeeded last.
-            models.Index(
-                "kind",
-                models.F("started_at").desc(),
-                name="run_finished",
-                condition=Q(state="finished", dry_run=False),
-            ),
+            models.Index(models.F("started_at").desc(), models.F("id").desc(), name="run_newest"),  # The list
+            # The last run of a kind; the list by kind
+            models.Index("kind", models.F("started_at").desc(), models.F("id").desc(), name="run_kind_newest"),
+            models.Index("state", models.F("started_at").desc(), models.F("id").desc(), name="run_state_newest"),
         ]
         constraints = [
             models.UniqueConstraint(
@@ -134,6 +130,12 @@ class ReconciliationRun(models.Model):
         return f"{self.get_kind_display()} {self.started_at:%Y-%m-%d %H:%M}"
 
 
+def _newest_drift(name: str, *columns: str, condition: Q | None = None) -> models.Index:
+    """The differences with these values, newest first, as every list of them is read."""
+    order = (models.F("found_at").desc(), models.F("id").desc())
+    return models.Index(*columns, *order, name=name, condition=condition)
+
+
 class Drift(models.Model):
     """One difference between Stripe and the mirror that no pending event and no scheduled refetch explained."""
 
@@ -142,11 +144,11 @@ class Drift(models.Model):
         MISSING_AT_STRIPE = "missing_at_stripe", "missing at Stripe"
         DIFFERS = "differs"
 
-    run = models.ForeignKey(ReconciliationRun, on_delete=models.CASCADE, related_name="drift")
+    run = models.ForeignKey(ReconciliationRun, on_delete=models.CASCADE, db_index=False, related_name="drift")
     kind = models.CharField(max_length=32, choices=Kind.choices)
     object_type = models.CharField(max_length=64)
-    object_id = models.CharField(max_length=255, db_index=True)
-    invoice = models.CharField(max_length=255, blank=True, db_index=True, help_text="The invoice that it belongs to")
+    object_id = models.CharField(max_length=255)
+    invoice = models.CharField(max_length=255, blank=True, help_text="The invoice that it belongs to")
     field = models.CharField(
         max_length=255,
         blank=True,
@@ -162,7 +164,17 @@ class Drift(models.Model):
 
     class Meta:
         verbose_name_plural = "drift"
-        indexes = [models.Index(models.F("found_at").desc(), models.F("id").desc(), name="drift_newest")]
+        # Written seldom, so every filter of the list has its index.
+        indexes = [
+            _newest_drift("drift_newest"),
+            _newest_drift("drift_run", "run"),
+            _newest_drift("drift_invoice", "invoice"),
+            _newest_drift("drift_object", "object_id"),
+            _newest_drift("drift_kind", "kind"),
+            _newest_drift("drift_object_type", "object_type"),
+            _newest_drift("drift_field", "field"),
+            _newest_drift("drift_left", condition=Q(healed_at=None)),
+        ]
 
     def __str__(self) -> str:
         return f"{self.object_id} {self.field or self.get_kind_display()}"

@@ -21,6 +21,7 @@ from invoices.admin.invoices import bulk_preview
 from invoices.admin.invoices.actions import denied
 from invoices.admin.invoices.forms import ReasonForm, add_parameters, clean_parameters
 from invoices.admin.links import page_url
+from invoices.admin.paging import AFTER, BEFORE
 from invoices.models import Invoice
 from invoices.operations import ACTIONS, Action, Refusal, eligibility
 from invoices.operations.batch import MAX_INVOICES
@@ -28,7 +29,7 @@ from invoices.operations.batch import MAX_INVOICES
 BULK_ACTIONS = [name for name, action in ACTIONS.items() if action.bulk_parameters is not None]
 
 # Of the list's address, which select no invoices: page, order, error, show all.
-LIST_PARAMETERS = ("p", "o", "e", "all")
+LIST_PARAMETERS = (AFTER, BEFORE, "p", "o", "e", "all")
 
 
 class BulkForm(ReasonForm):

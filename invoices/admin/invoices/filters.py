@@ -14,11 +14,12 @@ class StatusFilter(TabFilter):
     """Stripe's status, and `overdue`: open, and the due date has passed."""
 
     title, parameter_name = "status", "state"
+    OVERDUE = "overdue"
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
         return [
             ("open", "Open"),
-            ("overdue", "Overdue"),
+            (self.OVERDUE, "Overdue"),
             ("draft", "Draft"),
             ("paid", "Paid"),
             ("uncollectible", "Uncollectible"),
@@ -26,7 +27,7 @@ class StatusFilter(TabFilter):
         ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        if self.value() == "overdue":
+        if self.value() == self.OVERDUE:
             return queryset.filter(status="open", due_date__lt=timezone.now())
         return queryset.filter(status=self.value()) if self.value() else queryset
 

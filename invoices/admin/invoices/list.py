@@ -21,6 +21,7 @@ from invoices.admin.invoices import actions, bulk, declined, payment_methods, re
 from invoices.admin.invoices.filters import CollectionMethodFilter, CurrencyFilter, StatusFilter
 from invoices.admin.invoices.page import InvoicePage
 from invoices.admin.links import url_of
+from invoices.keyset import Order
 from invoices.models import Invoice, Operation
 from invoices.models.reading import text
 from invoices.operations import ACTIONS
@@ -34,7 +35,7 @@ class InvoiceAdmin(RecordAdmin):
     list_filter = (StatusFilter, CurrencyFilter, CollectionMethodFilter, ("created", DayRangeFilter))
     list_select_related = ("customer",)
     list_before_template = "admin/shared/above_list.html"
-    ordering = ("-created", "-id")
+    ordering = ("-created",)
     search_fields = ("id",)  # Django shows the search box only if this is set; `find` searches
     search_help_text = "E-mail, number, name, in_…, cus_…, pi_…"
     empty_hint = (
@@ -47,6 +48,11 @@ class InvoiceAdmin(RecordAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Invoice]:
         return super().get_queryset(request).defer("data")
+
+    def order(self, request: HttpRequest) -> Order:
+        """Overdue invoices by their due date, the longest overdue first."""
+        overdue = request.GET.get(StatusFilter.parameter_name) == StatusFilter.OVERDUE
+        return Order("due_date", descending=False, may_be_empty=False) if overdue else super().order(request)
 
     def find(self, term: str, queryset: QuerySet) -> QuerySet:
         return search.invoices(term, queryset)

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
@@ -14,8 +14,9 @@ from invoices import money
 from invoices.admin.base import Facts, RecordAdmin
 from invoices.admin.formatting import ago, badge, moment, pretty
 from invoices.admin.links import object_link, url_of
-from invoices.admin.paging import paging
+from invoices.admin.paging import KeyPages, NoSuchPlace
 from invoices.admin.reconciliation import wording
+from invoices.keyset import Order
 from invoices.models import Drift, Invoice, ReconciliationRun
 
 DIFFERENCES_PER_PAGE = 50  # on the page of a run
@@ -25,7 +26,7 @@ MAX_TIMESTAMP = 10**11  # seconds since 1970 (the year 5138); a larger number is
 @admin.register(Drift)
 class DriftAdmin(RecordAdmin):
     list_display = ("what", "object_", "healed", "found", "run_")
-    ordering = ("-found_at", "-id")
+    ordering = ("-found_at",)
     search_fields = ("id",)
     search_help_text = "Id of an object, or of an invoice"
     empty_hint = "No difference between Stripe and us was ever found that an event did not explain."
@@ -71,14 +72,13 @@ class DriftAdmin(RecordAdmin):
 
 def context(request: HttpRequest, run: ReconciliationRun) -> dict[str, Any]:
     """The differences that a run found, for its page; newest first, page by page."""
-    begin = paging(request, DIFFERENCES_PER_PAGE).begin
-    found = list(run.drift.order_by("-found_at", "-id")[begin : begin + DIFFERENCES_PER_PAGE + 1])
-    ids = {row.invoice for row in found if row.invoice}
+    try:
+        pages = KeyPages.read(request, run.drift.all(), Order("found_at"), DIFFERENCES_PER_PAGE)
+    except NoSuchPlace:
+        raise Http404 from None
+    ids = {row.invoice for row in pages.rows if row.invoice}
     invoices = Invoice.objects.only("id", "number", "status", "currency").in_bulk(ids)
-    return {
-        "drift": [_difference(row, invoices.get(row.invoice)) for row in found[:DIFFERENCES_PER_PAGE]],
-        "pages": paging(request, DIFFERENCES_PER_PAGE, more=len(found) > DIFFERENCES_PER_PAGE),
-    }
+    return {"drift": [_difference(row, invoices.get(row.invoice)) for row in pages.rows], "pages": pages}
 
 
 def _difference(row: Drift, invoice: Invoice | None) -> dict[str, Any]:
