@@ -1,8 +1,8 @@
 """The only writer of the mirror's tables, and the freshness rule: which of two states of an object is the newer one.
 
-`decide` compares a snapshot with the row in six steps. Time decides where it can. Where the two spans overlap, progress
-decides, because an object's status does not go back. Where neither tells, a refetch is scheduled: it begins after the
-row was last written, so its answer is newer than the row.
+`decide` compares a snapshot with the row in six steps. Progress comes first, because an object's status does not go
+back. Then comes time, of which events tell only roughly. Where the two contradict each other, or neither tells, a
+refetch is scheduled: it begins after the row was last written, so its answer is newer than the row.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from invoices import clock, scheduled_refetches
-from invoices.models import MIRRORED, Invoice, InvoicePayment, Mirrored
+from invoices.models import MIRRORED, Invoice, InvoicePayment, Mirrored, lines
 from invoices.snapshot import Snapshot
 
 ROWS_PER_STATEMENT = 500  # rows locked or written, and ids listed, by one SQL statement
+# What is written of a row whose content stays as it is: not its object, nor the columns that follow from it.
+MOMENTS = ("seen_since", "seen_until", "stored_at", "provisional")
 
 # Members that Stripe changes without an event, or signs anew for every reply: they make no difference.
 VOLATILE = frozenset({"webhooks_delivered_at", "hosted_invoice_url", "invoice_pdf"})
@@ -31,7 +33,7 @@ class Decision(Enum):
     """What the freshness rule does with a snapshot."""
 
     STORE = "store it"
-    STORE_AND_REFETCH = "store it, and schedule a refetch"
+    STORE_AND_REFETCH = "store it, and schedule a refetch: by time it is older than the row"
     DROP = "drop it: it is older than the row"
     CONFIRM = "the content is the same: the row was still true then"
     REFETCH = "keep the row, and schedule a refetch: nothing tells which is newer"
@@ -48,8 +50,9 @@ class Outcome:
     ours_seen_until: datetime | None  # Stripe's clock
     was_deleted: bool
     was_provisional: bool  # the row held the shape of another API version
-    needs_refetch: bool = False  # because of this snapshot
+    needs_refetch: bool = False  # because of this snapshot: only a read tells how the object is at Stripe
     refetch_was_scheduled: bool = False  # before this snapshot; `store` says it. One that was given up does not count
+    rewritten: bool = False  # the row's object or columns are others now; False: at most its MOMENTS are
 
 
 def content(data: dict[str, Any]) -> dict[str, Any]:
@@ -69,35 +72,39 @@ def decide(row: Mirrored, snapshot: Snapshot) -> Decision:
         return Decision.STORE
     if snapshot.begun_at is not None and snapshot.begun_at > row.stored_at:
         return Decision.STORE
-    if snapshot.deleted and row.deleted_at:
-        return Decision.CONFIRM  # both are deletions: the same content, as in step 5
-    our_rank = _rank(type(row), row.data, bool(row.deleted_at))
-    their_rank = _rank(type(row), snapshot.data, snapshot.deleted)
-    # 2. The snapshot is wholly later than the row.
-    if snapshot.since >= row.seen_until:
-        goes_back = our_rank is not None and their_rank is not None and their_rank < our_rank
-        return Decision.STORE_AND_REFETCH if goes_back else Decision.STORE
-    # 3. The snapshot is wholly earlier.
-    if snapshot.until <= row.seen_since:
+    wholly_later, wholly_earlier = snapshot.since >= row.seen_until, snapshot.until <= row.seen_since
+    # 2. One of the two is further along: it is the newer one. Where time says the contrary, a refetch tells. A 404 that
+    # began before the row was written has no status, and may be older than the object: it only asks for a refetch.
+    if snapshot.data is None and not row.deleted_at:
+        return Decision.DROP if wholly_earlier else Decision.REFETCH
+    further = _further(row, snapshot)
+    if further > 0:
+        return Decision.STORE_AND_REFETCH if wholly_earlier else Decision.STORE
+    if further < 0:
+        return Decision.REFETCH if wholly_later else Decision.DROP
+    # 3. The snapshot is wholly later than the row.
+    if wholly_later:
+        return Decision.STORE
+    # 4. It is wholly earlier.
+    if wholly_earlier:
         return Decision.DROP
-    if snapshot.data is None:
-        # A 404 has no status and no content to compare, so nothing tells which is newer, as in step 6. The read began
-        # before the row was written, and perhaps before the object was created.
-        return Decision.REFETCH
-    # 4. The spans overlap: the one further along is the newer one.
-    if our_rank is not None and their_rank is not None and our_rank != their_rank:
-        return Decision.STORE if their_rank > our_rank else Decision.DROP
-    # 5. The content is the same.
-    if content(snapshot.data) == content(row.data or {}) and snapshot.deleted == bool(row.deleted_at):
+    # 5. The content is the same, or both are deletions.
+    if snapshot.deleted or content(snapshot.data or {}) == content(row.data or {}):
         return Decision.CONFIRM
     # 6. Nothing tells which is newer.
     return Decision.REFETCH
 
 
-def _rank(model: type[Mirrored], data: dict[str, Any] | None, deleted: bool) -> int | None:
-    """How far along the object is; None where its status does not tell. A deletion is the furthest."""
-    if deleted:
-        return model.DELETED_RANK
+def _further(row: Mirrored, snapshot: Snapshot) -> int:
+    """Above zero where the snapshot is further along than the row, below zero where the row is; zero where they are
+    equally far, or a status does not tell. A deletion is the furthest: nothing comes after it."""
+    if snapshot.deleted or row.deleted_at:
+        return snapshot.deleted - bool(row.deleted_at)
+    ours, theirs = _rank(type(row), row.data), _rank(type(row), snapshot.data)
+    return 0 if ours is None or theirs is None else theirs - ours
+
+
+def _rank(model: type[Mirrored], data: dict[str, Any] | None) -> int | None:
     return model.rank(data) if data and isinstance(data.get("status", ""), str) else None
 
 
@@ -112,29 +119,33 @@ def apply(row: Mirrored, snapshot: Snapshot, now: datetime) -> Outcome:
         was_provisional=row.provisional,
     )
     if snapshot.other_version and row.stored_at is not None:
-        if not row.provisional and row.seen_since is not None and snapshot.until <= row.seen_since:
+        if row.seen_since is not None and snapshot.until <= row.seen_since and not row.provisional:
             return outcome  # what we have was seen wholly later, so a refetch would tell nothing new
         return replace(outcome, decision=Decision.REFETCH, needs_refetch=True)
     snapshot, lines_are_certain = _with_later_lines(row, snapshot)
-    decision = decide(row, snapshot)
+    decision, rewritten = decide(row, snapshot), False
     if decision is Decision.STORE and snapshot.data is None and not _can_have_been_deleted(row):
         # This 404 is the answer to the refetch for which the row was provisional. From the next snapshot on, `decide`
         # compares with the span that the event gave the row, as for any other row.
         row.provisional = False
         return replace(outcome, snapshot=snapshot, decision=Decision.KEEP_MISSING)
     if decision in (Decision.STORE, Decision.STORE_AND_REFETCH):
-        _write(row, snapshot, now)
+        rewritten = _write(row, snapshot, now)
     elif decision is Decision.CONFIRM:
         # Both ends move to the later sighting: in between, the object may have changed and changed back. The new
         # `stored_at` keeps a read that is already under way from being stored by step 1.
         row.seen_since = max(row.seen_since, snapshot.since)  # type: ignore[type-var]
         row.seen_until = max(row.seen_until, snapshot.until)  # type: ignore[type-var]
         row.stored_at = now
+        rewritten = _set_columns(row, row.data) if row.data is not None else False
     elif decision is Decision.REFETCH:
         row.stored_at = now
-    certain = decision in (Decision.STORE, Decision.CONFIRM) and lines_are_certain and not snapshot.other_version
-    needs_refetch = not certain and decision is not Decision.DROP
-    return replace(outcome, snapshot=snapshot, decision=decision, needs_refetch=needs_refetch)
+    if decision is Decision.DROP:
+        needed = not lines_are_certain and _may_tell_of_later_lines(row, snapshot)
+    else:
+        certain = decision in (Decision.STORE, Decision.CONFIRM) and lines_are_certain and not snapshot.other_version
+        needed = not certain
+    return replace(outcome, snapshot=snapshot, decision=decision, needs_refetch=needed, rewritten=rewritten)
 
 
 def _can_have_been_deleted(row: Mirrored) -> bool:
@@ -149,41 +160,47 @@ def _can_have_been_deleted(row: Mirrored) -> bool:
 
 
 def _with_later_lines(row: Mirrored, snapshot: Snapshot) -> tuple[Snapshot, bool]:
-    """The snapshot with the lines that only the row has, and whether all its lines are certain.
-
-    Events and lists hold an invoice's first ten lines. The later ones are taken from the row. They are certain where
-    the row had all of them, the count is still Stripe's, the first ones are the same, and the invoice is no draft: the
-    lines of a finalized invoice do not change. Otherwise a refetch is needed.
-    """
-    data = snapshot.data or {}
-    lines = data.get("lines")
-    if not isinstance(lines, dict) or lines.get("has_more") is not True or not isinstance(lines.get("data"), list):
+    """The snapshot with the lines that only the row has, and whether all its lines are certain. Where they are not, a
+    refetch is needed."""
+    if snapshot.data is None or not lines.are_cut(snapshot.data):
         return snapshot, True
-    first, later, complete = lines["data"], [], False
-    held = (row.data or {}).get("lines")
-    ours = held.get("data") if isinstance(held, dict) else None
-    if isinstance(held, dict) and isinstance(ours, list):
-        ids = [_id(line) for line in first]
-        later = [line for line in ours[len(first) :] if _id(line) not in ids]
-        complete = not held.get("has_more") and len(first) + len(later) == lines.get("total_count")
-    certain = complete and ours is not None and ours[: len(first)] == first and data.get("status") != "draft"
-    merged = {**lines, "data": first + later, "has_more": not complete}
-    return replace(snapshot, data={**data, "lines": merged}), certain
+    data, certain = lines.with_later(snapshot.data, row.data)
+    return replace(snapshot, data=data), certain
 
 
-def _id(line: Any) -> Any:
-    return line.get("id") if isinstance(line, dict) else line
+def _may_tell_of_later_lines(row: Mirrored, snapshot: Snapshot) -> bool:
+    """Whether a dropped draft with more lines may tell of a change in those that it does not show, which the row has
+    missed: it is dropped for its status, and the row's later lines may be older. Not where the row was seen wholly
+    later, with lines that are all there and add up."""
+    if row.deleted_at or (snapshot.data or {}).get("status") != "draft":
+        return False
+    seen_later = row.seen_since is not None and snapshot.until <= row.seen_since
+    return not seen_later or bool(lines.disagreement(row.data))
 
 
-def _write(row: Mirrored, snapshot: Snapshot, now: datetime) -> None:
-    # A deleted customer comes as `{id, deleted: true}`: what the row holds says more, and stays.
-    if snapshot.data is not None and not (snapshot.data.get("deleted") is True and row.data):
-        row.data = snapshot.data
-        for column, value in row.columns(snapshot.data).items():
-            setattr(row, column, value)
+def _write(row: Mirrored, snapshot: Snapshot, now: datetime) -> bool:
+    """Writes the snapshot into the row, in memory. Whether anything but MOMENTS is another now."""
+    before = row.data, row.deleted_at
     row.deleted_at = (row.deleted_at or now) if snapshot.deleted else None
     row.seen_since, row.seen_until, row.stored_at = snapshot.since, snapshot.until, now
     row.provisional = snapshot.other_version
+    columns_changed = False
+    # A deleted customer comes as `{id, deleted: true}`: what the row holds says more, and stays.
+    if snapshot.data is not None and not (snapshot.data.get("deleted") is True and row.data):
+        if row.data is None or content(row.data) != content(snapshot.data):
+            row.data = snapshot.data
+        columns_changed = _set_columns(row, snapshot.data)
+    return columns_changed or before[0] is not row.data or before[1] != row.deleted_at
+
+
+def _set_columns(row: Mirrored, data: dict[str, Any]) -> bool:
+    """Makes the typed columns say what the object says. Whether any said something else."""
+    values = row.columns(data)
+    if all(getattr(row, column) == value for column, value in values.items()):
+        return False
+    for column, value in values.items():
+        setattr(row, column, value)
+    return True
 
 
 # --- the tables -------------------------------------------------------------------------------------------------------
@@ -206,20 +223,22 @@ def store(snapshots: Sequence[Snapshot], *, dry_run: bool = False) -> list[Outco
                 continue
             ids = sorted({snapshots[i].id for i in indexes})
             rows = _read_rows(model, ids) if dry_run else lock_rows(model, ids)
+            moments = {id: _moments(row) for id, row in rows.items()}
             now = clock.now()  # after the locks: a read that begins from here on sees Stripe as it is after this write
             scheduled = scheduled_refetches.waiting(object, ids)
-            changed: dict[str, Mirrored] = {}
+            rewritten: set[str] = set()
             for i in indexes:
                 row = rows[snapshots[i].id]
                 outcomes[i] = outcome = apply(row, snapshots[i], now)
                 outcome.refetch_was_scheduled = row.pk in scheduled
-                if outcome.decision is not Decision.DROP:
-                    changed[row.pk] = row
+                if outcome.rewritten:
+                    rewritten.add(row.pk)
                 if outcome.needs_refetch:
                     scheduled.add(row.pk)
                     unsure.add((object, row.pk))
-            if changed and not dry_run:
-                _save(model, list(changed.values()))
+            if not dry_run:
+                _save(model, [rows[id] for id in ids if id in rewritten])
+                _save_moments(model, [rows[id] for id in ids if id not in rewritten], moments)
         if not dry_run:
             scheduled_refetches.schedule(unsure)
             scheduled_refetches.schedule(_with_open_payments(outcomes), only_payments=True)
@@ -309,3 +328,20 @@ def _save(model: type[Mirrored], rows: list[Mirrored]) -> None:
         model.rows.bulk_create(
             rows[start : start + ROWS_PER_STATEMENT], update_conflicts=True, unique_fields=["id"], update_fields=fields
         )
+
+
+def _moments(row: Mirrored) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in MOMENTS}
+
+
+def _save_moments(model: type[Mirrored], rows: list[Mirrored], before: dict[str, dict[str, Any]]) -> None:
+    """Updates what is new of the MOMENTS of these rows. Rows that are given the same moments, such as a page of a list
+    in which nothing has changed, share one statement."""
+    alike: dict[tuple[tuple[str, Any], ...], list[str]] = defaultdict(list)
+    for row in rows:
+        new = tuple((name, value) for name, value in _moments(row).items() if value != before[row.pk][name])
+        if new:
+            alike[new].append(row.pk)
+    for values, ids in alike.items():
+        for start in range(0, len(ids), ROWS_PER_STATEMENT):
+            model.rows.filter(id__in=ids[start : start + ROWS_PER_STATEMENT]).update(**dict(values))

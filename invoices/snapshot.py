@@ -8,8 +8,8 @@ from typing import Any, TypeGuard
 
 from invoices.models import MIRRORED
 
-# By how much Stripe's hosts, and the `created` of its events, may differ from each other.
-CLOCK_MARGIN = timedelta(seconds=2)
+CLOCK_MARGIN = timedelta(seconds=2)  # by which the clocks of Stripe's hosts may differ from each other
+STAMP_LAG = timedelta(seconds=10)  # by which an event's `created` may lie after the change, or before it
 STAMP_RESOLUTION = timedelta(seconds=1)  # Stripe's stamps are whole seconds: one stands for the second after it
 MAX_ID_LENGTH = 255  # characters, as in the mirror's key column
 
@@ -35,15 +35,15 @@ class Snapshot:
 
 
 def of_event(data: dict[str, Any], created: datetime, *, deleted: bool, other_version: bool) -> Snapshot:
-    """The object inside an event. `created` is the event's stamp: whole seconds, and it may be earlier than the
-    change."""
+    """The object inside an event. `created` is the event's stamp."""
     since, until = span_of_event(created)
     return Snapshot(data["object"], data["id"], data, since, until, deleted=deleted, other_version=other_version)
 
 
 def span_of_event(created: datetime) -> tuple[datetime, datetime]:
-    """In which what the event tells of happened: from, until."""
-    return created - CLOCK_MARGIN, created + STAMP_RESOLUTION + CLOCK_MARGIN
+    """In which what the event tells of happened: from, until. `created` has whole seconds, and tells of the change's
+    moment only roughly: it may lag behind it, or lie before it."""
+    return created - STAMP_LAG, created + STAMP_RESOLUTION + STAMP_LAG
 
 
 @dataclass(frozen=True, slots=True)

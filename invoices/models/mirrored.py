@@ -31,7 +31,6 @@ class Mirrored(models.Model):
 
     OBJECT: ClassVar[str]  # Stripe's `object` value
     RANKS: ClassVar[dict[str, int]] = {}  # status → how far along the object is; this never decreases
-    DELETED_RANK: ClassVar[int] = 100  # higher than every rank above
     DELETABLE_STATUSES: ClassVar[frozenset[str]] = frozenset()  # in these a 404 means that the object was deleted
 
     id = models.CharField(primary_key=True, max_length=255)

@@ -20,6 +20,7 @@ from invoices.models.reconciliation import RunParams
 from invoices.reconcile import compare, runs
 from invoices.reconcile.catch_up import catch_up
 from invoices.reconcile.email import mail_finance
+from invoices.reconcile.long_invoices import with_all_lines
 from invoices.reconcile.retry import with_retries
 from invoices.reconcile.windows import (
     CHANGEABLE_STATUSES,
@@ -166,7 +167,8 @@ def _walk(window: Window, run: ReconciliationRun) -> Counter[str]:
     importing = run.progress.importing[window.object]
     counts: Counter[str] = Counter()
     listed: set[str] = set()
-    for snapshots in pages(run, window):
+    for listed_page in pages(run, window):
+        snapshots = with_all_lines(run, listed_page)
         counts += _store_and_record(run, snapshots, importing=importing)
         if not importing:
             listed.update(snapshot.id for snapshot in snapshots)

@@ -64,7 +64,7 @@ class Convergence(RuleBasedStateMachine):
         super().__init__()
         wipe()
         self.sandbox.reset()
-        self.sandbox.faults(stamp_lag=2, seed=1)
+        self.sandbox.faults(stamp_lag=10, seed=1)
         self.sandbox.clock(now=int(time.time()) - 3600, freeze=True)
         self.stripe = self.sandbox.client()
         self.webhook_client = Client()
@@ -400,7 +400,7 @@ def once(sandbox: SandboxProcess, url: str, seed: int, seconds: float, *, drop: 
     sandbox.reset()
     sandbox.webhook(url)
     storm = Storm(sandbox, seed)
-    sandbox.faults(drop=drop, duplicate=0.2, reorder=0.3, delay_ms=[0, 1200], stamp_lag=2, seed=seed)
+    sandbox.faults(drop=drop, duplicate=0.2, reorder=0.3, delay_ms=[0, 1200], stamp_lag=10, seed=seed)
     try:
         with running(storm, workers=4 if connection.vendor == "postgresql" else 2):
             storm.ended.wait(seconds)
