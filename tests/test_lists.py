@@ -24,6 +24,7 @@ from invoices.admin.base import RecordAdmin
 from invoices.api import filters
 from invoices.api.pagination import Page
 from invoices.models import Drift, Event, Invoice, InvoicePayment, Operation, ReconciliationRun
+from invoices.models.refetches import ScheduledRefetch
 from tests.helpers.admin_pages import LIST
 from tests.helpers.database import without_triggers
 
@@ -179,6 +180,8 @@ class TestTheAdminsLists:
     def test_an_index_serves_each_filter_on_each_page(self, many: User, name: str) -> None:
         model_admin, wrong = ADMINS[name], []
         middle = f"{MIDDLE:%Y-%m-%dT%H:%M:%S.%f}~"
+        if name == "scheduledrefetch":
+            middle = "500~"
         key = {"invoice": "in_1", "customer": "cus_1", "operation": "0" * 32, "batch": "0" * 32}.get(name, "1")
         pages = [{}, {"before": ""}, {"after": middle + key}, {"before": middle + key}]
         for parameters in chosen(model_admin):
@@ -397,6 +400,17 @@ class TestPages:
     def test_the_order_is_not_chosen_by_the_address(self, desk: Client) -> None:
         make(0, 1, 2, created=lambda number: AT + timedelta(seconds=number))
         assert self.shown(desk, f"{LIST}?o=-3.1")[0] == [2, 1, 0]
+
+    def test_a_list_by_the_primary_key_has_pages_too(self, client: Client) -> None:
+        client.force_login(User.objects.create_superuser("root", password="x"))
+        due = {"asked_at": AT, "due_at": AT}
+        ScheduledRefetch.objects.bulk_create(
+            ScheduledRefetch(object_type="invoice", object_id=f"in_{number}", **due) for number in range(60)
+        )
+        pages = client.get(reverse("admin:invoices_scheduledrefetch_changelist")).context["cl"].pages
+        rest = client.get(pages.after).context["cl"].pages
+        ids = [row.pk for row in pages.rows + rest.rows]
+        assert len(ids) == 60 and ids == sorted(ids, reverse=True) and not rest.after
 
     def test_a_place_whose_row_has_gone_stays_a_place(self, desk: Client) -> None:
         make(*range(60))

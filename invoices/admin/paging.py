@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Self
 
 from django.core.exceptions import ValidationError
-from django.db.models import Model, QuerySet
+from django.db.models import DateTimeField, Model, QuerySet
 from django.http import HttpRequest
 
 from invoices.keyset import Order, Position
@@ -58,17 +58,23 @@ class KeyPages:
 
 def _text(place: Position) -> str:
     """`2024-05-01T12:00:00.000000~in_1`"""
-    value = place.value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f") if place.value else ""
-    return f"{value}~{place.key}"
+    value = place.value
+    if isinstance(value, datetime):
+        value = value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
+    return f"{'' if value is None else value}~{place.key}"
 
 
 def _parse(model: type[Model], order: Order, text: str) -> Position:
     value, separator, key = text.partition("~")
+    column = model._meta.get_field(order.column)
     try:
-        if not separator or "\x00" in key:
+        if not separator or "\x00" in text:
             raise ValueError(text)
-        parsed = model._meta.pk.to_python(key)
-        return Position(datetime.fromisoformat(value).replace(tzinfo=UTC) if value else None, parsed)
+        if isinstance(column, DateTimeField):
+            parsed = datetime.fromisoformat(value).replace(tzinfo=UTC) if value else None
+        else:
+            parsed = column.to_python(value)
+        return Position(parsed, model._meta.pk.to_python(key))
     except (ValueError, OverflowError, ValidationError):
         raise NoSuchPlace(text) from None
 
