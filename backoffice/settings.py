@@ -46,7 +46,7 @@ STRIPE_ACCOUNT = env.str("STRIPE_ACCOUNT", default="")
 STRIPE_API_VERSION = "2026-10-28.endive"
 # Requests per second that reconciliation and scheduled refetches may send, of all processes together. 0: no limit.
 STRIPE_REQUESTS_PER_SECOND = env.int("STRIPE_REQUESTS_PER_SECOND", default=10)
-# Seconds for which a reconciliation retries while Stripe does not answer, before the run fails.
+# Seconds for which a reconciliation retries while Stripe or the database does not answer, before the run fails.
 RECONCILE_PATIENCE_SECONDS = env.float("RECONCILE_PATIENCE_SECONDS", default=7200)
 # Seconds after which a call to Stripe is given up, from connecting to the last byte. The outcome of an action is then
 # unknown. Less than half of OPERATION_LEASE, which is checked at the start.

@@ -109,6 +109,10 @@ class OutcomeUnknown(GatewayError):
     or not."""
 
 
+class AnotherObject(OutcomeUnknown):
+    """The answer is about something else than what the path names."""
+
+
 # Of answers that are Stripe's. Every other status, such as 5xx, becomes OutcomeUnknown, which assumes nothing.
 ERROR_OF_STATUS: dict[int, type[GatewayError]] = {
     400: RefusedByStripe,
@@ -292,10 +296,10 @@ def act(path: str, params: Mapping[str, Any], *, idempotency_key: str) -> Reply:
     return reply
 
 
-def _another(asked: str, reply: Reply) -> OutcomeUnknown:
+def _another(asked: str, reply: Reply) -> AnotherObject:
     """What answered may be a proxy that mixes up its answers: nothing follows from it."""
     message = f"Asked for {asked}, Stripe answered with something else."
-    return OutcomeUnknown(message, status=reply.status, request_id=reply.request_id)
+    return AnotherObject(message, status=reply.status, request_id=reply.request_id)
 
 
 def read(path: str, *, throttled: bool = False, **params: Any) -> Reply:
@@ -382,28 +386,33 @@ def _complete_lines(invoice: dict[str, Any], throttled: bool) -> None:
     lines["has_more"] = False
 
 
-def _read_page(path: str, **options: Any) -> Reply:
-    """One page of a list; members that are no objects are left out. Raises GatewayError."""
+def read_page(path: str, **options: Any) -> Reply:
+    """One page of a list, as it came: a member may be anything. Raises GatewayError.
+
+    If there are more pages, the last member has an id, for `starting_after`. Members without one at the end of a page
+    are left out: the next page begins with them.
+    """
     page = read(path, limit=OBJECTS_PER_PAGE, **options)
     found, has_more = page.data.get("data"), page.data.get("has_more")
-    if (
-        not isinstance(found, list)
-        or not isinstance(has_more, bool)
-        or (has_more and not (found and text(found[-1], "id")))
-    ):
+    if isinstance(found, list) and has_more is True:
+        while found and not is_id(member(found[-1], "id")):
+            found.pop()
+    if not isinstance(found, list) or not isinstance(has_more, bool) or (has_more and not found):
         raise OutcomeUnknown("Asked for a list, Stripe answered with something else.", request_id=page.request_id)
-    page.data["data"] = [each for each in found if isinstance(each, dict)]
     return page
 
 
 def pages(path: str, *, throttled: bool = False, **params: Any) -> Iterator[Reply]:
-    """Every page of a list, in Stripe's order. A page is read when the caller asks for it. Raises GatewayError."""
+    """Every page of a list, in Stripe's order, without members that are no objects. A page is read when the caller asks
+    for it. Raises GatewayError."""
     while True:
-        page = _read_page(path, throttled=throttled, **params)
+        page = read_page(path, throttled=throttled, **params)
+        members = page.data["data"]
+        page.data["data"] = [each for each in members if isinstance(each, dict)]
         yield page
-        if not page.data["has_more"] or not page.data["data"]:
+        if not page.data["has_more"]:
             return
-        params["starting_after"] = page.data["data"][-1]["id"]
+        params["starting_after"] = members[-1]["id"]
 
 
 def walk(
@@ -440,9 +449,11 @@ def listing(path: str, **params: Any) -> Listing:
 def list_page(object: str, *, throttled: bool = False, **params: Any) -> tuple[list[Snapshot], Reply]:
     """One page of a list, newest first: its snapshots, and the reply (`data["has_more"]`, the last id as a cursor).
 
+    A member that `is_object` does not accept stands in the reply, and has no snapshot.
+
     Invoices of more than ten lines come with ten of them and `lines.has_more`; the mirror keeps the later ones.
     """
-    reply = _read_page(PATHS[object], throttled=throttled, **params)
+    reply = read_page(PATHS[object], throttled=throttled, **params)
     return _snapshots_of(reply), reply
 
 

@@ -41,16 +41,18 @@ def receive(body: bytes, signature: str) -> bool:
     try:
         event = event_row(json.loads(body_text, parse_constant=refuse_constant), body_text)
     except (ValueError, RecursionError) as error:
-        _keep_unreadable(body_text, str(error))
+        keep_unreadable(body_text, str(error))
         raise NotReadable(str(error)) from error
     return bool(journal([event]))
 
 
-def _keep_unreadable(body_text: str, error: str) -> None:
-    """Journals the body as a failed event. The id is the body's digest, so a repeated delivery makes no second row."""
+def keep_unreadable(body_text: str, error: str) -> bool:
+    """Journals the body as a failed event. The id is the body's digest, so a repeated delivery makes no second row.
+
+    Returns whether the journal did not hold it yet."""
     id = UNREADABLE_PREFIX + hashlib.sha256(body_text.encode()).hexdigest()
     row = Event(id=id, body=body_text.replace("\x00", "�"), state=Event.State.FAILED, error=error)
-    journal([row])
+    return bool(journal([row]))
 
 
 def event_row(event: Any, body_text: str | None = None, source: str = Event.Source.WEBHOOK) -> Event:

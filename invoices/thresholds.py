@@ -57,7 +57,14 @@ LAST_REFETCH_RETRY = timedelta(hours=1)  # the longest wait between two attempts
 REFETCH_GIVEN_UP = timedelta(days=1)  # a refetch that fails for this long is given up, and waits for a person
 PAYMENTS_DELAY = timedelta(seconds=10)  # in which the events of a final invoice's payments mostly come
 LONGEST_REST = timedelta(seconds=30)  # between two rounds of refetches while Stripe does not answer; the first is 1 s
-# A run that wrote nothing for this long counts as dead. The next run that it would exclude takes it over or closes it.
+# A run that gave no sign of life for this long counts as dead. The next run that it would exclude closes it, and goes
+# on with it if it is to do the same.
 RUN_SILENT = timedelta(minutes=3)
+# The next run goes on with one that did not finish only if that began less long ago than this. What it had compared
+# counts as compared, so a sweep goes on within its night, and tomorrow's compares everything anew. A full run of
+# millions of objects may need several nights. A catch-up that begins anew loses nothing but requests.
+SWEEP_GOES_ON = timedelta(hours=12)
+FULL_GOES_ON = timedelta(days=3)
+CATCH_UP_GOES_ON = timedelta(days=1)
 RECENT = timedelta(days=30)  # what was created within this is compared by every sweep
 CATCH_UP_OVERLAP = timedelta(hours=1)  # by which a catch-up begins before the one before it began

@@ -191,7 +191,8 @@ def _last_reconciliation(found: reconcile.LastSuccesses) -> Card:
         return Card(title, "never", "Start one with “Everything”.", "amber", all_runs)
     stale = timezone.now() - last.started_at > thresholds.RECONCILIATION_LATE
     bad = last.state == ReconciliationRun.State.FAILED or last.failed
-    tone = "red" if bad else "amber" if stale or last.healed else "green"
+    interrupted = last.state == ReconciliationRun.State.INTERRUPTED
+    tone = "red" if bad else "amber" if stale or last.healed or interrupted else "green"
     words = Truncator(reconciliation_wording.summary(last)).chars(MAX_WORDS)
     if last.state == ReconciliationRun.State.FAILED and found.sweep:
         words = f"Failed: {words} The last one finished {age_text(found.sweep.finished_at or found.sweep.started_at)}."

@@ -187,6 +187,7 @@ class DriftSerializer(serializers.ModelSerializer):
             "object_id",
             "invoice",
             "field",
+            "reason",
             "ours",
             "theirs",
         )

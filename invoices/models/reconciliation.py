@@ -19,7 +19,7 @@ class RunParams(TypedDict, total=False):
     since: str  # ISO 8601: what was created since then (sweep, proof)
     invoice: str  # the only invoice (kind "invoice")
     part: int  # which of the FULL_RUN_PARTS parts of a full run (kind "part")
-    began: str  # ISO 8601, Stripe's clock when a catch-up began: the next one goes on from here
+    began: str  # ISO 8601, Stripe's clock when a catch-up began: the next one goes on from here. No option, a result
 
 
 class DaySide(TypedDict):
@@ -69,13 +69,21 @@ class ReconciliationRun(models.Model):
         RUNNING = "running"
         FINISHED = "finished"
         FAILED = "failed"
+        INTERRUPTED = "interrupted"  # a person or a shutdown ended it; the next run of its kind goes on with it
 
     kind = models.CharField(max_length=16, choices=Kind.choices)
     state = models.CharField(max_length=16, choices=State.choices, default=State.RUNNING)
     dry_run = models.BooleanField(default=False)
     params = models.JSONField(default=dict, blank=True, help_text="What was asked for: RunParams")
     progress = RunProgressField(
-        default=RunProgress, blank=True, help_text="How far the run has come: a killed run goes on from there"
+        default=RunProgress,
+        blank=True,
+        help_text="How far the run has come: the next run of its kind goes on from there",
+    )
+    owner = models.UUIDField(
+        null=True,
+        blank=True,
+        help_text="Drawn by the process that works on the run: whoever holds another one writes nothing",
     )
     started_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -137,12 +145,14 @@ def _newest_drift(name: str, *columns: str, condition: Q | None = None) -> model
 
 
 class Drift(models.Model):
-    """One difference between Stripe and the mirror that no pending event and no scheduled refetch explained."""
+    """One difference between Stripe and the mirror that no pending event and no scheduled refetch explained; or an
+    object of Stripe's that could not be read or stored."""
 
     class Kind(models.TextChoices):
         MISSING_HERE = "missing_here", "missing here"
         MISSING_AT_STRIPE = "missing_at_stripe", "missing at Stripe"
         DIFFERS = "differs"
+        UNREADABLE = "unreadable"
 
     run = models.ForeignKey(ReconciliationRun, on_delete=models.CASCADE, db_index=False, related_name="drift")
     kind = models.CharField(max_length=32, choices=Kind.choices)
@@ -153,6 +163,9 @@ class Drift(models.Model):
         max_length=255,
         blank=True,
         help_text="The path in the object, such as lines.data.3.amount; empty: the whole object",
+    )
+    reason = models.TextField(
+        blank=True, default="", db_default="", help_text="Of an unreadable object: why it could not be read or stored"
     )
     ours = ObjectField(null=True, blank=True)
     theirs = ObjectField(null=True, blank=True)

@@ -1,4 +1,4 @@
-"""How far a reconciliation run has come, as its row remembers it: a killed run goes on from there."""
+"""How far a reconciliation run has come, as its row remembers it: whoever goes on with it goes on from there."""
 
 from __future__ import annotations
 
@@ -25,13 +25,15 @@ class StoredWindow(TypedDict):
 
 @dataclass(frozen=True)
 class RunProgress:
-    """What a run planned at its start, and what of it is done. All members are empty until it has planned."""
+    """What a run planned at its start, and what of it is done. All members are empty until it has begun to work."""
 
     windows: list[StoredWindow] = field(default_factory=list)  # the parts of Stripe's lists that the run walks
-    finished: list[str] = field(default_factory=list)  # names of the finished windows, and "undated" at the end
+    # Names of the finished windows, and "undated" at the end; of a catch-up, the event types whose list was read.
+    finished: list[str] = field(default_factory=list)
+    cursors: dict[str, str] = field(default_factory=dict)  # of a catch-up: event type → the last event that was read
     # `object` value → whether objects of this kind that the mirror lacks are an import, and not drift
     importing: dict[str, bool] = field(default_factory=dict)
-    resumed: bool = False  # the run's process died, and another one went on with it
+    interruptions: list[str] = field(default_factory=list)  # when and why it stopped, each time that it went on after
 
     @classmethod
     def read(cls, stored: Any) -> RunProgress:
@@ -40,9 +42,15 @@ class RunProgress:
         return cls(
             windows=list(members.get("windows") or []),
             finished=list(members.get("finished") or []),
+            cursors=dict(members.get("cursors") or {}),
             importing=dict(members.get("importing") or {}),
-            resumed=bool(members.get("resumed")),
+            interruptions=list(members.get("interruptions") or []),
         )
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is something with which another run could go on."""
+        return bool(self.windows or self.cursors or self.finished)
 
 
 class RunProgressField(JSON):

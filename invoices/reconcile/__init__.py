@@ -1,7 +1,7 @@
 """Reconciliation: walks Stripe's lists, compares them with the mirror, heals it, and records every difference."""
 
 from invoices.reconcile.catch_up import catch_up
-from invoices.reconcile.runs import CLEAN, DRIFT_HEALED, DRIFT_LEFT, FAILED, NOT_EQUAL, AlreadyRunning
+from invoices.reconcile.runs import CLEAN, DRIFT_HEALED, DRIFT_LEFT, FAILED, NOT_EQUAL, AlreadyRunning, RunLost
 from invoices.reconcile.schedule import LastSuccesses, last_successes, run_due
 from invoices.reconcile.sweep import compare_invoice, sweep_lists
 from invoices.reconcile.verify import verify
@@ -14,6 +14,7 @@ __all__ = [
     "NOT_EQUAL",
     "AlreadyRunning",
     "LastSuccesses",
+    "RunLost",
     "catch_up",
     "compare_invoice",
     "last_successes",

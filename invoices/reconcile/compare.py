@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from invoices import clock
+from invoices import clock, scheduled_refetches
 from invoices.mirror import VOLATILE, Decision, Outcome, content
 from invoices.models import Drift, Event, ReconciliationRun
+from invoices.models.reading import storable, text
 
 MAX_DIFFERENCES_PER_OBJECT = 25  # drift rows of one object
 
@@ -40,18 +41,18 @@ def record(run: ReconciliationRun, outcomes: list[Outcome], *, importing: bool) 
     """Writes the differences of these outcomes as drift rows, and counts the objects by what was found.
 
     seen = same + imported + healed + in_flight + failed. `failed` is no error: it counts the objects whose drift is
-    left, which in a dry run are all that drifted. `importing`: what the mirror lacks is imported, not drift. An invoice
-    payment that is not paid and differs counts as imported too, even if the mirror holds it (`_comes_without_event`).
+    left, which in a dry run are all that drifted. `importing`: what the mirror lacks is imported, not drift. A new
+    invoice payment that is not paid counts as imported too (`_comes_without_event`).
     """
     counts: Counter[str] = Counter(seen=len(outcomes))
     differing = {outcome.snapshot.id for outcome in outcomes if not _same(outcome)}
-    with_event = pending(sorted(differing)) if differing else set()
+    with_event = pending(sorted(differing)) | _explained_by_invoice(outcomes, differing) if differing else set()
     found_before = _found_before(run, [outcome.snapshot.id for outcome in outcomes])
     drift: list[Drift] = []
     for outcome in outcomes:
         id = outcome.snapshot.id
         name = found_before.get(id) or "same"
-        if id not in found_before and id in differing:
+        if id in differing and name != "failed":
             name = _count_name(outcome, with_event, importing=importing, dry_run=run.dry_run)
             if name in ("healed", "failed"):
                 drift += _rows(run, outcome, healed=name == "healed")
@@ -60,15 +61,26 @@ def record(run: ReconciliationRun, outcomes: list[Outcome], *, importing: bool) 
     return counts
 
 
+def _explained_by_invoice(outcomes: list[Outcome], differing: set[str]) -> set[str]:
+    """The payments that differ and for whose invoice an event is pending or a refetch is scheduled: that one reads the
+    invoice's payments too."""
+    found = [one for one in outcomes if one.snapshot.object == "invoice_payment" and one.snapshot.id in differing]
+    invoice_of = {one.snapshot.id: text(one.snapshot.data, "invoice") for one in found if one.ours is not None}
+    invoices = sorted({id for id in invoice_of.values() if id})
+    if not invoices:
+        return set()
+    explained = pending(invoices) | scheduled_refetches.waiting("invoice", invoices)
+    return {payment for payment, invoice in invoice_of.items() if invoice in explained}
+
+
 def _found_before(run: ReconciliationRun, ids: list[str]) -> dict[str, str]:
-    """What a resumed run had already recorded in a window that it did not finish: id → "healed" or "failed".
+    """What this run had already recorded, in a window that it did not finish before it was interrupted, or in a
+    transaction whose answer was lost: id → "healed" or "failed".
 
     A healed object is equal by now. It counts as what was recorded: its drift row and the counts then agree.
     """
-    if not run.progress.resumed:
-        return {}
-    found = Drift.objects.filter(run=run, object_id__in=ids).values_list("object_id", "healed_at")
-    return {id: "healed" if healed_at else "failed" for id, healed_at in found}
+    found = Drift.objects.filter(run=run, object_id__in=ids).exclude(kind=Drift.Kind.UNREADABLE)
+    return {id: "healed" if healed_at else "failed" for id, healed_at in found.values_list("object_id", "healed_at")}
 
 
 def _same(outcome: Outcome) -> bool:
@@ -102,10 +114,10 @@ def _count_name(outcome: Outcome, with_event: set[str], *, importing: bool, dry_
 
 
 def _comes_without_event(outcome: Outcome) -> bool:
-    """Whether Stripe sends no event of this state: it sends none for an invoice payment before it is paid. The sweep
-    brings such a payment, new or changed, so it is no drift."""
+    """Whether Stripe sends no event of this object: it sends none for an invoice payment before it is paid. The sweep
+    brings a new one, so it is no drift. One that the mirror holds and shows otherwise than Stripe is, whyever."""
     data = outcome.snapshot.data or {}
-    return data.get("object") == "invoice_payment" and data.get("status") != "paid"
+    return outcome.ours is None and data.get("object") == "invoice_payment" and data.get("status") != "paid"
 
 
 def _rows(run: ReconciliationRun, outcome: Outcome, *, healed: bool) -> list[Drift]:
@@ -118,7 +130,7 @@ def _rows(run: ReconciliationRun, outcome: Outcome, *, healed: bool) -> list[Dri
         "run": run,
         "object_type": snapshot.object,
         "object_id": snapshot.id,
-        "invoice": invoice if isinstance(invoice, str) else "",
+        "invoice": storable(invoice, 255) if isinstance(invoice, str) else "",
         "ours_seen_until": outcome.ours_seen_until,
         "found_at": now,
         "healed_at": now if healed else None,
@@ -128,7 +140,9 @@ def _rows(run: ReconciliationRun, outcome: Outcome, *, healed: bool) -> list[Dri
     if snapshot.data is None or snapshot.deleted:
         return [Drift(kind=Drift.Kind.MISSING_AT_STRIPE, ours=short(outcome.ours), **common)]
     found = list(differences(outcome.ours, snapshot.data))[:MAX_DIFFERENCES_PER_OBJECT]
-    return [Drift(kind=Drift.Kind.DIFFERS, field=path[:255], ours=a, theirs=b, **common) for path, a, b in found]
+    return [
+        Drift(kind=Drift.Kind.DIFFERS, field=storable(path, 255), ours=a, theirs=b, **common) for path, a, b in found
+    ]
 
 
 def short(data: dict[str, Any]) -> dict[str, Any]:

@@ -61,8 +61,9 @@ def body(run: ReconciliationRun) -> str:
     ]
     drift = Drift.objects.filter(run=run).order_by("pk")
     lines += [
-        f"{row.object_id} {row.field or row.get_kind_display()}: {row.ours!r} here, {row.theirs!r} at Stripe "
-        f"({'healed' if row.healed_at else 'left'})"
+        f"{row.object_id or row.object_type} {row.field or row.get_kind_display()}: "
+        + (row.reason or f"{row.ours!r} here, {row.theirs!r} at Stripe")
+        + f" ({'healed' if row.healed_at else 'left'})"
         for row in drift[:MAX_DIFFERENCES_SHOWN]
     ]
     link = settings.PUBLIC_URL + reverse("admin:invoices_reconciliationrun_change", args=[run.pk])

@@ -1,23 +1,37 @@
-"""The life of a run: only one of its lane at a time, and closed with an exit code.
+"""The life of a run: only one of its lane at a time, signs of life, and an end with an exit code.
 
-A run that stays silent for RUN_SILENT counts as dead. No process watches for that: it stays as it is until the next run
-of its lane begins. That one takes it over if it is to do the same, and otherwise closes it as failed.
+Where a run did not finish (it failed, was interrupted, or its process died), the next one that is to do the same goes
+on with it. It stays one row: its counts, its drift and its exit code are those of one pass over everything that it
+planned, however many processes that took.
+
+A run that stays silent for RUN_SILENT counts as dead. No process watches for that: the next run of its lane closes it.
+Whoever begins or goes on with a run draws an `owner`. Every write of a run is conditional on it, so that a process that
+was silent and wakes up again finds out, and counts nothing twice.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
+from typing import Any
 
 from django.contrib.auth.models import User
-from django.db import IntegrityError, transaction
-from django.db.models import F, QuerySet
+from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
+from django.db.models import QuerySet
 
 from invoices import clock
 from invoices.models import Drift, ReconciliationRun
+from invoices.models.reading import storable
 from invoices.models.reconciliation import RunParams
-from invoices.thresholds import RUN_SILENT
+from invoices.reconcile.interruption import Interrupted
+from invoices.thresholds import CATCH_UP_GOES_ON, FULL_GOES_ON, RUN_SILENT, SWEEP_GOES_ON
+
+log = logging.getLogger(__name__)
 
 # Exit codes of `manage.py reconcile`. 2 is the usage error of every command.
 CLEAN = 0
@@ -31,38 +45,77 @@ State = ReconciliationRun.State
 LISTING = (Kind.SWEEP, Kind.PART, Kind.FULL)  # the kinds that walk Stripe's lists and heal: one of them at a time
 ShowProgress = Callable[[ReconciliationRun], None]  # is called whenever the counts of the run have grown
 
+SECONDS_BETWEEN_LIFE_SIGNS = 20.0  # so that several may be lost within RUN_SILENT
+# The kinds whose progress is kept, and how long ago a run may have begun for another one to go on with it.
+GOES_ON: dict[str, timedelta] = {
+    Kind.SWEEP: SWEEP_GOES_ON,
+    Kind.PART: SWEEP_GOES_ON,
+    Kind.FULL: FULL_GOES_ON,
+    Kind.CATCH_UP: CATCH_UP_GOES_ON,
+}
+# The database is down, or the connection was cut: the same will succeed later.
+DATABASE_AWAY = (OperationalError, InterfaceError)
+
 
 class AlreadyRunning(Exception):
     """Another run of the same lane is at work; the message says since when."""
 
 
+class RunLost(Exception):
+    """This process was silent for so long that another one closed its run, or went on with it: it must stop."""
+
+
+# --- beginning --------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def running(
+    kind: str, *, dry_run: bool = False, params: RunParams | None = None, by: User | None = None
+) -> Iterator[ReconciliationRun]:
+    """A run for the time of the block: shown alive meanwhile, and closed if the block ends with an exception.
+
+    A block that did its work ends with `finish`. Ctrl-C, SIGTERM and Interrupted leave the run to the next one. Raises
+    AlreadyRunning.
+    """
+    run = begin(kind, dry_run=dry_run, params=params, by=by)
+    with shown_alive(run):
+        try:
+            yield run
+        except RunLost:
+            raise
+        except (KeyboardInterrupt, SystemExit, Interrupted) as error:
+            _close(run, State.INTERRUPTED, str(error) if isinstance(error, Interrupted) else "It was stopped.")
+            raise
+        except BaseException as error:
+            fail(run, f"{type(error).__name__}: {error}")
+            raise
+
+
 def begin(
     kind: str, *, dry_run: bool = False, params: RunParams | None = None, by: User | None = None
 ) -> ReconciliationRun:
-    """A new run; or the same run of a process that died, which goes on with the windows that are not finished.
+    """A new run; or the last one that is to do the same and did not finish, which goes on with what is left.
 
     The row of a running run is the lock: a partial unique constraint allows one in a lane. Raises AlreadyRunning.
     """
-    run = ReconciliationRun(
-        kind=kind, dry_run=dry_run, params=params or {}, started_by=by, started_at=clock.now(), alive_at=clock.now()
-    )
-    for _ in range(3):  # the other run may end, or be taken over, between two statements
+    wanted = ReconciliationRun(kind=kind, dry_run=dry_run, params=params or {}, started_by=by, owner=uuid.uuid4())
+    for _ in range(3):  # the other run may end, or go on after all, between two statements
+        _close_silent(kind)
+        wanted.started_at = wanted.alive_at = clock.now()
         try:
             with transaction.atomic():
-                run.save(force_insert=True)
+                earlier = _unfinished(wanted)
+                if earlier is None:
+                    wanted.save(force_insert=True)
+                    return wanted
+                if _go_on(earlier, wanted):
+                    return ReconciliationRun.objects.get(pk=earlier.pk)
         except IntegrityError:
-            other = lane(kind).first()
-            if other is None:
-                continue
-            if other.alive_at > clock.now() - RUN_SILENT:
+            if other := lane(kind).first():
                 raise AlreadyRunning(
                     f"A {other.get_kind_display()} is running since {other.started_at:%Y-%m-%d %H:%M} UTC "
                     f"({other.seen} objects seen). Wait for it, or look at it in the admin."
                 ) from None
-            if taken := _take_over(other, run):
-                return taken
-        else:
-            return run
     raise AlreadyRunning("Another run has just begun.")
 
 
@@ -75,28 +128,134 @@ def lane(kind: str) -> QuerySet[ReconciliationRun]:
     return ReconciliationRun.objects.filter(state=State.RUNNING, kind__in=kinds)
 
 
-def _take_over(dead: ReconciliationRun, wanted: ReconciliationRun) -> ReconciliationRun | None:
-    """Takes over the dead run if the wanted one is the same; otherwise closes it as failed, to make room."""
-    same = (dead.kind, dead.dry_run, dead.params) == (wanted.kind, wanted.dry_run, wanted.params)
-    # Conditional on `alive_at`: another process may have taken it over, or it may be alive after all.
-    still_dead = ReconciliationRun.objects.filter(pk=dead.pk, state=State.RUNNING, alive_at=dead.alive_at)
-    if same:
-        taken = still_dead.update(alive_at=clock.now(), progress=replace(dead.progress, resumed=True))
-        return ReconciliationRun.objects.get(pk=dead.pk) if taken else None
-    still_dead.update(state=State.FAILED, finished_at=clock.now(), exit_code=FAILED, error="Its process died.")
+def _close_silent(kind: str) -> None:
+    """Closes what died in this lane. In one statement, so that a sign of life that comes first is not overlooked."""
+    now = clock.now()
+    lane(kind).filter(alive_at__lte=now - RUN_SILENT).update(
+        state=State.FAILED, owner=None, finished_at=now, exit_code=FAILED, error="Its process died."
+    )
+
+
+def _unfinished(wanted: ReconciliationRun) -> ReconciliationRun | None:
+    """The last run that was to do the same, if it has not finished, and did not begin too long ago to go on with."""
+    if wanted.kind not in GOES_ON:
+        return None
+    since = wanted.started_at - GOES_ON[wanted.kind]
+    earlier = ReconciliationRun.objects.filter(kind=wanted.kind, dry_run=wanted.dry_run, started_at__gt=since)
+    for run in earlier.order_by("-started_at").defer("report")[:100]:
+        if _options(run) != _options(wanted):
+            continue
+        if run.state in (State.FINISHED, State.RUNNING):
+            return None
+        if run.progress.begun:
+            return run
     return None
 
 
+def _options(run: ReconciliationRun) -> dict[str, Any]:
+    """What was asked for. When a catch-up began by Stripe's clock is a result of it."""
+    return {name: value for name, value in run.params.items() if name != "began"}
+
+
+def _go_on(earlier: ReconciliationRun, wanted: ReconciliationRun) -> bool:
+    """Makes the earlier run go on as the wanted one; False if another process was first."""
+    stopped = f"{earlier.finished_at or earlier.alive_at:%Y-%m-%d %H:%M} UTC: {earlier.error}"
+    unchanged = ReconciliationRun.objects.filter(pk=earlier.pk, state=earlier.state, owner=earlier.owner)
+    return bool(
+        unchanged.update(
+            state=State.RUNNING,
+            owner=wanted.owner,
+            alive_at=wanted.alive_at,
+            finished_at=None,
+            exit_code=None,
+            error="",
+            progress=replace(earlier.progress, interruptions=[*earlier.progress.interruptions, stopped]),
+            started_by=wanted.started_by or earlier.started_by,
+        )
+    )
+
+
+# --- while it runs ----------------------------------------------------------------------------------------------------
+
+
+def mine(run: ReconciliationRun) -> QuerySet[ReconciliationRun]:
+    """The row, as long as this process owns the run. `run` must be the object that `begin` gave, or a copy of it."""
+    return ReconciliationRun.objects.filter(pk=run.pk, state=State.RUNNING, owner=run.owner)
+
+
+def write(run: ReconciliationRun, **columns: Any) -> None:
+    """Writes these columns, in the database and in `run`. Raises RunLost."""
+    if not mine(run).update(**columns):
+        raise RunLost(f"Another process has gone on with run {run.pk}, or has closed it.")
+    for name, value in columns.items():
+        setattr(run, name, value)
+
+
 def show_alive(run: ReconciliationRun) -> None:
-    """Writes a sign of life, so that no other process takes the run over."""
-    ReconciliationRun.objects.filter(pk=run.pk).update(alive_at=clock.now())
+    """Writes a sign of life. Raises RunLost."""
+    write(run, alive_at=clock.now())
+
+
+@contextmanager
+def shown_alive(run: ReconciliationRun) -> Iterator[None]:
+    """Gives signs of life in a thread of its own, for the time of the block: whatever the run waits for, such as a slow
+    answer of Stripe's or of the database, it is not taken for dead."""
+    ended = threading.Event()
+    thread = threading.Thread(target=_give_signs, args=(run, ended), name=f"run-{run.pk}-alive", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+
+
+def _give_signs(run: ReconciliationRun, ended: threading.Event) -> None:
+    while not ended.wait(SECONDS_BETWEEN_LIFE_SIGNS):
+        try:
+            show_alive(run)
+        except RunLost:
+            return  # the thread that works finds out at its next write
+        except DATABASE_AWAY as error:
+            log.warning("No sign of life of run %s (%s); the next one in a moment.", run.pk, error)
+        finally:
+            connection.close()  # a connection that was cut, and one that is not needed for a while
+
+
+def advance(
+    run: ReconciliationRun, counts: dict[str, int], *, finished: str = "", cursor: tuple[str, str] | None = None
+) -> None:
+    """Notes in one transaction that a part of the run's work is done, and what was counted in it.
+
+    `finished` names a window or a list; `cursor` is a list's name and the last id that was read of it. Done again,
+    after a commit whose answer was lost, it changes nothing. Raises RunLost.
+    """
+    with transaction.atomic():
+        row = mine(run).select_for_update().first()
+        if row is None:
+            raise RunLost(f"Another process has gone on with run {run.pk}, or has closed it.")
+        progress = row.progress
+        done_before = finished in progress.finished if finished else cursor is None
+        if cursor is not None:
+            name, last = cursor
+            done_before = done_before or (not finished and progress.cursors.get(name) == last)
+        columns: dict[str, Any] = {"alive_at": clock.now()}
+        if not done_before:
+            columns |= {name: getattr(row, name) + number for name, number in counts.items()}
+            columns["progress"] = replace(
+                progress,
+                finished=[*progress.finished, finished] if finished else progress.finished,
+                cursors={**progress.cursors, cursor[0]: cursor[1]} if cursor else progress.cursors,
+            )
+        else:
+            columns |= {name: getattr(row, name) for name in counts} | {"progress": progress}
+        write(run, **columns)
 
 
 class Tally:
     """Adds up what the threads of one run count.
 
-    A window's counts and its being finished are written in one transaction, so a run that is taken over counts no
-    window twice.
+    A window's counts and its being finished are written in one transaction, so a run that another process goes on with
+    counts no window twice.
     """
 
     def __init__(self, run: ReconciliationRun, show_progress: ShowProgress) -> None:
@@ -104,41 +263,50 @@ class Tally:
         self.lock = threading.Lock()
 
     def add(self, window: str, counts: dict[str, int]) -> None:
-        """The window of this name is finished, with these counts (column name → number)."""
+        """The window of this name is finished, with these counts (column name → number). Raises RunLost."""
         with self.lock:
-            with transaction.atomic():
-                run = ReconciliationRun.objects.select_for_update().get(pk=self.run.pk)
-                run.progress = replace(run.progress, finished=[*run.progress.finished, window])
-                for name, count in counts.items():
-                    setattr(run, name, getattr(run, name) + count)
-                run.alive_at = clock.now()
-                run.save()
-            self.run = run
-            self.show_progress(run)
+            advance(self.run, counts, finished=window)
+            self.show_progress(self.run)
 
 
-def finish(run: ReconciliationRun) -> ReconciliationRun:
-    """Closes a run that did all its work; its exit code says what it found."""
-    drift = Drift.objects.filter(run=run)
-    if drift.filter(healed_at=None).exists() or run.failed:
-        run.exit_code = DRIFT_LEFT
-    else:
-        run.exit_code = DRIFT_HEALED if drift.exists() else CLEAN
-    run.state, run.finished_at = State.FINISHED, clock.now()
-    run.save()
+def add_counts(run: ReconciliationRun, **counts: int) -> None:
+    """Adds to the run's counts. Raises RunLost."""
+    with transaction.atomic():
+        row = mine(run).select_for_update().first() or run
+        write(run, alive_at=clock.now(), **{name: getattr(row, name) + number for name, number in counts.items()})
+
+
+# --- its end ----------------------------------------------------------------------------------------------------------
+
+
+def finish(run: ReconciliationRun, exit_code: int | None = None, **columns: Any) -> ReconciliationRun:
+    """Closes a run that did all its work. Without an exit code, its drift and its counts say what it is. `columns` are
+    written with it. Done again, after a commit whose answer was lost, it changes nothing. Raises RunLost."""
+    if ReconciliationRun.objects.filter(pk=run.pk, owner=run.owner, state=State.FINISHED).exists():
+        run.refresh_from_db()
+        return run
+    if exit_code is None:
+        drift = Drift.objects.filter(run=run)
+        if drift.filter(healed_at=None).exists() or run.failed or columns.get("failed"):
+            exit_code = DRIFT_LEFT
+        else:
+            exit_code = DRIFT_HEALED if drift.exists() else CLEAN
+    write(run, **columns, exit_code=exit_code, state=State.FINISHED, finished_at=clock.now())
     return run
 
 
 def fail(run: ReconciliationRun, error: str) -> ReconciliationRun:
-    """Closes a run that could not do its work; `error` is for people."""
-    run.refresh_from_db()
-    run.state, run.finished_at, run.exit_code, run.error = State.FAILED, clock.now(), FAILED, error[:5000]
-    run.save()
+    """Closes a run that could not do its work; `error` is for people. Where another process has it, nothing happens."""
+    _close(run, State.FAILED, error)
     return run
 
 
-def add_counts(run: ReconciliationRun, **counts: int) -> None:
-    """Adds to the run's counts in the database, so that no other writer's addition is lost."""
-    ReconciliationRun.objects.filter(pk=run.pk).update(
-        alive_at=clock.now(), **{name: F(name) + number for name, number in counts.items()}
-    )
+def _close(run: ReconciliationRun, state: str, error: str) -> None:
+    """It may be the database that is away: then the row stays as it is, silent, until the next run closes it."""
+    try:
+        write(run, state=state, finished_at=clock.now(), exit_code=FAILED, error=storable(error, 5000))
+    except RunLost as lost:
+        log.warning("%s", lost)
+    except DATABASE_AWAY as away:
+        log.warning("Run %s could not be closed (%s); the next one of its kind does that.", run.pk, away)
+        connection.close()

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
+import threading
+import time
+from collections import Counter, deque
 from collections.abc import Iterator
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
-from invoices import account, gateway, mirror
+from invoices import account, clock, gateway, mirror
 from invoices.models import MIRRORED, Invoice, ReconciliationRun
+from invoices.models.reading import member
 from invoices.models.reconciliation import RunParams
-from invoices.reconcile import compare, runs
+from invoices.reconcile import compare, importing, interruption, runs, unreadable
 from invoices.reconcile.catch_up import catch_up
 from invoices.reconcile.email import mail_finance
 from invoices.reconcile.long_invoices import with_all_lines
@@ -26,12 +31,12 @@ from invoices.reconcile.windows import (
     CHANGEABLE_STATUSES,
     FINAL_STATUSES,
     Window,
-    pages,
+    listed,
     windows_of_full_run,
     windows_of_part,
     windows_of_sweep,
 )
-from invoices.snapshot import Snapshot
+from invoices.snapshot import Snapshot, is_id
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +44,10 @@ SWEEP_THREADS = 3  # windows that are walked at once
 IDS_PER_QUERY = 2000
 UNDATED = "undated"  # the name in `progress.finished` of the part that is no window
 
-Kind = ReconciliationRun.Kind
+SECONDS_BETWEEN_LOOKS = 0.5  # at whether this process is to end
+SECONDS_TO_LEAVE = 2.0  # for the threads to end by themselves when the run ends; one whose request hangs is left behind
+
+Kind, State = ReconciliationRun.Kind, ReconciliationRun.State
 
 
 def _show_nothing(run: ReconciliationRun) -> None:
@@ -60,31 +68,28 @@ def sweep_lists(
     SWEEP takes everything created in the last 30 days (or since `since`, an aware datetime), every older object that
     can still change at Stripe, and every one that can still change according to the mirror. FULL takes everything,
     customers and payment intents too; PART takes the part of it with the number `part`, below FULL_RUN_PARTS. A dry run
-    records the drift and heals nothing. Raises AlreadyRunning.
+    records the drift and heals nothing. Raises AlreadyRunning, RunLost.
     """
     params = RunParams(since=since.isoformat()) if since else RunParams()
     if part is not None:
         params["part"] = part
-    this_run = runs.begin(kind, dry_run=dry_run, params=params, by=by)
     try:
-        _sweep(this_run, since, show_progress)
-        this_run.refresh_from_db()
-        this_run = runs.finish(this_run)
-    except (gateway.GatewayError, StripeListsNothing) as error:
-        log.error("Reconciliation failed: %s", error)
-        this_run = runs.fail(this_run, str(error))
-        mail_finance(this_run)
-        return this_run
-    except BaseException as error:
-        runs.fail(this_run, f"{type(error).__name__}: {error}")
-        raise
-    mail_finance(this_run)
-    if not dry_run:
+        with runs.running(kind, dry_run=dry_run, params=params, by=by) as run:
+            try:
+                _sweep(run, since, show_progress)
+                with_retries(run, lambda: runs.finish(run))
+            except (gateway.GatewayError, StripeListsNothing) as error:
+                log.error("Reconciliation failed: %s", error)
+                runs.fail(run, str(error))
+    except interruption.Interrupted:
+        return run
+    mail_finance(run)
+    if run.state == State.FINISHED and not dry_run:
         try:
             catch_up()
         except (gateway.GatewayError, runs.AlreadyRunning) as error:
             log.warning("No catch-up after this run: %s", error)
-    return this_run
+    return run
 
 
 class StripeListsNothing(Exception):
@@ -92,7 +97,7 @@ class StripeListsNothing(Exception):
 
 
 def _check_account() -> None:
-    """Raises StripeListsNothing, and GatewayError at once, without retries: so a wrong key is found immediately."""
+    """Raises StripeListsNothing, and GatewayError."""
     account.ask_again()
     ours = Invoice.objects.filter(deleted_at=None).exclude(status="draft")
     if not gateway.read("/v1/invoices", throttled=True, limit=1).data["data"] and ours.exists():
@@ -102,21 +107,16 @@ def _check_account() -> None:
 
 
 def _sweep(run: ReconciliationRun, since: datetime | None, show_progress: runs.ShowProgress) -> None:
-    _check_account()
+    with_retries(run, _check_account)  # a wrong key is found at once: only what may pass is tried again
     if not run.progress.windows:
-        planned = _planned(run, since)
-        run.progress = replace(
-            run.progress,
-            importing={object: not run.dry_run and _imports(run, object) for object in MIRRORED},
-            windows=[window.stored() for window in planned],
-        )
-        run.save()
+        with_retries(run, lambda: _plan(run, since))
     finished = set(run.progress.finished)
     windows = [Window(**stored) for stored in run.progress.windows]
     tally = runs.Tally(run, show_progress)
     _walk_in_threads([window for window in windows if window.name not in finished], run, tally)
     if UNDATED not in finished:
-        tally.add(UNDATED, _undated(run))
+        counts = _undated(run)
+        with_retries(run, lambda: tally.add(UNDATED, counts))
 
 
 def _planned(run: ReconciliationRun, since: datetime | None) -> Iterator[Window]:
@@ -125,73 +125,131 @@ def _planned(run: ReconciliationRun, since: datetime | None) -> Iterator[Window]
     return windows_of_part(run.params["part"]) if run.kind == Kind.PART else windows_of_sweep(since)
 
 
-def _imports(run: ReconciliationRun, object: str) -> bool:
-    """Whether objects of this kind that the mirror lacks are an import, and not drift: they were never imported, or the
-    last run failed while it imported them. Asked once, when the run plans."""
-    earlier = ReconciliationRun.objects.filter(kind__in=[Kind.SWEEP, Kind.FULL], dry_run=False).exclude(pk=run.pk)
-    last = earlier.order_by("-started_at").first()
-    cut_short = last is not None and last.state == "failed" and last.progress.importing.get(object, False)
-    return cut_short or _was_never_imported(object)
+def _plan(run: ReconciliationRun, since: datetime | None) -> None:
+    progress = replace(
+        run.progress,
+        importing={object: _is_import(run, object) for object in MIRRORED},
+        windows=[window.stored() for window in _planned(run, since)],
+    )
+    runs.write(run, progress=progress)
 
 
-def _was_never_imported(object: str) -> bool:
-    """Of invoices and their payments: whether the mirror holds no invoice at all. One that an event brought ends this,
-    even if no run has finished. Of the other kinds: whether no full run has finished."""
-    if object in CHANGEABLE_STATUSES:
-        return not Invoice.objects.exists()
-    return not ReconciliationRun.objects.filter(kind=Kind.FULL, state="finished", dry_run=False).exists()
+def _is_import(run: ReconciliationRun, object: str) -> bool:
+    """Whether what the mirror lacks of this kind is imported by this run, and no drift. A dry run imports nothing."""
+    return not run.dry_run and not importing.is_over(object)
 
 
 def _walk_in_threads(windows: list[Window], run: ReconciliationRun, tally: runs.Tally) -> None:
-    """Walks the windows. After the first error the windows that have not begun are left out, and it is raised."""
+    """Walks the windows, SWEEP_THREADS at once. The first error, or the end of this process, ends them all.
 
-    def work(window: Window) -> None:
+    Nobody waits for a request that is under way. A thread that is left behind with one writes nothing any more, because
+    the run is closed by then.
+    """
+    waiting, ended = deque(windows), threading.Event()
+    results: SimpleQueue[BaseException | None] = SimpleQueue()
+
+    def work() -> None:
         try:
-            tally.add(window.name, _walk(window, run))
+            while not ended.is_set() and (window := _take(waiting)):
+                _walk_and_add(window, run, tally, ended)
+        except BaseException as error:
+            results.put(error)
+        else:
+            results.put(None)
         finally:
             connection.close()  # the thread ends, and its connection must not outlive it
 
-    with ThreadPoolExecutor(max_workers=SWEEP_THREADS, thread_name_prefix="sweep") as pool:
-        futures = [pool.submit(work, window) for window in windows]
-        wait(futures, return_when=FIRST_EXCEPTION)
-        for future in futures:
-            future.cancel()
-        for future in futures:
-            if not future.cancelled():
-                future.result()
+    # Daemons: at the end of the process Python would wait for others, and so for their requests.
+    threads = [threading.Thread(target=work, name=f"sweep-{n}", daemon=True) for n in range(SWEEP_THREADS)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in threads:
+            if error := _next_result(results):
+                raise error
+    finally:
+        ended.set()
+        until = time.monotonic() + SECONDS_TO_LEAVE
+        for thread in threads:
+            thread.join(max(until - time.monotonic(), 0))
 
 
-def _walk(window: Window, run: ReconciliationRun) -> Counter[str]:
+def _take(waiting: deque[Window]) -> Window | None:
+    with suppress(IndexError):
+        return waiting.popleft()
+    return None
+
+
+def _next_result(results: SimpleQueue[BaseException | None]) -> BaseException | None:
+    while True:
+        interruption.check()
+        with suppress(Empty):
+            return results.get(timeout=SECONDS_BETWEEN_LOOKS)
+
+
+def _walk_and_add(window: Window, run: ReconciliationRun, tally: runs.Tally, ended: threading.Event) -> None:
+    counts = _walk(window, run, ended)
+    if not ended.is_set():
+        with_retries(run, lambda: tally.add(window.name, counts))
+
+
+def _walk(window: Window, run: ReconciliationRun, ended: threading.Event) -> Counter[str]:
     """Compares one window, page by page, and then retrieves every object that the mirror has in it and Stripe did not
-    list. During an import there is no such object, and no id is kept in memory."""
-    importing = run.progress.importing[window.object]
+    list. During an import no id is kept in memory: what was not listed is what was not stored since the walk began."""
+    is_import = run.progress.importing[window.object]
+    began = with_retries(run, clock.now)
     counts: Counter[str] = Counter()
-    listed: set[str] = set()
-    for listed_page in pages(run, window):
+    listed_ids: set[str] = set()
+    for listed_page, refused in listed(run, window):
+        if ended.is_set():
+            return counts
         snapshots = with_all_lines(run, listed_page)
-        counts += _store_and_record(run, snapshots, importing=importing)
-        if not importing:
-            listed.update(snapshot.id for snapshot in snapshots)
-    return counts if importing else counts + _retrieve_each(run, window.object, _not_listed(window, listed))
+        counts += _store_and_record(run, snapshots, importing=is_import)
+        counts += unreadable.record_members(run, window.object, refused)
+        if not is_import:
+            listed_ids.update(snapshot.id for snapshot in snapshots)
+    if is_import:
+        return counts + _retrieve_each(run, window.object, _ids(run, window.rows().filter(stored_at__lt=began)))
+    return counts + _retrieve_each(run, window.object, _not_listed(run, window, listed_ids))
 
 
 def _store_and_record(run: ReconciliationRun, snapshots: list[Snapshot], *, importing: bool) -> Counter[str]:
-    """Heals the mirror and writes the drift rows in one transaction: a killed process leaves no unrecorded repair."""
+    """Heals the mirror and writes the drift rows; a page whole, and where that cannot be done one object at a time."""
+    try:
+        return with_retries(run, lambda: _store_in_one_transaction(run, snapshots, importing=importing))
+    except unreadable.FAULT_OF_AN_OBJECT as error:
+        if len(snapshots) == 1:
+            return unreadable.record_snapshot(run, snapshots[0], error)
+        log.warning("A page could not be stored (%s); now one object at a time.", type(error).__name__)
+    counts: Counter[str] = Counter()
+    for snapshot in snapshots:
+        counts += _store_and_record(run, [snapshot], importing=importing)
+    return counts
+
+
+def _store_in_one_transaction(run: ReconciliationRun, snapshots: list[Snapshot], *, importing: bool) -> Counter[str]:
+    """A killed process leaves no unrecorded repair. Raises RunLost."""
     with transaction.atomic():
+        if not runs.mine(run).exists():
+            raise runs.RunLost(f"Another process has gone on with run {run.pk}, or has closed it.")
         return compare.record(run, mirror.store(snapshots, dry_run=run.dry_run), importing=importing)
 
 
-def _not_listed(window: Window, listed: set[str]) -> Iterator[str]:
-    return (id for id in _ids(window.rows()) if id not in listed)
+def _not_listed(run: ReconciliationRun, window: Window, listed_ids: set[str]) -> Iterator[str]:
+    return (id for id in _ids(run, window.rows()) if id not in listed_ids)
 
 
-def _ids(rows: QuerySet[Any]) -> Iterator[str]:
+def _ids(run: ReconciliationRun, rows: QuerySet[Any]) -> Iterator[str]:
     """All ids, in portions. A server-side cursor would not outlive a request to Stripe, which gives the database
     connection back."""
     last = ""
-    while ids := list(rows.filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)[:IDS_PER_QUERY]):
+    while ids := with_retries(run, partial(_portion, rows, last)):
         yield from ids
         last = ids[-1]
+
+
+def _portion(rows: QuerySet[Any], last: str) -> list[str]:
+    return list(rows.filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)[:IDS_PER_QUERY])
 
 
 def _undated(run: ReconciliationRun) -> Counter[str]:
@@ -202,17 +260,29 @@ def _undated(run: ReconciliationRun) -> Counter[str]:
         rows: QuerySet[Any] = MIRRORED[object].objects.filter(deleted_at=None, created=None)
         if not everything:
             rows = rows.exclude(status__in=FINAL_STATUSES[object])  # a row with an unknown status is kept
-        counts += _retrieve_each(run, object, _ids(rows))
+        counts += _retrieve_each(run, object, _ids(run, rows))
     return counts
 
 
 def _retrieve_each(run: ReconciliationRun, object: str, ids: Iterator[str]) -> Counter[str]:
     counts: Counter[str] = Counter()
     for id in ids:
-        snapshots = with_retries(run, lambda id=id: gateway.retrieve(object, id, throttled=True))  # type: ignore[misc]
-        counts += _store_and_record(run, snapshots[:1], importing=False)
-        runs.show_alive(run)
+        try:
+            snapshots = with_retries(run, partial(_retrieve, object, id, throttled=True))
+        except unreadable.FAULT_OF_AN_OBJECT as error:
+            counts += unreadable.record(run, object, id, error)
+        else:
+            counts += _store_and_record(run, snapshots[:1], importing=False)
+        with_retries(run, lambda: runs.show_alive(run))
     return counts
+
+
+def _retrieve(object: str, id: str, *, throttled: bool = False) -> list[Snapshot]:
+    """Raises GatewayError, and Unreadable where Stripe's answer is about this object alone, and will not get better."""
+    try:
+        return gateway.retrieve(object, id, throttled=throttled)
+    except (gateway.AnotherObject, gateway.RefusedByStripe) as error:
+        raise unreadable.Unreadable(error.message) from error
 
 
 def compare_invoice(id: str, *, dry_run: bool = False, by: User | None = None) -> ReconciliationRun:
@@ -220,36 +290,35 @@ def compare_invoice(id: str, *, dry_run: bool = False, by: User | None = None) -
 
     A person waits for it, so it is not throttled.
     """
-    run = runs.begin(Kind.INVOICE, dry_run=dry_run, params=RunParams(invoice=id), by=by)
     try:
-        snapshots = with_retries(run, lambda: gateway.retrieve("invoice", id))
-        if snapshots[0].data is None and not Invoice.objects.filter(pk=id).exists():
-            return runs.fail(run, f"Neither Stripe nor the mirror has an invoice {id}.")
-        for object, other in _related(snapshots):
-            snapshots += with_retries(run, lambda object=object, other=other: gateway.retrieve(object, other))  # type: ignore[misc]
-        counts: Counter[str] = Counter()
-        for object in MIRRORED:
-            # Customers and payment intents come when a page needs them, and with the first full run. Before that run,
-            # one that the mirror lacks is no drift.
-            importing = object not in CHANGEABLE_STATUSES and _was_never_imported(object)
-            found = [snapshot for snapshot in snapshots if snapshot.object == object]
-            counts += _store_and_record(run, found, importing=importing)
-        runs.add_counts(run, **counts)
-        run.refresh_from_db()
-        return runs.finish(run)
-    except gateway.GatewayError as error:
-        return runs.fail(run, str(error))
-    except BaseException as error:
-        runs.fail(run, f"{type(error).__name__}: {error}")
-        raise
+        with runs.running(Kind.INVOICE, dry_run=dry_run, params=RunParams(invoice=id), by=by) as run:
+            try:
+                return _compare_invoice(run, id)
+            except (gateway.GatewayError, unreadable.Unreadable) as error:
+                return runs.fail(run, str(error))
+    except interruption.Interrupted:
+        return run
+
+
+def _compare_invoice(run: ReconciliationRun, id: str) -> ReconciliationRun:
+    snapshots = with_retries(run, lambda: _retrieve("invoice", id))
+    if snapshots[0].data is None and not Invoice.objects.filter(pk=id).exists():
+        return runs.fail(run, f"Neither Stripe nor the mirror has an invoice {id}.")
+    counts: Counter[str] = Counter()
+    for object, other in _related(snapshots):
+        try:
+            snapshots += with_retries(run, partial(_retrieve, object, other))
+        except unreadable.FAULT_OF_AN_OBJECT as error:
+            counts += unreadable.record(run, object, other, error)
+    for object in MIRRORED:
+        found = [snapshot for snapshot in snapshots if snapshot.object == object]
+        counts += _store_and_record(run, found, importing=_is_import(run, object))
+    with_retries(run, lambda: runs.advance(run, counts, finished=id))
+    return with_retries(run, lambda: runs.finish(run))
 
 
 def _related(snapshots: list[Snapshot]) -> Iterator[tuple[str, str]]:
     """(`object` value, id) of the invoice's customer and of its payments' payment intents."""
-    customer = (snapshots[0].data or {}).get("customer")
-    if isinstance(customer, str):
-        yield "customer", customer
-    for payment in list(snapshots[1:]):
-        intent = ((payment.data or {}).get("payment") or {}).get("payment_intent")
-        if isinstance(intent, str):
-            yield "payment_intent", intent
+    found = [("customer", member(snapshots[0].data, "customer"))]
+    found += [("payment_intent", member(payment.data, "payment", "payment_intent")) for payment in snapshots[1:]]
+    return ((object, id) for object, id in found if is_id(id))

@@ -12,12 +12,12 @@ from typing import Any
 
 from django.contrib.auth.models import User
 
-from invoices import clock, gateway
+from invoices import gateway
 from invoices.mirror import content
 from invoices.models import ReconciliationRun
 from invoices.models.reading import integer, moment
 from invoices.models.reconciliation import DaySide, ReportDay, RunParams, RunReport
-from invoices.reconcile import runs
+from invoices.reconcile import interruption, runs
 from invoices.reconcile.windows import DAY_SECONDS, Window, pages
 
 LISTED_LINES = 10  # Stripe's lists show an invoice's first ten lines
@@ -71,30 +71,33 @@ def verify(
     A day that differs is read once more, because a change may have been on its way. `report` is a RunReport;
     `exit_code` is CLEAN if all days are equal, else NOT_EQUAL. Raises AlreadyRunning.
     """
-    run = runs.begin(Kind.VERIFY, params=RunParams(since=since.isoformat()) if since else RunParams(), by=by)
+    params = RunParams(since=since.isoformat()) if since else RunParams()
     try:
-        everything = Window("invoice", start=int(since.timestamp()) if since else None)
-        theirs, seen = _days(_at_stripe(everything, run, show_progress))
-        ours, _ = _days(_here(everything))
-        for day in sorted(_differing(ours, theirs)):
-            start = int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp())
-            one_day = Window("invoice", start, start + DAY_SECONDS)
-            again, _ = _days(_at_stripe(one_day, run, show_progress))
-            here, _ = _days(_here(one_day))
-            theirs[day], ours[day] = again.get(day, Day()), here.get(day, Day())
-    except gateway.GatewayError as error:
-        return runs.fail(run, str(error))
-    except BaseException as error:
-        runs.fail(run, f"{type(error).__name__}: {error}")
-        raise
+        with runs.running(Kind.VERIFY, params=params, by=by) as run:
+            try:
+                return _prove(run, since, show_progress)
+            except gateway.GatewayError as error:
+                return runs.fail(run, str(error))
+    except interruption.Interrupted:
+        return run
+
+
+def _prove(run: ReconciliationRun, since: datetime | None, show_progress: runs.ShowProgress) -> ReconciliationRun:
+    everything = Window("invoice", start=int(since.timestamp()) if since else None)
+    theirs, seen = _days(_at_stripe(everything, run, show_progress))
+    ours, _ = _days(_here(everything))
+    for day in sorted(_differing(ours, theirs)):
+        start = int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp())
+        one_day = Window("invoice", start, start + DAY_SECONDS)
+        again, _ = _days(_at_stripe(one_day, run, show_progress))
+        here, _ = _days(_here(one_day))
+        theirs[day], ours[day] = again.get(day, Day()), here.get(day, Day())
     return _close(run, ours, theirs, seen)
 
 
 def _close(run: ReconciliationRun, ours: dict[str, Day], theirs: dict[str, Day], seen: int) -> ReconciliationRun:
     differing = _differing(ours, theirs)
-    run.refresh_from_db()
-    run.seen = run.same = seen  # a proof counts invoices only to keep the sum right; what differs is in the report
-    run.report = RunReport(
+    report = RunReport(
         equal=not differing,
         sums=list(SUMS),
         days=[
@@ -108,10 +111,9 @@ def _close(run: ReconciliationRun, ours: dict[str, Day], theirs: dict[str, Day],
         ],
         digest={"ours": _total(ours), "theirs": _total(theirs)},
     )
-    run.state, run.finished_at = ReconciliationRun.State.FINISHED, clock.now()
-    run.exit_code = runs.NOT_EQUAL if differing else runs.CLEAN
-    run.save()
-    return run
+    # A proof counts invoices only to keep the sum right; what differs is in the report.
+    exit_code = runs.NOT_EQUAL if differing else runs.CLEAN
+    return runs.finish(run, exit_code, seen=seen, same=seen, report=report)
 
 
 def _differing(ours: dict[str, Day], theirs: dict[str, Day]) -> set[str]:

@@ -14,7 +14,7 @@ from invoices.models import MIRRORED, Invoice, InvoicePayment, Mirrored, Reconci
 from invoices.models.run_progress import StoredWindow
 from invoices.reconcile import runs
 from invoices.reconcile.retry import with_retries
-from invoices.snapshot import Snapshot
+from invoices.snapshot import Snapshot, is_object
 from invoices.thresholds import RECENT
 
 DAY_SECONDS = 86_400
@@ -66,16 +66,27 @@ class Window:
 
 
 def pages(run: ReconciliationRun, window: Window) -> Iterator[list[Snapshot]]:
-    """Stripe's list of this window, page by page: throttled, and retried while Stripe cannot be reached. After each
-    page the run gives a sign of life. Raises GatewayError."""
+    """The readable objects of `listed`, page by page."""
+    for snapshots, _ in listed(run, window):
+        yield snapshots
+
+
+def listed(run: ReconciliationRun, window: Window) -> Iterator[tuple[list[Snapshot], list[Any]]]:
+    """Stripe's list of this window, page by page: the snapshots, and the members that are no objects of a mirrored
+    kind.
+
+    Throttled, and retried while Stripe or the database is away. After each page the run makes sure that it is still
+    ours. Raises GatewayError, RunLost, and what else `with_retries` raises.
+    """
     params = window.params()
     while True:
         snapshots, reply = with_retries(run, lambda: gateway.list_page(window.object, throttled=True, **params))
-        yield snapshots
-        runs.show_alive(run)
-        if not reply.data["has_more"] or not reply.data["data"]:
+        members = reply.data["data"]
+        yield snapshots, [each for each in members if not is_object(each)]
+        with_retries(run, lambda: runs.show_alive(run))
+        if not reply.data["has_more"]:
             return
-        params["starting_after"] = reply.data["data"][-1]["id"]
+        params["starting_after"] = members[-1]["id"]
 
 
 # --- what a run plans -------------------------------------------------------------------------------------------------

@@ -70,6 +70,8 @@ class Wire(ThreadingHTTPServer):
         # Called before the reply is passed on, where the fault is `webhook_first`.
         self.before_reply: Callable[[], None] = lambda: None
         self.on_get: Callable[[str], None] = lambda path: None  # called before the reply to every GET
+        # What becomes of the body of every reply to a GET, by the request's path and query.
+        self.change_reply: Callable[[str, bytes], bytes] = lambda url, body: body
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
     def arm(self, path: str, fault: str) -> None:
@@ -123,6 +125,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command == "GET":
             answer = self.server.replies_to_get.get(path, answer)
             self.server.on_get(path)
+            if answer is not None:
+                answer = Answer(answer.status, self.server.change_reply(self.path, answer.body), answer.headers)
         if answer is None:
             self.close_connection = True
         else:

@@ -1,11 +1,18 @@
-"""Management commands that end with an exit status, run inside the test's own process."""
+"""Management commands: inside the test's own process, or as a process of their own that can be killed."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from io import StringIO
 
 import pytest
+from django.conf import settings
 from django.core.management import call_command
+from django.db import connection
+
+from tests.sandbox_process import ROOT, SandboxProcess
 
 
 def run_command(name: str, *words: str) -> tuple[int, str]:
@@ -16,3 +23,21 @@ def run_command(name: str, *words: str) -> tuple[int, str]:
     code = ended.value.code or 0
     assert isinstance(code, int), code
     return code, output.getvalue()
+
+
+def start_command(sandbox: SandboxProcess, *words: str, **environment: str) -> subprocess.Popen[bytes]:
+    """`python …` as a process of its own, on the tests' database and sandbox."""
+    given = connection.settings_dict
+    url = f"sqlite:///{given['NAME']}"
+    if connection.vendor == "postgresql":
+        url = f"postgres://{given['USER']}:{given['PASSWORD']}@{given['HOST']}:{given['PORT'] or 5432}/{given['NAME']}"
+    env = {
+        **os.environ,
+        "DATABASE_URL": url,
+        "DATA_DIR": str(settings.DATA_DIR),
+        "STRIPE_API_BASE": sandbox.url,
+        "STRIPE_SECRET_KEY": sandbox.key,
+        "STRIPE_REQUESTS_PER_SECOND": "0",
+        **environment,
+    }
+    return subprocess.Popen([sys.executable, *words], cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

@@ -43,6 +43,7 @@ class DriftAdmin(RecordAdmin):
             ("About", object_link(record.object_type, record.object_id)),
             ("Invoice", object_link("invoice", record.invoice)),
             ("Difference", wording.drift_title(record)),
+            *([("Because", record.reason)] if record.reason else []),
             ("Found", moment(record.found_at)),
             ("Healed", moment(record.healed_at, "not yet")),
             ("Ours was true until", moment(record.ours_seen_until)),
@@ -89,7 +90,7 @@ def _difference(row: Drift, invoice: Invoice | None) -> dict[str, Any]:
         "about": invoice.number if invoice and invoice.number else row.invoice or row.object_id,
         "page": url_of("invoice", row.invoice) if row.invoice else "",
         "object": object_link(row.object_type, row.object_id) if row.object_type != "invoice" else "",
-        "what": wording.field_label(row.field) if row.field else row.get_kind_display().capitalize(),
+        "what": wording.field_label(row.field) if row.field else wording.drift_title(row),
         "ours": _short(row.field, row.ours, currency),
         "theirs": _short(row.field, row.theirs, currency),
     }

@@ -9,8 +9,8 @@ from django.urls import URLPattern
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.formats import date_format
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import Truncator
 from django.views.decorators.http import require_POST
 
@@ -89,6 +89,10 @@ class ReconciliationRunAdmin(RecordAdmin):
             ("Part", f"{params['part'] + 1} of {FULL_RUN_PARTS}" if isinstance(params.get("part"), int) else ""),
             ("Created since", str(params.get("since", ""))[:10]),
             ("Asked for by", str(record.started_by or "")),
+            (
+                "Went on after",
+                format_html_join(mark_safe("<br>"), "{}", [(one,) for one in record.progress.interruptions]),
+            ),
             ("Began", moment(record.started_at)),
             ("Ended", moment(record.finished_at, "")),
             ("Took", wording.duration(record)),
@@ -103,7 +107,7 @@ class ReconciliationRunAdmin(RecordAdmin):
 
     @admin.display(description="State")
     def state_(self, run: ReconciliationRun) -> SafeString:
-        return badge(run.state, {"finished": wording.tone(run)}.get(run.state, ""))
+        return badge(run.state, wording.tone(run) if run.state in (State.FINISHED, State.INTERRUPTED) else "")
 
     @admin.display(description="Result")
     def result(self, run: ReconciliationRun) -> str:

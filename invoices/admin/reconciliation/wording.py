@@ -2,9 +2,13 @@
 
 from typing import Any
 
+from django.utils.text import Truncator
+
 from invoices.admin.formatting import span, words
 from invoices.models import Drift, ReconciliationRun
-from invoices.reconcile import CLEAN, DRIFT_HEALED, DRIFT_LEFT, FAILED, NOT_EQUAL
+from invoices.reconcile import CLEAN, DRIFT_HEALED, DRIFT_LEFT, FAILED, NOT_EQUAL, runs
+
+ENDED_EARLY = (ReconciliationRun.State.FAILED, ReconciliationRun.State.INTERRUPTED)
 
 RUN_KINDS = {
     "sweep": "Sweep",
@@ -24,8 +28,8 @@ def summary(run: ReconciliationRun) -> str:
     """What a run has found, in one line: `3 seen, 1 healed`."""
     if run.state == ReconciliationRun.State.RUNNING:
         return f"Running: {run.seen:,} seen so far"
-    if run.state == ReconciliationRun.State.FAILED:
-        return run.error or "Failed"
+    if run.state in ENDED_EARLY:
+        return run.error or run.get_state_display().capitalize()
     if run.kind == ReconciliationRun.Kind.VERIFY:
         return proof_summary(run)
     if run.kind == ReconciliationRun.Kind.CATCH_UP:
@@ -41,6 +45,9 @@ def summary(run: ReconciliationRun) -> str:
 
 def exit_code_meaning(run: ReconciliationRun) -> str:
     """What the exit code of a run means (they are those of `manage.py reconcile`); empty while it has none."""
+    if run.state == ReconciliationRun.State.INTERRUPTED:
+        goes_on = run.kind in runs.GOES_ON
+        return "Interrupted: the next one of its kind goes on with it." if goes_on else "Interrupted: start it again."
     if run.kind == ReconciliationRun.Kind.VERIFY and run.exit_code in {CLEAN, NOT_EQUAL}:
         return "Equal: both sides have the same." if run.exit_code == CLEAN else "Not equal: some days differ."
     if run.kind == ReconciliationRun.Kind.CATCH_UP and run.exit_code == CLEAN:
@@ -57,6 +64,8 @@ def tone(run: ReconciliationRun) -> str:
     """The colour of a run: red if it failed or left drift, amber if it found drift and healed it."""
     if run.state == ReconciliationRun.State.RUNNING:
         return "violet"
+    if run.state == ReconciliationRun.State.INTERRUPTED:
+        return "amber"
     if run.state == ReconciliationRun.State.FAILED or run.exit_code in {FAILED, DRIFT_LEFT}:
         return "red"
     return "amber" if run.exit_code in {DRIFT_HEALED, NOT_EQUAL} else "green"
@@ -81,8 +90,8 @@ def proof_summary(run: ReconciliationRun) -> str:
 
 
 def drift_title(drift: Drift) -> str:
-    """The kind of a difference and its field: `Differs: status`."""
-    field = f": {drift.field}" if drift.field else ""
+    """The kind of a difference, and its field or reason: `Differs: status`."""
+    field = f": {drift.field or Truncator(drift.reason).chars(80)}" if drift.field or drift.reason else ""
     return f"{drift.get_kind_display().capitalize()}{field}"
 
 

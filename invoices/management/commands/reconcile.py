@@ -4,7 +4,11 @@ Exit 0 nothing differed, 3 drift was found and healed, 4 drift is left, 1 the ru
 """
 
 import json
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, time
 from typing import Any
 
@@ -40,8 +44,9 @@ class Command(BaseCommand):
         if options["full"] and options["since"]:
             raise CommandError("--full already takes everything: leave out --since.", returncode=USAGE_ERROR)
         try:
-            run = self._run(options)
-        except reconcile.AlreadyRunning as error:
+            with _ended_by_sigterm():
+                run = self._run(options)
+        except (reconcile.AlreadyRunning, reconcile.RunLost) as error:
             raise CommandError(str(error)) from error
         self.stdout.write(json.dumps(as_dict(run), indent=2) if options["json"] else in_words(run))
         sys.exit(run.exit_code)
@@ -70,6 +75,23 @@ class Command(BaseCommand):
                 bar.update(run.seen - bar.n)
 
             return reconcile.verify(since=options["since"], show_progress=show_progress)
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends the run as Ctrl-C does: its row says so, and the next run need not wait until it counts as dead."""
+    if threading.current_thread() is not threading.main_thread():  # Python sets signal handlers only there
+        yield
+        return
+
+    def end(number: int, frame: object) -> None:
+        sys.exit(128 + number)  # as a shell expects
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _proof(run: ReconciliationRun) -> list[str]:
@@ -132,6 +154,7 @@ def as_dict(run: ReconciliationRun) -> dict[str, Any]:
                 "field": drift.field or None,
                 "ours": drift.ours,
                 "theirs": drift.theirs,
+                "reason": drift.reason or None,
                 "healed": drift.healed_at is not None,
             }
             for drift in Drift.objects.filter(run=run).order_by("pk").iterator()
@@ -153,9 +176,11 @@ def in_words(run: ReconciliationRun) -> str:
         difference = (
             f"{drift.field}: {drift.ours!r} here, {drift.theirs!r} at Stripe"
             if drift.field
-            else drift.get_kind_display()
+            else drift.get_kind_display() + (f": {drift.reason}" if drift.reason else "")
         )
-        lines.append(f"  {drift.object_id} {difference} ({'healed' if drift.healed_at else 'left'})")
+        lines.append(
+            f"  {drift.object_id or drift.object_type} {difference} ({'healed' if drift.healed_at else 'left'})"
+        )
     rest = Drift.objects.filter(run=run).count() - MAX_DRIFT_LINES
     if rest > 0:
         lines.append(f"  … and {rest} more; all of them stand in the admin and in --json.")
