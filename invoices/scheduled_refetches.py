@@ -168,11 +168,16 @@ def failed(taken: Taken, error: str, *, retry_after: float | None = None) -> Non
         attempts=row.attempts + 1,
         failing_since=since,
         error=storable(error, limit=2000),
-        due_at=now + max(wait, timedelta(seconds=retry_after or 0)),
+        due_at=now + max(wait, stripes_wait(retry_after)),
         given_up_at=now if now - since >= REFETCH_GIVEN_UP else None,
         token=None,
         wanted_at=None,  # it had its turn: what people look at must not wait for what fails
     )
+
+
+def stripes_wait(retry_after: float | None) -> timedelta:
+    """The wait in seconds that an answer names, at most LAST_REFETCH_RETRY: the answer may be a proxy's."""
+    return timedelta(seconds=min(retry_after or 0, LAST_REFETCH_RETRY.total_seconds()))
 
 
 def give_back(taken: Iterable[Taken]) -> None:

@@ -19,7 +19,7 @@ from invoices.models.events import UNREADABLE_PREFIX
 from invoices.models.reading import storable
 from invoices.operations import contradictions, money_under_way
 from invoices.snapshot import Snapshot, is_id, of_event, span_of_event, stripe_time
-from invoices.thresholds import LAST_REFETCH_RETRY, LONGEST_REST
+from invoices.thresholds import LONGEST_REST
 from invoices.wakeups import wake
 
 log = logging.getLogger(__name__)
@@ -178,9 +178,9 @@ class Rest:
 
     def begin(self, retry_after: float | None) -> None:
         wait = min(timedelta(seconds=2 ** min(self.rounds, 10)), LONGEST_REST)
-        named = min(timedelta(seconds=retry_after or 0), LAST_REFETCH_RETRY)
+        wait *= scheduled_refetches.chance.uniform(1, 1.25)
         self.rounds += 1
-        self.until = clock.now() + max(wait * scheduled_refetches.chance.uniform(1, 1.25), named)
+        self.until = clock.now() + max(wait, scheduled_refetches.stripes_wait(retry_after))
 
     def end(self) -> None:
         self.until, self.rounds = None, 0
@@ -198,12 +198,13 @@ def perform_refetches(limit: int = 100) -> int:
         return 0
     try:
         count = 0
-        while count < limit and rest.is_over():
-            taken = scheduled_refetches.take(min(limit - count, REFETCHES_PER_ROUND))
-            if not taken:
-                break
-            count += len(taken)
-            _Round().perform(taken)
+        with ThreadPoolExecutor(max_workers=REFETCH_THREADS, thread_name_prefix="refetch") as pool:
+            while count < limit and rest.is_over():
+                taken = scheduled_refetches.take(min(limit - count, REFETCHES_PER_ROUND))
+                if not taken:
+                    break
+                count += len(taken)
+                _Round().perform(taken, pool)
         return count
     finally:
         _lane.release()
@@ -219,12 +220,9 @@ class _Round:
         self.retry_after: float | None = None
         self.ended = False
 
-    def perform(self, taken: list[scheduled_refetches.Taken]) -> None:
-        if len(taken) > 1:
-            with ThreadPoolExecutor(max_workers=min(REFETCH_THREADS, len(taken)), thread_name_prefix="refetch") as pool:
-                left = list(pool.map(self._one_in_thread, taken))
-        else:
-            left = [self._one(each) for each in taken]
+    def perform(self, taken: list[scheduled_refetches.Taken], pool: ThreadPoolExecutor) -> None:
+        one_alone = len(taken) == 1
+        left = [self._one(taken[0])] if one_alone else list(pool.map(self._one_in_thread, taken))
         scheduled_refetches.give_back(each for each in left if each is not None)
         if self.ended:
             log.warning("Stripe does not answer: %s refetches wait for it.", sum(each is not None for each in left))
@@ -236,7 +234,7 @@ class _Round:
         try:
             return self._one(taken)
         finally:
-            connection.close()  # the thread ends, and its connection must not outlive it
+            connection.close()  # the thread may end with the task, and its connection must not outlive it
 
     def _one(self, taken: scheduled_refetches.Taken) -> scheduled_refetches.Taken | None:
         """Performs it. Returns it where it was not tried, because the round has ended."""

@@ -152,12 +152,35 @@ def of_the_version_before(tmp_path: Path) -> Path:
 
 
 def test_the_migrations_go_backwards_and_forwards_again(tmp_path: Path) -> None:
-    """A rollback and a second upgrade: `migrate` ends well, and managers may still pause."""
+    """A rollback and a second upgrade: `migrate` ends well, managers may still pause, and what waits to be read from
+    Stripe waits on."""
     database = tmp_path / "invoices.sqlite3"
     migrate(database)
+    due_at = "2026-01-01 10:00:02"
+    with closing(sqlite3.connect(database, isolation_level=None)) as db:
+        db.execute("INSERT INTO invoices_customer (id, provisional) VALUES ('cus_1', FALSE)")
+        db.execute(
+            "INSERT INTO invoices_scheduledrefetch "
+            "(object_type, object_id, asked_at, due_at, only_payments, attempts, error) VALUES "
+            f"('customer', 'cus_1', '{due_at}', '{due_at}', FALSE, 0, ''), "
+            f"('invoice', 'in_1', '{due_at}', '{due_at}', FALSE, 9, 'no')"
+        )
     migrate(database, "invoices", BEFORE)
+    with closing(sqlite3.connect(database, isolation_level=None)) as db:
+        for table, id in (("customer", "cus_1"), ("invoice", "in_1")):
+            rows = db.execute(f"SELECT id, read_due_at FROM invoices_{table}").fetchall()
+            assert rows == [(id, due_at)]
+        db.execute(f"INSERT INTO invoices_paymentintent (id, read_due_at) VALUES ('pi_1', '{due_at}'), ('pi_2', NULL)")
     migrate(database)
     with closing(sqlite3.connect(database)) as db:
+        waiting = db.execute(
+            "SELECT object_type, object_id, due_at, attempts FROM invoices_scheduledrefetch ORDER BY 1"
+        )
+        assert waiting.fetchall() == [
+            ("customer", "cus_1", due_at, 0),
+            ("invoice", "in_1", due_at, 0),
+            ("payment_intent", "pi_1", due_at, 0),
+        ]
         managers = db.execute(
             "SELECT p.codename FROM auth_permission p JOIN auth_group_permissions x ON x.permission_id = p.id "
             "JOIN auth_group g ON g.id = x.group_id WHERE g.name = 'Billing manager' AND p.codename LIKE '%e_actions'"
