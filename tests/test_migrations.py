@@ -48,9 +48,9 @@ def test_a_row_without_seen_since_becomes_provisional_and_back(factory: Any) -> 
         ("null", RunProgress()),
         (
             '{"finished": ["a"], "windows": [], "importing": {"invoice": true}}',
-            RunProgress([], ["a"], {"invoice": True}),
+            RunProgress([], ["a"], importing={"invoice": True}),
         ),
-        ('{"resumed": true, "of_tomorrow": 1}', RunProgress(resumed=True)),
+        ('{"interruptions": ["killed"], "of_tomorrow": 1}', RunProgress(interruptions=["killed"])),
     ],
 )
 def test_the_progress_of_an_older_run_can_be_read(written: str, expected: RunProgress) -> None:

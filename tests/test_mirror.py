@@ -524,7 +524,9 @@ class TestSameContentWritesTheMoments:
         [statement] = self.written([read(data, 60) for data in signed_anew])
         assert self.columns(statement) == {"seen_since", "seen_until", "stored_at"}
         for after in Invoice.objects.all():
-            assert after.data == before[after.pk].data and after.stored_at > before[after.pk].stored_at
+            stored_before = before[after.pk].stored_at
+            assert after.data == before[after.pk].data
+            assert after.stored_at and stored_before and after.stored_at > stored_before
             assert (after.seen_since, after.seen_until) == (at(58), at(63))
 
     def test_so_is_a_batch_of_events_that_tell_nothing_new(self) -> None:

@@ -235,11 +235,15 @@ class TestFailing:
             scheduled_refetches.failed(taken, "Stripe: \x00 no")
             began = began or stopped.now
             assert row().failing_since == began and row().wanted_at is None and row().token is None
-            waits.append(row().due_at - stopped.now)
+            due_at = row().due_at
+            assert due_at
+            waits.append(due_at - stopped.now)
             stopped.push(waits[-1])
         assert waits[:4] == [FIRST_REFETCH_RETRY * 2**n for n in range(4)]
         assert set(waits[10:]) == {LAST_REFETCH_RETRY}
-        assert row().given_up_at - began >= REFETCH_GIVEN_UP > row().given_up_at - began - 2 * LAST_REFETCH_RETRY
+        given_up_at = row().given_up_at
+        assert given_up_at and began
+        assert given_up_at - began >= REFETCH_GIVEN_UP > given_up_at - began - 2 * LAST_REFETCH_RETRY
         assert row().error.startswith("Stripe: ") and row().attempts == len(waits)
         stopped.push(REFETCH_GIVEN_UP)
         assert take() == [] and not scheduled_refetches.look("invoice", "in_1")

@@ -36,7 +36,8 @@ class KeyPages:
         """The page that the address names. Raises NoSuchPlace."""
         after, before = request.GET.get(AFTER), request.GET.get(BEFORE)
         from_end = before == "" and not after
-        place = _parse(rows.model, order, after or before) if after or before else None
+        named = after or before
+        place = _parse(rows.model, order, named) if named else None
         backwards = from_end or bool(before and not after)
         found, more = order.read(
             rows, size, after=place if after else None, before=None if after else place, from_end=from_end
@@ -66,7 +67,7 @@ def _text(place: Position) -> str:
 
 def _parse(model: type[Model], order: Order, text: str) -> Position:
     value, separator, key = text.partition("~")
-    column = model._meta.get_field(order.column)
+    column: Any = model._meta.get_field(order.column)
     try:
         if not separator or "\x00" in text:
             raise ValueError(text)

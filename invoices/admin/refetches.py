@@ -36,7 +36,8 @@ class RefetchStateFilter(TabFilter):
         return [("given_up", "Given up"), ("failing", "Failing"), ("waiting", "Waiting")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        return queryset.filter(STATES[self.value()]) if self.value() in STATES else queryset
+        state = self.value() or ""
+        return queryset.filter(STATES[state]) if state in STATES else queryset
 
 
 @admin.register(ScheduledRefetch)
