@@ -203,11 +203,8 @@ def by_run(kind: str, object: str, id: str, part: int | None = None) -> None:
     run = reconcile.sweep_lists(kind, part=part)
     assert run.state == "finished", run.error
     found = Drift.objects.filter(run=run)
-    # An open payment comes without an event, always: the sweep brings it, and calls it imported.
-    comes_untold = object == "invoice_payment"
-    assert comes_untold or {(row.object_type, row.object_id) for row in found} == {(object, id)}
-    assert not comes_untold or run.imported == 1
-    assert run.exit_code == (0 if comes_untold else 4 if id == "in_of_nobody" else 3)
+    assert {(row.object_type, row.object_id) for row in found} == {(object, id)}
+    assert run.exit_code == (4 if id == "in_of_nobody" else 3)
 
 
 def by_part(object: str, id: str) -> None:
