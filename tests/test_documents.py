@@ -113,7 +113,7 @@ def _section(text: str, heading: str) -> str:
     return text.partition(f"\n{heading}\n")[2].partition("\n## ")[0]
 
 
-UNITS = {"s": "seconds", "min": "minutes", "h": "hours", "days": "days"}
+UNITS = {"s": "seconds", "min": "minutes", "h": "hours", "day": "days", "days": "days"}
 
 
 def test_the_periods_are_those_of_the_code():
