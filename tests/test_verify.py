@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from itertools import pairwise
 from typing import Any
 
@@ -312,6 +313,7 @@ class TestInterrupted:
             return walk(proof)
 
         with monkeypatch.context() as patch:
+            patch.setattr(import_module("invoices.reconcile.verify"), "THREADS", 1)  # one window after the other
             patch.setattr(suspects.WindowProof, "walk", die_at_the_payments)
             with pytest.raises(KeyboardInterrupt):
                 reconcile.verify()
