@@ -356,7 +356,7 @@ def of_reply(reply: Reply, *, complete: bool = True, throttled: bool = False) ->
         return [reply.snapshot()] if is_object(data) else []
     payments = data.pop("payments", None) or {}  # only there because we expand it: the stored object is Stripe's own
     if complete:
-        _complete_lines(data, throttled)
+        complete_lines(data, throttled=throttled)
     if complete and payments.get("has_more"):
         return [reply.snapshot(data), *_payments_of(data["id"], throttled)]
     return [reply.snapshot(item) for item in (data, *payments.get("data", [])) if is_object(item)]
@@ -368,22 +368,26 @@ def _payments_of(invoice: str, throttled: bool) -> Iterator[Snapshot]:
         yield from _snapshots_of(page)
 
 
-def _complete_lines(invoice: dict[str, Any], throttled: bool) -> None:
-    """Adds the lines that the object leaves out: it holds the first ten.
+def complete_lines(invoice: dict[str, Any], *, throttled: bool = False) -> int:
+    """Adds the lines that the object leaves out: it holds the first ten. The number of requests that it took.
 
     A finalized invoice's lines do not change. A draft's may while we read them; its `invoice.updated` follows. If the
     line after which we continue was deleted, Stripe answers 400. The object then keeps its `has_more`, for which the
-    mirror schedules a refetch.
+    mirror schedules a refetch. Raises GatewayError.
     """
     lines = invoice.get("lines")
     if not isinstance(lines, dict) or not lines.get("has_more") or not lines.get("data"):
-        return
-    path = f"/v1/invoices/{invoice['id']}/lines"
+        return 0
+    path, later, requests = f"/v1/invoices/{invoice['id']}/lines", [], 0
     try:
-        lines["data"] += list(walk(path, throttled=throttled, starting_after=lines["data"][-1]["id"]))
+        for page in pages(path, throttled=throttled, starting_after=lines["data"][-1]["id"]):
+            later += page.data["data"]
+            requests += 1
     except RefusedByStripe:
-        return
+        return requests + 1
+    lines["data"] += later
     lines["has_more"] = False
+    return requests
 
 
 def read_page(path: str, **options: Any) -> Reply:

@@ -26,7 +26,7 @@ ROWS_PER_STATEMENT = 500  # rows locked or written, and ids listed, by one SQL s
 MOMENTS = ("seen_since", "seen_until", "stored_at", "provisional")
 
 # Members that Stripe changes without an event, or signs anew for every reply: they make no difference.
-VOLATILE = frozenset({"webhooks_delivered_at", "hosted_invoice_url", "invoice_pdf"})
+VOLATILE = frozenset({"webhooks_delivered_at", "hosted_invoice_url", "invoice_pdf", "next_invoice_sequence"})
 
 
 class Decision(Enum):

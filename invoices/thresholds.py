@@ -67,4 +67,5 @@ SWEEP_GOES_ON = timedelta(hours=12)
 FULL_GOES_ON = timedelta(days=3)
 CATCH_UP_GOES_ON = timedelta(days=1)
 RECENT = timedelta(days=30)  # what was created within this is compared by every sweep
+EVENT_ARRIVES = timedelta(seconds=5)  # a proof looks again at what seemed to differ when its event has had this long
 CATCH_UP_OVERLAP = timedelta(hours=1)  # by which a catch-up begins before the one before it began

@@ -96,14 +96,14 @@ class Paging:
         return (self.number - 1) * self.size
 
 
-def paging(request: HttpRequest, size: int, total: int) -> Paging:
-    """The page that the address names in `p`, at most the last one."""
-    given = request.GET.get("p", "")
+def paging(request: HttpRequest, size: int, total: int, *, name: str = "p") -> Paging:
+    """The page that the address names in `p` (or another name), at most the last one."""
+    given = request.GET.get(name, "")
     number = max(1, int(given)) if given.isdecimal() and len(given) < 8 else 1
     last = max(1, -(-total // size))
     number = min(number, last)
-    before = with_query(request, p=number - 1) if number > 1 else ""
-    return Paging(number, size, before, with_query(request, p=number + 1) if number < last else "")
+    before = with_query(request, **{name: number - 1}) if number > 1 else ""
+    return Paging(number, size, before, with_query(request, **{name: number + 1}) if number < last else "")
 
 
 def with_query(request: HttpRequest, **changes: Any) -> str:

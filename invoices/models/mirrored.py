@@ -72,6 +72,11 @@ class Mirrored(models.Model):
         """The typed columns' values, read from Stripe's object; None where it does not say."""
         return {"created": moment(data, "created"), "livemode": flag(data, "livemode")}
 
+    def wrong_columns(self) -> dict[str, tuple[Any, Any]]:
+        """The columns that do not follow from `data`: name → (what the column holds, what the object says)."""
+        says = self.columns(self.data) if isinstance(self.data, dict) else {}
+        return {name: (getattr(self, name), value) for name, value in says.items() if getattr(self, name) != value}
+
     @classmethod
     def rank(cls, data: Object) -> int | None:
         """How far along the object is, or None where its status does not tell."""

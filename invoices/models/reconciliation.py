@@ -17,25 +17,29 @@ class RunParams(TypedDict, total=False):
     """`ReconciliationRun.params`: what was asked for. Each member stands only where it applies."""
 
     since: str  # ISO 8601: what was created since then (sweep, proof)
+    lines: str  # "listed": lines after an invoice's tenth are not compared (proof)
     invoice: str  # the only invoice (kind "invoice")
     part: int  # which of the FULL_RUN_PARTS parts of a full run (kind "part")
     began: str  # ISO 8601, Stripe's clock when a catch-up began: the next one goes on from here. No option, a result
 
 
 class DaySide(TypedDict):
-    """What one side has of the invoices that were created on one day."""
+    """What one side has of the objects of one kind that were created on one day. Objects in flight are left out."""
 
-    digest: str  # 64 hexadecimal digits: the sum of the invoices' SHA-256 hashes
-    groups: dict[str, list[int]]  # "usd open" → [count, total, amount_paid, amount_remaining], in minor units
+    digest: str  # 64 hexadecimal digits: the sum of the objects' SHA-256 hashes
+    # "usd open" → [count, and the sums of the kind in minor units]; "–" where an object has no currency or no status
+    groups: dict[str, list[int]]
 
 
 class ReportDay(TypedDict):
-    """One day of a proof of equality."""
+    """One day of one kind in a proof of equality."""
 
-    day: str  # ISO 8601, UTC; 1970-01-01 has the invoices that do not say when they were created
+    object: str  # Stripe's `object` value
+    day: str  # ISO 8601, UTC; 1970-01-01 has the objects that do not say when they were created
     equal: bool
     ours: DaySide
     theirs: DaySide
+    found: dict[str, int]  # as in ReportKind, of this day; zeros are left out
 
 
 class ReportDigest(TypedDict):
@@ -45,13 +49,41 @@ class ReportDigest(TypedDict):
     theirs: str
 
 
-class RunReport(TypedDict):
-    """`ReconciliationRun.report` of a finished proof of equality; every other run has an empty one."""
+class ReportKind(TypedDict):
+    """What a proof covered of one kind, and what it found. Numbers of objects, if nothing else is said."""
 
-    equal: bool
-    sums: list[str]  # which members the groups add up, in their order
-    days: list[ReportDay]  # oldest first
+    sums: list[str]  # which members the groups of its days add up, in their order
+    here: int
+    at_stripe: int
+    # Which differ: "missing_here", "missing_at_stripe", "differs" and "columns" (an object may be in both of the last).
+    # Which do not: "in_flight" (an event or a refetch is under way), "next_sweep" (Stripe sends no event of it),
+    # "unlisted" (Stripe's list leaves it out; retrieved, it was equal). Zeros are left out.
+    found: dict[str, int]
+    oldest: str | None  # ISO 8601: creation of the oldest and of the newest one, of both sides
+    newest: str | None
+    looked_up: int  # retrieved singly, because lists and mirror seemed to differ
+    by_list: int  # of those that differ: judged by Stripe's list alone, because so many differed
+    unwritten: int  # of those that differ: counted, and not written down as drift, because so many differed
+    long_invoices: int  # whose lines after the tenth were read from Stripe
+    line_requests: int  # requests that this took
     digest: ReportDigest
+
+
+class RunReport(TypedDict):
+    """`ReconciliationRun.report` of a proof of equality; every other run has an empty one. It grows with each finished
+    window, and is closed with `equal` and the digests.
+
+    Proofs before version 2 compared invoices only: their reports have no `version` and no `kinds`, `sums` beside
+    `days`, and days without `object` and `found`.
+    """
+
+    version: int
+    equal: bool
+    lines: str  # "all", or "listed": lines after an invoice's tenth were counted and not compared
+    kinds: dict[str, ReportKind]  # by Stripe's `object` value
+    days: list[ReportDay]  # oldest first, once it is closed
+    digest: ReportDigest
+    not_shown: list[str]  # what a proof cannot show, in sentences
 
 
 class ReconciliationRun(models.Model):
@@ -107,7 +139,7 @@ class ReconciliationRun(models.Model):
     failed = models.PositiveBigIntegerField(default=0)  # not an error: drift that is left; in a dry run every drift
     events = models.PositiveBigIntegerField(default=0, help_text="New events that the catch-up brought")
     report = ObjectField(
-        default=dict, blank=True, help_text="Of a proof: counts, sums and digests, day by day: RunReport"
+        default=dict, blank=True, help_text="Of a proof: counts, sums and digests by kind and day: RunReport"
     )
     exit_code = models.PositiveSmallIntegerField(null=True, blank=True)
     error = models.TextField(blank=True)
@@ -153,6 +185,7 @@ class Drift(models.Model):
         MISSING_AT_STRIPE = "missing_at_stripe", "missing at Stripe"
         DIFFERS = "differs"
         UNREADABLE = "unreadable"
+        COLUMN = "column", "column differs from its object"
 
     run = models.ForeignKey(ReconciliationRun, on_delete=models.CASCADE, db_index=False, related_name="drift")
     kind = models.CharField(max_length=32, choices=Kind.choices)
@@ -162,7 +195,7 @@ class Drift(models.Model):
     field = models.CharField(
         max_length=255,
         blank=True,
-        help_text="The path in the object, such as lines.data.3.amount; empty: the whole object",
+        help_text="The path in the object, such as lines.data.3.amount, or the column; empty: the whole object",
     )
     reason = models.TextField(
         blank=True, default="", db_default="", help_text="Of an unreadable object: why it could not be read or stored"

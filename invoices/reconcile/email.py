@@ -1,4 +1,4 @@
-"""The e-mail to finance after a run that found drift or failed."""
+"""The e-mail to finance after a run that found drift or failed, or a proof that was not equal."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from django.urls import reverse
 
 from invoices.models import Drift, ReconciliationRun
 from invoices.reconcile import runs
+from invoices.reconcile.proof_in_words import difference_count
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,9 @@ def _was_told(run: ReconciliationRun) -> bool:
 
 def subject(run: ReconciliationRun) -> str:
     """The day of the run and its result."""
+    if run.kind == ReconciliationRun.Kind.VERIFY:
+        result = "it failed" if run.exit_code == runs.FAILED else f"not equal, {difference_count(run)}"
+        return f"Proof of equality of {run.started_at:%Y-%m-%d}: {result}"
     results = {
         runs.FAILED: "the run failed",
         runs.DRIFT_HEALED: "drift found and healed",

@@ -51,6 +51,7 @@ GOES_ON: dict[str, timedelta] = {
     Kind.SWEEP: SWEEP_GOES_ON,
     Kind.PART: SWEEP_GOES_ON,
     Kind.FULL: FULL_GOES_ON,
+    Kind.VERIFY: FULL_GOES_ON,
     Kind.CATCH_UP: CATCH_UP_GOES_ON,
 }
 # The database is down, or the connection was cut: the same will succeed later.

@@ -27,6 +27,7 @@ from invoices.reconcile.catch_up import catch_up
 from invoices.reconcile.email import mail_finance
 from invoices.reconcile.long_invoices import with_all_lines
 from invoices.reconcile.retry import with_retries
+from invoices.reconcile.rows import ids_newest_first
 from invoices.reconcile.windows import (
     CHANGEABLE_STATUSES,
     FINAL_STATUSES,
@@ -236,7 +237,7 @@ def _store_in_one_transaction(run: ReconciliationRun, snapshots: list[Snapshot],
 
 
 def _not_listed(run: ReconciliationRun, window: Window, listed_ids: set[str]) -> Iterator[str]:
-    return (id for id in _ids(run, window.rows()) if id not in listed_ids)
+    return (id for id in ids_newest_first(window.rows()) if id not in listed_ids)
 
 
 def _ids(run: ReconciliationRun, rows: QuerySet[Any]) -> Iterator[str]:

@@ -21,6 +21,7 @@ DAY_SECONDS = 86_400
 DAYS_PER_RECENT_WINDOW = 5
 DAYS_PER_FULL_WINDOW = 30
 FULL_RUN_PARTS = 28  # one is compared every night
+OBJECTS_PER_PROOF_WINDOW = 10_000  # a proof remembers which of them Stripe has listed
 # A full run divides at least the last year into windows, even if the mirror holds nothing yet.
 DAYS_DIVIDED_AT_LEAST = 360
 
@@ -130,6 +131,27 @@ def _first_midnight(model: type[Mirrored], last: int) -> int:
     dated = model.objects.exclude(created=None).order_by("created")
     oldest = dated.values_list("created", flat=True).first() or clock.now()
     return min(_midnight(oldest), last - DAYS_DIVIDED_AT_LEAST * DAY_SECONDS)
+
+
+def windows_of_proof(since: datetime | None) -> Iterator[Window]:
+    """Every object of every mirrored kind; with `since`, those created since the beginning of that day.
+
+    Of the mirror's rows a window has at most OBJECTS_PER_PROOF_WINDOW, or those of one second: a proof holds their ids
+    in memory.
+    """
+    for object, model in MIRRORED.items():
+        dated = model.objects.exclude(created=None).order_by("created").values_list("created", flat=True)
+        start, left = None, dated
+        if since:
+            start = _midnight(since)
+            left = dated.filter(created__gte=datetime.fromtimestamp(start, UTC))
+        while beyond := left[OBJECTS_PER_PROOF_WINDOW : OBJECTS_PER_PROOF_WINDOW + 1].first():
+            end = int(beyond.timestamp())
+            if end == start:
+                end += 1  # so many were created in one second
+            yield Window(object, start, end)
+            start, left = end, dated.filter(created__gte=datetime.fromtimestamp(end, UTC))
+        yield Window(object, start)
 
 
 def _divided(object: str, first: int, last: int, days: int) -> Iterator[Window]:

@@ -12,7 +12,7 @@ from django.utils.text import Truncator
 
 from invoices import money
 from invoices.admin.base import Facts, RecordAdmin
-from invoices.admin.formatting import ago, badge, moment, pretty
+from invoices.admin.formatting import ago, badge, moment, pretty, words
 from invoices.admin.links import object_link, url_of
 from invoices.admin.paging import KeyPages, NoSuchPlace
 from invoices.admin.reconciliation import wording
@@ -90,10 +90,16 @@ def _difference(row: Drift, invoice: Invoice | None) -> dict[str, Any]:
         "about": invoice.number if invoice and invoice.number else row.invoice or row.object_id,
         "page": url_of("invoice", row.invoice) if row.invoice else "",
         "object": object_link(row.object_type, row.object_id) if row.object_type != "invoice" else "",
-        "what": wording.field_label(row.field) if row.field else wording.drift_title(row),
+        "what": _what(row),
         "ours": _short(row.field, row.ours, currency),
         "theirs": _short(row.field, row.theirs, currency),
     }
+
+
+def _what(row: Drift) -> str:
+    if row.kind == Drift.Kind.COLUMN:
+        return f"Column {words(row.field)}, against its object"
+    return wording.field_label(row.field) if row.field else wording.drift_title(row)
 
 
 def _short(field: str, value: Any, currency: str | None) -> Any:

@@ -1,5 +1,7 @@
-"""The proof of equality: the newest one, and both sides of one for its page. `ReconciliationRun.report` is its
-result."""
+"""The proof of equality: the newest one, and what the page of one shows. `ReconciliationRun.report` is its result.
+
+Reports of before version 2 have invoices only, and no differences written down; their pages show what they have.
+"""
 
 from collections.abc import Iterable
 from typing import Any
@@ -7,11 +9,24 @@ from typing import Any
 from django.http import HttpRequest
 
 from invoices import money
+from invoices.admin.formatting import words
 from invoices.admin.paging import paging
-from invoices.models import ReconciliationRun
+from invoices.admin.reconciliation import drift
+from invoices.models import MIRRORED, ReconciliationRun
+from invoices.reconcile import proof_in_words
 
 Kind, State = ReconciliationRun.Kind, ReconciliationRun.State
-EQUAL_DAYS_PER_PAGE = 31  # days that differ are shown all
+EQUAL_DAYS_PER_PAGE = 31
+DIFFERING_DAYS_PER_PAGE = 10
+OLD_SUMS = ("total", "amount_paid", "amount_remaining")  # of a report that does not say
+# What may be found: member of `ReportKind.found` → heading of the table of kinds, and words after a number.
+FOUND = {
+    "missing_here": ("Missing here", "missing here"),
+    "missing_at_stripe": ("Missing at Stripe", "missing at Stripe"),
+    "differs": ("Differ", "differing"),
+    "columns": ("Columns wrong", "with wrong columns"),
+    "in_flight": ("In flight", "in flight"),
+}
 
 
 def latest() -> ReconciliationRun | None:
@@ -21,49 +36,96 @@ def latest() -> ReconciliationRun | None:
 
 
 def context(request: HttpRequest, run: ReconciliationRun) -> dict[str, Any]:
-    """What the page of a proof shows: all days that differ, and the equal days page by page, the newest first."""
+    """What the page of a proof shows: what was compared, the differences, the days that differ, and the equal days; of
+    each list one page, the newest first."""
     report: Any = run.report if isinstance(run.report, dict) else {}
     days = [day for day in report.get("days", []) if isinstance(day, dict)]
-    equal = [day for day in days if day.get("equal")]
-    pages = paging(request, EQUAL_DAYS_PER_PAGE, len(equal))
+    kinds = report["kinds"] if isinstance(report.get("kinds"), dict) else {}
+    sums = {object: kind.get("sums", OLD_SUMS) for object, kind in kinds.items()}
+    equal, differing = ([day for day in reversed(days) if bool(day.get("equal")) is same] for same in (True, False))
+    equal_pages = paging(request, EQUAL_DAYS_PER_PAGE, len(equal), name="equal")
+    differing_pages = paging(request, DIFFERING_DAYS_PER_PAGE, len(differing), name="days")
+    equal_page = equal[equal_pages.begin : equal_pages.begin + EQUAL_DAYS_PER_PAGE]
+    differing_page = differing[differing_pages.begin : differing_pages.begin + DIFFERING_DAYS_PER_PAGE]
     return {
         "report": report,
         "equal": report.get("equal"),
-        "differing": [_day(day) for day in days if not day.get("equal")],
+        "kinds": [_kind(object, kind) for object, kind in kinds.items()],
+        "found_headings": [heading for heading, _ in FOUND.values()],
+        "not_shown": report.get("not_shown", []),
+        "differing_days": len(differing),
+        "differing": [_day(day, sums) for day in differing_page],
+        "differing_pages": differing_pages,
         "equal_days": len(equal),
-        "days": [_day(day) for day in reversed(equal)][pages.begin : pages.begin + EQUAL_DAYS_PER_PAGE],
-        "pages": pages,
+        "days": [_day(day, sums) for day in equal_page],
+        "equal_pages": equal_pages,
+        **(drift.context(request, run) if kinds else {}),
     }
 
 
-def _day(day: dict[str, Any]) -> dict[str, Any]:
-    """The invoices created on one day (UTC): for each currency and status our number and sums, and Stripe's.
-    `content_only`: numbers and sums are equal, but some other field of an invoice differs."""
+def _kind(object: str, kind: dict[str, Any]) -> dict[str, Any]:
+    """A row of the table of what was compared, and the sentences below it."""
+    found = kind.get("found", {})
+    return {
+        "name": _plural(object),
+        "here": kind.get("here", 0),
+        "at_stripe": kind.get("at_stripe", 0),
+        "found": [(found.get(name, 0), name != "in_flight") for name in FOUND],
+        "sentences": list(proof_in_words.covered(object, kind)),
+    }
+
+
+def _plural(object: str) -> str:
+    return str(MIRRORED[object]._meta.verbose_name_plural) if object in MIRRORED else words(object)
+
+
+def _day(day: dict[str, Any], sums: dict[str, Any]) -> dict[str, Any]:
+    """The objects of one kind created on one day (UTC): for each currency and status our number and sums, and Stripe's.
+    `content_only`: numbers and sums are equal, but some other member of an object differs."""
+    object = day.get("object", "invoice")
+    names = sums.get(object, OLD_SUMS)
     ours, theirs = (_groups(day.get(side)) for side in ("ours", "theirs"))
-    rows = [
-        {
-            "currency": group.partition(" ")[0].upper(),
-            "status": group.partition(" ")[2],
-            "ours": _sums(group, ours.get(group)),
-            "theirs": _sums(group, theirs.get(group)),
-            "differs": ours.get(group) != theirs.get(group),
-        }
-        for group in sorted({*ours, *theirs})
-    ]
+    rows = [_group(group, ours.get(group), theirs.get(group), len(names)) for group in sorted({*ours, *theirs})]
     counts = (sum(group[0] for group in side.values()) for side in (ours, theirs))
-    content_only = bool(rows) and not any(row["differs"] for row in rows) and not day.get("equal")
-    return {"day": day.get("day"), "rows": rows, "counts": tuple(counts), "content_only": content_only}
+    return {
+        "day": day.get("day"),
+        "kind": _plural(object),
+        "sums": [words(name) for name in names],
+        "rows": rows,
+        "counts": tuple(counts),
+        "found": [f"{number:,} {FOUND[name][1]}" for name, number in _found(day).items() if name in FOUND],
+        "content_only": bool(rows) and not any(row["differs"] for row in rows) and not day.get("equal"),
+    }
+
+
+def _group(group: str, ours: list[int] | None, theirs: list[int] | None, sums: int) -> dict[str, Any]:
+    """A currency and a status as the rows of a day's table: one of each side, or one of both where they are the same.
+    Each is whose it is, the number of objects, and the sums."""
+    currency, _, status = group.partition(" ")
+    differs = ours != theirs
+    sides = {"Ours": ours, "Stripe's": theirs} if differs else {"Both": ours}
+    return {
+        "currency": currency.upper(),
+        "status": status,
+        "sides": [(whose, *_sums(group, values, sums)) for whose, values in sides.items()],
+        "differs": differs,
+    }
+
+
+def _found(day: dict[str, Any]) -> dict[str, int]:
+    found = day.get("found")
+    return found if isinstance(found, dict) else {}
 
 
 def _groups(side: Any) -> dict[str, list[int]]:
-    """`usd paid` → [number of invoices, total, paid, remaining], amounts in minor units."""
+    """`usd paid` → [number of objects, then the sums of the kind], amounts in minor units."""
     return side.get("groups", {}) if isinstance(side, dict) else {}
 
 
-def _sums(group: str, values: Iterable[int] | None) -> dict[str, str]:
+def _sums(group: str, values: Iterable[int] | None, sums: int) -> tuple[str, list[str]]:
+    """The number of objects, and so many sums with their currency."""
     if values is None:
-        return {"number": "none", "total": "–", "paid": "–", "remaining": "–"}
-    number, *sums = values
+        return "none", ["–"] * sums
+    number, *amounts = values
     currency = group.partition(" ")[0]
-    written = (money.text(amount, currency) for amount in sums)
-    return {"number": f"{number:,}", **dict(zip(("total", "paid", "remaining"), written, strict=False))}
+    return f"{number:,}", [money.text(amount, currency) for amount in amounts]

@@ -18,7 +18,10 @@ PERMISSION = "invoices.run_reconciliation"
 STARTABLE = {  # name and description of the buttons above the list; a run over one invoice starts from its page
     Kind.SWEEP: ("Sweep", "Every invoice that is not final, and all of the last 30 days."),
     Kind.FULL: ("Everything", "All invoices, payments, customers and PaymentIntents. Takes longest."),
-    Kind.VERIFY: ("Prove equality", "Counts, sums and digests of all invoices, from both sides. Heals nothing."),
+    Kind.VERIFY: (
+        "Prove equality",
+        "Every customer, invoice with all lines, payment and PaymentIntent, from both sides. Heals nothing.",
+    ),
 }
 
 

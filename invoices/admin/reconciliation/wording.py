@@ -1,12 +1,10 @@
 """A reconciliation run, a proof of equality and a drift row, in words."""
 
-from typing import Any
-
 from django.utils.text import Truncator
 
 from invoices.admin.formatting import span, words
 from invoices.models import Drift, ReconciliationRun
-from invoices.reconcile import CLEAN, DRIFT_HEALED, DRIFT_LEFT, FAILED, NOT_EQUAL, runs
+from invoices.reconcile import CLEAN, DRIFT_HEALED, DRIFT_LEFT, FAILED, NOT_EQUAL, proof_in_words, runs
 
 ENDED_EARLY = (ReconciliationRun.State.FAILED, ReconciliationRun.State.INTERRUPTED)
 
@@ -49,7 +47,7 @@ def exit_code_meaning(run: ReconciliationRun) -> str:
         goes_on = run.kind in runs.GOES_ON
         return "Interrupted: the next one of its kind goes on with it." if goes_on else "Interrupted: start it again."
     if run.kind == ReconciliationRun.Kind.VERIFY and run.exit_code in {CLEAN, NOT_EQUAL}:
-        return "Equal: both sides have the same." if run.exit_code == CLEAN else "Not equal: some days differ."
+        return "Equal: both sides have the same." if run.exit_code == CLEAN else "Not equal: something differs."
     if run.kind == ReconciliationRun.Kind.CATCH_UP and run.exit_code == CLEAN:
         return summary(run)
     return {
@@ -78,15 +76,13 @@ def duration(run: ReconciliationRun) -> str:
 
 def proof_summary(run: ReconciliationRun) -> str:
     """What a proof of equality (a run of the kind `verify`) found, in one line."""
-    invoices = f"{run.seen:,} invoice{'' if run.seen == 1 else 's'}"
+    objects = f"{run.seen:,} object{'' if run.seen == 1 else 's'}"
     if since := (run.params or {}).get("since"):
-        invoices += f" created since {str(since)[:10]}"
+        objects += f" created since {str(since)[:10]}"
+    in_flight = f", {run.in_flight:,} in flight" if run.in_flight else ""
     if run.exit_code == CLEAN:
-        return f"{invoices}, the same on both sides"
-    report: Any = run.report if isinstance(run.report, dict) else {}
-    days = report.get("days", [])
-    differing = sum(isinstance(day, dict) and not day.get("equal") for day in days)
-    return f"{invoices}; {differing:,} of {len(days):,} days differ"
+        return f"{objects}, the same on both sides{in_flight}"
+    return f"{objects}: {proof_in_words.difference_count(run) if run.failed else 'some days differ'}{in_flight}"
 
 
 def drift_title(drift: Drift) -> str:

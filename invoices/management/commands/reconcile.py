@@ -17,7 +17,8 @@ from tqdm import tqdm
 
 from invoices import money, reconcile
 from invoices.management.exit_codes import USAGE_ERROR
-from invoices.models import Drift, ReconciliationRun
+from invoices.models import MIRRORED, Drift, ReconciliationRun
+from invoices.reconcile import proof_in_words
 
 MAX_DRIFT_LINES = 50  # of the report for people; --json has every difference
 
@@ -35,7 +36,12 @@ class Command(BaseCommand):
         parser.add_argument(
             "--verify",
             action="store_true",
-            help="prove equality: counts, sums and digests by day; exit 3 if they differ",
+            help="prove equality: every customer, invoice with all lines, payment and intent; exit 3 if one differs",
+        )
+        parser.add_argument(
+            "--lines",
+            choices=[reconcile.ALL_LINES, reconcile.LISTED_LINES],
+            help="of --verify: all lines (a request for each invoice with more than ten), or the ten that lists show",
         )
         parser.add_argument("--dry-run", action="store_true", help="compare and record, heal nothing")
         parser.add_argument("--json", action="store_true", help="the result as one JSON object")
@@ -43,6 +49,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if options["full"] and options["since"]:
             raise CommandError("--full already takes everything: leave out --since.", returncode=USAGE_ERROR)
+        if options["lines"] and not options["verify"]:
+            raise CommandError("--lines says how --verify compares: add --verify.", returncode=USAGE_ERROR)
         try:
             with _ended_by_sigterm():
                 run = self._run(options)
@@ -69,12 +77,29 @@ class Command(BaseCommand):
             )
 
     def _verify(self, options: dict[str, Any]) -> ReconciliationRun:
-        with tqdm(unit=" invoices", desc="Comparing", disable=not sys.stderr.isatty()) as bar:
+        with tqdm(unit=" objects", desc="Comparing", disable=not sys.stderr.isatty()) as bar:
 
             def show_progress(run: ReconciliationRun) -> None:
+                finished, windows = len(run.progress.finished), len(run.progress.windows)
+                bar.set_postfix_str(f"{finished}/{windows} windows, {run.failed} differ")
                 bar.update(run.seen - bar.n)
 
-            return reconcile.verify(since=options["since"], show_progress=show_progress)
+            lines = options["lines"] or reconcile.ALL_LINES
+            return reconcile.verify(since=options["since"], lines=lines, show_progress=show_progress)
+
+
+# --- a proof in words -------------------------------------------------------------------------------------------------
+
+COLUMNS = {  # of the table of kinds: heading → member of `ReportKind`, or of its `found`
+    "here": "here",
+    "at Stripe": "at_stripe",
+    "missing here": "missing_here",
+    "missing at Stripe": "missing_at_stripe",
+    "differ": "differs",
+    "columns wrong": "columns",
+    "in flight": "in_flight",
+    "next sweep": "next_sweep",
+}
 
 
 @contextmanager
@@ -95,27 +120,46 @@ def _ended_by_sigterm() -> Iterator[None]:
 
 
 def _proof(run: ReconciliationRun) -> list[str]:
-    """One line for each day, then one for each currency and status: count, then sums in major units.
-
-    Stripe's figures follow only where they differ from ours.
-    """
-    lines = []
-    for day in run.report.get("days", []):
-        lines.append(f"{day['day']}  {'equal' if day['equal'] else 'DIFFERS'}  {day['ours']['digest'][:16]}")
-        for group in sorted(day["ours"]["groups"].keys() | day["theirs"]["groups"].keys()):
-            ours, theirs = day["ours"]["groups"].get(group), day["theirs"]["groups"].get(group)
-            lines.append(
-                f"    {group:22} {_sums(group, ours)}"
-                + ("" if ours == theirs else f"   Stripe: {_sums(group, theirs)}")
-            )
-    digest = run.report.get("digest", {})
+    """What was covered, the days that differ with both sides, the differences, what is not shown, and the result."""
+    report = run.report
+    lines = [f"{'':18}" + "".join(f"{heading:>18}" for heading in COLUMNS)]
+    for object, kind in report.get("kinds", {}).items():
+        numbers = (kind.get(name, kind["found"].get(name, 0)) for name in COLUMNS.values())
+        lines.append(f"{_plural(object):18}" + "".join(f"{number:18,}" for number in numbers))
+    for object, kind in report.get("kinds", {}).items():
+        lines += [f"{_plural(object).capitalize()}: {sentence}" for sentence in proof_in_words.covered(object, kind)]
+    for day in report.get("days", []):
+        if not day["equal"]:
+            lines += _day(day, report["kinds"][day["object"]]["sums"])
+    lines += _differences(run)
+    digest = report.get("digest", {})
     lines += [f"Digest of the mirror: {digest.get('ours')}", f"Digest of Stripe:     {digest.get('theirs')}"]
-    lines.append("Equal." if run.report.get("equal") else "Not equal: `reconcile --full` heals, and says what differs.")
+    lines += ["Not shown by this proof:", *(f"  - {sentence}" for sentence in report.get("not_shown", []))]
+    found = proof_in_words.difference_count(run)
+    lines.append("Equal." if report.get("equal") else f"Not equal: {found}. `reconcile --full` heals them.")
     return lines
 
 
+def _day(day: dict[str, Any], sums: list[str]) -> list[str]:
+    """A day that differs: what was found; for each currency and status the count, then these sums in major units, and
+    Stripe's where they are not ours."""
+    found = ", ".join(
+        f"{number:,} {heading}" for heading, name in COLUMNS.items() if (number := day["found"].get(name))
+    )
+    lines = [f"{day['day']}  {_plural(day['object'])}  DIFFERS: {found}  (number, {', '.join(sums)})"]
+    for group in sorted(day["ours"]["groups"].keys() | day["theirs"]["groups"].keys()):
+        ours, theirs = day["ours"]["groups"].get(group), day["theirs"]["groups"].get(group)
+        stripes = "" if ours == theirs else f"   Stripe: {_sums(group, theirs)}"
+        lines.append(f"    {group:22} {_sums(group, ours)}{stripes}")
+    return lines
+
+
+def _plural(object: str) -> str:
+    return str(MIRRORED[object]._meta.verbose_name_plural) if object in MIRRORED else object
+
+
 def _sums(group: str, figures: list[int] | None) -> str:
-    """A group is `usd open`; its figures are the count of invoices, then sums in minor units."""
+    """A group is `usd open`; its figures are the count, then sums in minor units."""
     if figures is None:
         return "none"
     count, *amounts = figures
@@ -171,17 +215,27 @@ def in_words(run: ReconciliationRun) -> str:
     if run.error:
         lines.append(f"It failed: {run.error}")
     if run.kind == ReconciliationRun.Kind.VERIFY:
-        return "\n".join([f"Proof of equality over {run.seen} invoices at Stripe.", *lines[1:], *_proof(run)])
+        lines = [
+            f"Proof of equality: {run.seen:,} objects = {run.same:,} the same + {run.in_flight:,} in flight + "
+            f"{run.failed:,} that differ.",
+            *lines[1:],
+        ]
+        return "\n".join([*lines, *([] if run.error else _proof(run))])
+    return "\n".join([*lines, *_differences(run)])
+
+
+def _differences(run: ReconciliationRun) -> list[str]:
+    """The first differences, one in a line."""
+    lines = []
     for drift in Drift.objects.filter(run=run).order_by("pk")[:MAX_DRIFT_LINES]:
-        difference = (
-            f"{drift.field}: {drift.ours!r} here, {drift.theirs!r} at Stripe"
-            if drift.field
-            else drift.get_kind_display() + (f": {drift.reason}" if drift.reason else "")
-        )
-        lines.append(
-            f"  {drift.object_id or drift.object_type} {difference} ({'healed' if drift.healed_at else 'left'})"
-        )
+        said = drift.get_kind_display() if drift.kind == Drift.Kind.COLUMN or not drift.field else ""
+        values = f"{drift.field}: {drift.ours!r} here, {drift.theirs!r} at Stripe" if drift.field else ""
+        if drift.kind == Drift.Kind.COLUMN:
+            values = f"{drift.field}: {drift.ours!r} in the column, {drift.theirs!r} in the object"
+        said += f": {drift.reason}" if drift.reason else ""
+        words = ", ".join(part for part in (said, values) if part)
+        lines.append(f"  {drift.object_id or drift.object_type} {words} ({'healed' if drift.healed_at else 'left'})")
     rest = Drift.objects.filter(run=run).count() - MAX_DRIFT_LINES
     if rest > 0:
         lines.append(f"  … and {rest} more; all of them stand in the admin and in --json.")
-    return "\n".join(lines)
+    return lines
