@@ -139,10 +139,14 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 else:
     # A pool for each process. A thread gives its connection back before it calls Stripe. Other options, such as
     # sslmode, come from DATABASE_URL.
+    DATABASES["default"]["ENGINE"] = "backoffice.postgresql"
     DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {
         "min_size": 1,
         "max_size": env.int("DATABASE_POOL_SIZE", default=16),
         "timeout": 10,  # seconds to wait for a free connection
+        # Seconds for which a lost connection is tried again, at growing intervals. With the default of 300 the intervals
+        # reach minutes, and requests fail for as long after the database has come back.
+        "reconnect_timeout": 5,
     }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

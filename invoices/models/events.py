@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models import Q
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from invoices.models.immutable import ImmutableModel, Rules
 
@@ -42,10 +42,10 @@ class Event(ImmutableModel):
         help_text="From a webhook: the raw body as it was signed. From the catch-up: the event as JSON"
     )
     source = models.CharField(max_length=16, choices=Source.choices, default=Source.WEBHOOK)
-    received_at = models.DateTimeField(default=timezone.now)
+    received_at = models.DateTimeField(db_default=Now())
     state = models.CharField(max_length=16, choices=State.choices, default=State.PENDING)
     attempts = models.PositiveIntegerField(default=0)
-    next_attempt_at = models.DateTimeField(default=timezone.now)
+    next_attempt_at = models.DateTimeField(db_default=Now())
     processed_at = models.DateTimeField(null=True, blank=True)
     error = models.TextField(blank=True, help_text="Why it failed, or why it is ignored")
 

@@ -5,10 +5,9 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
-from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from invoices import tasks, thresholds
+from invoices import clock, tasks, thresholds
 from invoices.admin.links import page_url, url_of
 from invoices.models import Invoice, ReconciliationRun
 from invoices.reconcile import runs
@@ -63,5 +62,5 @@ def _under_way(kind: str) -> ReconciliationRun | None:
     """The run that a new one of this kind would have to wait for. Runs over one invoice wait for none."""
     if kind == Kind.INVOICE:
         return None
-    alive = runs.lane(kind).filter(alive_at__gt=timezone.now() - thresholds.RUN_SILENT)
+    alive = runs.lane(kind).filter(alive_at__gt=clock.now() - thresholds.RUN_SILENT)
     return alive.defer("report").first()
