@@ -113,7 +113,7 @@ def journal(events: Iterable[Event]) -> list[Event]:
     """
     rows = {event.pk: event for event in events}
     with transaction.atomic():
-        known = set(Event.objects.filter(pk__in=list(rows)).values_list("pk", flat=True))
+        known = set(Event.stored(rows.values()).values_list("pk", flat=True))
         new = [row for pk, row in rows.items() if pk not in known]
         # Two deliveries of one event may come here at once. The second insert then does nothing, and its wake-up finds
         # no work.
