@@ -68,6 +68,7 @@ FINANCE_EMAILS: list[str] = env.list("FINANCE_EMAILS", default=[])  # who is tol
 # Where the head of the journal's chain is told once a day, out of reach of those who own the database.
 JOURNAL_HEAD_EMAILS: list[str] = env.list("JOURNAL_HEAD_EMAILS", default=[])
 JOURNAL_HEAD_FILE = env.str("JOURNAL_HEAD_FILE", default="")  # a line a day is appended
+ARCHIVE_DIR = env.path("ARCHIVE_DIR", default=DATA_DIR / "archive")  # of the months of events that left the database
 
 # --- applications -----------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -144,8 +145,8 @@ else:
         "min_size": 1,
         "max_size": env.int("DATABASE_POOL_SIZE", default=16),
         "timeout": 10,  # seconds to wait for a free connection
-        # Seconds for which a lost connection is tried again, at growing intervals. With the default of 300 the intervals
-        # reach minutes, and requests fail for as long after the database has come back.
+        # Seconds for which a lost connection is tried again, at growing intervals. With the default of 300 they reach
+        # minutes, and requests fail for as long after the database has come back.
         "reconnect_timeout": 5,
     }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -214,6 +215,7 @@ CELERY_BEAT_SCHEDULE = {  # the numbers are seconds; the clock times are UTC
     "settle": _every("settle_operations", 5),
     "batches": _every("run_batches", 5),
     "chain": _every("chain_journal", 30),
+    "queues": _every("tend_queues", 60),
     "catch_up": {"task": "invoices.tasks.catch_up", "schedule": crontab(minute="*/15")},
     "reconcile": {
         "task": "invoices.tasks.reconcile_due",

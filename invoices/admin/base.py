@@ -202,9 +202,13 @@ class RecordAdmin(ModelAdmin):
         """The object as Stripe sent it, shown folded at the end of the page."""
         return getattr(record, "data", None)
 
+    def hint_for_missing(self, object_id: str) -> str:
+        """What the reader can do about a record that is not here."""
+        return self.missing_hint
+
     def missing(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """404, with what the reader can do."""
-        context = {"title": f"Not found: {object_id}", "wanted": object_id, "hint": self.missing_hint}
+        context = {"title": f"Not found: {object_id}", "wanted": object_id, "hint": self.hint_for_missing(object_id)}
         return self.show(request, "admin/shared/missing.html", context, status=404)
 
     def show(self, request: HttpRequest, template: str, context: dict[str, Any], status: int = 200) -> TemplateResponse:

@@ -2,7 +2,6 @@
 moment of a new row from the database's clock."""
 
 import django.db.models.deletion
-import django.db.models.functions.datetime
 import invoices.clock
 from django.conf import settings
 from django.db import migrations, models
@@ -55,27 +54,27 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='drift',
             name='found_at',
-            field=models.DateTimeField(db_default=django.db.models.functions.datetime.Now()),
+            field=models.DateTimeField(db_default=invoices.clock.InsertedAt()),
         ),
         migrations.AlterField(
             model_name='event',
             name='next_attempt_at',
-            field=models.DateTimeField(db_default=django.db.models.functions.datetime.Now()),
+            field=models.DateTimeField(db_default=invoices.clock.InsertedAt()),
         ),
         migrations.AlterField(
             model_name='event',
             name='received_at',
-            field=models.DateTimeField(db_default=django.db.models.functions.datetime.Now()),
+            field=models.DateTimeField(db_default=invoices.clock.InsertedAt()),
         ),
         migrations.AlterField(
             model_name='reconciliationrun',
             name='alive_at',
-            field=models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), help_text='The last sign of life of a running run; one that stays silent is taken over'),
+            field=models.DateTimeField(db_default=invoices.clock.InsertedAt(), help_text='The last sign of life of a running run; one that stays silent is taken over'),
         ),
         migrations.AlterField(
             model_name='reconciliationrun',
             name='started_at',
-            field=models.DateTimeField(db_default=django.db.models.functions.datetime.Now()),
+            field=models.DateTimeField(db_default=invoices.clock.InsertedAt()),
         ),
         migrations.AddIndex(
             model_name='event',

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Now
 
 from invoices import clock
 from invoices.models.immutable import ImmutableModel, Rules
@@ -50,10 +49,10 @@ class Event(ImmutableModel):
         help_text="From a webhook: the raw body as it was signed. From the catch-up: the event as JSON"
     )
     source = models.CharField(max_length=16, choices=Source.choices, default=Source.WEBHOOK)
-    received_at = models.DateTimeField(db_default=Now())
+    received_at = models.DateTimeField(db_default=clock.InsertedAt())
     state = models.CharField(max_length=16, choices=State.choices, default=State.PENDING)
     attempts = models.PositiveIntegerField(default=0)
-    next_attempt_at = models.DateTimeField(db_default=Now())
+    next_attempt_at = models.DateTimeField(db_default=clock.InsertedAt())
     processed_at = models.DateTimeField(null=True, blank=True)
     error = models.TextField(blank=True, help_text="Why it failed, or why it is ignored")
 

@@ -1,8 +1,9 @@
 """The months of the events on PostgreSQL: each a partition of its own, which an archive takes away whole.
 
 The partition key is the event's own stamp: `created` never changes for one id, so one id is always in the same
-partition, and its primary key there finds the second delivery. What has no stamp, or one of a month without a partition,
-stands in the default partition, so nothing is ever refused. On SQLite the events are one table, and nothing here acts.
+partition, and its primary key there finds the second delivery. What has no stamp, or one of a month without a
+partition, stands in the default partition, so nothing is ever refused. On SQLite the events are one table, and nothing
+here acts.
 """
 
 from __future__ import annotations
@@ -106,7 +107,8 @@ def divide(apps: Any, schema_editor: Any) -> None:
         for index, _ in indexes:
             run(f"DROP INDEX {index}" if index.endswith("_like") else f"ALTER INDEX {index} RENAME TO {index}_early")
         run(f"ALTER TABLE {EVENTS} RENAME TO {EARLY}")
-        run(f"CREATE TABLE {EVENTS} (LIKE {EARLY} INCLUDING DEFAULTS INCLUDING CONSTRAINTS) PARTITION BY RANGE (created)")
+        columns = f"(LIKE {EARLY} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"
+        run(f"CREATE TABLE {EVENTS} {columns} PARTITION BY RANGE (created)")
         for index, definition in indexes:
             if not index.endswith("_like"):
                 run(definition)
