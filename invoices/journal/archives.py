@@ -148,7 +148,8 @@ def _line(event: Event) -> str:
 
 
 def _write_lines(path: Path, lines: Iterable[str]) -> None:
-    """All of it or nothing stands under this name. The same lines make the same bytes."""
+    """All of it or nothing stands under this name. The same lines make the same bytes; a file of others is kept beside,
+    because a database that was restored from a backup may know less than the file."""
     part = path.with_name(f"{path.name}.part")
     with part.open("wb") as raw:
         with gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=6, mtime=0) as file:
@@ -156,6 +157,8 @@ def _write_lines(path: Path, lines: Iterable[str]) -> None:
                 file.write(line.encode() + b"\n")
         raw.flush()
         os.fsync(raw.fileno())
+    if path.exists() and (digest := digest_of(path)) != digest_of(part):
+        path.replace(path.with_name(f"{path.name}.{digest[:12]}"))
     part.replace(path)
     _sync(path.parent)
 
