@@ -216,6 +216,7 @@ CELERY_BEAT_SCHEDULE = {  # the numbers are seconds; the clock times are UTC
     "batches": _every("run_batches", 5),
     "chain": _every("chain_journal", 30),
     "queues": _every("tend_queues", 60),
+    "partitions": {"task": "invoices.tasks.make_partitions", "schedule": crontab(hour="0", minute="20")},
     "catch_up": {"task": "invoices.tasks.catch_up", "schedule": crontab(minute="*/15")},
     "reconcile": {
         "task": "invoices.tasks.reconcile_due",

@@ -61,8 +61,12 @@ def chain_journal() -> int:
 
 @shared_task
 def tend_queues() -> None:
-    partitions.make_ahead()
     sync.tend_queues()
+
+
+@shared_task
+def make_partitions() -> None:
+    partitions.make_ahead()
 
 
 @shared_task

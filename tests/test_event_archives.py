@@ -279,3 +279,34 @@ def test_a_filled_table_is_divided_and_joined_again() -> None:
         triggers.make(apps, editor)
     assert partitions.name_of(now.date()) in partitions.of(connection, partitions.EVENTS)
     assert triggers.missing() == []
+
+
+@pytest.mark.skipif(not ON_POSTGRESQL, reason="SQLite has no partitions")
+def test_coming_months_have_partitions_and_a_stamp_leads_to_one() -> None:
+    now = clock.now()
+    this, last_made = (
+        partitions.name_of(partitions.later(now.date(), number)) for number in (0, partitions.MONTHS_AHEAD)
+    )
+    there = partitions.of(connection, partitions.EVENTS)
+    assert this in there and last_made in there and partitions.make_ahead() == []
+    plan = Event.stored([Event(id="evt_1", created=now)]).explain()
+    assert [name for name in there if name in plan] == [this]
+    with without_triggers(), connection.cursor() as cursor:
+        cursor.execute(f"DROP TABLE {last_made}")
+    Event.objects.create(id="evt_1", created=archives._start(partitions.later(now.date(), partitions.MONTHS_AHEAD)))
+    assert partitions.make_ahead() == []  # its event stays in the default partition
+    with without_triggers(), connection.cursor() as cursor:
+        cursor.execute("DELETE FROM invoices_event")
+    assert partitions.make_ahead() == [last_made]
+    assert triggers.missing() == []
+
+
+def test_the_queue_follows_every_change_of_a_state() -> None:
+    event = Event.objects.create(id="evt_1", body="{}")
+    assert PendingEvent.objects.get().next_attempt_at == event.next_attempt_at
+    later = event.next_attempt_at + timedelta(hours=1)
+    Event.objects.update(next_attempt_at=later)
+    assert PendingEvent.objects.get().next_attempt_at == later
+    for state, waits in (("failed", False), ("pending", True), ("done", False)):
+        Event.objects.update(state=state)
+        assert PendingEvent.objects.exists() is waits

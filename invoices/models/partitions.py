@@ -63,9 +63,21 @@ def make_ahead() -> list[str]:
     made = []
     for number in range(-MONTHS_BEFORE, MONTHS_AHEAD + 1):
         month = later(this, number)
-        if name_of(month) not in there and _make(month):
+        if name_of(month) not in there and month >= _end_of_early() and _make(month):
             made.append(name_of(month))
     return made
+
+
+def _end_of_early() -> date:
+    """The first month after the partition of all that was before the table was divided."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT substring(pg_get_expr(relpartbound, oid) FROM 'TO \\(''(\\d{4}-\\d\\d-\\d\\d)') FROM pg_class "
+            "WHERE relname = %s AND pg_table_is_visible(oid)",
+            [EARLY],
+        )
+        found = cursor.fetchone()
+    return date.fromisoformat(found[0]) if found else date.min
 
 
 def _make(month: date) -> bool:
@@ -82,8 +94,7 @@ def _make(month: date) -> bool:
             cursor.execute(f"ALTER TABLE {EVENTS} ATTACH PARTITION {name} {_bounds(month)}")
             cursor.execute("SET LOCAL lock_timeout = 0")
     except DatabaseError as error:
-        if "would overlap" not in str(error):  # with the one of all that was before the table was divided
-            log.warning("No partition for the events of %s: %s", f"{month:%Y-%m}", str(error).splitlines()[0])
+        log.warning("No partition for the events of %s: %s", f"{month:%Y-%m}", str(error).splitlines()[0])
         return False
     return True
 
