@@ -68,6 +68,7 @@ FINANCE_EMAILS: list[str] = env.list("FINANCE_EMAILS", default=[])  # who is tol
 # Where the head of the journal's chain is told once a day, out of reach of those who own the database.
 JOURNAL_HEAD_EMAILS: list[str] = env.list("JOURNAL_HEAD_EMAILS", default=[])
 JOURNAL_HEAD_FILE = env.str("JOURNAL_HEAD_FILE", default="")  # a line a day is appended
+ARCHIVE_DIR = env.path("ARCHIVE_DIR", default=DATA_DIR / "archive")  # of the months of events that left the database
 
 # --- applications -----------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -139,10 +140,14 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 else:
     # A pool for each process. A thread gives its connection back before it calls Stripe. Other options, such as
     # sslmode, come from DATABASE_URL.
+    DATABASES["default"]["ENGINE"] = "backoffice.postgresql"
     DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {
         "min_size": 1,
         "max_size": env.int("DATABASE_POOL_SIZE", default=16),
         "timeout": 10,  # seconds to wait for a free connection
+        # Seconds for which a lost connection is tried again, at growing intervals. With the default of 300 they reach
+        # minutes, and requests fail for as long after the database has come back.
+        "reconnect_timeout": 5,
     }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -210,6 +215,8 @@ CELERY_BEAT_SCHEDULE = {  # the numbers are seconds; the clock times are UTC
     "settle": _every("settle_operations", 5),
     "batches": _every("run_batches", 5),
     "chain": _every("chain_journal", 30),
+    "queues": _every("tend_queues", 60),
+    "partitions": {"task": "invoices.tasks.make_partitions", "schedule": crontab(hour="0", minute="20")},
     "catch_up": {"task": "invoices.tasks.catch_up", "schedule": crontab(minute="*/15")},
     "reconcile": {
         "task": "invoices.tasks.reconcile_due",

@@ -18,6 +18,7 @@ class InvoicesConfig(AppConfig):
         """Raises ImproperlyConfigured where a setting would break what the code relies on."""
         check_timeout(settings.STRIPE_TIMEOUT_SECONDS)
         post_migrate.connect(_create_groups, sender=self)
+        post_migrate.connect(_make_partitions, sender=self)
 
 
 def check_timeout(seconds: float) -> None:
@@ -34,3 +35,9 @@ def _create_groups(**kwargs: Any) -> None:
     from invoices.groups import create_groups
 
     create_groups(**kwargs)
+
+
+def _make_partitions(**kwargs: Any) -> None:
+    from invoices.models import partitions
+
+    partitions.make_ahead()

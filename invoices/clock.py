@@ -1,8 +1,10 @@
 """The database's clock, which all our processes share. Its moments are never compared with those of Stripe's clock."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 from django.db import connection
+from django.db.models.functions import Now
 
 
 def now() -> datetime:
@@ -16,3 +18,13 @@ def now() -> datetime:
             cursor.execute("SELECT clock_timestamp()")
             return cursor.fetchone()[0].astimezone(UTC)
     return datetime.now(UTC)
+
+
+class InsertedAt(Now):
+    """As a column's `db_default`: the moment of the insertion by the same clock, without a query of its own."""
+
+    def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+        """As Django writes it, to the letter: the journal's triggers compare what is written back with it."""
+        moment = "STRFTIME('%%%%Y-%%%%m-%%%%d %%%%H:%%%%M:%%%%f', 'NOW')"
+        template = f"REPLACE({moment} || '000', '.000000', '')"
+        return self.as_sql(compiler, connection, template=template, **extra)

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import transaction
 
 from invoices import account, gateway
+from invoices.journal import archives
 from invoices.models import MIRRORED, Event
 from invoices.models.events import UNREADABLE_PREFIX
 from invoices.models.reading import expandable_id, flag, moment, refuse_constant, text
@@ -113,7 +114,8 @@ def journal(events: Iterable[Event]) -> list[Event]:
     """
     rows = {event.pk: event for event in events}
     with transaction.atomic():
-        known = set(Event.objects.filter(pk__in=list(rows)).values_list("pk", flat=True))
+        known = set(Event.stored(rows.values()).values_list("pk", flat=True))
+        known |= archives.known(row for pk, row in rows.items() if pk not in known)
         new = [row for pk, row in rows.items() if pk not in known]
         # Two deliveries of one event may come here at once. The second insert then does nothing, and its wake-up finds
         # no work.

@@ -8,6 +8,7 @@ from celery import shared_task
 from django.contrib.auth.models import User
 
 from invoices import heartbeat, journal, operations, reconcile, sync
+from invoices.models import partitions
 
 
 @shared_task
@@ -56,6 +57,16 @@ def chain_journal() -> int:
     made = journal.chain()
     journal.publish()
     return made
+
+
+@shared_task
+def tend_queues() -> None:
+    sync.tend_queues()
+
+
+@shared_task
+def make_partitions() -> None:
+    partitions.make_ahead()
 
 
 @shared_task

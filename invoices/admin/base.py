@@ -28,7 +28,7 @@ from invoices.admin.formatting import ago, badge, moment
 from invoices.admin.links import dashboard_url, page_url, url_of
 from invoices.admin.paging import AFTER, BEFORE, KeyPages, NoSuchPlace
 from invoices.keyset import Order
-from invoices.models import Event
+from invoices.models import Event, PendingEvent
 
 Facts = list[tuple[str, Any]]  # label and value
 
@@ -37,7 +37,7 @@ def freshness() -> dict[str, Any]:
     """How far a list of mirrored rows may be behind Stripe. `last_received_at`: when the newest event came.
     `waiting_since`: when the oldest event that is not in the mirror yet came, if it waits for longer than normal."""
     last_received_at = Event.objects.order_by("-received_at").values_list("received_at", flat=True).first()
-    pending = Event.objects.filter(state=Event.State.PENDING).order_by("next_attempt_at")
+    pending = PendingEvent.objects.order_by("next_attempt_at")
     waiting_since = pending.values_list("received_at", flat=True).first()
     is_late = waiting_since is not None and timezone.now() - waiting_since > thresholds.EVENT_LATE
     return {"last_received_at": last_received_at, "waiting_since": waiting_since if is_late else None}
@@ -202,9 +202,13 @@ class RecordAdmin(ModelAdmin):
         """The object as Stripe sent it, shown folded at the end of the page."""
         return getattr(record, "data", None)
 
+    def hint_for_missing(self, object_id: str) -> str:
+        """What the reader can do about a record that is not here."""
+        return self.missing_hint
+
     def missing(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """404, with what the reader can do."""
-        context = {"title": f"Not found: {object_id}", "wanted": object_id, "hint": self.missing_hint}
+        context = {"title": f"Not found: {object_id}", "wanted": object_id, "hint": self.hint_for_missing(object_id)}
         return self.show(request, "admin/shared/missing.html", context, status=404)
 
     def show(self, request: HttpRequest, template: str, context: dict[str, Any], status: int = 200) -> TemplateResponse:

@@ -26,6 +26,7 @@ from invoices.models import (
     Heartbeat,
     Invoice,
     Operation,
+    PendingEvent,
     ReconciliationRun,
     ScheduledRefetch,
 )
@@ -171,8 +172,7 @@ def _given_up_refetches() -> Card:
 
 def _oldest_waiting_event() -> Card:
     """How long the oldest event waits, and when a worker was last seen."""
-    pending = Event.objects.filter(state=Event.State.PENDING)
-    oldest = pending.order_by("next_attempt_at").values_list("received_at", flat=True).first()
+    oldest = PendingEvent.objects.order_by("next_attempt_at").values_list("received_at", flat=True).first()
     link = f"{reverse('admin:invoices_event_changelist')}?state=pending"
     seen = Heartbeat.objects.filter(name="worker").values_list("seen_at", flat=True).first()
     worker = f"Worker seen {age_text(seen)}." if seen else "No worker was ever seen."

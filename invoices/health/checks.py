@@ -10,7 +10,7 @@ from celery import Celery, current_app
 from django.db.models import Count, Min
 
 from invoices import clock, reconcile
-from invoices.models import Event, Heartbeat, ReconciliationRun
+from invoices.models import Heartbeat, PendingEvent, ReconciliationRun
 from invoices.thresholds import (
     CATCH_UP_STALE,
     COVERAGE_STALE,
@@ -165,7 +165,7 @@ def reach_broker(app: Celery = current_app, timeout_seconds: float = 2) -> None:
 
 
 def pending_events() -> PendingEvents:
-    found = Event.objects.filter(state=Event.State.PENDING).aggregate(count=Count("id"), oldest=Min("received_at"))
+    found = PendingEvent.objects.aggregate(count=Count("pk"), oldest=Min("received_at"))
     return {"count": found["count"], "oldest_received_at": found["oldest"]}
 
 

@@ -12,7 +12,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models.functions import Cast
 
-from invoices.models import CHAINED
+from invoices.models import CHAINED, Event
 from invoices.models.fields import ObjectField
 from invoices.models.immutable import names_people
 from invoices.models.reading import BIGINT_LIMIT
@@ -60,6 +60,14 @@ def contents(kind: str, rows: Iterable[str]) -> Iterator[tuple[str, Content]]:
             alias: value for alias, value in said.items() if (as_text.get(alias) or people.get(alias) or alias) in never
         }
         yield by_key[values[key.attname]], Content(_sha256(fixed), _sha256(said), model.rules.is_sealed(values))
+
+
+def content_of_event(event: Event) -> Content:
+    """The same of an event that is in no table, but was read from an archive."""
+    columns = {name: Event._meta.get_field(name) for name in Event.rules.evidence(Event)}
+    said = {name: getattr(event, name) for name in columns}
+    said = {name: value for name, value in said.items() if not _is_empty(columns[name], value, is_name=False)}  # type: ignore[arg-type]
+    return Content(_sha256(said), _sha256(said), True)
 
 
 def _key(column: models.Field, row: str) -> Any:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from django.db.models import Exists, OuterRef
 
+from invoices.journal.archives import Archived
 from invoices.journal.content import Content, contents, row_text
 from invoices.journal.heads import KnownHead, written_heads
 from invoices.journal.links import GENESIS, hash_of
@@ -48,6 +49,7 @@ def verify(known: Sequence[KnownHead] = (), show_progress: Callable[[int], None]
 
     Memory is constant, and nothing waits for it. Raises HeadUnreadable.
     """
+    archived = Archived()
     heads: dict[int, list[KnownHead]] = defaultdict(list)
     for each in [*known, *written_heads()]:
         heads[each.position].append(each)
@@ -56,7 +58,7 @@ def verify(known: Sequence[KnownHead] = (), show_progress: Callable[[int], None]
     finding = None
     try:
         for links in walk.chunks():
-            _check_rows(links)
+            _check_rows(links, archived)
             show_progress(walk.position)
         for position in sorted(heads):
             raise _Broken(
@@ -124,25 +126,26 @@ def _named(link: JournalLink) -> str:
     return f"{link.kind.replace('_', ' ')} {link.row}"
 
 
-def _check_rows(links: list[JournalLink]) -> None:
-    """Whether the rows of these links are as chained. Raises _Broken, for the first of the links."""
-    suspects = _suspects(links)
+def _check_rows(links: list[JournalLink], archived: Archived) -> None:
+    """Whether the rows of these links are as chained, or archived. Raises _Broken, for the first of the links."""
+    suspects = _suspects(links, archived)
     for _ in range(1, LOOKS):
         if suspects:
-            suspects = _suspects([link for link, _ in suspects])
+            archived = Archived()  # another one may have been written meanwhile
+            suspects = _suspects([link for link, _ in suspects], archived)
     if suspects:
         link, message = min(suspects, key=lambda suspect: suspect[0].position)
         raise _Broken(link.position, message)
 
 
-def _suspects(links: Iterable[JournalLink]) -> list[tuple[JournalLink, str]]:
+def _suspects(links: Iterable[JournalLink], archived: Archived) -> list[tuple[JournalLink, str]]:
     by_kind: dict[str, list[JournalLink]] = defaultdict(list)
     for link in links:
         by_kind[link.kind].append(link)
-    return [suspect for kind, of_kind in by_kind.items() for suspect in _suspects_of_kind(kind, of_kind)]
+    return [suspect for kind, of_kind in by_kind.items() for suspect in _suspects_of_kind(kind, of_kind, archived)]
 
 
-def _suspects_of_kind(kind: str, links: list[JournalLink]) -> Iterator[tuple[JournalLink, str]]:
+def _suspects_of_kind(kind: str, links: list[JournalLink], archived: Archived) -> Iterator[tuple[JournalLink, str]]:
     rows = {link.row for link in links}
     history: dict[str, list[JournalLink]] = defaultdict(list)
     for link in JournalLink.objects.filter(kind=kind, row__in=rows).order_by("position"):
@@ -150,6 +153,8 @@ def _suspects_of_kind(kind: str, links: list[JournalLink]) -> Iterator[tuple[Jou
     now = dict(contents(kind, rows)) if kind in CHAINED else {}
     waiting = set(UnchainedRow.objects.filter(kind=kind, row__in=rows).values_list("row", flat=True))
     for link in links:
+        if kind == "event" and link.row not in now and archived.of(link.position):
+            continue  # its archive is a row of the journal, chained as this one is
         if message := _why_broken(link, history[link.row], now.get(link.row), is_waiting=link.row in waiting):
             yield link, message
 

@@ -7,7 +7,7 @@ from invoices.models.batch_items import BatchItem
 from invoices.models.calls import CallResult, RecordedCall
 from invoices.models.chain import CHAINED, JournalHead, JournalLink, UnchainedRow
 from invoices.models.codes import DECLINES, Code, OutcomeBy
-from invoices.models.events import Event
+from invoices.models.events import Event, EventArchive, PendingEvent
 from invoices.models.mirrored import MIRRORED, Customer, Invoice, InvoicePayment, Mirrored, PaymentIntent
 from invoices.models.operations import Batch, Contradiction, Operation, Pause
 from invoices.models.reconciliation import Drift, ReconciliationRun
@@ -30,6 +30,7 @@ __all__ = [
     "Customer",
     "Drift",
     "Event",
+    "EventArchive",
     "GivenPermission",
     "Heartbeat",
     "Invoice",
@@ -41,6 +42,7 @@ __all__ = [
     "OutcomeBy",
     "Pause",
     "PaymentIntent",
+    "PendingEvent",
     "ReconciliationRun",
     "RecordedCall",
     "Removal",

@@ -6,7 +6,7 @@ from django.db import models
 
 from invoices.models.access import ApiToken, TokenRecord
 from invoices.models.accounts import AccountRecord
-from invoices.models.events import Event
+from invoices.models.events import Event, EventArchive
 from invoices.models.immutable import ImmutableModel, Rules
 from invoices.models.operations import Batch, Contradiction, Operation, Pause
 from invoices.models.removals import Removal
@@ -14,6 +14,7 @@ from invoices.models.removals import Removal
 # The kind of row, as links name it → its table. The name is hashed, and never changes.
 CHAINED: dict[str, type[ImmutableModel]] = {
     "event": Event,
+    "event_archive": EventArchive,
     "operation": Operation,
     "batch": Batch,
     "pause": Pause,

@@ -399,7 +399,8 @@ class Contradiction(ImmutableModel):
     operation = models.ForeignKey(  # the unique constraint begins with it, and is its index
         Operation, on_delete=models.PROTECT, db_index=False, related_name="contradictions"
     )
-    event = models.ForeignKey("Event", on_delete=models.PROTECT, related_name="+")
+    # Without a constraint: the event may have left the database for an archive (EventArchive).
+    event = models.ForeignKey("Event", on_delete=models.PROTECT, related_name="+", db_constraint=False)
     message = models.TextField(help_text="What the journal says and what Stripe's event says, in plain words")
     found_at = models.DateTimeField(default=clock.now)
     announced_at = models.DateTimeField(null=True, blank=True, help_text="When people were told by e-mail")

@@ -7,8 +7,8 @@ from typing import TypedDict
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
-from django.utils import timezone
 
+from invoices import clock
 from invoices.models.fields import ObjectField
 from invoices.models.run_progress import RunProgress, RunProgressField
 
@@ -125,9 +125,10 @@ class ReconciliationRun(models.Model):
         related_name="+",
         help_text="Empty: the schedule, or the command line",
     )
-    started_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(db_default=clock.InsertedAt())
     alive_at = models.DateTimeField(
-        default=timezone.now, help_text="The last sign of life of a running run; one that stays silent is taken over"
+        db_default=clock.InsertedAt(),
+        help_text="The last sign of life of a running run; one that stays silent is taken over",
     )
     finished_at = models.DateTimeField(null=True, blank=True)
     # Numbers of objects (of events, in a catch-up): seen = same + imported + healed + in_flight + failed
@@ -205,7 +206,7 @@ class Drift(models.Model):
     ours_seen_until = models.DateTimeField(
         null=True, blank=True, help_text="Stripe's clock: until when ours was known to be true"
     )
-    found_at = models.DateTimeField(default=timezone.now)
+    found_at = models.DateTimeField(db_default=clock.InsertedAt())
     healed_at = models.DateTimeField(null=True, blank=True, help_text="Empty: the difference was left")
 
     class Meta:

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.apps import apps as django_apps
 from django.contrib.auth import get_user_model
-from django.db import connection, models
+from django.db import connection, models, transaction
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
+from invoices.models import partitions
 from invoices.models.chain import CHAINED, JournalLink
+from invoices.models.events import Event, PendingEvent
 from invoices.models.immutable import ImmutableModel, Rules, names_people
 
 GUARDED: dict[str, type[ImmutableModel]] = {**CHAINED, "link": JournalLink}
@@ -26,7 +29,7 @@ PREFIX = "journal_"  # of every trigger's and function's name here
 def make(apps: Any, schema_editor: BaseDatabaseSchemaEditor) -> None:
     """Makes the triggers anew, for the tables as `apps` has them. For migrations."""
     remove(apps, schema_editor)
-    for statement in statements(apps, schema_editor):
+    for statement in [*statements(apps, schema_editor), *_of_partitions(schema_editor.connection)]:
         schema_editor.execute(statement, params=None)
 
 
@@ -37,7 +40,7 @@ def remove(apps: Any, schema_editor: BaseDatabaseSchemaEditor) -> None:
         if of.vendor == "postgresql":
             cursor.execute(
                 "SELECT DISTINCT trigger.tgname, trigger.tgrelid::regclass::text FROM pg_trigger trigger "
-                f"WHERE NOT trigger.tgisinternal AND trigger.tgname LIKE '{PREFIX}%%'"
+                f"WHERE NOT trigger.tgisinternal AND trigger.tgparentid = 0 AND trigger.tgname LIKE '{PREFIX}%%'"
             )
             for name, table in cursor.fetchall():
                 cursor.execute(f"DROP TRIGGER {name} ON {table}")
@@ -53,11 +56,48 @@ def missing() -> list[str]:
     dialect: Any = Postgresql if connection.vendor == "postgresql" else Sqlite
     made = list(statements(django_apps, schema_editor))
     bodies = {found[1]: found[2] for each in made if (found := FUNCTION.match(each))}
-    expected = {found[1]: (each, bodies.get(found[2], "")) for each in made if (found := TRIGGER.match(each))}
+    # Each partition has a copy of the triggers of its table, under the same names.
+    made += [
+        statement.replace(f" ON {table} ", f" ON {partition} ")
+        for table in partitions.TABLES
+        for partition in partitions.of(connection, table)
+        for statement in made
+        if f" ON {table} FOR EACH ROW " in statement
+    ]
+    made += _of_partitions(connection)
+    expected = [(found[1], each, bodies.get(found[2], "")) for each in made if (found := TRIGGER.match(each))]
     with connection.cursor() as cursor:
         cursor.execute(dialect.PRESENT)
-        present = {name: (statement, body) for name, statement, body in cursor.fetchall()}
-    return sorted(name for name, each in expected.items() if present.get(name) != each)
+        present = set(cursor.fetchall())
+    return sorted({each[0] for each in expected if each not in present})
+
+
+def _of_partitions(of: Any) -> list[str]:
+    """The statements that make what partitions do not inherit."""
+    return [
+        Postgresql.guard_partition(table, partition)
+        for table in partitions.TABLES
+        for partition in partitions.of(of, table)
+    ]
+
+
+@contextmanager
+def lifted(model: type[ImmutableModel]) -> Iterator[None]:
+    """In a transaction of its own, rows of this table may be deleted. Others that write to it wait for its end."""
+    name, table = f"{PREFIX}{model._meta.db_table}_removal", model._meta.db_table
+    with transaction.atomic(), connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SET LOCAL lock_timeout = '10s'")
+            cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER {name}")
+            yield
+            cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER {name}")
+        else:
+            cursor.execute(f"DROP TRIGGER {name}")
+            yield
+            editor: Any = connection.schema_editor(collect_sql=True)
+            for statement in statements(django_apps, editor):
+                if statement.startswith(f"CREATE TRIGGER {name} "):
+                    cursor.execute(statement)
 
 
 FUNCTION = re.compile(r"CREATE OR REPLACE FUNCTION (\w+)\(\) .*?\$\$(.*)\$\$", re.DOTALL)
@@ -74,6 +114,8 @@ def statements(apps: Any, schema_editor: BaseDatabaseSchemaEditor) -> Iterator[s
         yield from dialect.guard(model, guarded.rules, schema_editor)
         if kind in CHAINED:
             yield from dialect.queue(model, kind, guarded.rules.evidence(model))
+    if _is_there(apps, PendingEvent):
+        yield from dialect.queue_pending(Event._meta.db_table, PendingEvent._meta.db_table)
     yield from dialect.guard_people(get_user_model(), _is_named(apps))
 
 
@@ -172,6 +214,22 @@ class Postgresql:
         yield cls._trigger(f"{table}_queue", "AFTER INSERT OR UPDATE", table, "ROW")
 
     @classmethod
+    def guard_partition(cls, table: str, partition: str) -> str:
+        """TRUNCATE of a partition alone. Its triggers for rows are those of its table."""
+        return cls._trigger(f"{table}_emptying", "BEFORE TRUNCATE", partition, "STATEMENT", f"{table}_removal")
+
+    @classmethod
+    def queue_pending(cls, event: str, pending: str) -> Iterator[str]:
+        yield cls._function(
+            f"{event}_pending",
+            f"IF NEW.state = 'pending' THEN INSERT INTO {pending} (event, created, received_at, next_attempt_at) "
+            "VALUES (NEW.id, NEW.created, NEW.received_at, NEW.next_attempt_at) "
+            "ON CONFLICT (event) DO UPDATE SET next_attempt_at = EXCLUDED.next_attempt_at; "
+            f"ELSIF TG_OP = 'UPDATE' THEN DELETE FROM {pending} WHERE event = NEW.id; END IF;",
+        )
+        yield cls._trigger(f"{event}_pending", "AFTER INSERT OR UPDATE", event, "ROW")
+
+    @classmethod
     def guard_people(cls, user: Any, is_named: str) -> Iterator[str]:
         table, name = user._meta.db_table, user.USERNAME_FIELD
         renamed = f"(OLD.id <> NEW.id OR OLD.{name} <> NEW.{name}) AND ({is_named})"
@@ -249,6 +307,16 @@ class Sqlite:
             f"CREATE TRIGGER {PREFIX}{table}_queue_changed AFTER UPDATE ON {table} WHEN {cls.differ(evidence)} "
             f"BEGIN {queue} END"
         )
+
+    @classmethod
+    def queue_pending(cls, event: str, pending: str) -> Iterator[str]:
+        queue = (
+            f"DELETE FROM {pending} WHERE event = NEW.id; "
+            f"INSERT INTO {pending} (event, created, received_at, next_attempt_at) "
+            "SELECT NEW.id, NEW.created, NEW.received_at, NEW.next_attempt_at WHERE NEW.state = 'pending';"
+        )
+        yield f"CREATE TRIGGER {PREFIX}{event}_pending_new AFTER INSERT ON {event} BEGIN {queue} END"
+        yield f"CREATE TRIGGER {PREFIX}{event}_pending_changed AFTER UPDATE ON {event} BEGIN {queue} END"
 
     @classmethod
     def guard_people(cls, user: Any, is_named: str) -> Iterator[str]:

@@ -86,7 +86,7 @@ def _key(operation: Operation, call: Call) -> str:
 
 
 def _record(operation: Operation, found: Iterable[tuple[Event, str]]) -> None:
-    known = [each.event for each in operation.contradictions.select_related("event")]
+    known = list(Event.objects.filter(pk__in=operation.contradictions.values("event")))  # those that are not archived
     for event, message in found:
         if any(_tells_the_same(event, other) for other in known):
             continue

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any
 
-from invoices import money
+from invoices import clock, money
 from invoices.operations.refusals import Invalid
 
 MAX_TEXT_LENGTH = 5000  # Stripe's limit for a string parameter
@@ -69,7 +69,7 @@ def _date(parameter: Parameter, value: Any) -> str:
         day = value if isinstance(value, date) else date.fromisoformat(str(value))
     except ValueError:
         raise Invalid(parameter.name, f"{parameter.label} must be a date like 2026-01-31.") from None
-    if not parameter.future and day > datetime.now(UTC).date():
+    if not parameter.future and day > clock.now().date():
         raise Invalid(parameter.name, f"{parameter.label} lies in the future.")
     if day.year < 2000:
         raise Invalid(parameter.name, f"{parameter.label} lies too far in the past.")

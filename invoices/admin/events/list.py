@@ -21,6 +21,7 @@ from invoices.admin.events import wording
 from invoices.admin.filters import TabFilter
 from invoices.admin.formatting import ago, badge, masked_text, moment
 from invoices.admin.links import object_link, page_url
+from invoices.journal import archives
 from invoices.models import Event
 from invoices.models.events import UNREADABLE_PREFIX
 
@@ -82,6 +83,15 @@ class EventAdmin(RecordAdmin):
             raise PermissionDenied
         _say_how_many(request, _replay([event.pk]))
         return redirect(page_url(event))
+
+    def hint_for_missing(self, object_id: str) -> str:
+        archive = archives.of_event(object_id)
+        if archive is None:
+            return self.missing_hint
+        return (
+            f"This event was processed, and left the database with those of {archive.month:%B %Y}. It is in the "
+            f"archive {archive.file}, which those who operate the desk keep."
+        )
 
     def find(self, term: str, queryset: QuerySet) -> QuerySet:
         return queryset.filter(Q(pk=term) | Q(object_id=term))

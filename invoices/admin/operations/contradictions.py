@@ -32,7 +32,7 @@ def context(request: HttpRequest, operation: Operation) -> dict[str, Any]:
     """What the page shows of an operation's contradictions: the newest first, each with a form for those who may
     resolve it."""
     may = request.user.has_perm(contradictions.PERMISSION)
-    found = operation.contradictions.select_related("event", "resolved_by").order_by("-pk")[:MAX_SHOWN]
+    found = operation.contradictions.select_related("resolved_by").order_by("-pk")[:MAX_SHOWN]
     rows = [(each, _form(each) if may and each.resolved_at is None else None) for each in found]
     return {"contradictions": rows}
 

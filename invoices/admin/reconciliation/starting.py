@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from invoices import tasks, thresholds
+from invoices import clock, tasks, thresholds
 from invoices.admin.links import page_url, url_of
 from invoices.models import Invoice, ReconciliationRun
 from invoices.reconcile import runs
@@ -66,5 +66,5 @@ def _under_way(kind: str) -> ReconciliationRun | None:
     """The run that a new one of this kind would have to wait for. Runs over one invoice wait for none."""
     if kind == Kind.INVOICE:
         return None
-    alive = runs.lane(kind).filter(alive_at__gt=timezone.now() - thresholds.RUN_SILENT)
+    alive = runs.lane(kind).filter(alive_at__gt=clock.now() - thresholds.RUN_SILENT)
     return alive.defer("report").first()

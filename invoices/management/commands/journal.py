@@ -4,6 +4,7 @@
 """
 
 import sys
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -28,6 +29,10 @@ class Command(BaseCommand):
             help="a head that you know, which the chain must contain; may be given several times",
         )
 
+        parser.add_argument(
+            "--archive", metavar="DIR", type=Path, help="also read the archived events' files in this folder"
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
         if options["what"] == "head":
             self.stdout.write(_head())
@@ -44,6 +49,9 @@ class Command(BaseCommand):
             self.stdout.write(f"{found.waiting} entries wait to be chained; the job does so every half minute.")
         if found.finding:
             self.stdout.write(f"BROKEN. {found.finding.message}")
+            sys.exit(CHAIN_BROKEN)
+        if options["archive"] and (wrong := list(journal.archives.check(options["archive"]))):
+            self.stdout.write("BROKEN. " + "\n".join(wrong))
             sys.exit(CHAIN_BROKEN)
         told = f" {found.compared} heads that were told outside are in it." if found.compared else ""
         self.stdout.write(f"The chain holds: {found.links} links, hash {found.hash}.{told}")

@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from invoices import sync
+from invoices.journal import archives
 
 
 class Command(BaseCommand):
@@ -20,4 +21,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         count = sync.replay(options["ids"])
+        for id in options["ids"]:
+            if archive := archives.of_event(id):
+                self.stdout.write(f"{id} was archived, so it is done and cannot be replayed: it is in {archive.file}.")
         self.stdout.write(f"{count} events are pending again; {sync.process_events()} processed.")
