@@ -12,7 +12,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models.functions import Cast
 
-from invoices.models import CHAINED
+from invoices.models import CHAINED, personal
 from invoices.models.fields import ObjectField
 from invoices.models.immutable import names_people
 from invoices.models.reading import BIGINT_LIMIT
@@ -26,6 +26,7 @@ class Content(NamedTuple):
     fixed: str  # of the columns that never change
     digest: str  # of all evidence
     sealed: bool  # nothing of it can change any more
+    kept: str  # of what is not personal: an erasure leaves it as it is
 
 
 def row_text(key: Any = "pk") -> Cast:
@@ -59,7 +60,17 @@ def contents(kind: str, rows: Iterable[str]) -> Iterator[tuple[str, Content]]:
         fixed = {
             alias: value for alias, value in said.items() if (as_text.get(alias) or people.get(alias) or alias) in never
         }
-        yield by_key[values[key.attname]], Content(_sha256(fixed), _sha256(said), model.rules.is_sealed(values))
+        kept = {
+            alias: personal.facts(personal.parsed(value) if isinstance(value, str) else value)
+            if (as_text.get(alias) or alias) in model.rules.documents
+            else value
+            for alias, value in said.items()
+            if alias not in model.rules.texts
+        }
+        yield (
+            by_key[values[key.attname]],
+            Content(_sha256(fixed), _sha256(said), model.rules.is_sealed(values), _sha256(kept)),
+        )
 
 
 def _key(column: models.Field, row: str) -> Any:

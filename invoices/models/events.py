@@ -64,4 +64,7 @@ class Event(ImmutableModel):
         return self.id
 
     # What Stripe said, and when it came, never changes; how far we processed it does.
-    rules = Rules(working=frozenset({"state", "attempts", "next_attempt_at", "processed_at", "error"}))
+    rules = Rules(
+        working=frozenset({"state", "attempts", "next_attempt_at", "processed_at", "error"}),
+        documents=frozenset({"body"}),
+    )
