@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from django.conf import settings
 from django.db import connection, models
@@ -16,7 +17,7 @@ LOCK = 7_203_004_212  # of PostgreSQL's advisory locks: writers share it, the be
 class Erasure(ImmutableModel):
     """One customer whose personal data was to be erased. It holds no personal data itself.
 
-    From its first commit on, nothing of that customer is stored with personal data any more: see `erased_among`.
+    From its first commit on, nothing of that customer is stored with personal data any more: see `erasures_begun`.
     """
 
     customer = models.CharField(max_length=255, db_index=True, help_text="The customer's id")
@@ -66,19 +67,20 @@ class ErasedRow(ImmutableModel):
     rules = Rules(once=frozenset({"fixed_after", "digest_after", "rewritten_at"}), ended_at="rewritten_at")
 
 
-def erased_among(customers: Iterable[str]) -> set[str]:
-    """Those of these customers whose personal data was erased, or is being erased. For writers, in their transaction.
+def erasures_begun(customers: Iterable[str]) -> dict[str, datetime]:
+    """Those of these customers whose personal data was erased, or is being erased: id → when that began, by the
+    database's clock; the first time where it was erased again. For writers, in their transaction.
 
     An erasure that begins waits for the transactions that have asked: what they write is then there to be erased.
     """
     ids = sorted({id for id in customers if id})
     if not ids:
-        return set()
+        return {}
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [LOCK])
-    found: set[str] = set()
+    found: dict[str, datetime] = {}
     for start in range(0, len(ids), 500):
-        erased = Erasure.objects.filter(customer__in=ids[start : start + 500])
-        found.update(erased.values_list("customer", flat=True))
+        erased = Erasure.objects.filter(customer__in=ids[start : start + 500]).order_by("-pk")
+        found.update(erased.values_list("customer", "requested_at"))
     return found

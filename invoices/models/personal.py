@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 REDACTED = "[redacted]"  # Stripe's own placeholder
@@ -94,15 +94,25 @@ class Known:
             self._words_pattern = _pattern(self.values | self._words)
         return bool(self._words_pattern.search(_plain(text)))
 
-    def where(self, document: Any, path: str = "") -> str:
-        """The path of the first text in a document that has one of the values; empty where none has."""
-        if isinstance(document, str):
-            return path if self.is_in(document) and not is_token(document) else ""
-        if isinstance(document, dict):
-            below: Iterable[tuple[Any, Any]] = document.items()
-        else:
-            below = enumerate(document) if isinstance(document, list) else ()
-        return next((found for key, value in below if (found := self.where(value, f"{path}.{key}".strip(".")))), "")
+    def where(self, document: Any) -> str:
+        """The member in which an object of Stripe's still shows the customer; empty where none does.
+
+        Either it has a name or an address that is no placeholder, or a text has the full name, the e-mail or the street.
+        """
+        for name, value in _sought(document, ""):
+            if not is_placeholder(value) and value.strip():
+                return name
+        telling = _pattern({value for value in self.values if "@" in value or " " in value})
+        return _member_with(telling, document)
+
+
+def _member_with(pattern: re.Pattern[str], document: Any, member: str = "") -> str:
+    if isinstance(document, str):
+        return member if pattern.search(_plain(document)) else ""
+    if isinstance(document, dict):
+        return next((found for key, value in document.items() if (found := _member_with(pattern, value, key))), "")
+    below = document if isinstance(document, list) else ()
+    return next((found for value in below if (found := _member_with(pattern, value, member))), "")
 
 
 def _pattern(values: set[str]) -> re.Pattern[str]:

@@ -46,7 +46,8 @@ class Command(BaseCommand):
             self.stdout.write(f"BROKEN. {found.finding.message}")
             sys.exit(CHAIN_BROKEN)
         told = f" {found.compared} heads that were told outside are in it." if found.compared else ""
-        self.stdout.write(f"The chain holds: {found.links} links, hash {found.hash}.{told}")
+        erased = f" Of {found.erased} rows the personal data was erased, and nothing else." if found.erased else ""
+        self.stdout.write(f"The chain holds: {found.links} links, hash {found.hash}.{told}{erased}")
         sys.exit(CHAIN_BROKEN if found.missing_triggers else DONE)
 
     def _walk(self, known: list[journal.KnownHead]) -> journal.Verification:
