@@ -470,6 +470,22 @@ def _rewrite_locked(erasure: Erasure, kind: str, changes: Changes, before: dict[
         record.save(update_fields=["fixed_after", "digest_after", "rewritten_at"])
 
 
+def clean_file() -> bool:
+    """On SQLite, removes from the file what was overwritten or deleted; False where others kept it busy.
+
+    PostgreSQL's own vacuum does it there, in time.
+    """
+    if connection.vendor != "sqlite":
+        return True
+    with connection.cursor() as cursor:
+        try:
+            cursor.execute("VACUUM")
+            busy, _, _ = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except OperationalError:
+            return False
+    return not busy
+
+
 # --- archives ---------------------------------------------------------------------------------------------------------
 
 

@@ -25,11 +25,12 @@ def redact_customer(db: Database, customer: str) -> int:
     redacted = 0
     for kind in FILTER_COLUMNS:
         rows = db.execute(
-            f"SELECT seq, id, body FROM {table_name(kind)} WHERE instr(body, ?)", (json.dumps(customer),)
+            f"SELECT seq, id, body, hidden FROM {table_name(kind)} WHERE instr(body, ?)", (json.dumps(customer),)
         ).fetchall()
-        for seq, id, body in rows:
+        for seq, id, body, hidden in rows:
             found = redact(json.loads(body))
-            db.execute(f"UPDATE {table_name(kind)} SET body = ? WHERE seq = ?", (dumps(found), seq))
+            kept = dumps(redact(json.loads(hidden))) if hidden else None  # such as the lines after the tenth
+            db.execute(f"UPDATE {table_name(kind)} SET body = ?, hidden = ? WHERE seq = ?", (dumps(found), kept, seq))
             if kind == "customer" and id == customer:
                 db.execute('UPDATE "customer" SET email = ? WHERE seq = ?', (found.get("email"), seq))
             redacted += 1

@@ -101,6 +101,8 @@ class Command(BaseCommand):
             raise CommandError(
                 f"Stripe could not be asked: {error.message} What was done stays done; run this again to go on."
             ) from error
+        if not erasure.clean_file():
+            self.stdout.write("The database was busy. Its file still has what was overwritten: run VACUUM when it is idle.")
         said = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in done.items() if count) or "nothing left"
         self.stdout.write(f"Erased {customer} (erasure {begun.pk}): {said}.")
 
