@@ -40,6 +40,7 @@ from invoices.models import (
     Mirrored,
     Operation,
     PaymentIntent,
+    ReconciliationRun,
     UnchainedRow,
     personal,
 )
@@ -296,6 +297,7 @@ def perform(
             done[object] += 1
             show_progress(object, 1)
     done["drift"] = _erase_drift(customer, known)
+    done["reconciliation run"] = _erase_runs(known)
     journal.chain()
     Erasure.objects.filter(pk=erasure.pk, finished_at=None).update(finished_at=clock.now())
     return done
@@ -346,6 +348,19 @@ def _redacted_difference(drift: Drift, value: Any, known: personal.Known) -> Any
     for _ in drift.field.split(".") if drift.field else []:
         (inside,) = inside.values()
     return inside
+
+
+def _erase_runs(known: personal.Known) -> int:
+    """A run's report and error are of many customers: only texts with a value of this one are replaced."""
+    done = 0
+    for id in _ids(ReconciliationRun.objects.exclude(report={}, error="")):
+        run = ReconciliationRun.objects.get(pk=id)
+        before = run.report, run.error
+        run.report, run.error = (known.taken_out_of(value) for value in before)
+        if (run.report, run.error) != before:
+            run.save(update_fields=["report", "error"])
+            done += 1
+    return done
 
 
 # --- rows of the journal ----------------------------------------------------------------------------------------------

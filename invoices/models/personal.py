@@ -94,6 +94,15 @@ class Known:
             self._words_pattern = _pattern(self.values | self._words)
         return bool(self._words_pattern.search(_plain(text)))
 
+    def taken_out_of(self, document: Any) -> Any:
+        """The same document; only texts that have one of the values are replaced."""
+        if isinstance(document, dict):
+            return {name: self.taken_out_of(value) for name, value in document.items()}
+        if isinstance(document, list):
+            return [self.taken_out_of(value) for value in document]
+        has_value = isinstance(document, str) and not is_token(document) and self.is_in(document)
+        return REDACTED if has_value else document
+
     def where(self, document: Any) -> str:
         """The member in which an object of Stripe's still shows the customer; empty where none does.
 
@@ -152,9 +161,7 @@ def redacted(document: Any, known: Known | None = None, kind: str = "") -> Any:
         }
     if isinstance(document, list):
         return [redacted(value, known, kind) for value in document]
-    if known is not None and isinstance(document, str) and not is_token(document) and known.is_in(document):
-        return REDACTED
-    return document
+    return document if known is None else known.taken_out_of(document)
 
 
 def is_personal(name: str, kind: str = "") -> bool:
