@@ -23,7 +23,7 @@ from django.db.models import Q, TextField
 from django.db.models.functions import Cast
 
 from invoices import clock, gateway, journal, mirror, refetch
-from invoices.journal.content import contents, row_text
+from invoices.journal.content import Content, contents, row_text
 from invoices.models import (
     CHAINED,
     MIRRORED,
@@ -438,24 +438,29 @@ def _rewrite(erasure: Erasure, kind: str, changes: Changes, known: personal.Know
         time.sleep(0.1)
 
 
-def _is_chained(kind: str, row: str, content: Any) -> bool:
+def _is_chained(kind: str, row: str, content: Content | None) -> bool:
     """Whether the row's last link has just this content, with the hash of what is kept."""
-    last = JournalLink.objects.filter(kind=kind, row=row).order_by("-position").first()
+    last = _last_link(kind, row)
     return last is not None and content is not None and (last.digest, last.kept) == (content.digest, content.kept)
 
 
+def _last_link(kind: str, row: str) -> JournalLink | None:
+    return JournalLink.objects.filter(kind=kind, row=row).order_by("-position").first()
+
+
 def _chain_as_they_are(kind: str, rows: Iterable[str]) -> None:
-    """Makes links of what the rows hold now. A row that was chained by a version without `kept` gets one more link."""
-    without_kept = [
-        row
-        for row in rows
-        if (last := JournalLink.objects.filter(kind=kind, row=row).order_by("-position").first()) and not last.kept
+    """Makes links of what the rows hold now. A row that is chained already, but by a version that had no `kept` or
+    another list of what is personal, gets one more link."""
+    other_kept = [
+        UnchainedRow(kind=kind, row=row)
+        for row, content in contents(kind, rows)
+        if (last := _last_link(kind, row)) and last.digest == content.digest and last.kept != content.kept
     ]
-    UnchainedRow.objects.bulk_create([UnchainedRow(kind=kind, row=row) for row in without_kept])
+    UnchainedRow.objects.bulk_create(other_kept)
     journal.chain()
 
 
-def _rewrite_locked(erasure: Erasure, kind: str, changes: Changes, before: dict[str, Any]) -> None:
+def _rewrite_locked(erasure: Erasure, kind: str, changes: Changes, before: dict[str, Content]) -> None:
     model = CHAINED[kind]
     records = {
         row: ErasedRow.objects.create(
@@ -504,21 +509,31 @@ def clean_file() -> bool:
 # --- archives ---------------------------------------------------------------------------------------------------------
 
 
+def redacts(customer: str, known: personal.Known) -> Callable[[Event], bool]:
+    """Takes the customer's personal data out of an event that is in no table; the function says whether there was any."""
+
+    def redact(event: Event) -> bool:
+        if customer not in event.body and event.object_id != customer:
+            return False
+        before, event.body = event.body, personal.redacted_text(event.body, known)
+        return event.body != before
+
+    return redact
+
+
 def redact_archive(path: Path, customer: str, known: personal.Known) -> int:
     """Takes the customer's personal data out of one archive of events; how many lines were rewritten.
 
-    An archive is a gzip file of JSON lines: one event a line, whose `body` is the event's body as text. The new file
-    takes the place of the old one at once, so an interruption leaves the one or the other.
+    An archive is a gzip file of JSON lines, an event a line. The new file takes the place of the old one at once, so an
+    interruption leaves the one or the other.
     """
-    new, done = path.with_name(path.name + ".new"), 0
+    new, done, redact = path.with_name(path.name + ".new"), 0, redacts(customer, known)
     with gzip.open(path, "rt", encoding="utf-8") as lines, gzip.open(new, "wt", encoding="utf-8") as out:
         for line in lines:
             row = json.loads(line)
-            body = row.get("body")
-            if isinstance(body, str) and (customer in body or row.get("object_id") == customer):
-                row["body"] = personal.redacted_text(body, known)
-                done += row["body"] != body
-            out.write(json.dumps(row, separators=(",", ":")) + "\n")
+            event = Event(body=row["body"], object_id=row["object_id"])
+            done += redact(event)
+            out.write(json.dumps({**row, "body": event.body}, separators=(",", ":")) + "\n")
     if not done:
         new.unlink()
         return 0

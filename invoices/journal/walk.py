@@ -194,7 +194,8 @@ def _why_no_erasure(record: ErasedRow, history: list[JournalLink]) -> str:
         return f"is open to be rewritten: {name} was begun on it, and no process of ours leaves that behind."
     if not any(link.digest == record.digest_before and link.kept == record.kept for link in history):
         return f"was rewritten by {name}, which names a content that was never chained."
-    if any(link.digest == record.digest_after and link.kept != record.kept for link in history):
+    kept = [link.kept for link in history if link.digest == record.digest_after]
+    if kept and record.kept not in kept:  # chained again by a version with another list of what is personal, it has two
         return f"was rewritten by {name}, which changed more than personal data."
     return ""
 

@@ -8,6 +8,7 @@
 | demo                             | ended by the person | did not come up   |                            |            |
 | pause, resume, pauses            | done                | refused           |                            |            |
 | journal verify                   | the chain holds     | not walked        | broken                     |            |
+| erase_customer                   | done                | refused, or cut   |                            |            |
 | replay_events, retry_refetches   | done                | failed            |                            |            |
 | settle_operations                | done                | failed            |                            |            |
 | account                          | done                | refused           |                            |            |
