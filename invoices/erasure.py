@@ -434,7 +434,9 @@ def _rewrite(erasure: Erasure, kind: str, changes: Changes, known: personal.Know
                 _rewrite_locked(erasure, kind, changes, before)
                 return
         if time.monotonic() > end:
-            raise CannotErase("The journal's chain does not follow. See `manage.py journal verify`; then run this again.")
+            raise CannotErase(
+                "The journal's chain does not follow. See `manage.py journal verify`; then run this again."
+            )
         time.sleep(0.1)
 
 
@@ -510,7 +512,7 @@ def clean_file() -> bool:
 
 
 def redacts(customer: str, known: personal.Known) -> Callable[[Event], bool]:
-    """Takes the customer's personal data out of an event that is in no table; the function says whether there was any."""
+    """Takes the customer's personal data out of an event that is in no table, and says whether there was any."""
 
     def redact(event: Event) -> bool:
         if customer not in event.body and event.object_id != customer:

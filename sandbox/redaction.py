@@ -1,8 +1,8 @@
 """Redaction of a customer: what Stripe's redaction jobs leave of the customer and of all that belongs to it.
 
-Documented: "[redacted]" or a similar placeholder takes the place of personal data, in metadata too, and in the events that
-Stripe lists; amounts, ids and states stay. Not documented: which members exactly, and whether an event tells of it. None
-does here. See `unknowns.py`, "redaction".
+Documented: "[redacted]" or a similar placeholder takes the place of personal data, in metadata too, and in the events
+that Stripe lists; amounts, ids and states stay. Not documented: which members exactly, and whether an event tells of
+it. None does here. See `unknowns.py`, "redaction".
 """
 
 import json
@@ -45,7 +45,9 @@ def redact(value: Any, inside: bool = False, kind: str = "") -> Any:
         if isinstance(value.get("object"), dict):  # an event's data: `previous_attributes` are of that object
             kind = value["object"].get("object", "")
         return {
-            name: redact(below, inside or name in PERSONAL or (name == "name" and kind == "customer"), _kind(name, kind))
+            name: redact(
+                below, inside or name in PERSONAL or (name == "name" and kind == "customer"), _kind(name, kind)
+            )
             for name, below in value.items()
         }
     if isinstance(value, list):

@@ -83,7 +83,7 @@ def unthrottled(settings: Any) -> None:
 def customer(sandbox: SandboxProcess, deliver: Callable[[], int], manager: User) -> str:
     """A customer with a history, at Stripe and in every table here. The id."""
     stripe = sandbox.client()
-    given = {"phone": PHONE, "address": ADDRESS, "shipping": {"name": NAME, "address": ADDRESS}}
+    given: Any = {"phone": PHONE, "address": ADDRESS, "shipping": {"name": NAME, "address": ADDRESS}}
     id: str = customer_at(sandbox, email=EARLIER_EMAIL, name=EARLIER_NAME, metadata={"called": NAME}, **given).id
     invoice_at(sandbox, customer=id, finalize=False, description=f"For {EARLIER_NAME}")
     stripe.v1.customers.update(id, {"email": EMAIL, "name": NAME})
@@ -108,7 +108,7 @@ def customer(sandbox: SandboxProcess, deliver: Callable[[], int], manager: User)
         reason="a wrong run",
     )  # fmt: skip
     Contradiction.objects.create(
-        operation=in_batch, event=Event.objects.first(), message="otherwise", resolved_at=clock.now(),
+        operation=in_batch, event=Event.objects.all()[0], message="otherwise", resolved_at=clock.now(),
         resolved_by=manager, resolution=f"Called {PHONE}",
     )  # fmt: skip
     stripe.v1.invoices.void_invoice(void.id)
@@ -133,7 +133,16 @@ def customer(sandbox: SandboxProcess, deliver: Callable[[], int], manager: User)
     journal.chain()
     assert {table for table, _ in left(raw_texts())} == {
         f"invoices_{table}"
-        for table in ("customer", "invoice", "event", "operation", "batch", "contradiction", "drift", "reconciliationrun")
+        for table in (
+            "customer",
+            "invoice",
+            "event",
+            "operation",
+            "batch",
+            "contradiction",
+            "drift",
+            "reconciliationrun",
+        )
     }
     return id
 

@@ -45,7 +45,7 @@ def test_what_is_taken_out_and_what_stays() -> None:
         "id": "evt_1",
         "type": "customer.updated",
         "data": {
-            "object": {"object": "customer", "id": "cus_1", "name": "Ada", "metadata": {"by": "Ada", "n": 1}, "balance": 5},
+            "object": {"object": "customer", "name": "Ada", "metadata": {"by": "Ada", "n": 1}, "balance": 5},
             "previous_attributes": {"name": "Adda", "balance": 4, "address": None},
         },
     }  # fmt: skip

@@ -74,8 +74,8 @@ class Known:
 
     def learn(self, document: Any, kind: str = "") -> None:
         """Takes the names, addresses and numbers out of one of the customer's documents."""
-        for name, value in _sought(document, kind):
-            value = " ".join(_plain(value).split())
+        for name, written in _sought(document, kind):
+            value = " ".join(_plain(written).split())
             if len(value) >= SHORTEST_SOUGHT and not is_placeholder(value) and len(self.values) < MOST_SOUGHT:
                 self.values.add(value)
                 if name in NAMES:
@@ -106,7 +106,7 @@ class Known:
     def where(self, document: Any) -> str:
         """The member in which an object of Stripe's still shows the customer; empty where none does.
 
-        Either it has a name or an address that is no placeholder, or a text has the full name, the e-mail or the street.
+        Either it has a name or an address that is no placeholder, or a text has the full name, e-mail or street.
         """
         for name, value in _sought(document, ""):
             if not is_placeholder(value) and value.strip():

@@ -73,7 +73,8 @@ def statements(apps: Any, schema_editor: BaseDatabaseSchemaEditor) -> Iterator[s
         if not _is_there(apps, guarded):
             continue
         model = apps.get_model("invoices", guarded.__name__)
-        yield from dialect.guard(model, guarded.rules, schema_editor, _erases(apps, model, kind, guarded.rules, dialect))
+        erases = _erases(apps, model, kind, guarded.rules, dialect)
+        yield from dialect.guard(model, guarded.rules, schema_editor, erases)
         if kind in CHAINED:
             yield from dialect.queue(model, kind, guarded.rules.evidence(model))
     yield from dialect.guard_people(get_user_model(), _is_named(apps))

@@ -102,13 +102,19 @@ class Command(BaseCommand):
                 f"Stripe could not be asked: {error.message} What was done stays done; run this again to go on."
             ) from error
         if not erasure.clean_file():
-            self.stdout.write("The database was busy. Its file still has what was overwritten: run VACUUM when it is idle.")
+            self.stdout.write(
+                "The database was busy. Its file still has what was overwritten: run VACUUM when it is idle."
+            )
         said = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in done.items() if count) or "nothing left"
         self.stdout.write(f"Erased {customer} (erasure {begun.pk}): {said}.")
 
     def _perform(self, begun: Erasure, archives: list[Path]) -> Counter[str]:
         with tqdm(unit=" rows", desc="Erasing", disable=not sys.stderr.isatty()) as bar:
-            return erasure.perform(begun, lambda what, rows: bool(bar.update(rows)), archives=archives)
+
+            def show_progress(what: str, rows: int) -> None:
+                bar.update(rows)
+
+            return erasure.perform(begun, show_progress, archives=archives)
 
     def _show(self, customer: str) -> None:
         self.stdout.write(f"Of {customer} there are:")
