@@ -11,7 +11,7 @@ from invoices.models import triggers
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('invoices', '0007_journal_is_chained'),
+        ('invoices', '0008_scheduled_refetches'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
