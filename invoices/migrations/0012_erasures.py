@@ -11,7 +11,7 @@ from invoices.models import triggers
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('invoices', '0008_scheduled_refetches'),
+        ('invoices', '0013_interrupted_runs'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
