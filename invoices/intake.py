@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,7 +13,8 @@ from django.db import transaction
 
 from invoices import account, gateway
 from invoices.journal import archives
-from invoices.models import MIRRORED, Event
+from invoices.models import MIRRORED, Event, personal
+from invoices.models.erasures import erasures_begun
 from invoices.models.events import UNREADABLE_PREFIX
 from invoices.models.reading import expandable_id, flag, moment, refuse_constant, text
 from invoices.snapshot import is_id, is_object
@@ -114,6 +116,7 @@ def journal(events: Iterable[Event]) -> list[Event]:
     """
     rows = {event.pk: event for event in events}
     with transaction.atomic():
+        _redact_erased(rows.values())
         known = set(Event.stored(rows.values()).values_list("pk", flat=True))
         known |= archives.known(row for pk, row in rows.items() if pk not in known)
         new = [row for pk, row in rows.items() if pk not in known]
@@ -123,3 +126,21 @@ def journal(events: Iterable[Event]) -> list[Event]:
         if any(row.state == Event.State.PENDING for row in new):
             transaction.on_commit(lambda: wake("process_events"), robust=True)
     return new
+
+
+def _redact_erased(events: Iterable[Event]) -> None:
+    """Takes personal data out of the bodies that tell of a customer whose personal data was erased.
+
+    Stripe repeats webhooks for days and lists events for 30: some may be older than its own redaction.
+    """
+    of = [(event, set(_customers_named(event.body))) for event in events]
+    if begun := erasures_begun(set().union(*(customers for _, customers in of))):
+        for event, customers in of:
+            if customers & begun.keys():
+                event.body = personal.redacted_text(event.body)
+
+
+def _customers_named(body: str) -> Iterable[str]:
+    """The customers that a body names; of one that nobody can read, whatever looks like a customer's id."""
+    document = personal.parsed(body)
+    return re.findall(r"cus_\w+", body) if document is None else personal.customers_of(document)

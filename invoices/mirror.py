@@ -18,7 +18,8 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from invoices import clock, scheduled_refetches
-from invoices.models import MIRRORED, Invoice, InvoicePayment, Mirrored, lines
+from invoices.models import MIRRORED, Invoice, InvoicePayment, Mirrored, lines, personal
+from invoices.models.erasures import erasures_begun
 from invoices.snapshot import Snapshot
 
 ROWS_PER_STATEMENT = 500  # rows locked or written, and ids listed, by one SQL statement
@@ -217,6 +218,7 @@ def store(snapshots: Sequence[Snapshot], *, dry_run: bool = False) -> list[Outco
         by_object[snapshot.object].append(index)
     unsure: set[tuple[str, str]] = set()
     with transaction.atomic():
+        snapshots = _without_erased(snapshots)
         for object, model in MIRRORED.items():
             indexes = by_object.get(object)
             if not indexes:
@@ -277,6 +279,43 @@ def open_payments(invoices: Iterable[str]) -> QuerySet[InvoicePayment]:
 
 def _is_final(invoice: dict[str, Any] | None) -> bool:
     return (invoice or {}).get("status") in Invoice.FINAL
+
+
+def _without_erased(snapshots: Sequence[Snapshot]) -> Sequence[Snapshot]:
+    """The same, but what tells of a customer whose personal data was erased has none of it.
+
+    An event may be older than Stripe's own redaction. So it only says that something happened, as one of another API
+    version does, and the object is read. A read that began after the erasure is stored as Stripe has it: the erasure
+    has made sure that Stripe holds nothing personal.
+    """
+    of = [set(personal.customers_of(snapshot.data)) for snapshot in snapshots]
+    begun = erasures_begun(set().union(*of))
+    if not begun:
+        return snapshots
+
+    def is_later(snapshot: Snapshot, customers: set[str]) -> bool:
+        return snapshot.begun_at is not None and all(snapshot.begun_at > begun[id] for id in customers & begun.keys())
+
+    return [
+        snapshot
+        if not customers & begun.keys() or is_later(snapshot, customers)
+        else replace(snapshot, data=personal.redacted(snapshot.data), other_version=True)
+        for snapshot, customers in zip(snapshots, of, strict=True)
+    ]
+
+
+def erase(object: str, id: str, known: personal.Known) -> None:
+    """Takes the personal data out of an object that Stripe has no more, so that no read brings it without."""
+    model = MIRRORED[object]
+    with transaction.atomic():
+        for row in lock_rows(model, [id]).values():
+            if row.data is None:
+                continue
+            row.data = personal.redacted(row.data, known)
+            for column, value in row.columns(row.data).items():
+                setattr(row, column, value)
+            row.stored_at = clock.now()
+            _save(model, [row])
 
 
 def lock_rows(model: type[Mirrored], ids: Sequence[str]) -> dict[str, Mirrored]:

@@ -8,7 +8,7 @@ import json
 import time
 from typing import Any
 
-from sandbox import automatic_collection, cards, charging, seeds, timers
+from sandbox import automatic_collection, cards, charging, redaction, seeds, timers
 from sandbox import unknowns as unknown
 from sandbox.call import Call
 from sandbox.faults import ControlError
@@ -147,6 +147,14 @@ def charge_automatically(world: World, given: Body, id: str) -> Body:
         invoice = db.get("invoice", id) or {}
     world.wake_deliveries.set()
     return visible(invoice)
+
+
+def redact_customer(world: World, given: Body, id: str) -> Body:
+    """What one of Stripe's redaction jobs does with a customer, at once."""
+    with world.store.write() as db:
+        if db.get("customer", id, deleted=True) is None:
+            raise ControlError(f"There is no customer {id}.")
+        return {"customer": id, "redacted": redaction.redact_customer(db, id)}
 
 
 def mandates(world: World, given: Body, id: str) -> Body:

@@ -27,6 +27,8 @@ UNKNOWNS = {
     "get_deleted_draft": "Not seen: 404, as for an id that never was.",
     "attach_declining_card": "0002 was seen declining when charged: here it can be attached, and declines then.",
     "finalized_then_charged": "With auto_advance, next_payment_attempt is an hour after a finalization by hand.",
+    "redaction": "Which members become placeholders, and whether an event tells of it: names, addresses, numbers and "
+    "free texts do, addresses of pages stay, and no event is made.",
     "bank_days": "A bank decides on a debit after four days; live banks take from one to fourteen.",
     "bank_failure": "The bank's reason is the decline code, under payment_intent_payment_attempt_failed.",
     "cancel_debit": "Not seen: a canceled debit's charge has failed, and the invoice gets a new default payment.",

@@ -21,6 +21,8 @@ from invoices.models import (
     Batch,
     BatchItem,
     Contradiction,
+    ErasedRow,
+    Erasure,
     Event,
     JournalLink,
     Operation,
@@ -74,6 +76,10 @@ def rows() -> Rows:
         JournalLink.objects.create(
             position=1, kind="event", row="evt_1", fixed="", digest="", sealed=True, made_at=clock.now(), hash=""
         ),
+        erasure := Erasure.objects.create(customer="cus_1", reason="asked", shell_user="ops@host"),
+        ErasedRow.objects.create(
+            erasure=erasure, kind="event", row="evt_9", columns="body", kept="k", fixed_before="f", digest_before="d"
+        ),
     ]
     return {row._meta.db_table.removeprefix("invoices_"): row for row in made}
 
@@ -88,6 +94,8 @@ TABLES = [
     "contradiction",
     "accountrecord",
     "removal",
+    "erasure",
+    "erasedrow",
     "journallink",
 ]
 

@@ -12,9 +12,9 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models.functions import Cast
 
-from invoices.models import CHAINED, Event
+from invoices.models import CHAINED, Event, personal
 from invoices.models.fields import ObjectField
-from invoices.models.immutable import names_people
+from invoices.models.immutable import ImmutableModel, names_people
 from invoices.models.reading import BIGINT_LIMIT
 
 ROWS_IN_MEMORY = 20  # the body of one event may have a megabyte
@@ -26,6 +26,7 @@ class Content(NamedTuple):
     fixed: str  # of the columns that never change
     digest: str  # of all evidence
     sealed: bool  # nothing of it can change any more
+    kept: str  # of what is not personal: an erasure leaves it as it is
 
 
 def row_text(key: Any = "pk") -> Cast:
@@ -59,7 +60,10 @@ def contents(kind: str, rows: Iterable[str]) -> Iterator[tuple[str, Content]]:
         fixed = {
             alias: value for alias, value in said.items() if (as_text.get(alias) or people.get(alias) or alias) in never
         }
-        yield by_key[values[key.attname]], Content(_sha256(fixed), _sha256(said), model.rules.is_sealed(values))
+        yield (
+            by_key[values[key.attname]],
+            Content(_sha256(fixed), _sha256(said), model.rules.is_sealed(values), _kept(model, said, as_text)),
+        )
 
 
 def content_of_event(event: Event) -> Content:
@@ -67,7 +71,20 @@ def content_of_event(event: Event) -> Content:
     columns = {name: Event._meta.get_field(name) for name in Event.rules.evidence(Event)}
     said = {name: getattr(event, name) for name in columns}
     said = {name: value for name, value in said.items() if not _is_empty(columns[name], value, is_name=False)}  # type: ignore[arg-type]
-    return Content(_sha256(said), _sha256(said), True)
+    return Content(_sha256(said), _sha256(said), True, _kept(Event, said, {}))
+
+
+def _kept(model: type[ImmutableModel], said: dict[str, Any], as_text: dict[str, str]) -> str:
+    """The hash of what an erasure leaves as it is. `as_text`: alias → the column that is read as text."""
+    return _sha256(
+        {
+            alias: personal.facts(personal.parsed(value) if isinstance(value, str) else value)
+            if (as_text.get(alias) or alias) in model.rules.documents
+            else value
+            for alias, value in said.items()
+            if alias not in model.rules.texts
+        }
+    )
 
 
 def _key(column: models.Field, row: str) -> Any:

@@ -87,5 +87,6 @@ def hash_of(link: JournalLink, previous: str) -> str:
         link.digest,
         link.sealed,
         link.made_at.astimezone(UTC).isoformat(),
+        *([link.kept] if link.kept else []),  # links of before have none
     ]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()

@@ -12,7 +12,7 @@ from invoices.journal.archives import Archived
 from invoices.journal.content import Content, contents, row_text
 from invoices.journal.heads import KnownHead, written_heads
 from invoices.journal.links import GENESIS, hash_of
-from invoices.models import CHAINED, JournalLink, UnchainedRow, triggers
+from invoices.models import CHAINED, ErasedRow, JournalLink, UnchainedRow, triggers
 
 LINKS_AT_ONCE = 500
 LOOKS = 3  # a row that is written and chained while it is looked at is looked at again
@@ -28,7 +28,8 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verification:
-    """What a walk found. `links` were walked; `waiting` rows of the journal are not chained yet."""
+    """What a walk found. `links` were walked; `waiting` rows of the journal are not chained yet; of `erased` rows the
+    personal data was erased, and nothing else."""
 
     links: int
     waiting: int
@@ -36,6 +37,7 @@ class Verification:
     compared: int  # heads that were told outside, and that the chain still contains
     finding: Finding | None
     missing_triggers: list[str]
+    erased: int
 
 
 class _Broken(Exception):
@@ -71,7 +73,8 @@ def verify(known: Sequence[KnownHead] = (), show_progress: Callable[[int], None]
         finding = broken.finding
     compared = told - sum(len(of_position) for of_position in heads.values())
     waiting = UnchainedRow.objects.count()
-    return Verification(walk.position, waiting, walk.hash, compared, finding, triggers.missing())
+    erased = ErasedRow.objects.values("kind", "row").distinct().count()
+    return Verification(walk.position, waiting, walk.hash, compared, finding, triggers.missing(), erased)
 
 
 class _Walk:
@@ -150,30 +153,73 @@ def _suspects_of_kind(kind: str, links: list[JournalLink], archived: Archived) -
     history: dict[str, list[JournalLink]] = defaultdict(list)
     for link in JournalLink.objects.filter(kind=kind, row__in=rows).order_by("position"):
         history[link.row].append(link)
+    erased: dict[str, list[ErasedRow]] = defaultdict(list)
+    for record in ErasedRow.objects.filter(kind=kind, row__in=rows).order_by("pk"):
+        erased[record.row].append(record)
     now = dict(contents(kind, rows)) if kind in CHAINED else {}
     waiting = set(UnchainedRow.objects.filter(kind=kind, row__in=rows).values_list("row", flat=True))
     for link in links:
         if kind == "event" and link.row not in now and archived.of(link.position):
             continue  # its archive is a row of the journal, chained as this one is
-        if message := _why_broken(link, history[link.row], now.get(link.row), is_waiting=link.row in waiting):
+        of_row = history[link.row], erased[link.row], now.get(link.row)
+        if message := _why_broken(link, *of_row, is_waiting=link.row in waiting):
             yield link, message
 
 
-def _why_broken(link: JournalLink, history: list[JournalLink], now: Content | None, *, is_waiting: bool) -> str:
-    """Why a link and its row disagree; empty where they agree. `history` are all links of the row."""
+def _why_broken(
+    link: JournalLink, history: list[JournalLink], erased: list[ErasedRow], now: Content | None, *, is_waiting: bool
+) -> str:
+    """Why a link and its row disagree; empty where they agree. `history` are all links of the row, `erased` all
+    erasures of it."""
     of = f"Link {link.position}: {_named(link)}"
     before = [other for other in history if other.position < link.position]
-    if before and link.fixed != before[0].fixed:
-        return f"{of} was changed: what never changes was another when it was chained first."
-    if any(other.sealed and other.digest != link.digest for other in before):
+    if before and link.fixed not in _fixed(before[-1].fixed, erased):
+        return f"{of} was changed: what never changes was another when it was chained before."
+    if any(other.sealed and link.digest not in _digests(other.digest, erased) for other in before):
         return f"{of} was changed after it was final."
     if any(other.position > link.position for other in history):
         return ""
     if now is None:
         return f"{of} is missing from the journal: it was deleted."
-    if now.fixed != link.fixed or (now.digest != link.digest and (link.sealed or not is_waiting)):
+    if message := next((message for record in erased if (message := _why_no_erasure(record, history))), ""):
+        return f"{of} {message}"
+    if not is_waiting and now.digest != link.digest:
+        return f"{of} was changed: it is not what was chained."
+    if now.fixed not in _fixed(link.fixed, erased):
+        return f"{of} was changed: it is not what was chained."
+    if link.sealed and now.digest not in _digests(link.digest, erased):
         return f"{of} was changed: it is not what was chained."
     return ""
+
+
+def _why_no_erasure(record: ErasedRow, history: list[JournalLink]) -> str:
+    """Why this record of an erasure does not explain what became of its row; empty where it does."""
+    name = f"erasure {record.erasure_id}"
+    if record.rewritten_at is None:
+        return f"is open to be rewritten: {name} was begun on it, and no process of ours leaves that behind."
+    if not any(link.digest == record.digest_before and link.kept == record.kept for link in history):
+        return f"was rewritten by {name}, which names a content that was never chained."
+    kept = [link.kept for link in history if link.digest == record.digest_after]
+    if kept and record.kept not in kept:  # chained again by a version with another list of what is personal, it has two
+        return f"was rewritten by {name}, which changed more than personal data."
+    return ""
+
+
+def _digests(digest: str, erased: list[ErasedRow]) -> set[str]:
+    """This digest, and those that the row's erasures made of it."""
+    return _reached(digest, [(record.digest_before, record.digest_after) for record in erased])
+
+
+def _fixed(fixed: str, erased: list[ErasedRow]) -> set[str]:
+    return _reached(fixed, [(record.fixed_before, record.fixed_after) for record in erased])
+
+
+def _reached(hash: str, steps: list[tuple[str, str]]) -> set[str]:
+    reached = {hash}
+    for before, after in steps:  # in the order of the erasures
+        if before in reached and after:
+            reached.add(after)
+    return reached
 
 
 def _check_that_all_are_chained() -> None:

@@ -9,6 +9,7 @@
 | pause, resume, pauses            | done                | refused           |                            |            |
 | journal verify                   | the chain holds     | not walked        | broken                     |            |
 | archive_events                   | done                | not all archived  |                            |            |
+| erase_customer                   | done                | refused, or cut   |                            |            |
 | replay_events, retry_refetches   | done                | failed            |                            |            |
 | settle_operations                | done                | failed            |                            |            |
 | account                          | done                | refused           |                            |            |

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('invoices', '0013_interrupted_runs'),
+        ('invoices', '0013_erasures'),
     ]
 
     operations = [

@@ -7,6 +7,7 @@ from invoices.models.batch_items import BatchItem
 from invoices.models.calls import CallResult, RecordedCall
 from invoices.models.chain import CHAINED, JournalHead, JournalLink, UnchainedRow
 from invoices.models.codes import DECLINES, Code, OutcomeBy
+from invoices.models.erasures import ErasedRow, Erasure
 from invoices.models.events import Event, EventArchive, PendingEvent
 from invoices.models.mirrored import MIRRORED, Customer, Invoice, InvoicePayment, Mirrored, PaymentIntent
 from invoices.models.operations import Batch, Contradiction, Operation, Pause
@@ -29,6 +30,8 @@ __all__ = [
     "Contradiction",
     "Customer",
     "Drift",
+    "ErasedRow",
+    "Erasure",
     "Event",
     "EventArchive",
     "GivenPermission",

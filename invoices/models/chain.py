@@ -6,6 +6,7 @@ from django.db import models
 
 from invoices.models.access import ApiToken, TokenRecord
 from invoices.models.accounts import AccountRecord
+from invoices.models.erasures import ErasedRow, Erasure
 from invoices.models.events import Event, EventArchive
 from invoices.models.immutable import ImmutableModel, Rules
 from invoices.models.operations import Batch, Contradiction, Operation, Pause
@@ -23,6 +24,8 @@ CHAINED: dict[str, type[ImmutableModel]] = {
     "token_record": TokenRecord,
     "account_record": AccountRecord,
     "removal": Removal,
+    "erasure": Erasure,
+    "erased_row": ErasedRow,
 }
 
 
@@ -36,6 +39,13 @@ class JournalLink(ImmutableModel):
     digest = models.CharField(max_length=64, help_text="SHA-256 of all its evidence")
     sealed = models.BooleanField(help_text="Nothing of the evidence could change any more")
     made_at = models.DateTimeField(help_text="When the row was chained, not when it was written")
+    kept = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="SHA-256 of what is not personal, which an erasure leaves as it is; empty in links of before",
+    )
     hash = models.CharField(max_length=64, help_text="SHA-256 of the hash before, and of the columns above")
 
     class Meta:

@@ -71,7 +71,10 @@ class Event(ImmutableModel):
         return self.id
 
     # What Stripe said, and when it came, never changes; how far we processed it does.
-    rules = Rules(working=frozenset({"state", "attempts", "next_attempt_at", "processed_at", "error"}))
+    rules = Rules(
+        working=frozenset({"state", "attempts", "next_attempt_at", "processed_at", "error"}),
+        documents=frozenset({"body"}),
+    )
 
     @classmethod
     def stored(cls, events: Iterable[Event | PendingEvent]) -> models.QuerySet[Event]:

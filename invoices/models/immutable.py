@@ -47,6 +47,10 @@ class Rules:
     ended_at: str = ""  # the column that ends the row when it is set: then only `working` may change
     moves: Mapping[str, frozenset[str]] = field(default_factory=dict)  # `state` → the states that may follow
     forbidden: tuple[Forbidden, ...] = ()
+    # What an erasure may rewrite, and nothing else: a text becomes `personal.REDACTED` as a whole, and in a document
+    # (JSON) the personal members do.
+    texts: frozenset[str] = frozenset()
+    documents: frozenset[str] = frozenset()
     # Unique constraints that writers rely on with ON CONFLICT DO NOTHING: on SQLite a second row is left out silently.
     left_out: frozenset[str] = frozenset()
 

@@ -246,6 +246,8 @@ class Operation(ImmutableModel):
         decision=frozenset({"approver_id", "decided_at", "decision_reason", "decision_address", "decision_request_id"}),
         reopened=("state", State.RUNNING, State.AWAITING_APPROVAL),  # it is judged anew: more is at stake than before
         final=FINAL,
+        texts=frozenset({"reason", "ticket", "message", "advice", "decision_reason", "card_fingerprint"}),
+        documents=frozenset({"params", "calls", "error"}),
         moves={
             State.AWAITING_APPROVAL: frozenset({State.READY, State.CANCELLED, State.FAILED, State.EXPIRED}),
             State.READY: frozenset({State.RUNNING, State.CANCELLED, State.FAILED, State.EXPIRED}),
@@ -373,6 +375,8 @@ class Batch(ImmutableModel):
         decision=frozenset({"approver_id", "decided_at", "decision_reason", "decision_address", "decision_request_id"}),
         reopened=("awaiting_approval", False, True),
         ended_at="finished_at",
+        texts=frozenset({"reason", "ticket", "decision_reason"}),
+        documents=frozenset({"params"}),
         forbidden=(
             Forbidden(
                 "waits for a second person, who has not agreed",
@@ -421,6 +425,7 @@ class Contradiction(ImmutableModel):
         working=frozenset({"announced_at"}),
         once=frozenset({"resolved_at", "resolved_by_id", "resolution"}),
         ended_at="resolved_at",
+        texts=frozenset({"message", "resolution"}),
         left_out=frozenset({"contradiction_once_per_event"}),
     )
 

@@ -19,8 +19,10 @@ from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
 from invoices.models import partitions
 from invoices.models.chain import CHAINED, JournalLink
+from invoices.models.erasures import ErasedRow
 from invoices.models.events import Event, PendingEvent
 from invoices.models.immutable import ImmutableModel, Rules, names_people
+from invoices.models.personal import REDACTED
 
 GUARDED: dict[str, type[ImmutableModel]] = {**CHAINED, "link": JournalLink}
 PREFIX = "journal_"  # of every trigger's and function's name here
@@ -111,7 +113,8 @@ def statements(apps: Any, schema_editor: BaseDatabaseSchemaEditor) -> Iterator[s
         if not _is_there(apps, guarded):
             continue
         model = apps.get_model("invoices", guarded.__name__)
-        yield from dialect.guard(model, guarded.rules, schema_editor)
+        erases = _erases(apps, model, kind, guarded.rules, dialect)
+        yield from dialect.guard(model, guarded.rules, schema_editor, erases)
         if kind in CHAINED:
             yield from dialect.queue(model, kind, guarded.rules.evidence(model))
     if _is_there(apps, PendingEvent):
@@ -122,6 +125,24 @@ def statements(apps: Any, schema_editor: BaseDatabaseSchemaEditor) -> Iterator[s
 def _is_there(apps: Any, model: type[models.Model]) -> bool:
     """Whether a migration has made this table: those before it make the triggers of fewer tables."""
     return model.__name__.lower() in apps.all_models["invoices"]
+
+
+def _erases(apps: Any, model: Any, kind: str, rules: Rules, dialect: Any) -> str:
+    """Whether an update is the rewriting of an erasure: only the personal columns change, texts become the placeholder,
+    and an `ErasedRow` for this row waits for it. Empty where nothing of the table can be erased."""
+    if not _is_there(apps, ErasedRow) or not (rules.texts | rules.documents):
+        return ""
+    record = apps.get_model("invoices", ErasedRow.__name__)
+    columns = {column.attname for column in model._meta.concrete_fields}
+    others = sorted(columns - rules.texts - rules.documents)
+    only_removed = "".join(
+        f" AND (NOT {dialect.differ([text])} OR NEW.{text} = '{REDACTED}')" for text in sorted(rules.texts)
+    )
+    return (
+        f"NOT {dialect.differ(others)}{only_removed} AND EXISTS (SELECT 1 FROM {record._meta.db_table} erased "
+        f"WHERE erased.kind = '{kind}' AND erased.\"row\" = CAST(OLD.{model._meta.pk.column} AS text) "
+        "AND erased.rewritten_at IS NULL)"
+    )
 
 
 def _refusals(model: Any, rules: Rules, dialect: Any) -> list[tuple[str, str]]:
@@ -188,10 +209,10 @@ class Postgresql:
         return "(" + " OR ".join(f"OLD.{column} IS DISTINCT FROM NEW.{column}" for column in columns) + ")"
 
     @classmethod
-    def guard(cls, model: Any, rules: Rules, schema_editor: Any) -> Iterator[str]:
+    def guard(cls, model: Any, rules: Rules, schema_editor: Any, erases: str) -> Iterator[str]:
         table, name = model._meta.db_table, model._meta.verbose_name
         checks = [
-            cls._raise(when, f"This {name} %s: the journal is not rewritten.", says)
+            cls._raise(when, f"This {name} %s: the journal is not rewritten.", says, erases)
             for when, says in _refusals(model, rules, cls)
         ]
         yield cls._function(f"{table}_update", "".join(checks))
@@ -237,9 +258,12 @@ class Postgresql:
         yield cls._trigger(f"{table}_update", f"BEFORE UPDATE OF id, {name}", table, "ROW")
 
     @staticmethod
-    def _raise(when: str, message: str, says: str) -> str:
+    def _raise(when: str, message: str, says: str, unless: str = "") -> str:
         said = message.replace("%s", says).replace("'", "''")
-        return f"IF {when} THEN RAISE EXCEPTION '{said}' USING ERRCODE = 'restrict_violation'; END IF; "
+        refuse = f"RAISE EXCEPTION '{said}' USING ERRCODE = 'restrict_violation';"
+        if unless:
+            refuse = f"IF NOT ({unless}) THEN {refuse} END IF;"
+        return f"IF {when} THEN {refuse} END IF; "
 
     @staticmethod
     def _function(name: str, body: str) -> str:
@@ -269,7 +293,7 @@ class Sqlite:
         return "(" + " OR ".join(f"OLD.{column} IS NOT NEW.{column}" for column in columns) + ")"
 
     @classmethod
-    def guard(cls, model: Any, rules: Rules, schema_editor: Any) -> Iterator[str]:
+    def guard(cls, model: Any, rules: Rules, schema_editor: Any, erases: str) -> Iterator[str]:
         table, name, key = model._meta.db_table, model._meta.verbose_name, model._meta.pk.column
         displaced = f"Another {name} has this already: UNIQUE constraint failed."
         same_key = f"EXISTS (SELECT 1 FROM {table} WHERE {key} = NEW.{key} OR (rowid = NEW.rowid AND rowid <> -1))"
@@ -280,7 +304,8 @@ class Sqlite:
             for each in unique
         ]
         checks = [
-            (when, f"This {name} {says}: the journal is not rewritten.") for when, says in _refusals(model, rules, cls)
+            (f"({when}) AND NOT ({erases})" if erases else when, f"This {name} {says}: the journal is not rewritten.")
+            for when, says in _refusals(model, rules, cls)
         ]
         yield cls._trigger(f"{table}_update", "BEFORE UPDATE", table, [renumbered, *checks, *others])
         yield cls._trigger(f"{table}_insert", "BEFORE INSERT", table, [(same_key, displaced), *others])

@@ -54,7 +54,8 @@ class Command(BaseCommand):
             self.stdout.write("BROKEN. " + "\n".join(wrong))
             sys.exit(CHAIN_BROKEN)
         told = f" {found.compared} heads that were told outside are in it." if found.compared else ""
-        self.stdout.write(f"The chain holds: {found.links} links, hash {found.hash}.{told}")
+        erased = f" Of {found.erased} rows the personal data was erased, and nothing else." if found.erased else ""
+        self.stdout.write(f"The chain holds: {found.links} links, hash {found.hash}.{told}{erased}")
         sys.exit(CHAIN_BROKEN if found.missing_triggers else DONE)
 
     def _walk(self, known: list[journal.KnownHead]) -> journal.Verification:

@@ -12,7 +12,7 @@ from invoices.models import partitions, triggers
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('invoices', '0013_interrupted_runs'),
+        ('invoices', '0011_interrupted_runs'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

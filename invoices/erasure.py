@@ -1,0 +1,545 @@
+"""Erases the personal data of one customer, after Stripe has: from the mirror, the journal, drift and archives.
+
+Amounts, ids, states, dates and who did what stay, and so does the journal's proof. Every step can be repeated, so an
+erasure that was interrupted goes on when it is asked for again. The order matters only for what is known of the
+customer: it is taken from the rows themselves, so the customer's own row is the last of the mirror.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import OperationalError, connection, models, transaction
+from django.db.models import Q, TextField
+from django.db.models.functions import Cast
+
+from invoices import clock, gateway, journal, mirror, refetch
+from invoices.journal.content import Content, contents, row_text
+from invoices.models import (
+    CHAINED,
+    MIRRORED,
+    Batch,
+    Contradiction,
+    Customer,
+    Drift,
+    ErasedRow,
+    Erasure,
+    Event,
+    Invoice,
+    InvoicePayment,
+    JournalLink,
+    Mirrored,
+    Operation,
+    PaymentIntent,
+    ReconciliationRun,
+    UnchainedRow,
+    personal,
+)
+from invoices.models.erasures import LOCK
+from invoices.models.events import UNREADABLE_PREFIX
+from invoices.models.immutable import ImmutableModel
+from invoices.snapshot import Snapshot
+
+ROWS_AT_ONCE = 50  # in memory, and rewritten in one transaction: the body of one event may have a megabyte
+READS = 3  # of one object, until the mirror has what Stripe has now
+LOCK_WAIT_MS = 200  # of the beginning; less than PostgreSQL takes to look for deadlocks
+LOCK_TRIES = 150
+CHAIN_WAIT_SECONDS = 60.0
+
+# What people wrote is erased where it has but a word of the customer's name; what we or Stripe wrote, where it has all.
+PEOPLE_WROTE = frozenset({"reason", "ticket", "decision_reason", "resolution"})
+ALWAYS = frozenset({"card_fingerprint"})
+
+ShowProgress = Callable[[str, int], None]  # (what, how many more rows of it were looked at)
+
+
+class CannotErase(Exception):
+    """It is not erased, and nothing was begun; or it was interrupted, and can go on. The message says what to do."""
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What an erasure would take personal data from. Numbers of rows; `events` is what is found without reading all."""
+
+    customers: int
+    invoices: int
+    payment_intents: int
+    events: int
+    operations: int
+    batches: int
+    contradictions: int
+    drift: int
+
+
+# --- what belongs to a customer ---------------------------------------------------------------------------------------
+
+
+def _invoices(customer: str) -> models.QuerySet:
+    return Invoice.rows.filter(customer=customer)
+
+
+def _intents(customer: str) -> models.QuerySet:
+    payments = InvoicePayment.rows.filter(invoice__in=_invoices(customer).values("pk"))
+    return PaymentIntent.rows.filter(Q(customer=customer) | Q(pk__in=payments.values("payment_intent")))
+
+
+def _operations(customer: str) -> models.QuerySet:
+    return Operation._base_manager.filter(Q(customer=customer) | Q(invoice__in=_invoices(customer).values("pk")))
+
+
+def _batches(customer: str) -> models.QuerySet:
+    return Batch._base_manager.filter(pk__in=_operations(customer).exclude(batch=None).values("batch"))
+
+
+def _contradictions(customer: str) -> models.QuerySet:
+    return Contradiction._base_manager.filter(operation__in=_operations(customer).values("pk"))
+
+
+def _events_of_objects(customer: str) -> Q:
+    return (
+        Q(object_id=customer)
+        | Q(object_id__in=_invoices(customer).values("pk"))
+        | Q(object_id__in=_intents(customer).values("pk"))
+    )
+
+
+def _events(customer: str) -> models.QuerySet:
+    """Also those of objects that are not mirrored, such as charges and cards: their bodies name the customer."""
+    return Event._base_manager.filter(_events_of_objects(customer) | Q(body__contains=customer))
+
+
+def _drift(customer: str) -> models.QuerySet:
+    return Drift.objects.filter(
+        Q(object_id=customer)
+        | Q(invoice__in=_invoices(customer).values("pk"))
+        | Q(object_id__in=_invoices(customer).values("pk"))
+        | Q(object_id__in=_intents(customer).values("pk"))
+    )
+
+
+JOURNAL: dict[str, Callable[[str], models.QuerySet]] = {
+    "operation": _operations,
+    "batch": _batches,
+    "contradiction": _contradictions,
+    "event": _events,
+}
+# The customer comes last: what is known of a customer stands there, should this be interrupted.
+MIRROR: dict[str, Callable[[str], models.QuerySet]] = {
+    "invoice": _invoices,
+    "payment_intent": _intents,
+    "customer": lambda customer: Customer.rows.filter(pk=customer),
+}
+
+
+def preview(customer: str) -> Preview:
+    """What there is of this customer. It changes nothing and asks nobody."""
+    return Preview(
+        customers=Customer.rows.filter(pk=customer).count(),
+        invoices=_invoices(customer).count(),
+        payment_intents=_intents(customer).count(),
+        events=Event.objects.filter(_events_of_objects(customer)).count(),
+        operations=_operations(customer).count(),
+        batches=_batches(customer).count(),
+        contradictions=_contradictions(customer).count(),
+        drift=_drift(customer).count(),
+    )
+
+
+# --- may it be erased -------------------------------------------------------------------------------------------------
+
+
+def check(customer: str, *texts: str) -> None:
+    """Raises CannotErase, with a sentence that says what to do. `texts` are the reason and the ticket: they stay."""
+    if unfinished := _operations(customer).exclude(state__in=Operation.FINAL).first():
+        raise CannotErase(
+            f"The operation {unfinished.pk} on {unfinished.invoice} is {unfinished.get_state_display()}. Erase the "
+            "customer when it has ended: what was sent to Stripe may have to be sent again as it was."
+        )
+    known = _known(customer)
+    if any(known.is_named_in(text) for text in texts):
+        raise CannotErase(
+            "The reason or the ticket names the customer. Both stay in the journal: give them without the name."
+        )
+    _check_stripe(customer, known)
+
+
+def _check_stripe(customer: str, known: personal.Known) -> None:
+    """Raises CannotErase unless Stripe has erased the customer: the next sweep would bring everything back."""
+    how_to = (
+        "Have Stripe erase it first, by a redaction job: Dashboard, or POST /v1/privacy/redaction_jobs. Then run this "
+        "again. Otherwise the next reconciliation would bring everything back."
+    )
+    try:
+        found = gateway.retrieve("customer", customer)[0]
+        if not found.deleted and not _is_redacted(found.data or {}, known):
+            raise CannotErase(f"Stripe still has {customer} as it was. {how_to}")
+        for object in ("invoice", "payment_intent"):
+            for snapshot in _listed(object, customer):
+                if where := known.where(snapshot.data):
+                    raise CannotErase(f"Stripe still has personal data in {snapshot.id} ({where}). {how_to}")
+    except gateway.GatewayError as error:
+        raise CannotErase(f"Stripe could not be asked whether it has erased {customer}: {error.message}") from error
+
+
+def _is_redacted(data: dict[str, Any], known: personal.Known) -> bool:
+    """Whether this is how Stripe shows a customer after its redaction: placeholders, and nothing that we know."""
+    redaction = data.get("redaction")
+    says_so = isinstance(redaction, dict) and redaction.get("status") == "redacted"
+    shown = [data[name] for name in ("email", "name", "phone") if isinstance(data.get(name), str)]
+    has_placeholders = bool(shown) and all(personal.is_placeholder(value) for value in shown)
+    return (says_so or has_placeholders) and not known.where(data)
+
+
+def _listed(object: str, customer: str) -> Iterator[Snapshot]:
+    """All that Stripe lists of a customer; nothing where it lists none for one that is deleted."""
+    after: dict[str, Any] = {}
+    while True:
+        try:
+            snapshots, page = gateway.list_page(object, throttled=True, customer=customer, **after)
+        except (gateway.Missing, gateway.RefusedByStripe):
+            return
+        yield from snapshots
+        if not page.data["has_more"]:
+            return
+        after = {"starting_after": page.data["data"][-1]["id"]}
+
+
+def _known(customer: str) -> personal.Known:
+    """The names, addresses and numbers that stand in this customer's rows."""
+    known = personal.Known()
+    for rows in (MIRROR["customer"](customer), _invoices(customer), _intents(customer)):
+        for data in rows.exclude(data=None).values_list("data", flat=True).iterator(chunk_size=ROWS_AT_ONCE):
+            known.learn(data)
+    for body in (
+        Event._base_manager.filter(_events_of_objects(customer))
+        .values_list("body", flat=True)
+        .iterator(chunk_size=ROWS_AT_ONCE)
+    ):
+        known.learn(personal.parsed(body))
+    for field, object_type, ours, theirs in (
+        _drift(customer).values_list("field", "object_type", "ours", "theirs").iterator(chunk_size=ROWS_AT_ONCE)
+    ):
+        for value in (ours, theirs):
+            known.learn(_at_path(field, value), object_type)
+    return known
+
+
+def _at_path(path: str, value: Any) -> Any:
+    """The value as it stands in its object: `lines.data.3.amount` → {"lines": {"data": {"3": {"amount": …}}}}."""
+    for name in reversed(path.split(".") if path else []):
+        value = {name: value}
+    return value
+
+
+# --- erasing ----------------------------------------------------------------------------------------------------------
+
+
+def begin(customer: str, *, reason: str, ticket: str = "", actor: User | None, shell_user: str) -> Erasure:
+    """The journal's row of a new erasure, or of the one of this customer that was interrupted.
+
+    From its commit on, nothing is stored with the customer's personal data. What was being stored at that moment is
+    stored, because this waits for it.
+    """
+    for _ in range(LOCK_TRIES):
+        try:
+            with transaction.atomic():
+                _wait_for_writers()
+                interrupted = Erasure.objects.filter(customer=customer, finished_at=None).order_by("pk").first()
+                return interrupted or Erasure.objects.create(
+                    customer=customer,
+                    reason=reason,
+                    ticket=ticket,
+                    actor=actor,
+                    shell_user=shell_user,
+                    requested_at=clock.now(),
+                )
+        except OperationalError:  # a long transaction of a writer; others do not queue behind us for longer than this
+            time.sleep(LOCK_WAIT_MS / 1000)
+    raise CannotErase("Other processes have been writing without a pause. Nothing was begun; try again.")
+
+
+def _wait_for_writers() -> None:
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_WAIT_MS}ms'")
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+
+
+def perform(
+    erasure: Erasure, show_progress: ShowProgress = lambda what, rows: None, *, archives: Iterable[Path] = ()
+) -> Counter[str]:
+    """Erases, and marks the erasure as finished. How many rows were rewritten or read anew, by their kind.
+
+    Raises CannotErase where Stripe turns out to have personal data yet, and GatewayError where it does not answer. It
+    can be called again then, and after any interruption.
+    """
+    customer, known = erasure.customer, _known(erasure.customer)
+    done: Counter[str] = Counter()
+    for path in archives:
+        done["archived event"] += redact_archive(path, customer, known)
+    for kind, rows_of in JOURNAL.items():
+        done[kind] = _erase_journal(erasure, kind, rows_of(customer), known, show_progress)
+    # Bodies that nobody could read belong to nobody: those that have the customer's id, or a value, are looked at.
+    unreadable = Event._base_manager.filter(pk__startswith=UNREADABLE_PREFIX)
+    done["event"] += _erase_journal(erasure, "event", unreadable, known, show_progress, only_named=True)
+    for object, rows_of in MIRROR.items():
+        for id in _ids(rows_of(customer)):
+            _erase_mirrored(object, id, known)
+            done[object] += 1
+            show_progress(object, 1)
+    done["drift"] = _erase_drift(customer, known)
+    done["reconciliation run"] = _erase_runs(known)
+    journal.chain()
+    Erasure.objects.filter(pk=erasure.pk, finished_at=None).update(finished_at=clock.now())
+    return done
+
+
+def _ids(rows: models.QuerySet) -> Iterator[Any]:
+    """Their keys in order, some at a time, so that none is kept open or in memory."""
+    after: Any = None
+    while True:
+        following = rows if after is None else rows.filter(pk__gt=after)
+        page = list(following.order_by("pk").values_list("pk", flat=True)[:ROWS_AT_ONCE])
+        yield from page
+        if not page:
+            return
+        after = page[-1]
+
+
+def _erase_mirrored(object: str, id: str, known: personal.Known) -> None:
+    """Reads the object from Stripe. What Stripe has no more is redacted here."""
+    model = MIRRORED[object]
+    for _ in range(READS):
+        outcome = refetch.refetch(object, id, throttled=True)[0]
+        if outcome.snapshot.deleted or outcome.snapshot.data is None:
+            mirror.erase(object, id, known)
+            return
+        if where := known.where(outcome.snapshot.data):
+            raise CannotErase(f"Stripe still has personal data in {id} ({where}). Have it redacted there first.")
+        row: Mirrored = model.rows.get(pk=id)
+        if not known.where(row.data):
+            return
+    raise CannotErase(f"{id} changed at Stripe while it was read. Run this again.")
+
+
+def _erase_drift(customer: str, known: personal.Known) -> int:
+    done = 0
+    for id in _ids(_drift(customer)):
+        drift = Drift.objects.get(pk=id)
+        before = drift.ours, drift.theirs
+        drift.ours, drift.theirs = (_redacted_difference(drift, value, known) for value in before)
+        if (drift.ours, drift.theirs) != before:
+            drift.save(update_fields=["ours", "theirs"])
+            done += 1
+    return done
+
+
+def _redacted_difference(drift: Drift, value: Any, known: personal.Known) -> Any:
+    inside = personal.redacted(_at_path(drift.field, value), known, drift.object_type)
+    for _ in drift.field.split(".") if drift.field else []:
+        (inside,) = inside.values()
+    return inside
+
+
+def _erase_runs(known: personal.Known) -> int:
+    """A run's report and error are of many customers: only texts with a value of this one are replaced."""
+    done = 0
+    for id in _ids(ReconciliationRun.objects.exclude(report={}, error="")):
+        run = ReconciliationRun.objects.get(pk=id)
+        before = run.report, run.error
+        run.report, run.error = (known.taken_out_of(value) for value in before)
+        if (run.report, run.error) != before:
+            run.save(update_fields=["report", "error"])
+            done += 1
+    return done
+
+
+# --- rows of the journal ----------------------------------------------------------------------------------------------
+
+
+def _erase_journal(
+    erasure: Erasure,
+    kind: str,
+    rows: models.QuerySet,
+    known: personal.Known,
+    show_progress: ShowProgress,
+    *,
+    only_named: bool = False,
+) -> int:
+    """Rewrites those of these rows that hold personal data; how many. `only_named`: those that name the customer."""
+    model, after, done = CHAINED[kind], None, 0
+    while True:
+        following = rows if after is None else rows.filter(pk__gt=after)
+        keys = list(following.order_by("pk").values_list("pk", flat=True)[:ROWS_AT_ONCE])
+        if not keys:
+            return done
+        after = keys[-1]
+        named = erasure.customer if only_named else ""
+        if changes := _changes(model, keys, known, named):
+            _rewrite(erasure, kind, changes, known, named)
+            done += len(changes)
+        show_progress(kind, len(keys))
+
+
+Changes = dict[str, tuple[Any, dict[str, str]]]  # the row's id as text → its key, and its columns' new text
+
+
+def _changes(model: type[ImmutableModel], keys: list[Any], known: personal.Known, named: str) -> Changes:
+    columns = sorted(model.rules.texts | model.rules.documents)
+    as_text = {f"{name}_text": Cast(name, TextField()) for name in columns}
+    found: Changes = {}
+    rows = model._base_manager.filter(pk__in=keys).annotate(row_text=row_text(), **as_text)
+    for values in rows.values("pk", "row_text", *as_text).iterator(chunk_size=ROWS_AT_ONCE):
+        new = {}
+        for name in columns:
+            old = values[f"{name}_text"]
+            if not old or (named and named not in old and not known.is_in(old)):
+                continue
+            without = _without(name, old, model, known)
+            if without != old:
+                new[name] = without
+        if new:
+            found[values["row_text"]] = values["pk"], new
+    return found
+
+
+def _without(column: str, text: str, model: type[ImmutableModel], known: personal.Known) -> str:
+    if column in model.rules.documents:
+        return personal.redacted_text(text, known)
+    is_named = known.is_named_in if column in PEOPLE_WROTE else known.is_in
+    return personal.REDACTED if column in ALWAYS or is_named(text) else text
+
+
+def _rewrite(erasure: Erasure, kind: str, changes: Changes, known: personal.Known, named: str) -> None:
+    """Rewrites these rows in one transaction, each with its record, once the chain has what they hold now."""
+    model = CHAINED[kind]
+    end = time.monotonic() + CHAIN_WAIT_SECONDS
+    while True:
+        _chain_as_they_are(kind, changes)
+        with transaction.atomic():
+            list(model._base_manager.select_for_update().filter(pk__in=[key for key, _ in changes.values()]))
+            before = dict(contents(kind, changes))
+            if all(_is_chained(kind, row, before.get(row)) for row in changes):
+                # Again under the lock: a worker may have written in between.
+                changes = _changes(model, [key for key, _ in changes.values()], known, named)
+                _rewrite_locked(erasure, kind, changes, before)
+                return
+        if time.monotonic() > end:
+            raise CannotErase(
+                "The journal's chain does not follow. See `manage.py journal verify`; then run this again."
+            )
+        time.sleep(0.1)
+
+
+def _is_chained(kind: str, row: str, content: Content | None) -> bool:
+    """Whether the row's last link has just this content, with the hash of what is kept."""
+    last = _last_link(kind, row)
+    return last is not None and content is not None and (last.digest, last.kept) == (content.digest, content.kept)
+
+
+def _last_link(kind: str, row: str) -> JournalLink | None:
+    return JournalLink.objects.filter(kind=kind, row=row).order_by("-position").first()
+
+
+def _chain_as_they_are(kind: str, rows: Iterable[str]) -> None:
+    """Makes links of what the rows hold now. A row that is chained already, but by a version that had no `kept` or
+    another list of what is personal, gets one more link."""
+    other_kept = [
+        UnchainedRow(kind=kind, row=row)
+        for row, content in contents(kind, rows)
+        if (last := _last_link(kind, row)) and last.digest == content.digest and last.kept != content.kept
+    ]
+    UnchainedRow.objects.bulk_create(other_kept)
+    journal.chain()
+
+
+def _rewrite_locked(erasure: Erasure, kind: str, changes: Changes, before: dict[str, Content]) -> None:
+    model = CHAINED[kind]
+    records = {
+        row: ErasedRow.objects.create(
+            erasure=erasure,
+            kind=kind,
+            row=row,
+            columns=", ".join(sorted(new)),
+            kept=before[row].kept,
+            fixed_before=before[row].fixed,
+            digest_before=before[row].digest,
+            made_at=clock.now(),
+        )
+        for row, (_, new) in changes.items()
+    }
+    table, key_column = model._meta.db_table, model._meta.pk
+    with connection.cursor() as cursor:
+        for key, new in changes.values():
+            sets = ", ".join(f'"{name}" = %s' for name in new)
+            values = [*new.values(), key_column.get_db_prep_value(key, connection)]
+            # As text, past the columns' types: those drop the members that they do not know.
+            cursor.execute(f'UPDATE {table} SET {sets} WHERE "{key_column.column}" = %s', values)  # noqa: S608
+    after = dict(contents(kind, changes))
+    for row, record in records.items():
+        if after[row].kept != record.kept:
+            raise AssertionError(f"{kind} {row}: the erasure would change more than personal data")
+        record.fixed_after, record.digest_after, record.rewritten_at = after[row].fixed, after[row].digest, clock.now()
+        record.save(update_fields=["fixed_after", "digest_after", "rewritten_at"])
+
+
+def clean_file() -> bool:
+    """On SQLite, removes from the file what was overwritten or deleted; False where others kept it busy.
+
+    PostgreSQL's own vacuum does it there, in time.
+    """
+    if connection.vendor != "sqlite":
+        return True
+    with connection.cursor() as cursor:
+        try:
+            cursor.execute("VACUUM")
+            busy, _, _ = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except OperationalError:
+            return False
+    return not busy
+
+
+# --- archives ---------------------------------------------------------------------------------------------------------
+
+
+def redacts(customer: str, known: personal.Known) -> Callable[[Event], bool]:
+    """Takes the customer's personal data out of an event that is in no table, and says whether there was any."""
+
+    def redact(event: Event) -> bool:
+        if customer not in event.body and event.object_id != customer:
+            return False
+        before, event.body = event.body, personal.redacted_text(event.body, known)
+        return event.body != before
+
+    return redact
+
+
+def redact_archive(path: Path, customer: str, known: personal.Known) -> int:
+    """Takes the customer's personal data out of one archive of events; how many lines were rewritten.
+
+    An archive is a gzip file of JSON lines, an event a line. The new file takes the place of the old one at once, so an
+    interruption leaves the one or the other.
+    """
+    new, done, redact = path.with_name(path.name + ".new"), 0, redacts(customer, known)
+    with gzip.open(path, "rt", encoding="utf-8") as lines, gzip.open(new, "wt", encoding="utf-8") as out:
+        for line in lines:
+            row = json.loads(line)
+            event = Event(body=row["body"], object_id=row["object_id"])
+            done += redact(event)
+            out.write(json.dumps({**row, "body": event.body}, separators=(",", ":")) + "\n")
+    if not done:
+        new.unlink()
+        return 0
+    with new.open("rb") as file:
+        os.fsync(file.fileno())
+    new.replace(path)
+    return done
