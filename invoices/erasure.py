@@ -2,18 +2,19 @@
 
 Amounts, ids, states, dates and who did what stay, and so does the journal's proof. Every step can be repeated, so an
 erasure that was interrupted goes on when it is asked for again. The order matters only for what is known of the
-customer: it is taken from the rows themselves, so the customer's own row is the last of the mirror.
+customer: it is taken from the rows themselves. So what only names the customer comes first, and the customer's own row
+last.
 """
 
 from __future__ import annotations
 
-import gzip
-import json
-import os
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,8 @@ CHAIN_WAIT_SECONDS = 60.0
 # What people wrote is erased where it has but a word of the customer's name; what we or Stripe wrote, where it has all.
 PEOPLE_WROTE = frozenset({"reason", "ticket", "decision_reason", "resolution"})
 ALWAYS = frozenset({"card_fingerprint"})
+
+OBJECT_ID = re.compile(r'"object_id":"([^"]*)"')  # in a line of an archive; inside a body the quotes are escaped
 
 ShowProgress = Callable[[str, int], None]  # (what, how many more rows of it were looked at)
 
@@ -130,7 +133,6 @@ JOURNAL: dict[str, Callable[[str], models.QuerySet]] = {
     "operation": _operations,
     "batch": _batches,
     "contradiction": _contradictions,
-    "event": _events,
 }
 # The customer comes last: what is known of a customer stands there, should this be interrupted.
 MIRROR: dict[str, Callable[[str], models.QuerySet]] = {
@@ -157,14 +159,15 @@ def preview(customer: str) -> Preview:
 # --- may it be erased -------------------------------------------------------------------------------------------------
 
 
-def check(customer: str, *texts: str) -> None:
-    """Raises CannotErase, with a sentence that says what to do. `texts` are the reason and the ticket: they stay."""
+def check(customer: str, archives: Path, *texts: str) -> None:
+    """Raises CannotErase, with a sentence that says what to do. `texts` are the reason and the ticket: they stay.
+    `archives` is the folder of the archived events."""
     if unfinished := _operations(customer).exclude(state__in=Operation.FINAL).first():
         raise CannotErase(
             f"The operation {unfinished.pk} on {unfinished.invoice} is {unfinished.get_state_display()}. Erase the "
             "customer when it has ended: what was sent to Stripe may have to be sent again as it was."
         )
-    known = _known(customer)
+    known = _known(customer, Archives(customer, archives))
     if any(known.is_named_in(text) for text in texts):
         raise CannotErase(
             "The reason or the ticket names the customer. Both stay in the journal: give them without the name."
@@ -213,8 +216,8 @@ def _listed(object: str, customer: str) -> Iterator[Snapshot]:
         after = {"starting_after": page.data["data"][-1]["id"]}
 
 
-def _known(customer: str) -> personal.Known:
-    """The names, addresses and numbers that stand in this customer's rows."""
+def _known(customer: str, archives: Archives) -> personal.Known:
+    """The names, addresses and numbers that stand in this customer's rows and archived events."""
     known = personal.Known()
     for rows in (MIRROR["customer"](customer), _invoices(customer), _intents(customer)):
         for data in rows.exclude(data=None).values_list("data", flat=True).iterator(chunk_size=ROWS_AT_ONCE):
@@ -230,6 +233,7 @@ def _known(customer: str) -> personal.Known:
     ):
         for value in (ours, theirs):
             known.learn(_at_path(field, value), object_type)
+    archives.teach(known)
     return known
 
 
@@ -274,30 +278,32 @@ def _wait_for_writers() -> None:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
 
 
-def perform(
-    erasure: Erasure, show_progress: ShowProgress = lambda what, rows: None, *, archives: Iterable[Path] = ()
-) -> Counter[str]:
-    """Erases, and marks the erasure as finished. How many rows were rewritten or read anew, by their kind.
+def perform(erasure: Erasure, archives: Path, show_progress: ShowProgress = lambda what, rows: None) -> Counter[str]:
+    """Erases, and marks the erasure as finished. How many rows were rewritten or read anew, by their kind. `archives`
+    is the folder of the archived events.
 
     Raises CannotErase where Stripe turns out to have personal data yet, and GatewayError where it does not answer. It
     can be called again then, and after any interruption.
     """
-    customer, known = erasure.customer, _known(erasure.customer)
+    customer, files = erasure.customer, Archives(erasure.customer, archives)
+    known = _known(customer, files)
     done: Counter[str] = Counter()
-    for path in archives:
-        done["archived event"] += redact_archive(path, customer, known)
+    # First what only names the customer: what it is called is known from the rest, which is erased after it.
     for kind, rows_of in JOURNAL.items():
         done[kind] = _erase_journal(erasure, kind, rows_of(customer), known, show_progress)
     # Bodies that nobody could read belong to nobody: those that have the customer's id, or a value, are looked at.
     unreadable = Event._base_manager.filter(pk__startswith=UNREADABLE_PREFIX)
-    done["event"] += _erase_journal(erasure, "event", unreadable, known, show_progress, only_named=True)
+    done["event"] = _erase_journal(erasure, "event", unreadable, known, show_progress, only_named=True)
+    done["reconciliation run"] = _erase_runs(known)
+    done["event"] += _erase_journal(erasure, "event", _events(customer), known, show_progress)
+    by = journal.archives.By(f"Erasure {erasure.pk}: {erasure.reason}", erasure.actor, erasure.shell_user)
+    done["archived event"] = files.redact(known, by)
+    done["drift"] = _erase_drift(customer, known)
     for object, rows_of in MIRROR.items():
         for id in _ids(rows_of(customer)):
             _erase_mirrored(object, id, known)
             done[object] += 1
             show_progress(object, 1)
-    done["drift"] = _erase_drift(customer, known)
-    done["reconciliation run"] = _erase_runs(known)
     journal.chain()
     Erasure.objects.filter(pk=erasure.pk, finished_at=None).update(finished_at=clock.now())
     return done
@@ -511,35 +517,60 @@ def clean_file() -> bool:
 # --- archives ---------------------------------------------------------------------------------------------------------
 
 
-def redacts(customer: str, known: personal.Known) -> Callable[[Event], bool]:
+class Archives:
+    """The files of events that may hold the customer: all those in force, but of months that ended before Stripe had
+    the customer. Also files that no row of the journal names, such as a killed process left."""
+
+    def __init__(self, customer: str, folder: Path) -> None:
+        self.customer, self.folder = customer, folder
+        created = Customer.rows.filter(pk=customer).values_list("created", flat=True).first()
+        rows = journal.archives.current().order_by("month", "pk")
+        self.rows = rows.filter(month__gte=created.astimezone(UTC).date().replace(day=1)) if created else rows
+        self._ids = {customer, *_invoices(customer).values_list("pk", flat=True)}
+        self._ids.update(_intents(customer).values_list("pk", flat=True))
+
+    def concerns(self, line: str) -> bool:
+        """Whether this line is one of the customer's events, or of an object that names the customer."""
+        found = OBJECT_ID.search(line)
+        return self.customer in line or bool(found and found[1] in self._ids)
+
+    def teach(self, known: personal.Known) -> None:
+        """Makes known what these files know of the customer. Raises CannotErase where one is missing."""
+        with self._said_for_people():
+            for path in [*(journal.archives.file_of(row, self.folder) for row in self.rows), *self._leftovers()]:
+                for line in journal.archives.lines(path):
+                    if self.concerns(line):
+                        known.learn(personal.parsed(journal.archives.event_of(line).body))
+
+    def redact(self, known: personal.Known, by: journal.archives.By) -> int:
+        """Takes the personal data out of them; how many events were rewritten. Raises CannotErase."""
+        change, done = redacts(known), 0
+        with self._said_for_people():
+            for row in self.rows:
+                done += journal.archives.rewrite(row, self.folder, change, by, self.concerns)
+            for path in self._leftovers():
+                done += journal.archives.rewrite_leftover(path, change, self.concerns)
+        return done
+
+    def _leftovers(self) -> list[Path]:
+        return journal.archives.leftovers(self.folder)
+
+    @contextmanager
+    def _said_for_people(self) -> Iterator[None]:
+        try:
+            yield
+        except (journal.NotArchivable, OSError, ValueError) as error:
+            raise CannotErase(
+                f"Archived events may hold the customer, and those in {self.folder} cannot be read: {error}. Put all "
+                "files of archived events there, or name their folder by --archive DIR. Then run this again."
+            ) from error
+
+
+def redacts(known: personal.Known) -> Callable[[Event], bool]:
     """Takes the customer's personal data out of an event that is in no table, and says whether there was any."""
 
     def redact(event: Event) -> bool:
-        if customer not in event.body and event.object_id != customer:
-            return False
         before, event.body = event.body, personal.redacted_text(event.body, known)
         return event.body != before
 
     return redact
-
-
-def redact_archive(path: Path, customer: str, known: personal.Known) -> int:
-    """Takes the customer's personal data out of one archive of events; how many lines were rewritten.
-
-    An archive is a gzip file of JSON lines, an event a line. The new file takes the place of the old one at once, so an
-    interruption leaves the one or the other.
-    """
-    new, done, redact = path.with_name(path.name + ".new"), 0, redacts(customer, known)
-    with gzip.open(path, "rt", encoding="utf-8") as lines, gzip.open(new, "wt", encoding="utf-8") as out:
-        for line in lines:
-            row = json.loads(line)
-            event = Event(body=row["body"], object_id=row["object_id"])
-            done += redact(event)
-            out.write(json.dumps({**row, "body": event.body}, separators=(",", ":")) + "\n")
-    if not done:
-        new.unlink()
-        return 0
-    with new.open("rb") as file:
-        os.fsync(file.fileno())
-    new.replace(path)
-    return done

@@ -5,16 +5,19 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings as settings_of_django
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
 
 from invoices import clock, erasure, gateway, journal, mirror, reconcile, refetch, sync
+from invoices.journal import archives
 from invoices.models import (
     Batch,
     BatchItem,
@@ -24,11 +27,13 @@ from invoices.models import (
     ErasedRow,
     Erasure,
     Event,
+    EventArchive,
     Invoice,
     JournalLink,
     Operation,
     PaymentIntent,
     UnchainedRow,
+    partitions,
     personal,
 )
 from tests.factories import customer_at, invoice_at
@@ -75,8 +80,9 @@ def left(texts: dict[str, str]) -> list[tuple[str, str]]:
 
 
 @pytest.fixture(autouse=True)
-def unthrottled(settings: Any) -> None:
+def of_this_test(settings: Any, tmp_path: Path) -> None:
     settings.STRIPE_REQUESTS_PER_SECOND = 0
+    settings.ARCHIVE_DIR = tmp_path / "none"
 
 
 @pytest.fixture
@@ -401,23 +407,14 @@ def test_links_of_before_and_a_restored_backup(
             hash = journal.links.hash_of(link, hash)
             JournalLink._base_manager.filter(pk=link.pk).update(hash=hash)
     assert run_command("journal", "verify")[0] == 0
-    archive = tmp_path / "events-2026-10.jsonl.gz"
-    rows = list(Event.objects.order_by("pk").values("id", "type", "object_id", "body"))
-    with gzip.open(archive, "wt") as file:
-        file.writelines(json.dumps(row) + "\n" for row in rows)
     sandbox.post(f"customers/{short}/redact")
     # The backup is older than the erasure: only the list that was kept with it knows of it.
     kept = tmp_path / "erasures.jsonl"
     kept.write_text(json.dumps({"customer": short, "reason": "asked by e-mail"}) + "\n")
     said = StringIO()
-    call_command("erase_customer", "--again", str(kept), "--archive", str(archive), stdout=said)
+    call_command("erase_customer", "--again", str(kept), stdout=said)
     assert "1 erasures were made again." in said.getvalue()
     assert left(raw_texts()) == [] and run_command("journal", "verify")[0] == 0
-    with gzip.open(archive, "rt") as file:
-        archived = [json.loads(line) for line in file]
-    assert left({"archive": json.dumps(archived)}) == []
-    bodies = dict(Event.objects.values_list("pk", "body"))
-    assert [(row["id"], row["body"]) for row in archived] == [(row["id"], bodies[row["id"]]) for row in rows]
     # And the list of this database says what to make again after the next restore.
     said = StringIO()
     call_command("erase_customer", "--list", stdout=said)
@@ -429,6 +426,148 @@ def test_links_of_before_and_a_restored_backup(
     assert Erasure.objects.count() == 2 and ErasedRow.objects.count() > rewritten
     assert "Sandbox" not in "".join(Event.objects.values_list("body", flat=True))
     assert run_command("journal", "verify")[0] == 0
+
+
+# --- archives ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def archived(short: str, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """All that came of the customer until now is in an archive, as if it were long ago, under her earlier name too; an
+    operation has that name, and a later event is in the table. The folder."""
+    settings.ARCHIVE_DIR = tmp_path / "archive"
+    of_customer = Event.objects.get(type="customer.created")
+    body = of_customer.body.replace(NAME, EARLIER_NAME)
+    Event.objects.create(id="evt_earlier", type="customer.updated", created=of_customer.created, object_id=short,
+                         body=body.replace(of_customer.pk, "evt_earlier"), state="done")  # fmt: skip
+    monkeypatch.setattr(archives, "KEPT", timedelta(days=-70))
+    monkeypatch.setattr(archives, "_drop_partition", lambda row: 0)  # the tables of the other tests
+    archive()
+    assert not Event.objects.exists() and EventArchive.objects.exists()
+    Operation.objects.create(action="pay", invoice=Invoice.objects.get().pk, customer=short, source="admin",
+                             state="failed", reason=f"For Ms {EARLIER_NAME}")  # fmt: skip
+    journal.chain()
+    return tmp_path / "archive"
+
+
+def archive() -> None:
+    list(archives.archive(partitions.later(clock.now().date(), 1), settings_of_django.ARCHIVE_DIR, archives.By("old")))
+
+
+def files(folder: Path) -> dict[str, str]:
+    """Every file of the folder as text."""
+    return {
+        path.name: (gzip.decompress(path.read_bytes()) if path.read_bytes()[:2] == b"\x1f\x8b" else path.read_bytes())
+        .decode()
+        for path in folder.iterdir()
+    }  # fmt: skip
+
+
+def verified(folder: Path) -> tuple[int, str]:
+    return run_command("journal", "verify", "--archive", str(folder))
+
+
+def test_what_is_archived_is_erased_too(
+    sandbox: SandboxProcess, archived: Path, short: str, deliver: Callable[[], int]
+) -> None:
+    sandbox.client().v1.customers.update(short, {"description": f"of {STREET}"})
+    deliver()
+    drain()
+    assert {where for where, _ in left(files(archived))} == {EventArchive.objects.get().file}
+    sandbox.post(f"customers/{short}/redact")
+    # Nothing is begun where the files are not.
+    elsewhere = archived.rename(archived.with_name("elsewhere"))
+    with pytest.raises(CommandError, match="--archive DIR"):
+        erase(short)
+    assert not Erasure.objects.exists()
+    elsewhere.rename(archived)
+    said = erase(short)
+    assert "archived event" in said
+    assert left(raw_texts()) == [] and left(files(archived)) == []
+    made = archives.current().get()
+    assert made.replaces is not None and made.reason == f"Erasure {Erasure.objects.get().pk}: asked by e-mail"
+    assert json.loads((archived / made.file.replace(".jsonl.gz", ".json")).read_text())["sha256"] == made.sha256
+    assert verified(archived)[0] == 0
+    # What was redacted in the table is archived like anything else, and what is archived comes to nobody's hands again.
+    deliver()
+    archive()
+    assert not Event.objects.exists() and verified(archived)[0] == 0 and left(files(archived)) == []
+    count = EventArchive.objects.count()
+    erase(short)
+    assert EventArchive.objects.count() == count and verified(archived)[0] == 0  # nothing was left to do
+    # A change on record that is more than an erasure, by whoever may write both, is found.
+    path = archived / made.file
+    forged = "\n".join(archives.lines(path)).replace("4200", "9900").encode() + b"\n"
+    path.write_bytes(gzip.compress(forged))
+    assert "its SHA-256 is another" in verified(archived)[1]
+    said_of_it = {"count": made.count, "positions": made.positions, "changed": made.changed, "replaces": made}
+    sha256 = archives.digest_of(path)
+    EventArchive.objects.create(month=made.month, file=made.file, sha256=sha256, reason="x", **said_of_it)
+    journal.chain()
+    code, said = verified(archived)
+    assert code == 3 and "was changed, and not only in personal data" in said
+
+
+def test_a_rewrite_that_is_killed_goes_on(
+    sandbox: SandboxProcess, archived: Path, short: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox.post(f"customers/{short}/redact")
+    # What a process left that died while it archived, or before it had its row.
+    leftover = archived / "events-2020-01.jsonl.gz"
+    leftover.write_bytes((archived / EventArchive.objects.get().file).read_bytes())
+    (archived / f"{leftover.name}.part").write_text(f"half of {NAME}")
+    for step in ("_write_lines", "save", "chain", "_write_manifest"):
+
+        def die(*given: Any, step: str = step, **named: Any) -> Any:
+            if step == "_write_lines":
+                next(iter(given[1]))
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(EventArchive if step == "save" else archives, step, die)
+            erase(short)
+        assert EventArchive.objects.count() == (1 if step in ("_write_lines", "save") else 2)
+    with pytest.raises(journal.NotArchivable, match="is being erased"):
+        archive()
+    erase(short)
+    assert left(raw_texts()) == [] and left(files(archived)) == []
+    assert not [name for name in files(archived) if name.endswith((".new", ".part"))]
+    made = archives.current().get()
+    assert json.loads((archived / made.file.replace(".jsonl.gz", ".json")).read_text())["sha256"] == made.sha256
+    assert verified(archived)[0] == 0
+
+
+def test_an_older_backup_meets_a_file_that_was_rewritten(
+    sandbox: SandboxProcess, archived: Path, short: str, tmp_path: Path
+) -> None:
+    """The database knows the file as it was; the file is later. And the other way round."""
+    sandbox.post(f"customers/{short}/redact")
+    [path] = archived.glob("*.gz")
+    old, row = path.read_bytes(), EventArchive.objects.get()
+    event = next(event for event in archives.read(path) if event.object_id == short)
+    event.body = personal.redacted_text(event.body)
+    archives._write_lines(
+        tmp_path / "later.gz",
+        (archives._line(event) if archives.event_of(line).pk == event.pk else line for line in archives.lines(path)),
+    )
+    (tmp_path / "later.gz").replace(path)
+    assert "its SHA-256 is another" in verified(archived)[1]
+    kept = tmp_path / "erasures.jsonl"
+    kept.write_text(json.dumps({"customer": short, "reason": "asked by e-mail"}) + "\n")
+    forged = gzip.decompress(path.read_bytes()).replace(b"4200", b"9900")
+    later = path.read_bytes()
+    path.write_bytes(gzip.compress(forged))
+    with pytest.raises(CommandError, match="is not what was chained"):
+        call_command("erase_customer", "--again", str(kept), stdout=StringIO())
+    path.write_bytes(later)
+    call_command("erase_customer", "--again", str(kept), stdout=StringIO())
+    assert left(raw_texts()) == [] and left(files(archived)) == [] and verified(archived)[0] == 0
+    assert event.pk in archives.current().get().changed.split() and archives.current().get().replaces == row
+    # A file of a backup has what was erased: it is not the one that the journal names now.
+    path.write_bytes(old)
+    assert "its SHA-256 is another" in verified(archived)[1]
+    call_command("erase_customer", "--again", stdout=StringIO())
+    assert left(files(archived)) == [] and verified(archived)[0] == 0
 
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL's files are the server's")

@@ -219,7 +219,8 @@ def test_a_line_can_be_changed_on_record(march: str, tmp_path: Path) -> None:
         event.body = event.body.replace("“Zoë”", "")
         return True
 
-    new = archives.rewrite(old, tmp_path, without_name, archives.By("erased at the customer's wish"))
+    assert archives.rewrite(old, tmp_path, without_name, archives.By("erased at the customer's wish")) == 1
+    new = archives.current().get()
     assert (new.replaces, new.changed, new.count) == (old, "evt_1", 3)
     assert "Zo" not in [each.body for each in archives.read(tmp_path / new.file)][1]
     assert verified("--archive", str(tmp_path)) == ""

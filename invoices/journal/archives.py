@@ -12,24 +12,37 @@ import gzip
 import hashlib
 import json
 import os
+import zlib
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
 from invoices import clock
-from invoices.journal.content import content_of_event
-from invoices.journal.links import chain
-from invoices.models import Event, EventArchive, JournalLink, UnchainedRow, partitions, triggers
+from invoices.journal.content import Content, content_of_event, contents
+from invoices.journal.links import chain, chain_again, chain_all
+from invoices.models import (
+    Erasure,
+    Event,
+    EventArchive,
+    JournalLink,
+    UnchainedRow,
+    erasures,
+    partitions,
+    personal,
+    triggers,
+)
 
+Each = TypeVar("Each")
 KEPT = timedelta(days=35)  # for which no event is archived: Stripe lists its events for thirty days
 ROWS_AT_ONCE = 500
 WORKING = sorted(Event.rules.working)
@@ -65,6 +78,7 @@ def archive(before: date, folder: Path, by: By) -> Iterator[Step]:
         raise NotArchivable(
             f"Only what is older than {KEPT.days} days can be archived: until then Stripe may list it again."
         )
+    _refuse_while_erasing(None)
     folder.mkdir(parents=True, exist_ok=True)
     chain()
     for unfinished in current().filter(month__lt=before).order_by("month", "pk"):
@@ -79,6 +93,17 @@ def archive(before: date, folder: Path, by: By) -> Iterator[Step]:
 def current() -> Any:
     """The archives that are in force: those that no later one replaces."""
     return EventArchive.objects.filter(replacements=None)
+
+
+def _refuse_while_erasing(since: datetime | None) -> None:
+    """Raises NotArchivable while an erasure is under way, or where one began `since`: what was read from the table may
+    be without what it erased, and a file that it does not know of would keep it."""
+    begun = Q(finished_at=None) if since is None else Q(finished_at=None) | Q(requested_at__gte=since)
+    if erasure := Erasure.objects.filter(begun).order_by("pk").first():
+        raise NotArchivable(
+            f"{erasure.customer} is being erased. Wait for its end (or, if it was interrupted, repeat manage.py "
+            f"erase_customer {erasure.customer}), and archive again."
+        )
 
 
 def _oldest_month(before: date) -> date | None:
@@ -107,7 +132,9 @@ def _write(month: date, folder: Path, by: By) -> EventArchive:
             f"{month:%Y-%m}: {waiting.count()} events are not done, such as {first.pk} ({first.state}). Replay those "
             "that failed (manage.py replay_events), and archive again."
         )
+    began = clock.now()
     path = _free_name(folder, month)
+    _chain_what_is_kept(rows)
     _write_lines(path, (_line(event) for event in rows.order_by("pk").iterator(chunk_size=ROWS_AT_ONCE)))
     positions: list[int] = []
     count = 0
@@ -127,8 +154,24 @@ def _write(month: date, folder: Path, by: By) -> EventArchive:
         shell_user=by.shell_user,
     )
     _write_manifest(folder, row)
-    row.save(force_insert=True)
+    with transaction.atomic():
+        erasures.wait_for_beginnings()
+        _refuse_while_erasing(began)
+        row.save(force_insert=True)
     return row
+
+
+def _chain_what_is_kept(rows: Any) -> None:
+    """Chains again those of these events whose links have another hash of what is kept, or none: they were made by an
+    earlier version. Once the events are in a file, that hash alone proves what an erasure left."""
+    ids = rows.order_by("pk").values_list("pk", flat=True).iterator(chunk_size=ROWS_AT_ONCE)
+    while part := list(islice(ids, ROWS_AT_ONCE)):
+        last = {link.row: link for link in JournalLink.objects.filter(kind="event", row__in=part).order_by("position")}
+        now = contents("event", part)
+        other = [id for id, content in now if id in last and last[id].kept != content.kept]
+        if other:
+            UnchainedRow.objects.bulk_create(UnchainedRow(kind="event", row=id) for id in other)
+            chain()
 
 
 def _free_name(folder: Path, month: date) -> Path:
@@ -192,9 +235,7 @@ def _compare(events: list[Event]) -> list[int]:
     says otherwise than the table or the chain."""
     ids = [event.pk for event in events]
     stored = {event.pk: event for event in Event.stored(events)}
-    links: dict[str, list[JournalLink]] = {}
-    for link in JournalLink.objects.filter(kind="event", row__in=ids).order_by("position"):
-        links.setdefault(link.row, []).append(link)
+    links = _links_of(events)
     waiting = set(UnchainedRow.objects.filter(kind="event", row__in=ids).values_list("row", flat=True))
     for event in events:
         if event.pk not in links or event.pk in waiting:
@@ -211,12 +252,33 @@ def _compare(events: list[Event]) -> list[int]:
 
 def read(path: Path) -> Iterator[Event]:
     """The events of a file, unsaved, one after the other. Raises OSError, ValueError."""
-    columns = {column.attname: column for column in Event._meta.concrete_fields}
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        for line in file:
-            said = json.loads(line)
-            values = {name: columns[name].to_python(value) for name, value in said.items() if name in columns}
-            yield Event(**values)
+    for line in lines(path):
+        yield event_of(line)
+
+
+def lines(path: Path) -> Iterator[str]:
+    """Its lines as they stand there. Raises OSError, ValueError."""
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") as file:
+            for line in file:
+                yield line.removesuffix("\n")
+    except (EOFError, zlib.error) as error:  # cut off, or no compressed file
+        raise ValueError(str(error)) from error
+
+
+def event_of(line: str) -> Event:
+    """The event that a line spells, unsaved. Raises ValueError."""
+    said = json.loads(line)
+    if not isinstance(said, dict):
+        raise ValueError("A line is no event.")
+    try:
+        return Event(**{name: column.to_python(said[name]) for name, column in _columns().items() if name in said})
+    except ValidationError as error:
+        raise ValueError(f"A line is no event: {error.messages[0]}") from error
+
+
+def _columns() -> dict[str, Any]:
+    return {column.attname: column for column in Event._meta.concrete_fields}
 
 
 def digest_of(path: Path) -> str:
@@ -225,19 +287,25 @@ def digest_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _file_of(row: EventArchive, folder: Path) -> Path:
+def file_of(row: EventArchive, folder: Path) -> Path:
     """The file of this row. A process that died between the row of a rewritten file and its last step left the new file
     beside the old one. Raises OSError."""
     path = folder / row.file
     anew = path.with_name(f"{row.file}.new")
     if anew.exists() and digest_of(anew) == row.sha256:
-        anew.replace(path)
-        _write_manifest(folder, row)
+        _take_place(anew, path, row)
     return path
 
 
-def _in_parts(events: Iterator[Event]) -> Iterator[list[Event]]:
-    while part := list(islice(events, ROWS_AT_ONCE)):
+def _take_place(anew: Path, path: Path, row: EventArchive) -> None:
+    """The last steps of a rewritten file. While `anew` is there, both can be repeated."""
+    _write_manifest(path.parent, row)
+    anew.replace(path)
+    _sync(path.parent)
+
+
+def _in_parts(all: Iterator[Each]) -> Iterator[list[Each]]:
+    while part := list(islice(all, ROWS_AT_ONCE)):
         yield part
 
 
@@ -252,15 +320,20 @@ def in_words(positions: Iterable[int]) -> str:
     return ",".join(f"{first}-{last}" if last > first else f"{first}" for first, last in spans)
 
 
+def spans_of(row: EventArchive) -> Iterator[tuple[int, int]]:
+    """The first and the last of each span of the archive's positions."""
+    for span in row.positions.split(","):
+        first, _, last = span.partition("-")
+        yield int(first), int(last or first)
+
+
 class Archived:
     """Which positions of the chain are of archived events, and in which archive. Memory: a pair for each gap."""
 
     def __init__(self) -> None:
         spans = []
         for each in current().order_by("pk"):
-            for span in each.positions.split(","):
-                first, _, last = span.partition("-")
-                spans.append((int(first), int(last or first), each))
+            spans += [(first, last, each) for first, last in spans_of(each)]
         self._spans = sorted(spans, key=lambda span: span[0])
         self._firsts = [span[0] for span in self._spans]
 
@@ -297,7 +370,7 @@ def check(folder: Path) -> Iterator[str]:
     """What of the archives in this folder is not as the journal says; nothing where all is."""
     for each in current().order_by("month", "pk"):
         try:
-            path = _file_of(each, folder)
+            path = file_of(each, folder)
             if digest_of(path) != each.sha256:
                 yield f"{folder / each.file} is not the file that the journal names: its SHA-256 is another."
                 continue
@@ -312,15 +385,29 @@ def _check_lines(row: EventArchive, path: Path) -> Iterator[str]:
     count = 0
     for events in _in_parts(read(path)):
         count += len(events)
-        digests: dict[str, str] = {}
-        for link in JournalLink.objects.filter(kind="event", row__in=[each.pk for each in events]).order_by("position"):
-            digests[link.row] = link.digest
-            positions.append(link.position)
+        links = _links_of(events)
         for event in events:
-            if event.pk not in changed and digests.get(event.pk) != content_of_event(event).digest:
+            of_event, content = links.get(event.pk, []), content_of_event(event)
+            positions += [link.position for link in of_event]
+            if not of_event or (event.pk not in changed and of_event[-1].digest != content.digest):
                 yield f"{path}: event {event.pk} is not what was chained."
+            elif event.pk in changed and not _is_kept(content, of_event):
+                yield f"{path}: event {event.pk} was changed, and not only in personal data."
     if count != row.count or in_words(positions) != row.positions:
         yield f"{path}: it does not hold the events that the journal names."
+
+
+def _links_of(events: Iterable[Event]) -> dict[str, list[JournalLink]]:
+    """All links of these events, in the chain's order."""
+    links: dict[str, list[JournalLink]] = {}
+    for link in JournalLink.objects.filter(kind="event", row__in=[each.pk for each in events]).order_by("position"):
+        links.setdefault(link.row, []).append(link)
+    return links
+
+
+def _is_kept(content: Content, links: list[JournalLink]) -> bool:
+    """Whether everything but personal data is as one of the event's links has it."""
+    return any(link.kept == content.kept for link in links)
 
 
 # --- removing ---------------------------------------------------------------------------------------------------------
@@ -332,11 +419,12 @@ def _remove(row: EventArchive, folder: Path) -> int:
     A partition that holds them and no others is dropped. Elsewhere, and on SQLite, they are deleted: the only place
     that deletes events. Raises NotArchivable.
     """
+    row = current().get(file=row.file)  # an erasure may have rewritten the file since
     if not _are_left(row):
         return 0
     path = folder / row.file
     try:
-        same = digest_of(_file_of(row, folder)) == row.sha256
+        same = digest_of(file_of(row, folder)) == row.sha256
     except OSError:
         same = False
     if not same and row.replaces is None and _rows_of(row.month).count() == row.count:  # nothing is removed yet
@@ -401,32 +489,65 @@ def _delete(row: EventArchive, path: Path) -> int:
 # --- changing ---------------------------------------------------------------------------------------------------------
 
 
-def rewrite(row: EventArchive, folder: Path, change: Callable[[Event], bool], by: By) -> EventArchive:
+def rewrite(
+    row: EventArchive,
+    folder: Path,
+    change: Callable[[Event], bool],
+    by: By,
+    concerns: Callable[[str], bool] = lambda line: True,
+) -> int:
     """Writes the file anew with the events as `change` leaves them, and a row of the journal that replaces the old one.
+    How many events were changed; nothing is written where none was.
 
-    `change` says whether it changed the event. The row names those, because the chain still has the digest of what they
-    said; nothing else of the file may differ. Raises NotArchivable, OSError.
+    `change` says whether it changed the event, only lines that it `concerns` are parsed. Only personal data may change,
+    so that the hash of what is kept still proves the rest. Where the database was restored from a backup, the file may
+    be a later one than its row: a line that is not as chained is then taken if it has no personal data any more, and
+    all else is as chained. Raises NotArchivable, OSError, ValueError.
     """
-    path = _file_of(row, folder)
-    if digest_of(path) != row.sha256:
-        raise NotArchivable(f"{path} is not the file that the journal names.")
-    changed = set(row.changed.split())
+    path = file_of(row, folder)
+    as_named = digest_of(path) == row.sha256
+    changed, done, count = set(row.changed.split()), 0, 0
+    named = {position for first, last in spans_of(row) for position in range(first, last + 1)}
+    positions, found = set(named), set[int]()
 
-    def lines() -> Iterator[str]:
-        for event in read(path):
-            id = event.pk
-            if change(event):
-                changed.add(id)
-            yield _line(event)
+    def rewritten() -> Iterator[str]:
+        nonlocal done, count
+        for part in _in_parts(lines(path)):
+            count += len(part)
+            events = {at: event_of(line) for at, line in enumerate(part) if not as_named or concerns(line)}
+            olds = {event.pk: content_of_event(event) for event in events.values()}
+            chain_all("event", olds)
+            links = _links_of(events.values())
+            if not as_named:
+                changed.update(_without_personal_data(path, events.values(), olds, links))
+                found.update(link.position for of_event in links.values() for link in of_event)
+            now = {at: event for at, event in events.items() if concerns(part[at]) and change(event)}
+            for event in now.values():
+                if content_of_event(event).kept != olds[event.pk].kept:
+                    raise NotArchivable(f"{event.pk}: more than personal data would be changed.")
+            # An earlier version may have had another list of what is personal.
+            chain_again("event", {
+                event.pk: olds[event.pk] for event in now.values() if not _is_kept(olds[event.pk], links[event.pk])
+            })  # fmt: skip
+            positions.update(link.position for of_event in _links_of(now.values()).values() for link in of_event)
+            changed.update(event.pk for event in now.values())
+            done += len(now)
+            yield from (_line(now[at]) if at in now else line for at, line in enumerate(part))
 
     anew = path.with_name(f"{path.name}.new")
-    _write_lines(anew, lines())
+    anew.unlink(missing_ok=True)  # of a process that died before it was on record
+    _write_lines(anew, rewritten())
+    if not as_named and (count != row.count or not named <= found):
+        raise NotArchivable(f"{path} does not hold the events that the journal names. Put the file back.")
+    if not done and as_named:
+        anew.unlink()
+        return 0
     made = EventArchive(
         month=row.month,
         file=row.file,
         count=row.count,
         sha256=digest_of(anew),
-        positions=row.positions,
+        positions=in_words(positions | found),
         changed="\n".join(sorted(changed)),
         replaces=row,
         reason=by.reason,
@@ -435,6 +556,53 @@ def rewrite(row: EventArchive, folder: Path, change: Callable[[Event], bool], by
     )
     made.save(force_insert=True)
     chain()
-    anew.replace(path)
-    _write_manifest(folder, made)
-    return made
+    _take_place(anew, path, made)
+    return done
+
+
+def _without_personal_data(
+    path: Path, events: Iterable[Event], contents: dict[str, Content], links: dict[str, list[JournalLink]]
+) -> Iterator[str]:
+    """The ids of those that are not as chained, because nothing personal is in them any more. Raises NotArchivable."""
+    for event in events:
+        of_event, content = links.get(event.pk, []), contents[event.pk]
+        if of_event and of_event[-1].digest == content.digest:
+            continue
+        if not _is_kept(content, of_event) or personal.redacted_text(event.body) != event.body:
+            raise NotArchivable(f"{path}: event {event.pk} is not what was chained. Put the file back.")
+        yield event.pk
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """Files of events in this folder that no row of the journal names: what a killed run left, or what an earlier
+    database had archived. Those that never were whole are removed."""
+    named = set(current().values_list("file", flat=True))
+    found = []
+    for path in sorted(folder.glob("events-*.jsonl.gz*")) if folder.is_dir() else []:
+        if path.name.endswith(".part"):
+            path.unlink(missing_ok=True)
+        elif path.name not in named and path.name.removesuffix(".new") not in named:
+            found.append(path)
+    return found
+
+
+def rewrite_leftover(path: Path, change: Callable[[Event], bool], concerns: Callable[[str], bool]) -> int:
+    """The same for a file that no row of the journal names. How many events. Raises OSError, ValueError."""
+    done = 0
+
+    def rewritten() -> Iterator[str]:
+        nonlocal done
+        for line in lines(path):
+            event = event_of(line) if concerns(line) else None
+            is_changed = event is not None and change(event)
+            done += is_changed
+            yield _line(event) if event is not None and is_changed else line
+
+    anew = path.with_name(f"{path.name}.part")
+    _write_lines(anew, rewritten())
+    if done:
+        anew.replace(path)
+        _sync(path.parent)
+    else:
+        anew.unlink()
+    return done

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from datetime import UTC
 
 from django.db import connection, transaction
@@ -20,6 +22,7 @@ from invoices.models import CHAINED, JournalLink, UnchainedRow
 
 GENESIS = "0" * 64  # the hash before the first link
 LINKS_PER_BATCH = 500  # in one transaction
+WAIT_SECONDS = 0.1  # until another process has made its batch of links
 LOCK = 7_203_004_211  # of PostgreSQL's advisory locks: who holds it makes links
 
 
@@ -43,23 +46,47 @@ def _chain_batch() -> int:
             rows[waiting.kind][waiting.row] = None
         for kind in rows.keys() & CHAINED.keys():
             rows[kind].update(contents(kind, rows[kind]))
-        last = head()
-        position, hash = (last.position, last.hash) if last else (0, GENESIS)
-        links = []
-        made_at = clock.now()
+        said = []
         for waiting in queue:
             content = rows[waiting.kind].pop(waiting.row, None)
-            if content is None:  # it stands in the queue twice, or names no row
-                continue
-            position += 1
-            link = JournalLink(
-                position=position, kind=waiting.kind, row=waiting.row, made_at=made_at, **content._asdict()
-            )
-            hash = link.hash = hash_of(link, hash)
-            links.append(link)
-        JournalLink.objects.bulk_create(links)
+            if content is not None:  # otherwise it stands in the queue twice, or names no row
+                said.append((waiting.kind, waiting.row, content))
+        _append(said)
         UnchainedRow.objects.filter(pk__in=[waiting.pk for waiting in queue]).delete()
     return len(queue)
+
+
+def _append(said: Iterable[tuple[str, str, Content]]) -> None:
+    """Makes a link of each (kind, row, content). In a transaction that may make links."""
+    last = head()
+    position, hash = (last.position, last.hash) if last else (0, GENESIS)
+    links = []
+    made_at = clock.now()
+    for kind, row, content in said:
+        position += 1
+        link = JournalLink(position=position, kind=kind, row=row, made_at=made_at, **content._asdict())
+        hash = link.hash = hash_of(link, hash)
+        links.append(link)
+    JournalLink.objects.bulk_create(links)
+
+
+def chain_all(kind: str, rows: Iterable[str]) -> None:
+    """Chains until none of these rows waits, also where another process is at it."""
+    waiting = UnchainedRow.objects.filter(kind=kind, row__in=list(rows))
+    while waiting.exists():
+        if not chain():
+            time.sleep(WAIT_SECONDS)
+
+
+def chain_again(kind: str, said: Mapping[str, Content]) -> None:
+    """One more link of each of these rows, which are in no table any more: a later version hashes more as personal."""
+    done = not said
+    while not done:
+        with transaction.atomic():
+            if done := _alone():
+                _append((kind, row, content) for row, content in said.items())
+        if not done:
+            time.sleep(WAIT_SECONDS)
 
 
 def _alone() -> bool:

@@ -76,11 +76,16 @@ def erasures_begun(customers: Iterable[str]) -> dict[str, datetime]:
     ids = sorted({id for id in customers if id})
     if not ids:
         return {}
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [LOCK])
+    wait_for_beginnings()
     found: dict[str, datetime] = {}
     for start in range(0, len(ids), 500):
         erased = Erasure.objects.filter(customer__in=ids[start : start + 500]).order_by("-pk")
         found.update(erased.values_list("customer", "requested_at"))
     return found
+
+
+def wait_for_beginnings() -> None:
+    """From here to the end of this transaction no erasure begins; one that just begins is waited for."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [LOCK])

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
@@ -53,7 +54,9 @@ class Command(BaseCommand):
             metavar="FILE",
             help="after restoring a backup: make the erasures of this database, and of FILE (from --list), again",
         )
-        parser.add_argument("--archive", action="append", default=[], type=Path, help="also in this archive of events")
+        parser.add_argument(
+            "--archive", metavar="DIR", type=Path, help="the folder of the archived events; default: ARCHIVE_DIR"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["list"]:
@@ -61,8 +64,9 @@ class Command(BaseCommand):
                 self.stdout.write(json.dumps(_as_line(made)))
             return
         user = active_user(options["user"])
+        folder = Path(options["archive"] or settings.ARCHIVE_DIR)
         if options["again"] is not None:
-            self._again(options["again"], user, options["archive"])
+            self._again(options["again"], user, folder)
             return
         if not options["customer"] or not options["reason"].strip():
             raise CommandError("Say which customer, and why: CUSTOMER --reason TEXT.", returncode=USAGE_ERROR)
@@ -71,30 +75,28 @@ class Command(BaseCommand):
             options["reason"].strip(),
             options["ticket"].strip(),
             user,
-            options["archive"],
+            folder,
             ask=not options["yes"],
         )
 
-    def _again(self, file: str, user: User | None, archives: list[Path]) -> None:
+    def _again(self, file: str, user: User | None, folder: Path) -> None:
         recorded = {made.customer: made.reason for made in Erasure.objects.order_by("pk").iterator()}
         if file:
             recorded |= dict(_listed(Path(file)))
         for customer, reason in recorded.items():
             again = reason if reason.startswith("Again: ") else f"Again: {reason}"
-            self._erase(customer, again, "", user, archives, ask=False)
+            self._erase(customer, again, "", user, folder, ask=False)
         self.stdout.write(f"{len(recorded)} erasures were made again.")
 
-    def _erase(
-        self, customer: str, reason: str, ticket: str, user: User | None, archives: list[Path], *, ask: bool
-    ) -> None:
+    def _erase(self, customer: str, reason: str, ticket: str, user: User | None, folder: Path, *, ask: bool) -> None:
         self._show(customer)
         try:
-            erasure.check(customer, reason, ticket)
+            erasure.check(customer, folder, reason, ticket)
             if ask and not self._is_confirmed(customer):
                 self.stdout.write("Nothing was erased.")
                 return
             begun = erasure.begin(customer, reason=reason, ticket=ticket, actor=user, shell_user=shell_user())
-            done = self._perform(begun, archives)
+            done = self._perform(begun, folder)
         except erasure.CannotErase as error:
             raise CommandError(str(error)) from error
         except gateway.GatewayError as error:
@@ -108,13 +110,13 @@ class Command(BaseCommand):
         said = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in done.items() if count) or "nothing left"
         self.stdout.write(f"Erased {customer} (erasure {begun.pk}): {said}.")
 
-    def _perform(self, begun: Erasure, archives: list[Path]) -> Counter[str]:
+    def _perform(self, begun: Erasure, folder: Path) -> Counter[str]:
         with tqdm(unit=" rows", desc="Erasing", disable=not sys.stderr.isatty()) as bar:
 
             def show_progress(what: str, rows: int) -> None:
                 bar.update(rows)
 
-            return erasure.perform(begun, show_progress, archives=archives)
+            return erasure.perform(begun, folder, show_progress)
 
     def _show(self, customer: str) -> None:
         self.stdout.write(f"Of {customer} there are:")
