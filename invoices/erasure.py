@@ -15,9 +15,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.db import OperationalError, connection, models, transaction
 from django.db.models import Q, TextField
@@ -28,6 +30,7 @@ from invoices.journal.content import Content, contents, row_text
 from invoices.models import (
     CHAINED,
     MIRRORED,
+    ApiToken,
     Batch,
     Contradiction,
     Customer,
@@ -35,13 +38,17 @@ from invoices.models import (
     ErasedRow,
     Erasure,
     Event,
+    EventArchive,
     Invoice,
     InvoicePayment,
     JournalLink,
     Mirrored,
     Operation,
+    Pause,
     PaymentIntent,
     ReconciliationRun,
+    Removal,
+    ScheduledRefetch,
     UnchainedRow,
     personal,
 )
@@ -54,6 +61,7 @@ ROWS_AT_ONCE = 50  # in memory, and rewritten in one transaction: the body of on
 READS = 3  # of one object, until the mirror has what Stripe has now
 LOCK_WAIT_MS = 200  # of the beginning; less than PostgreSQL takes to look for deadlocks
 LOCK_TRIES = 150
+MOST_NAMED = 50  # places that are named at the end
 CHAIN_WAIT_SECONDS = 60.0
 
 # What people wrote is erased where it has but a word of the customer's name; what we or Stripe wrote, where it has all.
@@ -81,6 +89,13 @@ class Preview:
     batches: int
     contradictions: int
     drift: int
+
+
+class Done(NamedTuple):
+    """What an erasure did, and what it could not."""
+
+    rows: Counter[str]  # how many were rewritten or read anew, by their kind
+    left: list[str]  # which texts that nothing rewrites name the customer yet, for people
 
 
 # --- what belongs to a customer ---------------------------------------------------------------------------------------
@@ -278,9 +293,8 @@ def _wait_for_writers() -> None:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
 
 
-def perform(erasure: Erasure, archives: Path, show_progress: ShowProgress = lambda what, rows: None) -> Counter[str]:
-    """Erases, and marks the erasure as finished. How many rows were rewritten or read anew, by their kind. `archives`
-    is the folder of the archived events.
+def perform(erasure: Erasure, archives: Path, show_progress: ShowProgress = lambda what, rows: None) -> Done:
+    """Erases, and marks the erasure as finished. `archives` is the folder of the archived events.
 
     Raises CannotErase where Stripe turns out to have personal data yet, and GatewayError where it does not answer. It
     can be called again then, and after any interruption.
@@ -299,6 +313,7 @@ def perform(erasure: Erasure, archives: Path, show_progress: ShowProgress = lamb
     by = journal.archives.By(f"Erasure {erasure.pk}: {erasure.reason}", erasure.actor, erasure.shell_user)
     done["archived event"] = files.redact(known, by)
     done["drift"] = _erase_drift(customer, known)
+    _erase_errors(known)
     for object, rows_of in MIRROR.items():
         for id in _ids(rows_of(customer)):
             _erase_mirrored(object, id, known)
@@ -306,7 +321,7 @@ def perform(erasure: Erasure, archives: Path, show_progress: ShowProgress = lamb
             show_progress(object, 1)
     journal.chain()
     Erasure.objects.filter(pk=erasure.pk, finished_at=None).update(finished_at=clock.now())
-    return done
+    return Done(done, list(islice(_left_elsewhere(known), MOST_NAMED)))
 
 
 def _ids(rows: models.QuerySet) -> Iterator[Any]:
@@ -367,6 +382,41 @@ def _erase_runs(known: personal.Known) -> int:
             run.save(update_fields=["report", "error"])
             done += 1
     return done
+
+
+# What our processes wrote about their own work, beside the evidence: an error of Stripe's or of a database may name
+# the customer. Rows with such a text are few.
+ERRORS = {Event: "error", ScheduledRefetch: "error", Drift: "reason"}
+
+
+def _erase_errors(known: personal.Known) -> None:
+    for model, column in ERRORS.items():
+        for id in _ids(model._base_manager.exclude(**{column: ""})):
+            rows = model._base_manager.filter(pk=id)
+            if known.is_in(rows.values_list(column, flat=True).first() or ""):
+                rows.update(**{column: personal.REDACTED})
+
+
+# What people wrote for other purposes than a customer, and what the journal never changes.
+ELSEWHERE: dict[type[models.Model], tuple[str, ...]] = {
+    Pause: ("reason",),
+    Removal: ("reason",),
+    ApiToken: ("name",),
+    EventArchive: ("reason",),
+    Operation: ("idempotency_key", "request_id"),
+    Batch: ("request_id",),
+    LogEntry: ("object_repr", "change_message"),
+}
+
+
+def _left_elsewhere(known: personal.Known) -> Iterator[str]:
+    """Which rows name the customer yet, in columns that no erasure rewrites: table, id and column, for people."""
+    for model, columns in ELSEWHERE.items():
+        for column in columns:
+            texts = model._base_manager.exclude(**{column: ""}).values_list("pk", column)
+            for id, text in texts.iterator(chunk_size=ROWS_AT_ONCE):
+                if known.is_in(text):
+                    yield f"{model._meta.verbose_name} {id} ({column})"
 
 
 # --- rows of the journal ----------------------------------------------------------------------------------------------

@@ -31,7 +31,9 @@ from invoices.models import (
     Invoice,
     JournalLink,
     Operation,
+    Pause,
     PaymentIntent,
+    ScheduledRefetch,
     UnchainedRow,
     partitions,
     personal,
@@ -66,7 +68,7 @@ def raw_texts() -> dict[str, str]:
 def spellings(value: str) -> set[str]:
     """The value in small letters, as text and as JSON writes it, once and twice escaped."""
     escaped = json.dumps(value)[1:-1]
-    return {each.lower() for each in (value, escaped, json.dumps(escaped)[1:-1])}
+    return {each.lower() for each in (value, escaped, json.dumps(escaped)[1:-1], value.replace("@", "%40"))}
 
 
 def left(texts: dict[str, str]) -> list[tuple[str, str]]:
@@ -133,6 +135,12 @@ def customer(sandbox: SandboxProcess, deliver: Callable[[], int], manager: User)
     )  # fmt: skip
     run.report = {"examples": [{"id": paid.id, "theirs": f"{NAME}, {STREET}"}]}
     run.save()
+    Event.objects.filter(object_id=paid.id).update(error=f"a database said: {NAME}")
+    ScheduledRefetch.objects.create(
+        object_type="customer", object_id=id, asked_at=clock.now(), due_at=clock.now() + timedelta(days=9),
+        error=f"No such page: /v1/customers?email={EMAIL.replace('@', '%40')}",
+    )  # fmt: skip
+    Drift.objects.filter(field="name").update(reason=f"ours {json.dumps(EARLIER_NAME)}")
     Drift.objects.create(
         run=run, kind="missing_here", object_type="invoice", object_id=paid.id, invoice=paid.id, theirs=stored
     )
@@ -148,6 +156,7 @@ def customer(sandbox: SandboxProcess, deliver: Callable[[], int], manager: User)
             "contradiction",
             "drift",
             "reconciliationrun",
+            "scheduledrefetch",
         )
     }
     return id
@@ -227,6 +236,19 @@ def short(sandbox: SandboxProcess, deliver: Callable[[], int], manager: User) ->
     drain()
     journal.chain()
     return id
+
+
+def test_what_nothing_rewrites_is_named(sandbox: SandboxProcess, short: str, manager: User) -> None:
+    """People's reasons that belong to no customer, and what clients chose as their keys."""
+    pause = Pause.objects.create(action="void", reason="Until Ms Zoë Quistgaard has paid", paused_by=manager)
+    keyed = Operation.objects.create(
+        action="pay", invoice=Invoice.objects.get().pk, customer=short, actor=manager, source="api", state="failed",
+        idempotency_key=f"reminder-{EMAIL}",
+    )  # fmt: skip
+    sandbox.post(f"customers/{short}/redact")
+    said = erase(short)
+    assert f"pause {pause.pk} (reason), operation {keyed.pk} (idempotency_key)" in said
+    assert "name the customer" in said and EMAIL not in said
 
 
 def test_not_before_stripe(sandbox: SandboxProcess, short: str, deliver: Callable[[], int], manager: User) -> None:

@@ -74,10 +74,22 @@ def test_a_customer_called_paid_unpays_nothing() -> None:
         ("Mrs Lovelace called", False, True),
         ("Canada", False, False),
         ("the customer called", False, False),
+        (r"{\"email\": \"\u0061da@example.com\"}", True, True),
+        (r"a text in a text: \\u0041da Lovelace", True, True),
+        ("/v1/customers?email=ada%40example.com", True, True),
+        ("&#65;da&nbsp;Lovelace", True, True),
+        ("\uff21da Lovelace", True, True),
     ],
 )
 def test_in_which_texts_a_customer_is_named(text: str, whole: bool, word: bool) -> None:
     assert (ada().is_in(text), ada().is_named_in(text)) == (whole, word)
+
+
+@pytest.mark.parametrize("text", ["ZOE\u0308 GROSS", "zo&euml; gro\u00df", "Zo\u00eb\u00a0GRO\u1e9e", "Zo%C3%AB Groß"])
+def test_letters_that_are_written_in_several_ways(text: str) -> None:
+    known = Known()
+    known.learn({"customer_name": "Zoë Groß"})
+    assert known.is_in(text)
 
 
 def test_how_stripe_shows_one_that_it_has_redacted() -> None:

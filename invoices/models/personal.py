@@ -7,11 +7,13 @@ journal's chain proves that.
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import unicodedata
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import unquote
 
 REDACTED = "[redacted]"  # Stripe's own placeholder
 
@@ -61,6 +63,9 @@ TOKEN = re.compile(
     r"|(?=.*[A-Za-z])(?=.*[0-9_])[A-Za-z0-9_.:\-]+"
     r"|\d{4}-\d\d-\d\d(?:T[\d:.]+(?:Z|[+-]\d\d:\d\d))?"
 )
+
+
+ESCAPED = re.compile(r"\\+u([0-9a-fA-F]{4})")  # as JSON writes what is no ASCII, also in a text inside a text
 
 
 class Known:
@@ -132,7 +137,9 @@ def _pattern(values: set[str]) -> re.Pattern[str]:
 
 
 def _plain(text: str) -> str:
-    return unicodedata.normalize("NFC", text)
+    """The text as it sounds: however it was written into JSON, HTML or an address, and in whatever letters."""
+    unescaped = ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
+    return unicodedata.normalize("NFKC", html.unescape(unquote(unescaped))).casefold()
 
 
 def is_token(text: str) -> bool:

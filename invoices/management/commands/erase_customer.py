@@ -6,7 +6,6 @@ made, and `--again FILE` makes those of such a list again, in a database that wa
 
 import json
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -107,10 +106,19 @@ class Command(BaseCommand):
             self.stdout.write(
                 "The database was busy. Its file still has what was overwritten: run VACUUM when it is idle."
             )
-        said = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in done.items() if count) or "nothing left"
+        said = (
+            ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in done.rows.items() if count)
+            or "nothing left"
+        )
         self.stdout.write(f"Erased {customer} (erasure {begun.pk}): {said}.")
+        if done.left:
+            self.stdout.write(
+                "The journal keeps these as they were written, and they name the customer: "
+                + ", ".join(done.left)
+                + "."
+            )
 
-    def _perform(self, begun: Erasure, folder: Path) -> Counter[str]:
+    def _perform(self, begun: Erasure, folder: Path) -> erasure.Done:
         with tqdm(unit=" rows", desc="Erasing", disable=not sys.stderr.isatty()) as bar:
 
             def show_progress(what: str, rows: int) -> None:
