@@ -56,6 +56,10 @@ class Command(BaseCommand):
         told = f" {found.compared} heads that were told outside are in it." if found.compared else ""
         erased = f" Of {found.erased} rows the personal data was erased, and nothing else." if found.erased else ""
         self.stdout.write(f"The chain holds: {found.links} links, hash {found.hash}.{told}{erased}")
+        if not options["archive"] and (files := journal.archives.current().count()):
+            self.stdout.write(
+                f"The events of {files} archives were not looked at: journal verify --archive DIR reads their files."
+            )
         sys.exit(CHAIN_BROKEN if found.missing_triggers else DONE)
 
     def _walk(self, known: list[journal.KnownHead]) -> journal.Verification:
