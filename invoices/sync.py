@@ -69,12 +69,21 @@ def _claim(limit: int) -> list[Event]:
     due = PendingEvent.objects.filter(next_attempt_at__lte=clock.now()).order_by("next_attempt_at")
     if connection.features.has_select_for_update_skip_locked:
         due = due.select_for_update(skip_locked=True)
-    return _events_of(list(due[:limit]))
+    while waiting := list(due[:limit]):
+        if events := _events_of(waiting):
+            return events
+    return []
 
 
 def _events_of(waiting: list[PendingEvent]) -> list[Event]:
-    """The events of these entries of the queue, which the transaction has locked, in the same order."""
+    """The events of these entries of the queue, which the transaction has locked, in the same order.
+
+    An entry without an event (somebody took a partition away) goes: a whole batch of them would be claimed for ever.
+    """
     found = {event.pk: event for event in Event.stored(waiting).filter(state=Event.State.PENDING)} if waiting else {}
+    if astray := [each.pk for each in waiting if each.pk not in found]:
+        log.error("%d events wait, and are not in the journal, such as %s.", len(astray), astray[0])
+        PendingEvent.objects.filter(pk__in=astray).delete()
     return [found[each.pk] for each in waiting if each.pk in found]
 
 

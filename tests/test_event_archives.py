@@ -282,6 +282,53 @@ def test_a_filled_table_is_divided_and_joined_again() -> None:
     assert triggers.missing() == []
 
 
+def test_events_that_somebody_took_away_hold_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their entries in the queue stay where a partition was detached, or a table restored without them."""
+    early = clock.now() - timedelta(days=1)
+    PendingEvent.objects.bulk_create(
+        PendingEvent(event=f"evt_gone_{number}", created=early, received_at=early, next_attempt_at=early)
+        for number in range(5)
+    )
+    Event.objects.create(id="evt_1", type="product.updated", created=clock.now(), body="{}")
+    monkeypatch.setattr(sync, "EVENTS_PER_BATCH", 2)
+    assert sync.process_events() == 1
+    assert not PendingEvent.objects.filter(event__startswith="evt_gone").exists()
+
+
+@pytest.mark.skipif(not ON_POSTGRESQL, reason="SQLite has no partitions")
+def test_what_was_done_to_a_partition_that_was_taken_off_is_found(tmp_path: Path) -> None:
+    """Off its table, a partition has no triggers for its rows. The chain says what became of them."""
+    assert partitions._make(MARCH)
+    name, table = partitions.name_of(MARCH), partitions.EVENTS
+    for number in range(3):
+        Event.objects.create(id=f"evt_{number}", created=IN_MARCH, body='{"total": 1}', state="done")
+    journal.chain()
+
+    def sql(statement: str) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+
+    back = f"ALTER TABLE {table} ATTACH PARTITION {name} {partitions._bounds(MARCH)}"
+    try:
+        sql(f"ALTER TABLE {table} DETACH PARTITION {name}")
+        assert "event evt_0 is missing" in verified()
+        sql(f"UPDATE {name} SET body = '{{\"total\": 2}}' WHERE id = 'evt_1'")
+        sql(back)
+        assert triggers.missing() == [] and "event evt_1 was changed" in verified()
+        sql(f"ALTER TABLE {table} DETACH PARTITION {name}")
+        sql(f"UPDATE {name} SET body = '{{\"total\": 1}}' WHERE id = 'evt_1'")
+        sql(f"INSERT INTO {name} SELECT * FROM jsonb_populate_record((SELECT e FROM {name} e WHERE id = 'evt_1'), "
+            "'{\"id\": \"evt_new\"}')")  # fmt: skip
+        sql(back)
+        assert "evt_new stands in the journal without a link" in verified()
+        sql(f"ALTER TABLE {table} DETACH PARTITION {name}")
+        sql(f"DELETE FROM {name} WHERE id IN ('evt_new', 'evt_2')")
+        sql(back)
+        assert "event evt_2 is missing" in verified()
+    finally:
+        sql(f"DROP TABLE {name}")
+
+
 @pytest.mark.skipif(not ON_POSTGRESQL, reason="SQLite has no partitions")
 def test_coming_months_have_partitions_and_a_stamp_leads_to_one() -> None:
     now = clock.now()
