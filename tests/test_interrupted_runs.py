@@ -20,7 +20,7 @@ from django.db import OperationalError, connection
 from invoices import clock, gateway, intake, reconcile, scheduled_refetches, sync, tasks
 from invoices.management.commands.reconcile import in_words
 from invoices.models import Drift, Event, Invoice, InvoicePayment, ReconciliationRun
-from invoices.reconcile import interruption, runs, sweep
+from invoices.reconcile import interruption, runs, sweep, threads
 from invoices.thresholds import CATCH_UP_GOES_ON, FULL_GOES_ON, RUN_SILENT, SWEEP_GOES_ON
 from tests.crash.wire import STRIPES, Answer, Wire
 from tests.factories import invoice_at
@@ -146,8 +146,8 @@ class TestStopped:
 
         with monkeypatch.context() as cut:
             cut.setattr(gateway, "list_page", hang)
-            cut.setattr(sweep, "_next_result", stop)
-            cut.setattr(sweep, "SECONDS_TO_LEAVE", 0.0)
+            cut.setattr(threads, "next_result", stop)
+            cut.setattr(threads, "SECONDS_TO_LEAVE", 0.0)
             with pytest.raises(KeyboardInterrupt):
                 reconcile.sweep_lists()
             left = [thread for thread in threading.enumerate() if thread.name.startswith("sweep-")]

@@ -24,7 +24,7 @@ from invoices.models import (
     PaymentIntent,
     ReconciliationRun,
 )
-from invoices.reconcile import rows, suspects, windows
+from invoices.reconcile import interruption, rows, suspects, windows
 from tests.crash.wire import Wire, empty_list
 from tests.factories import CustomerObject, InvoiceObject, customer_at, invoice_at, stored
 from tests.helpers.commands import run_command
@@ -270,7 +270,7 @@ class TestUnderWay:
             drain()
 
         monkeypatch.setattr(suspects, "EVENT_ARRIVES", timedelta(hours=1))
-        monkeypatch.setattr(suspects.time, "sleep", arrive)
+        monkeypatch.setattr(interruption, "pause", arrive)
         code, run = prove()
         assert waited and (code, run["drift"], run["in_flight"]) == (0, [], 0)
         assert run["seen"] == run["same"]
@@ -363,7 +363,7 @@ class TestWalking:
         stored(CustomerObject(created=None))
         dated = Customer.objects.filter(deleted_at=None)
         with CaptureQueriesContext(connection) as queries:
-            walked = list(rows.ids_newest_first(dated))
+            walked = list(rows.ids_newest_first(ReconciliationRun(), dated))
         assert walked == list(dated.exclude(created=None).order_by("-created", "-id").values_list("pk", flat=True))
         assert len(walked) == 20 and len(queries) == 8
         with connection.cursor() as cursor:
