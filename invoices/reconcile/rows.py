@@ -19,7 +19,7 @@ IDS_PER_PAGE = 2000
 
 
 def ids_newest_first(run: ReconciliationRun, rows: QuerySet[Any]) -> Iterator[str]:
-    """The ids of these rows of the mirror. Rows without a creation time are left out. Raises what `with_retries` does."""
+    """The ids of these rows of the mirror. Rows without a creation time are left out. Raises as `with_retries` does."""
     ordered = rows.exclude(created=None).order_by("-created", "-id").values_list("created", "id")
     page = _page(run, ordered)
     while page:

@@ -215,7 +215,10 @@ class WindowProof:
             with_retries(self.run, lambda: written.filter(found_at__lt=self._began).delete())
 
     def _complete_lines(self, invoice: dict[str, Any]) -> None:
-        requests = with_retries(self.run, lambda: gateway.complete_lines(invoice, throttled=True))
+        try:
+            requests = with_retries(self.run, lambda: gateway.complete_lines(invoice, throttled=True))
+        except gateway.Missing:
+            return  # a draft that was deleted since it was listed: it is a suspect, and is retrieved
         self.covered.line_requests += requests
         self.covered.long_invoices += requests > 0
 

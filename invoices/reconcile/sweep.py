@@ -157,10 +157,12 @@ def _walk(window: Window, run: ReconciliationRun, ended: threading.Event) -> Cou
         if ended.is_set():
             return counts
         snapshots, unread = with_all_lines(run, listed_page)
-        counts += unread + _store_and_record(run, snapshots, importing=is_import)
+        deleted = {snapshot.id for snapshot in snapshots if snapshot.deleted}  # since it was listed
+        there = [snapshot for snapshot in snapshots if snapshot.id not in deleted]
+        counts += unread + _store_and_record(run, there, importing=is_import)
         counts += unreadable.record_members(run, window.object, refused)
         if not is_import:
-            listed_ids.update(snapshot.id for snapshot in listed_page)
+            listed_ids.update(snapshot.id for snapshot in listed_page if snapshot.id not in deleted)
     if is_import:
         return counts + _retrieve_each(run, window.object, _ids(run, window.rows().filter(stored_at__lt=began)))
     return counts + _retrieve_each(run, window.object, _not_listed(run, window, listed_ids))
