@@ -244,6 +244,7 @@ def store(snapshots: Sequence[Snapshot], *, dry_run: bool = False) -> list[Outco
         if not dry_run:
             scheduled_refetches.schedule(unsure)
             scheduled_refetches.schedule(_with_open_payments(outcomes), only_payments=True)
+            scheduled_refetches.schedule(_of_final_invoices(outcomes), only_payments=True)
     return [outcome for outcome in outcomes if outcome is not None]
 
 
@@ -268,6 +269,30 @@ def _with_open_payments(outcomes: Iterable[Outcome | None]) -> list[tuple[str, s
         return []
     return [
         (Invoice.OBJECT, id) for id in open_payments(ended).exclude(pk__in=read).values_list("invoice_id", flat=True)
+    ]
+
+
+def _of_final_invoices(outcomes: Iterable[Outcome | None]) -> list[tuple[str, str]]:
+    """The invoices that were final before a payment of theirs was stored that is not, and may be older: an event's, or
+    from a page that was read before the invoice was written."""
+    told = {
+        outcome.snapshot.id: outcome.snapshot.begun_at
+        for outcome in outcomes
+        if outcome is not None
+        and outcome.snapshot.object == InvoicePayment.OBJECT
+        and outcome.rewritten
+        and (outcome.snapshot.data or {}).get("status") not in InvoicePayment.FINAL
+    }
+    if not told:
+        return []
+    invoice_of = dict(InvoicePayment.objects.filter(pk__in=told).values_list("pk", "invoice_id"))
+    final = dict(
+        Invoice.objects.filter(pk__in=set(invoice_of.values()), status__in=Invoice.FINAL).values_list("pk", "stored_at")
+    )
+    return [
+        (Invoice.OBJECT, invoice)
+        for payment, invoice in invoice_of.items()
+        if invoice in final and ((begun_at := told[payment]) is None or begun_at <= final[invoice])
     ]
 
 

@@ -151,6 +151,11 @@ def done(object: str, id: str, begun_at: datetime) -> None:
     ScheduledRefetch.objects.filter(object_type=object, object_id=id, asked_at__lt=begun_at).delete()
 
 
+def needless(taken: Taken) -> None:
+    """What it was to bring came without it. What was asked for meanwhile stays scheduled."""
+    ScheduledRefetch.objects.filter(pk=taken.pk, token=taken.token).delete()
+
+
 def failed(taken: Taken, error: str, *, retry_after: float | None = None) -> None:
     """The read failed. The next attempt is after twice the wait, give or take a quarter, but not before `retry_after`
     seconds; after REFETCH_GIVEN_UP of failing there is none.
