@@ -242,9 +242,8 @@ def store(snapshots: Sequence[Snapshot], *, dry_run: bool = False) -> list[Outco
                 _save(model, [rows[id] for id in ids if id in rewritten])
                 _save_moments(model, [rows[id] for id in ids if id not in rewritten], moments)
         if not dry_run:
-            scheduled_refetches.schedule(unsure)
-            scheduled_refetches.schedule(_with_open_payments(outcomes), only_payments=True)
-            scheduled_refetches.schedule(_of_final_invoices(outcomes), only_payments=True)
+            with_payments = [*_with_open_payments(outcomes), *_of_final_invoices(outcomes)]
+            scheduled_refetches.schedule(unsure, payments_of=with_payments)
     return [outcome for outcome in outcomes if outcome is not None]
 
 

@@ -61,8 +61,12 @@ def stopped(db: None, monkeypatch: pytest.MonkeyPatch) -> Clock:
     return stopped
 
 
-def ask(*ids: str, object: str = "invoice", **given: bool) -> None:
-    scheduled_refetches.schedule([(object, id) for id in ids], **given)
+def ask(*ids: str, object: str = "invoice", wanted: bool = False, only_payments: bool = False) -> None:
+    objects = [(object, id) for id in ids]
+    if only_payments:
+        scheduled_refetches.schedule([], payments_of=objects)
+    else:
+        scheduled_refetches.schedule(objects, wanted=wanted)
 
 
 def row(id: str = "in_1") -> ScheduledRefetch:
