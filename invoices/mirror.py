@@ -288,11 +288,12 @@ def _of_final_invoices(outcomes: Iterable[Outcome | None]) -> list[tuple[str, st
     final = dict(
         Invoice.objects.filter(pk__in=set(invoice_of.values()), status__in=Invoice.FINAL).values_list("pk", "stored_at")
     )
-    return [
-        (Invoice.OBJECT, invoice)
-        for payment, invoice in invoice_of.items()
-        if invoice in final and ((begun_at := told[payment]) is None or begun_at <= final[invoice])
-    ]
+    found = []
+    for payment, invoice in invoice_of.items():
+        begun_at, stored_at = told[payment], final.get(invoice or "")
+        if invoice and stored_at and (begun_at is None or begun_at <= stored_at):
+            found.append((Invoice.OBJECT, invoice))
+    return found
 
 
 def open_payments(invoices: Iterable[str]) -> QuerySet[InvoicePayment]:

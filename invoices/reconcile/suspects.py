@@ -308,7 +308,8 @@ class WindowProof:
                     data, begun_at = self._retrieve(suspect.id)
                 except unreadable.FAULT_OF_AN_OBJECT as error:
                     self.covered.seen -= 1  # it was counted when the two sides seemed to differ
-                    self._record_unreadable(suspect.id, _created_of(data or {}) or (row and row.created), error, data)
+                    created = _created_of(data or {}) or (row.created if row else None)
+                    self._record_unreadable(suspect.id, created, error, data)
                     return []
                 rows, now_under_way = with_retries(self.run, lambda: self._look_up([suspect]))
                 row, under_way = rows.get(suspect.id), bool(now_under_way)
