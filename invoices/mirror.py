@@ -242,8 +242,8 @@ def store(snapshots: Sequence[Snapshot], *, dry_run: bool = False) -> list[Outco
                 _save(model, [rows[id] for id in ids if id in rewritten])
                 _save_moments(model, [rows[id] for id in ids if id not in rewritten], moments)
         if not dry_run:
-            scheduled_refetches.schedule(unsure)
-            scheduled_refetches.schedule(_with_open_payments(outcomes), only_payments=True)
+            with_payments = [*_with_open_payments(outcomes), *_of_final_invoices(outcomes)]
+            scheduled_refetches.schedule(unsure, payments_of=with_payments)
     return [outcome for outcome in outcomes if outcome is not None]
 
 
@@ -269,6 +269,31 @@ def _with_open_payments(outcomes: Iterable[Outcome | None]) -> list[tuple[str, s
     return [
         (Invoice.OBJECT, id) for id in open_payments(ended).exclude(pk__in=read).values_list("invoice_id", flat=True)
     ]
+
+
+def _of_final_invoices(outcomes: Iterable[Outcome | None]) -> list[tuple[str, str]]:
+    """The invoices that were final before a payment of theirs was stored that is not, and may be older: an event's, or
+    from a page that was read before the invoice was written."""
+    told = {
+        outcome.snapshot.id: outcome.snapshot.begun_at
+        for outcome in outcomes
+        if outcome is not None
+        and outcome.snapshot.object == InvoicePayment.OBJECT
+        and outcome.rewritten
+        and (outcome.snapshot.data or {}).get("status") not in InvoicePayment.FINAL
+    }
+    if not told:
+        return []
+    invoice_of = dict(InvoicePayment.objects.filter(pk__in=told).values_list("pk", "invoice_id"))
+    final = dict(
+        Invoice.objects.filter(pk__in=set(invoice_of.values()), status__in=Invoice.FINAL).values_list("pk", "stored_at")
+    )
+    found = []
+    for payment, invoice in invoice_of.items():
+        begun_at, stored_at = told[payment], final.get(invoice or "")
+        if invoice and stored_at and (begun_at is None or begun_at <= stored_at):
+            found.append((Invoice.OBJECT, invoice))
+    return found
 
 
 def open_payments(invoices: Iterable[str]) -> QuerySet[InvoicePayment]:

@@ -54,23 +54,26 @@ ON CONFLICT (object_type, object_id) DO UPDATE SET
 # --- asking -----------------------------------------------------------------------------------------------------------
 
 
-def schedule(objects: Iterable[tuple[str, str]], *, wanted: bool = False, only_payments: bool = False) -> None:
+def schedule(
+    objects: Iterable[tuple[str, str]], *, wanted: bool = False, payments_of: Iterable[tuple[str, str]] = ()
+) -> None:
     """Asks for a refetch of each of these objects, named by kind and id, whether the mirror holds it or not.
 
     It is due at the earlier of its present moment and soon. A worker may be reading the object now, and may have looked
     at it before the reason for this asking: it loses its token, and its read does not meet this asking. `wanted`: a
-    person waits for it. `only_payments`: the invoice is certain; a payment of it ought to have ended with it.
+    person waits for it. `payments_of`: invoices that are certain, but of which a payment ought to have ended.
     """
-    asked = sorted(set(objects))
+    asked = dict.fromkeys(payments_of, True) | dict.fromkeys(objects, False)  # → whether only for its payments
     if not asked:
         return
     now = clock.now()
-    due_at = now + (PAYMENTS_DELAY if only_payments else REFETCH_DELAY)
-    moments = [
-        moment and connection.ops.adapt_datetimefield_value(moment) for moment in (now, due_at, now if wanted else None)
-    ]
+    rows = []
+    for (object, id), only_payments in sorted(asked.items()):
+        moments = (now, now + (PAYMENTS_DELAY if only_payments else REFETCH_DELAY), now if wanted else None)
+        stored = [moment and connection.ops.adapt_datetimefield_value(moment) for moment in moments]
+        rows.append((object, id, *stored, only_payments))
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.executemany(ASK, [(object, id, *moments, only_payments) for object, id in asked])
+        cursor.executemany(ASK, rows)
 
 
 def waiting(object: str, ids: list[str]) -> set[str]:
@@ -149,6 +152,11 @@ def _in_turns(
 def done(object: str, id: str, begun_at: datetime) -> None:
     """A read of the object that began at this moment was stored. What was asked for after that stays scheduled."""
     ScheduledRefetch.objects.filter(object_type=object, object_id=id, asked_at__lt=begun_at).delete()
+
+
+def needless(taken: Taken) -> None:
+    """What it was to bring came without it. What was asked for meanwhile stays scheduled."""
+    ScheduledRefetch.objects.filter(pk=taken.pk, token=taken.token).delete()
 
 
 def failed(taken: Taken, error: str, *, retry_after: float | None = None) -> None:

@@ -261,7 +261,7 @@ class _Round:
             return taken
         try:
             if taken.only_payments and not mirror.open_payments([taken.id]).exists():
-                scheduled_refetches.done(taken.object, taken.id, clock.now())  # their events came meanwhile
+                scheduled_refetches.needless(taken)  # their events came meanwhile
                 return None
             refetch.refetch(taken.object, taken.id, throttled=True)
         except gateway.GatewayError as error:

@@ -103,6 +103,9 @@ class TestAKeyOfAnotherAccount:
 
         use("own")
         assert run_command("reconcile")[0] == 0
+        before_proof = asked(own)
+        assert run_command("reconcile", "--verify")[0] == 0
+        assert asked(own) > before_proof  # whose the key is, it asks anew
 
     def test_of_the_other_mode(self, use: Callable[[str], SandboxProcess], settings: Any, wire: Wire) -> None:
         own = use("own")

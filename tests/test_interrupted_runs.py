@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from django.db import OperationalError, connection
 from invoices import clock, gateway, intake, reconcile, scheduled_refetches, sync, tasks
 from invoices.management.commands.reconcile import in_words
 from invoices.models import Drift, Event, Invoice, InvoicePayment, ReconciliationRun
-from invoices.reconcile import interruption, runs, sweep
+from invoices.reconcile import interruption, runs, suspects, sweep, threads
 from invoices.thresholds import CATCH_UP_GOES_ON, FULL_GOES_ON, RUN_SILENT, SWEEP_GOES_ON
 from tests.crash.wire import STRIPES, Answer, Wire
 from tests.factories import invoice_at
@@ -30,6 +31,7 @@ from tests.sandbox_process import SandboxProcess
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Kind, State = ReconciliationRun.Kind, ReconciliationRun.State
+verify: Any = import_module("invoices.reconcile.verify")  # the package has a function of this name
 PATIENCE = 60  # seconds on a busy machine, for what would otherwise take for ever
 
 
@@ -146,8 +148,8 @@ class TestStopped:
 
         with monkeypatch.context() as cut:
             cut.setattr(gateway, "list_page", hang)
-            cut.setattr(sweep, "_next_result", stop)
-            cut.setattr(sweep, "SECONDS_TO_LEAVE", 0.0)
+            cut.setattr(threads, "next_result", stop)
+            cut.setattr(threads, "SECONDS_TO_LEAVE", 0.0)
             with pytest.raises(KeyboardInterrupt):
                 reconcile.sweep_lists()
             left = [thread for thread in threading.enumerate() if thread.name.startswith("sweep-")]
@@ -156,6 +158,21 @@ class TestStopped:
                 thread.join(PATIENCE)
         assert len(left) == sweep.SWEEP_THREADS
         assert not Invoice.objects.exists() and ReconciliationRun.objects.get().progress.finished == []
+
+    def test_a_proof_ends_at_once_too(self, sandbox: SandboxProcess) -> None:
+        """While each of its requests hangs for longer than this test may last."""
+        sandbox.reset(invoices=3, seed=2)
+        assert reconcile.sweep_lists("full").exit_code == 0
+        sandbox.faults(latency_ms=[600_000, 600_000], only=["GET /v1/customers", "GET /v1/invoices"])
+        process = start_command(sandbox, "manage.py", "reconcile", "--verify")
+        try:
+            wait_for(lambda: some_windows_finished(2))
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=PATIENCE) == 130
+        finally:
+            process.kill()
+            process.communicate()
+        assert ReconciliationRun.objects.get(kind=Kind.VERIFY).state == State.INTERRUPTED
 
 
 class TestGoingOn:
@@ -323,6 +340,34 @@ class TestStripeOrTheDatabaseAway:
         caught_up = ReconciliationRun.objects.filter(kind=Kind.CATCH_UP).earliest("pk")
         assert caught_up.state == State.FINISHED and caught_up.seen == caught_up.same == Event.objects.count()
 
+    def test_a_proof_waits_for_the_database_too(
+        self, sandbox: SandboxProcess, patient: list[float], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        invoice_at(sandbox)
+        cuts: Counter[str] = Counter()
+
+        def cut_after(where: Any, name: str) -> None:
+            original = getattr(where, name)
+
+            def once(*given: Any, **more: Any) -> Any:
+                found = original(*given, **more)
+                cuts[original.__qualname__] += 1
+                if cuts[original.__qualname__] == 1:
+                    raise OperationalError("server closed the connection unexpectedly")
+                return found
+
+            monkeypatch.setattr(where, name, once)
+
+        for where, name in (
+            (verify, "_plan"), (verify, "_swept_at"), (verify, "_close"), (verify._Ledger, "_write"),
+            (suspects.WindowProof, "_rows"), (suspects.WindowProof, "_look_up"), (suspects.WindowProof, "_write"),
+        ):  # fmt: skip
+            cut_after(where, name)
+        run = reconcile.verify()
+        assert (run.state, run.exit_code) == (State.FINISHED, 3), run.error
+        assert min(cuts.values()) > 1 and len(cuts) == 7
+        assert run.seen == run.failed + run.in_flight == Drift.objects.filter(run=run).count() + run.in_flight
+
     @pytest.mark.skipif("connection.vendor != 'postgresql'", reason="pg_terminate_backend")
     def test_connections_that_are_cut_again_and_again(self, sandbox: SandboxProcess) -> None:
         sandbox.reset(invoices=12, seed=2)
@@ -478,7 +523,7 @@ class TestBadObjects:
         """Puts what stands in `wire.members` (JSON) before and after the members of the newest page of invoices."""
 
         def change(url: str, body: bytes) -> bytes:
-            if not url.startswith("/v1/invoices?") or "created" not in url or "lt" in url:
+            if not url.startswith("/v1/invoices?limit=100") or "lt" in url:
                 return body
             page = body.decode()
             begin = page.index('"data"') + page[page.index('"data"') :].index("[") + 1
@@ -515,8 +560,38 @@ class TestBadObjects:
         # Only the one that does not say when it was created is asked for by itself, and Stripe does not know it.
         assert [row["id"] for row in said["drift"] if row not in left] == ["in_odd_2"]
         assert Invoice.objects.filter(pk=good.id).exists()
-        assert Invoice.objects.filter(pk__startswith="in_odd_").count() == len(ODD_OBJECTS)
+        # And the last has more lines: read whole, it is not there any more.
+        stored = set(Invoice.objects.filter(pk__startswith="in_odd_").values_list("pk", flat=True))
+        assert stored == {f"in_odd_{n}" for n in range(len(ODD_OBJECTS) - 1)}
         assert "in_cursed" in in_words(ReconciliationRun.objects.get(kind=Kind.FULL))
+
+        # The proof names them too, and what it cannot compare is not equal.
+        Invoice.rows.filter(pk="in_odd_0").update(data={"metadata": {"order": "17"}})
+        monkeypatch.setattr(suspects, "EVENT_ARRIVES", timedelta(0))
+        code, said = command("--verify")
+        assert (code, said["state"]) == (3, "finished"), said["error"]
+        unreadable = [row for row in said["drift"] if row["kind"] == "unreadable"]
+        assert {"in_odd", "un_1", "in_odd_4"} <= {row["id"] for row in unreadable}
+        found = said["report"]["kinds"]["invoice"]["found"]
+        assert found["unreadable"] == len(unreadable) == len(NO_OBJECTS) + 1 and not said["report"]["equal"]
+        assert "unreadable" in in_words(ReconciliationRun.objects.get(kind=Kind.VERIFY))
+
+    def test_a_long_invoice_that_stripe_does_not_give(self, wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Listed with ten lines, and refused whenever it is read whole: it is named, and the rest goes on."""
+        monkeypatch.setattr(suspects, "EVENT_ARRIVES", timedelta(0))
+        long, good = invoice_at(wire.sandbox, lines=11, amount=1100), invoice_at(wire.sandbox)
+        for path in (f"/v1/invoices/{long.id}", f"/v1/invoices/{long.id}/lines"):
+            wire.replies_to_get[path] = Answer.error(400, type="invalid_request_error", message="Not this one.")
+        code, said = command("--full")
+        assert (code, said["state"]) == (4, "finished"), said["error"]
+        assert [(row["id"], row["kind"]) for row in said["drift"]] == [(long.id, "unreadable")]
+        assert Invoice.objects.filter(pk=good.id).exists()
+        Event.objects.update(state="done")  # nothing is in flight
+        code, said = command("--verify")
+        assert (code, said["state"]) == (3, "finished"), said["error"]
+        assert [(row["id"], row["kind"]) for row in said["drift"] if row["object"] == "invoice"] == [
+            (long.id, "unreadable")
+        ]
 
     def test_a_page_that_ends_with_one_is_gone_on_from(self, hostile: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(gateway, "OBJECTS_PER_PAGE", 2)

@@ -238,6 +238,10 @@ class TestDrift:
         assert [row["kind"] for row in said["drift"] if row["object"] == "customer"] == ["missing_at_stripe"]
         assert Customer.objects.get(pk=customer).deleted_at
         assert command("--full")[0] == 0
+        Invoice.objects.filter(pk=some["paid"]).update(deleted_at=clock.now())  # here, and not at Stripe
+        code, said = command("--full")
+        assert (code, said["healed"]) == (3, 1)
+        assert [(row["kind"], row["id"]) for row in said["drift"]] == [("missing_here", some["paid"])]
 
 
 class TestInFlight:

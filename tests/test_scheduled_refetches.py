@@ -61,8 +61,12 @@ def stopped(db: None, monkeypatch: pytest.MonkeyPatch) -> Clock:
     return stopped
 
 
-def ask(*ids: str, object: str = "invoice", **given: bool) -> None:
-    scheduled_refetches.schedule([(object, id) for id in ids], **given)
+def ask(*ids: str, object: str = "invoice", wanted: bool = False, only_payments: bool = False) -> None:
+    objects = [(object, id) for id in ids]
+    if only_payments:
+        scheduled_refetches.schedule([], payments_of=objects)
+    else:
+        scheduled_refetches.schedule(objects, wanted=wanted)
 
 
 def row(id: str = "in_1") -> ScheduledRefetch:
@@ -460,6 +464,37 @@ class TestPaymentsOfAFinalInvoice:
         before = reads(sandbox)
         assert sync.perform_refetches() == 1
         assert reads(sandbox) == before and not ScheduledRefetch.objects.exists()
+
+    def test_a_doubt_that_comes_while_it_is_looked_at_is_kept(self, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Taken for its payments, which have ended meanwhile; and then an event of the invoice asks for a read."""
+        ask("in_1", only_payments=True)
+        make_all_due()
+        held = mirror.open_payments
+
+        def ended(ids: list[str]) -> Any:
+            ask("in_1")
+            return held(ids)
+
+        monkeypatch.setattr(mirror, "open_payments", ended)
+        assert sync.perform_refetches() == 1
+        assert not row().only_payments and row().token is None
+
+    def test_an_open_payment_that_a_page_brings_after_the_end_of_its_invoice_is_read(
+        self, sandbox: SandboxProcess, transactional_db: None
+    ) -> None:
+        invoice = invoice_at(sandbox)
+        page, _ = gateway.list_page("invoice_payment")  # in flight while the invoice is voided
+        sandbox.client().v1.invoices.void_invoice(invoice.id)
+        voided = sandbox.client().raw_request("get", f"/v1/invoices/{invoice.id}").data
+        stored(dict(voided))
+        mirror.store(page)
+        assert InvoicePayment.objects.get().status == "open"
+        make_all_due()
+        sync.perform_refetches()
+        assert InvoicePayment.objects.get().status == "canceled"
+        page, _ = gateway.list_page("invoice_payment")
+        mirror.store(page)
+        assert not ScheduledRefetch.objects.exists()
 
     def test_a_doubt_about_the_invoice_itself_is_read_all_the_same(self, stopped: Clock) -> None:
         ask("in_1", only_payments=True)

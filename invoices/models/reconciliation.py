@@ -55,7 +55,8 @@ class ReportKind(TypedDict):
     sums: list[str]  # which members the groups of its days add up, in their order
     here: int
     at_stripe: int
-    # Which differ: "missing_here", "missing_at_stripe", "differs" and "columns" (an object may be in both of the last).
+    # Which differ: "missing_here", "missing_at_stripe", "differs" and "columns" (an object may be in both of the last),
+    # and "unreadable" (what Stripe sent of it cannot be compared).
     # Which do not: "in_flight" (an event or a refetch is under way), "next_sweep" (Stripe sends no event of it),
     # "unlisted" (Stripe's list leaves it out; retrieved, it was equal). Zeros are left out.
     found: dict[str, int]

@@ -135,7 +135,7 @@ def _rows(run: ReconciliationRun, outcome: Outcome, *, healed: bool) -> list[Dri
         "found_at": now,
         "healed_at": now if healed else None,
     }
-    if outcome.ours is None:
+    if outcome.ours is None or (outcome.was_deleted and not snapshot.deleted):
         return [Drift(kind=Drift.Kind.MISSING_HERE, theirs=short(data), **common)]
     if snapshot.data is None or snapshot.deleted:
         return [Drift(kind=Drift.Kind.MISSING_AT_STRIPE, ours=short(outcome.ours), **common)]

@@ -9,12 +9,14 @@ refetches under way, and by a read of its own that began after the row was writt
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -22,13 +24,13 @@ from django.db import transaction
 
 from invoices import clock, gateway, scheduled_refetches
 from invoices.models import MIRRORED, Drift, Mirrored, ReconciliationRun
-from invoices.models.reading import moment, text
+from invoices.models.reading import moment, storable, storable_json, text
 from invoices.models.reconciliation import ReportDay
-from invoices.reconcile import compare, runs
+from invoices.reconcile import compare, interruption, runs, unreadable
 from invoices.reconcile.retry import with_retries
 from invoices.reconcile.rows import ids_newest_first
 from invoices.reconcile.sides import Figures, Side, comparable, figures
-from invoices.reconcile.windows import Window, pages
+from invoices.reconcile.windows import Window, listed
 from invoices.snapshot import CLOCK_MARGIN, STAMP_RESOLUTION, Snapshot
 from invoices.thresholds import EVENT_ARRIVES
 
@@ -38,7 +40,8 @@ LOOKED_UP_PER_WINDOW = 200  # suspects that are retrieved singly; what differs b
 WRITTEN_PER_DAY = 1000  # objects of one kind and day whose differences are written down; beyond them they are counted
 
 Kind = Drift.Kind
-DIFFERENT = frozenset({"missing_here", "missing_at_stripe", "differs", "columns"})  # of `ReportKind.found`
+# Of `ReportKind.found`.
+DIFFERENT = frozenset({"missing_here", "missing_at_stripe", "differs", "columns", "unreadable"})
 
 
 class Explanation(Enum):
@@ -117,9 +120,19 @@ class Suspect:
 class WindowProof:
     """Compares one window. Its results are `days` and `covered`; the differences are written down as drift."""
 
-    def __init__(self, run: ReconciliationRun, window: Window, *, all_lines: bool, swept_at: datetime | None) -> None:
-        """`swept_at`: the database's clock when the last sweep or full run began that has finished."""
+    def __init__(
+        self,
+        run: ReconciliationRun,
+        window: Window,
+        *,
+        all_lines: bool,
+        swept_at: datetime | None,
+        ended: threading.Event | None = None,
+    ) -> None:
+        """`swept_at`: the database's clock when the last sweep or full run began that has finished. `ended` is set when
+        the run ends early: the walk then stops at its next page, and proves nothing."""
         self.run, self.window, self.all_lines, self.swept_at = run, window, all_lines, swept_at
+        self.ended = ended or threading.Event()
         self.model = MIRRORED[window.object]
         self.days: dict[str, Day] = defaultdict(Day)
         self.covered = Covered()
@@ -127,37 +140,55 @@ class WindowProof:
         # Ids that need not be looked for at Stripe again. At most as many as the mirror has rows in the window, which
         # bounds the memory: `windows_of_proof`.
         self._met: set[str] = set()
+        self._began = with_retries(run, clock.now)
 
     # --- the walk -----------------------------------------------------------------------------------------------------
 
     def walk(self) -> WindowProof:
-        """Compares Stripe's list with the rows. Raises GatewayError."""
-        for snapshots in pages(self.run, self.window):
-            self._compare_page([self._listed(snapshot) for snapshot in snapshots])
+        """Compares Stripe's list with the rows. Raises GatewayError, and what else `with_retries` raises."""
+        for snapshots, refused in listed(self.run, self.window):
+            if self.ended.is_set():
+                return self
+            self._count_unreadable(None, unreadable.record_members(self.run, self.window.object, refused)["failed"])
+            self._compare_page([one for one in map(self._listed, snapshots) if one])
         self._judge_suspects()  # before the rows are walked: one of theirs may have come here meanwhile
         rows = self.window.rows()
-        for ids in _portions(id for id in ids_newest_first(rows) if id not in self._met):
-            self._compare_unlisted(rows.in_bulk(ids).values())
-        self._judge_suspects()
+        self._compare_unlisted(id for id in ids_newest_first(self.run, rows) if id not in self._met)
         return self
 
     def walk_undated(self) -> WindowProof:
-        """Compares the rows that do not say when they were created, one by one. Raises GatewayError."""
-        ids = self.model.objects.filter(deleted_at=None, created=None).order_by("pk").values_list("pk", flat=True)
-        for some in _portions(list(ids)):
-            self._compare_unlisted(self.model.objects.in_bulk(some).values())
-        self._judge_suspects()
+        """Compares the rows that do not say when they were created, one by one. Raises as `walk` does."""
+        undated = self.model.objects.filter(deleted_at=None, created=None).order_by("pk").values_list("pk", flat=True)
+        self._compare_unlisted(with_retries(self.run, lambda: list(undated)))
         return self
 
-    def _listed(self, snapshot: Snapshot) -> Listed:
+    def _listed(self, snapshot: Snapshot) -> Listed | None:
+        """None where the object cannot be compared, which is recorded."""
         data = snapshot.data or {}
-        if self.all_lines and snapshot.object == "invoice":
-            self._complete_lines(data)
+        try:
+            if self.all_lines and snapshot.object == "invoice":
+                self._complete_lines(data)
+            self._their_figures(data)
+        except unreadable.FAULT_OF_AN_OBJECT as error:
+            self._record_unreadable(snapshot.id, _created_of(data), error, data)
+            return None
         return Listed(snapshot.id, data, _created_of(data), snapshot)
 
-    def _compare_page(self, listed: list[Listed]) -> None:
-        rows = self._rows([one.id for one in listed])
-        for theirs in listed:
+    def _record_unreadable(self, id: str, created: datetime | None, error: Exception, data: Any = None) -> None:
+        """Whether the object is the same on both sides nobody can tell: it is on neither side, and fails the proof."""
+        self._met.add(id)
+        self._count_unreadable(created, unreadable.record(self.run, self.window.object, id, error, data)["failed"])
+
+    def _count_unreadable(self, created: datetime | None, number: int) -> None:
+        if number:
+            self.covered.seen += number
+            self.covered.different += number
+            self.days[_day(created)].found["unreadable"] += number
+
+    def _compare_page(self, page: list[Listed]) -> None:
+        rows = with_retries(self.run, lambda: self._rows([one.id for one in page]))
+        self._forget([one.id for one in page])
+        for theirs in page:
             ours = rows.get(theirs.id)
             if ours and _day(ours.created) == _day(theirs.created):
                 self._met.add(theirs.id)
@@ -166,12 +197,28 @@ class WindowProof:
             else:
                 self._meet(theirs.id, theirs.created, theirs, None)
 
-    def _compare_unlisted(self, rows: Iterable[Mirrored]) -> None:
-        for row in rows:
-            self._meet(row.pk, row.created, None, row)
+    def _compare_unlisted(self, ids: Iterable[str]) -> None:
+        for some in _portions(ids):
+            if self.ended.is_set():
+                return
+            rows = with_retries(self.run, partial(self._rows, some))
+            self._forget(some)
+            for row in rows.values():
+                self._meet(row.pk, row.created, None, row)
+        self._judge_suspects()
+
+    def _forget(self, ids: list[str]) -> None:
+        """Takes back what this run wrote down of these objects before it was interrupted in this window: they are
+        compared anew, and may be equal by now."""
+        if self.run.progress.interruptions:
+            written = Drift.objects.filter(run=self.run, object_type=self.window.object, object_id__in=ids)
+            with_retries(self.run, lambda: written.filter(found_at__lt=self._began).delete())
 
     def _complete_lines(self, invoice: dict[str, Any]) -> None:
-        requests = with_retries(self.run, lambda: gateway.complete_lines(invoice, throttled=True))
+        try:
+            requests = with_retries(self.run, lambda: gateway.complete_lines(invoice, throttled=True))
+        except gateway.Missing:
+            return  # a draft that was deleted since it was listed: it is a suspect, and is retrieved
         self.covered.line_requests += requests
         self.covered.long_invoices += requests > 0
 
@@ -203,7 +250,7 @@ class WindowProof:
         return figures(self.window.object, self._theirs(data))
 
     def _ours(self, row: Mirrored) -> dict[str, Any]:
-        return comparable(row.data or {}, all_lines=self.all_lines, ours=True)
+        return comparable(row.data if isinstance(row.data, dict) else {}, all_lines=self.all_lines, ours=True)
 
     def _theirs(self, data: dict[str, Any]) -> dict[str, Any]:
         return comparable(data, all_lines=self.all_lines, ours=False)
@@ -216,18 +263,22 @@ class WindowProof:
             return
         self._wait_for_events(suspects)
         drift: list[Drift] = []
-        rows, under_way = self._look_up(suspects)
+        rows, under_way = with_retries(self.run, lambda: self._look_up(suspects))
         for suspect in suspects:
             drift += self._judge(suspect, rows.get(suspect.id), suspect.id in under_way)
+        with_retries(self.run, lambda: self._write(drift))
+
+    def _write(self, drift: list[Drift]) -> None:
+        """Done again, after a commit whose answer was lost, it changes nothing. Raises RunLost."""
         with transaction.atomic():
+            runs.show_alive(self.run)  # and locks its row: whoever goes on with the run waits
             Drift.objects.bulk_create(self._not_written_before(drift))
-        runs.show_alive(self.run)
 
     def _wait_for_events(self, suspects: list[Suspect]) -> None:
         """Until the event of a change that the list showed has arrived; not where so much differs that it is none."""
         age = time.monotonic() - suspects[-1].seen_at
         if self.covered.looked_up < LOOKED_UP_PER_WINDOW:
-            time.sleep(max(EVENT_ARRIVES.total_seconds() - age, 0))
+            interruption.pause(max(EVENT_ARRIVES.total_seconds() - age, 0))
 
     def _look_up(self, suspects: Sequence[Suspect]) -> tuple[dict[str, Mirrored], set[str]]:
         """The rows as they are now, without deleted ones, and the ids of which an event or a refetch is under way."""
@@ -253,8 +304,14 @@ class WindowProof:
         begun_at = suspect.listed.snapshot.begun_at if suspect.listed else None
         if not under_way and not self._are_equal(row, data):
             if self.covered.looked_up < LOOKED_UP_PER_WINDOW:
-                data, begun_at = self._retrieve(suspect.id)
-                rows, now_under_way = self._look_up([suspect])
+                try:
+                    data, begun_at = self._retrieve(suspect.id)
+                except unreadable.FAULT_OF_AN_OBJECT as error:
+                    self.covered.seen -= 1  # it was counted when the two sides seemed to differ
+                    created = _created_of(data or {}) or (row.created if row else None)
+                    self._record_unreadable(suspect.id, created, error, data)
+                    return []
+                rows, now_under_way = with_retries(self.run, lambda: self._look_up([suspect]))
                 row, under_way = rows.get(suspect.id), bool(now_under_way)
             else:
                 self.covered.by_list += 1
@@ -293,7 +350,7 @@ class WindowProof:
     def _retrieve(self, id: str) -> tuple[dict[str, Any] | None, datetime | None]:
         """The object as it is now, None where it is deleted, and when the read began."""
         self.covered.looked_up += 1
-        first: Snapshot = with_retries(self.run, lambda: gateway.retrieve(self.window.object, id, throttled=True))[0]
+        first = with_retries(self.run, lambda: unreadable.retrieve(self.window.object, id, throttled=True))[0]
         return (None if first.deleted else first.data), first.begun_at
 
     def _explanation(
@@ -306,7 +363,7 @@ class WindowProof:
     ) -> Explanation | None:
         if under_way:
             return Explanation.IN_FLIGHT
-        if row and row.stored_at and begun_at and row.stored_at > begun_at:
+        if row and row.stored_at and begun_at and begun_at < row.stored_at <= clock.now():
             return Explanation.IN_FLIGHT  # the row was written after that read began, and may be the newer one
         if row is None and data and suspect.listed and self._comes_with_the_next_sweep(suspect.listed, data):
             return Explanation.NEXT_SWEEP
@@ -336,27 +393,36 @@ class WindowProof:
             "run": self.run,
             "object_type": self.window.object,
             "object_id": id,
-            "invoice": invoice if isinstance(invoice, str) else "",
+            "invoice": storable(invoice, 255) if isinstance(invoice, str) else "",
             "ours_seen_until": row.seen_until if row else None,
             "found_at": clock.now(),
         }
         if row is None:
-            return [Drift(kind=Kind.MISSING_HERE, theirs=compare.short(known), **common)]
+            return [Drift(kind=Kind.MISSING_HERE, theirs=storable_json(compare.short(known)), **common)]
         drift = [
             Drift(kind=Kind.COLUMN, field=name, ours=_as_json(holds), theirs=_as_json(says), **common)
             for name, (holds, says) in row.wrong_columns().items()
         ]
         if data is None:
-            return [Drift(kind=Kind.MISSING_AT_STRIPE, ours=compare.short(known), **common), *drift]
+            return [Drift(kind=Kind.MISSING_AT_STRIPE, ours=storable_json(compare.short(known)), **common), *drift]
         if self._our_figures(row) != self._their_figures(data):
             found = list(compare.differences(self._ours(row), self._theirs(data)))
             # Nothing found: the same to Python, and not the same JSON, such as 1 and 1.0.
             found = found[: compare.MAX_DIFFERENCES_PER_OBJECT] or [("", compare.short(known), compare.short(data))]
-            drift += [Drift(kind=Kind.DIFFERS, field=path[:255], ours=a, theirs=b, **common) for path, a, b in found]
+            drift += [
+                Drift(
+                    kind=Kind.DIFFERS,
+                    field=storable(path, 255),
+                    ours=storable_json(a),
+                    theirs=storable_json(b),
+                    **common,
+                )
+                for path, a, b in found
+            ]
         return drift
 
     def _not_written_before(self, drift: list[Drift]) -> list[Drift]:
-        """Without the objects that this run wrote down before it was interrupted in this window."""
+        """Without the objects of which this run has written down something."""
         ids = {one.object_id for one in drift}
         written = set(
             Drift.objects.filter(run=self.run, object_type=self.window.object, object_id__in=ids).values_list(

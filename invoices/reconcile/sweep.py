@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from queue import Empty, SimpleQueue
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import QuerySet
 
 from invoices import account, clock, gateway, mirror
@@ -28,6 +25,7 @@ from invoices.reconcile.email import mail_finance
 from invoices.reconcile.long_invoices import with_all_lines
 from invoices.reconcile.retry import with_retries
 from invoices.reconcile.rows import ids_newest_first
+from invoices.reconcile.threads import in_threads
 from invoices.reconcile.windows import (
     CHANGEABLE_STATUSES,
     FINAL_STATUSES,
@@ -44,9 +42,6 @@ log = logging.getLogger(__name__)
 SWEEP_THREADS = 3  # windows that are walked at once
 IDS_PER_QUERY = 2000
 UNDATED = "undated"  # the name in `progress.finished` of the part that is no window
-
-SECONDS_BETWEEN_LOOKS = 0.5  # at whether this process is to end
-SECONDS_TO_LEAVE = 2.0  # for the threads to end by themselves when the run ends; one whose request hangs is left behind
 
 Kind, State = ReconciliationRun.Kind, ReconciliationRun.State
 
@@ -114,7 +109,12 @@ def _sweep(run: ReconciliationRun, since: datetime | None, show_progress: runs.S
     finished = set(run.progress.finished)
     windows = [Window(**stored) for stored in run.progress.windows]
     tally = runs.Tally(run, show_progress)
-    _walk_in_threads([window for window in windows if window.name not in finished], run, tally)
+    in_threads(
+        (window for window in windows if window.name not in finished),
+        lambda window, ended: _walk_and_add(window, run, tally, ended),
+        threads=SWEEP_THREADS,
+        name="sweep",
+    )
     if UNDATED not in finished:
         counts = _undated(run)
         with_retries(run, lambda: tally.add(UNDATED, counts))
@@ -140,54 +140,6 @@ def _is_import(run: ReconciliationRun, object: str) -> bool:
     return not run.dry_run and not importing.is_over(object)
 
 
-def _walk_in_threads(windows: list[Window], run: ReconciliationRun, tally: runs.Tally) -> None:
-    """Walks the windows, SWEEP_THREADS at once. The first error, or the end of this process, ends them all.
-
-    Nobody waits for a request that is under way. A thread that is left behind with one writes nothing any more, because
-    the run is closed by then.
-    """
-    waiting, ended = deque(windows), threading.Event()
-    results: SimpleQueue[BaseException | None] = SimpleQueue()
-
-    def work() -> None:
-        try:
-            while not ended.is_set() and (window := _take(waiting)):
-                _walk_and_add(window, run, tally, ended)
-        except BaseException as error:
-            results.put(error)
-        else:
-            results.put(None)
-        finally:
-            connection.close()  # the thread ends, and its connection must not outlive it
-
-    # Daemons: at the end of the process Python would wait for others, and so for their requests.
-    threads = [threading.Thread(target=work, name=f"sweep-{n}", daemon=True) for n in range(SWEEP_THREADS)]
-    for thread in threads:
-        thread.start()
-    try:
-        for _ in threads:
-            if error := _next_result(results):
-                raise error
-    finally:
-        ended.set()
-        until = time.monotonic() + SECONDS_TO_LEAVE
-        for thread in threads:
-            thread.join(max(until - time.monotonic(), 0))
-
-
-def _take(waiting: deque[Window]) -> Window | None:
-    with suppress(IndexError):
-        return waiting.popleft()
-    return None
-
-
-def _next_result(results: SimpleQueue[BaseException | None]) -> BaseException | None:
-    while True:
-        interruption.check()
-        with suppress(Empty):
-            return results.get(timeout=SECONDS_BETWEEN_LOOKS)
-
-
 def _walk_and_add(window: Window, run: ReconciliationRun, tally: runs.Tally, ended: threading.Event) -> None:
     counts = _walk(window, run, ended)
     if not ended.is_set():
@@ -204,11 +156,13 @@ def _walk(window: Window, run: ReconciliationRun, ended: threading.Event) -> Cou
     for listed_page, refused in listed(run, window):
         if ended.is_set():
             return counts
-        snapshots = with_all_lines(run, listed_page)
-        counts += _store_and_record(run, snapshots, importing=is_import)
+        snapshots, unread = with_all_lines(run, listed_page)
+        deleted = {snapshot.id for snapshot in snapshots if snapshot.deleted}  # since it was listed
+        there = [snapshot for snapshot in snapshots if snapshot.id not in deleted]
+        counts += unread + _store_and_record(run, there, importing=is_import)
         counts += unreadable.record_members(run, window.object, refused)
         if not is_import:
-            listed_ids.update(snapshot.id for snapshot in snapshots)
+            listed_ids.update(snapshot.id for snapshot in listed_page if snapshot.id not in deleted)
     if is_import:
         return counts + _retrieve_each(run, window.object, _ids(run, window.rows().filter(stored_at__lt=began)))
     return counts + _retrieve_each(run, window.object, _not_listed(run, window, listed_ids))
@@ -237,7 +191,7 @@ def _store_in_one_transaction(run: ReconciliationRun, snapshots: list[Snapshot],
 
 
 def _not_listed(run: ReconciliationRun, window: Window, listed_ids: set[str]) -> Iterator[str]:
-    return (id for id in ids_newest_first(window.rows()) if id not in listed_ids)
+    return (id for id in ids_newest_first(run, window.rows()) if id not in listed_ids)
 
 
 def _ids(run: ReconciliationRun, rows: QuerySet[Any]) -> Iterator[str]:
@@ -269,21 +223,13 @@ def _retrieve_each(run: ReconciliationRun, object: str, ids: Iterator[str]) -> C
     counts: Counter[str] = Counter()
     for id in ids:
         try:
-            snapshots = with_retries(run, partial(_retrieve, object, id, throttled=True))
+            snapshots = with_retries(run, partial(unreadable.retrieve, object, id, throttled=True))
         except unreadable.FAULT_OF_AN_OBJECT as error:
             counts += unreadable.record(run, object, id, error)
         else:
             counts += _store_and_record(run, snapshots[:1], importing=False)
         with_retries(run, lambda: runs.show_alive(run))
     return counts
-
-
-def _retrieve(object: str, id: str, *, throttled: bool = False) -> list[Snapshot]:
-    """Raises GatewayError, and Unreadable where Stripe's answer is about this object alone, and will not get better."""
-    try:
-        return gateway.retrieve(object, id, throttled=throttled)
-    except (gateway.AnotherObject, gateway.RefusedByStripe) as error:
-        raise unreadable.Unreadable(error.message) from error
 
 
 def compare_invoice(id: str, *, dry_run: bool = False, by: User | None = None) -> ReconciliationRun:
@@ -302,13 +248,13 @@ def compare_invoice(id: str, *, dry_run: bool = False, by: User | None = None) -
 
 
 def _compare_invoice(run: ReconciliationRun, id: str) -> ReconciliationRun:
-    snapshots = with_retries(run, lambda: _retrieve("invoice", id))
+    snapshots = with_retries(run, lambda: unreadable.retrieve("invoice", id))
     if snapshots[0].data is None and not Invoice.objects.filter(pk=id).exists():
         return runs.fail(run, f"Neither Stripe nor the mirror has an invoice {id}.")
     counts: Counter[str] = Counter()
     for object, other in _related(snapshots):
         try:
-            snapshots += with_retries(run, partial(_retrieve, object, other))
+            snapshots += with_retries(run, partial(unreadable.retrieve, object, other))
         except unreadable.FAULT_OF_AN_OBJECT as error:
             counts += unreadable.record(run, object, other, error)
     for object in MIRRORED:

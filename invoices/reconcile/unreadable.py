@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import DataError, IntegrityError
 
-from invoices import clock
+from invoices import clock, gateway
 from invoices.models import Drift, ReconciliationRun
 from invoices.models.reading import member, storable, storable_json, text
 from invoices.reconcile.compare import short
@@ -30,6 +30,15 @@ FAULT_OF_AN_OBJECT = (
     *(Unreadable, DataError, IntegrityError),
     *(ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError),
 )
+
+
+def retrieve(object: str, id: str, *, throttled: bool = False) -> list[Snapshot]:
+    """As the gateway's. Raises GatewayError, and Unreadable where Stripe's answer is about this object alone, and will
+    not get better."""
+    try:
+        return gateway.retrieve(object, id, throttled=throttled)
+    except (gateway.AnotherObject, gateway.RefusedByStripe) as error:
+        raise Unreadable(error.message) from error
 
 
 def record_members(run: ReconciliationRun, object: str, members: list[Any]) -> Counter[str]:

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db import connection, transaction
+from django.db import transaction
 
-from invoices import clock, gateway
+from invoices import account, clock, gateway
 from invoices.models import MIRRORED, ReconciliationRun
 from invoices.models.reconciliation import ReportDay, ReportDigest, ReportKind, RunParams, RunReport
 from invoices.reconcile import interruption, runs
@@ -25,6 +23,7 @@ from invoices.reconcile.email import mail_finance
 from invoices.reconcile.retry import with_retries
 from invoices.reconcile.sides import SUMS, sum_of_digests, together
 from invoices.reconcile.suspects import WindowProof
+from invoices.reconcile.threads import in_threads
 from invoices.reconcile.windows import Window, windows_of_proof
 
 VERSION = 2  # of the report
@@ -71,7 +70,7 @@ def verify(
         with runs.running(Kind.VERIFY, params=params, by=by) as run:
             try:
                 _prove(run, since, show_progress)
-                _close(run)
+                with_retries(run, lambda: _close(run))
             except gateway.GatewayError as error:
                 runs.fail(run, str(error))
     except interruption.Interrupted:
@@ -81,49 +80,35 @@ def verify(
 
 
 def _prove(run: ReconciliationRun, since: datetime | None, show_progress: runs.ShowProgress) -> None:
+    with_retries(run, account.ask_again)  # before the first request: a key of another account would prove nothing
     if not run.progress.windows or run.report.get("version") != VERSION:
-        planned = replace(run.progress, windows=[window.stored() for window in windows_of_proof(since)], finished=[])
-        runs.write(run, progress=planned, report=_empty_report(run), seen=0, same=0, in_flight=0, failed=0)
-    all_lines, swept_at = run.report["lines"] == ALL_LINES, _swept_at()
+        with_retries(run, lambda: _plan(run, since))
+    all_lines, swept_at = run.report["lines"] == ALL_LINES, with_retries(run, _swept_at)
     ledger, finished = _Ledger(run, show_progress), set(run.progress.finished)
 
-    def proof(window: Window) -> WindowProof:
-        return WindowProof(run, window, all_lines=all_lines, swept_at=swept_at)
+    def walk(window: Window, ended: threading.Event) -> None:
+        proof = WindowProof(run, window, all_lines=all_lines, swept_at=swept_at, ended=ended).walk()
+        if not ended.is_set():
+            ledger.add(window.name, proof)
 
     windows = [Window(**stored) for stored in run.progress.windows]
-    left = [window for window in windows if window.name not in finished]
-    _in_threads(left, lambda window: proof(window).walk(), ledger)
+    in_threads((window for window in windows if window.name not in finished), walk, threads=THREADS, name="proof")
     for object in MIRRORED:
         undated = f"undated/{object}"
         if undated not in finished and not since:
-            ledger.add(undated, proof(Window(object)).walk_undated())
+            proof = WindowProof(run, Window(object), all_lines=all_lines, swept_at=swept_at)
+            ledger.add(undated, proof.walk_undated())
+
+
+def _plan(run: ReconciliationRun, since: datetime | None) -> None:
+    planned = replace(run.progress, windows=[window.stored() for window in windows_of_proof(since)], finished=[])
+    runs.write(run, progress=planned, report=_empty_report(run), seen=0, same=0, in_flight=0, failed=0)
 
 
 def _swept_at() -> datetime | None:
     """When the last sweep or full run began that has finished."""
     swept = ReconciliationRun.objects.filter(kind__in=[Kind.SWEEP, Kind.FULL], state=State.FINISHED, dry_run=False)
     return swept.order_by("-started_at").values_list("started_at", flat=True).first()
-
-
-def _in_threads(windows: list[Window], walk: Callable[[Window], WindowProof], ledger: _Ledger) -> None:
-    """Walks the windows, a few at once. After the first error those that have not begun are left out, and it is
-    raised."""
-
-    def work(window: Window) -> None:
-        try:
-            ledger.add(window.name, walk(window))
-        finally:
-            connection.close()  # the thread ends, and its connection must not outlive it
-
-    pool = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="proof")
-    try:
-        futures = [pool.submit(work, window) for window in windows]
-        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-        for future in done:
-            future.result()
-    finally:
-        # After an error or Ctrl-C the run is closed at once. Threads under way notice at their next page: RunLost.
-        pool.shutdown(wait=False, cancel_futures=True)
 
 
 # --- the report -------------------------------------------------------------------------------------------------------

@@ -66,12 +66,6 @@ class Window:
         return rows.filter(status=self.status) if self.status else rows
 
 
-def pages(run: ReconciliationRun, window: Window) -> Iterator[list[Snapshot]]:
-    """The readable objects of `listed`, page by page."""
-    for snapshots, _ in listed(run, window):
-        yield snapshots
-
-
 def listed(run: ReconciliationRun, window: Window) -> Iterator[tuple[list[Snapshot], list[Any]]]:
     """Stripe's list of this window, page by page: the snapshots, and the members that are no objects of a mirrored
     kind.

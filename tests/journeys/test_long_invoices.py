@@ -131,6 +131,11 @@ def test_a_full_run_reads_its_sample_of_the_long_invoices_whole(
     later(86_400)
     assert reconcile.sweep_lists("full").healed == 1 and unequal(sandbox) == []
     assert whole_reads(sandbox) == reads + 1
+    # A part reads all of its long invoices: the day on which it has its turn is the sample's for few of them.
+    part = data["created"] // 86_400 % PARTS
+    later(86_400)
+    Invoice.objects.filter(pk=long).update(data=data)
+    assert reconcile.sweep_lists("part", part=part).healed == 1 and unequal(sandbox) == []
 
 
 def test_the_sample_takes_each_once_in_four_weeks_and_about_as_many_every_day() -> None:

@@ -25,6 +25,7 @@ FOUND = {
     "missing_at_stripe": ("Missing at Stripe", "missing at Stripe"),
     "differs": ("Differ", "differing"),
     "columns": ("Columns wrong", "with wrong columns"),
+    "unreadable": ("Unreadable", "unreadable"),
     "in_flight": ("In flight", "in flight"),
 }
 

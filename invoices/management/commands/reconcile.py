@@ -97,6 +97,7 @@ COLUMNS = {  # of the table of kinds: heading → member of `ReportKind`, or of 
     "missing at Stripe": "missing_at_stripe",
     "differ": "differs",
     "columns wrong": "columns",
+    "unreadable": "unreadable",
     "in flight": "in_flight",
     "next sweep": "next_sweep",
 }
