@@ -27,7 +27,8 @@ ROWS_PER_STATEMENT = 500  # rows locked or written, and ids listed, by one SQL s
 MOMENTS = ("seen_since", "seen_until", "stored_at", "provisional")
 
 # Members that Stripe changes without an event, or signs anew for every reply: they make no difference.
-VOLATILE = frozenset({"webhooks_delivered_at", "hosted_invoice_url", "invoice_pdf", "next_invoice_sequence"})
+SIGNED_ANEW = frozenset({"webhooks_delivered_at", "hosted_invoice_url", "invoice_pdf"})  # in replies, every time
+VOLATILE = SIGNED_ANEW | {"next_invoice_sequence"}
 
 
 class Decision(Enum):
@@ -56,9 +57,9 @@ class Outcome:
     rewritten: bool = False  # the row's object or columns are others now; False: at most its MOMENTS are
 
 
-def content(data: dict[str, Any]) -> dict[str, Any]:
-    """The object without its VOLATILE members. Of a hosted page's address only its presence counts."""
-    kept = {key: value for key, value in data.items() if key not in VOLATILE}
+def content(data: dict[str, Any], without: frozenset[str] = VOLATILE) -> dict[str, Any]:
+    """The object without these members. Of a hosted page's address only its presence counts."""
+    kept = {key: value for key, value in data.items() if key not in without}
     kept["hosted_invoice_url"] = bool(data.get("hosted_invoice_url"))
     return kept
 
@@ -188,7 +189,8 @@ def _write(row: Mirrored, snapshot: Snapshot, now: datetime) -> bool:
     columns_changed = False
     # A deleted customer comes as `{id, deleted: true}`: what the row holds says more, and stays.
     if snapshot.data is not None and not (snapshot.data.get("deleted") is True and row.data):
-        if row.data is None or content(row.data) != content(snapshot.data):
+        # What a read shows is written, unless only members differ that no two replies have in common.
+        if row.data is None or content(row.data, SIGNED_ANEW) != content(snapshot.data, SIGNED_ANEW):
             row.data = snapshot.data
         columns_changed = _set_columns(row, snapshot.data)
     return columns_changed or before[0] is not row.data or before[1] != row.deleted_at

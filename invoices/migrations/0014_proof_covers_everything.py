@@ -4,6 +4,20 @@ import invoices.models.fields
 from django.db import migrations, models
 
 
+def drop_like_twins(apps, schema_editor):
+    """Those that Django made for the keys of the tables since 0010: no question uses them."""
+    if schema_editor.connection.vendor != "postgresql":
+        return
+    with schema_editor.connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT indexname FROM pg_indexes WHERE schemaname = current_schema() "
+            "AND tablename LIKE 'invoices\\_%%' AND indexname LIKE '%%\\_like'"
+        )
+        names = [name for (name,) in cursor.fetchall()]
+    for name in names:
+        schema_editor.execute(f"DROP INDEX {schema_editor.quote_name(name)}")
+
+
 class Migration(migrations.Migration):
 
     dependencies = [
@@ -26,4 +40,5 @@ class Migration(migrations.Migration):
             name='report',
             field=invoices.models.fields.ObjectField(blank=True, default=dict, help_text='Of a proof: counts, sums and digests by kind and day: RunReport'),
         ),
+        migrations.RunPython(drop_like_twins, migrations.RunPython.noop),
     ]

@@ -124,7 +124,10 @@ class EventArchive(ImmutableModel):
     sha256 = models.CharField(max_length=64, help_text="Of the file")
     positions = models.TextField(help_text="Positions of the events' links in the chain, as 1-500,503")
     changed = models.TextField(blank=True, help_text="Ids of the events whose lines are not as chained, one a line")
-    replaces = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="replacements")
+    # `eventarchive_replaced_once` is its index.
+    replaces = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="replacements", db_index=False
+    )
     reason = models.TextField()
     by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     shell_user = models.CharField(max_length=255, blank=True, help_text="Who ran the command: user@host")
