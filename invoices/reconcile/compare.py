@@ -9,7 +9,7 @@ from typing import Any
 from invoices import clock, scheduled_refetches
 from invoices.mirror import VOLATILE, Decision, Outcome, content
 from invoices.models import Drift, Event, ReconciliationRun
-from invoices.models.reading import storable, text
+from invoices.models.reading import storable, storable_json, text
 
 MAX_DIFFERENCES_PER_OBJECT = 25  # drift rows of one object
 
@@ -136,12 +136,19 @@ def _rows(run: ReconciliationRun, outcome: Outcome, *, healed: bool) -> list[Dri
         "healed_at": now if healed else None,
     }
     if outcome.ours is None or (outcome.was_deleted and not snapshot.deleted):
-        return [Drift(kind=Drift.Kind.MISSING_HERE, theirs=short(data), **common)]
+        return [Drift(kind=Drift.Kind.MISSING_HERE, theirs=storable_json(short(data)), **common)]
     if snapshot.data is None or snapshot.deleted:
         return [Drift(kind=Drift.Kind.MISSING_AT_STRIPE, ours=short(outcome.ours), **common)]
     found = list(differences(outcome.ours, snapshot.data))[:MAX_DIFFERENCES_PER_OBJECT]
     return [
-        Drift(kind=Drift.Kind.DIFFERS, field=storable(path, 255), ours=a, theirs=b, **common) for path, a, b in found
+        Drift(
+            kind=Drift.Kind.DIFFERS,
+            field=storable(path, 255),
+            ours=storable_json(a),
+            theirs=storable_json(b),
+            **common,
+        )
+        for path, a, b in found
     ]
 
 
