@@ -354,12 +354,13 @@ def of_reply(reply: Reply, *, complete: bool = True, throttled: bool = False) ->
     data = reply.data
     if data.get("object") != "invoice":
         return [reply.snapshot()] if is_object(data) else []
-    payments = data.pop("payments", None) or {}  # only there because we expand it: the stored object is Stripe's own
+    payments = data.pop("payments", None)  # only there because we expand it: the stored object is Stripe's own
+    shown, has_more = member(payments, "data"), member(payments, "has_more")
     if complete:
         complete_lines(data, throttled=throttled)
-    if complete and payments.get("has_more"):
+    if complete and (has_more or not isinstance(shown, list)):
         return [reply.snapshot(data), *_payments_of(data["id"], throttled)]
-    return [reply.snapshot(item) for item in (data, *payments.get("data", [])) if is_object(item)]
+    return [reply.snapshot(item) for item in (data, *(shown if isinstance(shown, list) else ())) if is_object(item)]
 
 
 def _payments_of(invoice: str, throttled: bool) -> Iterator[Snapshot]:
@@ -373,14 +374,15 @@ def complete_lines(invoice: dict[str, Any], *, throttled: bool = False) -> int:
 
     A finalized invoice's lines do not change. A draft's may while we read them; its `invoice.updated` follows. If the
     line after which we continue was deleted, Stripe answers 400. The object then keeps its `has_more`, for which the
-    mirror schedules a refetch. Raises GatewayError.
+    mirror schedules a refetch; so it does where the last of the lines is none. Raises GatewayError.
     """
-    lines = invoice.get("lines")
-    if not isinstance(lines, dict) or not lines.get("has_more") or not lines.get("data"):
+    lines, shown = invoice.get("lines"), member(invoice, "lines", "data")
+    last = member(shown[-1], "id") if isinstance(shown, list) and shown else None
+    if not isinstance(lines, dict) or not lines.get("has_more") or not is_id(last):
         return 0
-    path, later, requests = f"/v1/invoices/{invoice['id']}/lines", [], 0
+    path, later, requests = f"/v1/invoices/{quote(invoice['id'], safe='')}/lines", [], 0
     try:
-        for page in pages(path, throttled=throttled, starting_after=lines["data"][-1]["id"]):
+        for page in pages(path, throttled=throttled, starting_after=last):
             later += page.data["data"]
             requests += 1
     except RefusedByStripe:

@@ -368,6 +368,48 @@ class TestStripeOrTheDatabaseAway:
         assert min(cuts.values()) > 1 and len(cuts) == 7
         assert run.seen == run.failed + run.in_flight == Drift.objects.filter(run=run).count() + run.in_flight
 
+    def test_each_statement_of_a_proof_is_made_again(
+        self, sandbox: SandboxProcess, patient: list[float], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Each statement of the thread that leads the run meets a cut connection once, after the run has its row. While
+        the others walk that thread is idle, so a restart of the database always cuts its connection."""
+        invoice_at(sandbox)
+        reconcile.sweep_lists("full")
+        drain()
+        begin, made = runs.begin, [0, 0]  # statements since the run has its row; the one that fails
+
+        def begun(*given: Any, **more: Any) -> ReconciliationRun:
+            run = begin(*given, **more)
+            made[0] = 0
+            return run
+
+        def cut(execute: Any, *statement: Any) -> Any:
+            made[0] += 1
+            if made[0] == made[1]:
+                raise OperationalError("server closed the connection unexpectedly")
+            return execute(*statement)
+
+        monkeypatch.setattr(runs, "begin", begun)
+        with connection.execute_wrapper(cut):
+            while made[0] >= made[1]:
+                made[:] = [-100, made[1] + 1]
+                run = reconcile.verify()
+                assert (run.state, run.exit_code) == (State.FINISHED, 0), (made, run.error)
+        assert made[1] > 10
+
+    def test_a_run_that_is_finished_stays_so_when_the_catch_up_after_it_cannot_begin(
+        self, sandbox: SandboxProcess, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        begin = runs.begin
+
+        def cut(kind: str, **more: Any) -> ReconciliationRun:
+            if kind == Kind.CATCH_UP:
+                raise OperationalError("server closed the connection unexpectedly")
+            return begin(kind, **more)
+
+        monkeypatch.setattr(runs, "begin", cut)
+        assert command("--full")[0] == 0
+
     @pytest.mark.skipif("connection.vendor != 'postgresql'", reason="pg_terminate_backend")
     def test_connections_that_are_cut_again_and_again(self, sandbox: SandboxProcess) -> None:
         sandbox.reset(invoices=12, seed=2)
@@ -592,6 +634,16 @@ class TestBadObjects:
         assert [(row["id"], row["kind"]) for row in said["drift"] if row["object"] == "invoice"] == [
             (long.id, "unreadable")
         ]
+
+    @pytest.mark.parametrize("payments", [5, "x", {"data": 5}, {"data": None, "has_more": True}])
+    def test_payments_that_are_no_list(self, wire: Wire, payments: Any) -> None:
+        """They are read from Stripe's list of the invoice's payments instead."""
+        good = invoice_at(wire.sandbox)
+        answer = json.loads(wire.sandbox.client().raw_request("get", f"/v1/invoices/{good.id}").body)
+        body = json.dumps({**answer, "payments": payments}).encode()
+        wire.replies_to_get[f"/v1/invoices/{good.id}"] = Answer(200, body, STRIPES)
+        assert reconcile.compare_invoice(good.id).state == State.FINISHED
+        assert InvoicePayment.objects.filter(invoice_id=good.id).count() == 1
 
     def test_a_page_that_ends_with_one_is_gone_on_from(self, hostile: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(gateway, "OBJECTS_PER_PAGE", 2)

@@ -14,7 +14,7 @@ from django.core import mail
 
 from invoices import clock, gateway, reconcile, tasks
 from invoices.models import ReconciliationRun
-from invoices.reconcile import runs, schedule
+from invoices.reconcile import runs, schedule, sweep
 from invoices.reconcile.schedule import Due
 from invoices.reconcile.windows import DAY_SECONDS, FULL_RUN_PARTS, windows_of_part
 from tests.factories import InvoiceObject, invoice_at, stored
@@ -66,7 +66,8 @@ class TestWhatIsDue:
             assert oldest and MONDAY + timedelta(days=day) - oldest <= timedelta(days=FULL_RUN_PARTS)
         assert set(counted) == EVERYTHING and set(counted.values()) == {2}
         assert kinds[Kind.VERIFY] == 1 + 2 * FULL_RUN_PARTS // 7  # the first at once, then on Sundays
-        sundays = {run.started_at.weekday() for run in ReconciliationRun.objects.filter(kind=Kind.VERIFY)[1:]}
+        proofs = ReconciliationRun.objects.filter(kind=Kind.VERIFY).order_by("started_at")
+        sundays = {run.started_at.weekday() for run in proofs[1:]}
         assert sundays == {schedule.PROOF_WEEKDAY}
 
     def test_nights_that_were_missed_are_made_up_for(self) -> None:
@@ -163,6 +164,44 @@ class TestTheTask:
         sandbox.clear_faults()
         assert tasks.reconcile_due() == 3
         assert {run.state for run in ReconciliationRun.objects.filter(kind=Kind.SWEEP)} == {"failed", "finished"}
+
+    def test_one_that_fails_again_and_again_keeps_nothing_else_waiting(
+        self, sandbox: SandboxProcess, monkeypatch: pytest.MonkeyPatch, later: Callable[[float], None]
+    ) -> None:
+        """What is wrong with part 0 is wrong for weeks, and Stripe answers everything else."""
+        invoice_at(sandbox)
+        reconcile.sweep_lists(Kind.FULL)
+        ReconciliationRun.objects.update(started_at=clock.now() - timedelta(days=2))
+        plan, wrong = sweep._plan, [gateway.RefusedByStripe("refused"), RuntimeError("odd")]
+
+        def planned(run: ReconciliationRun, since: datetime | None) -> None:
+            if run.params.get("part") == 0:
+                raise wrong.pop()
+            plan(run, since)
+
+        monkeypatch.setattr(sweep, "_plan", planned)
+        assert [tasks.reconcile_due(), tasks.reconcile_due()] == [3, 0]
+        made = ReconciliationRun.objects.filter(kind__in=[Kind.PART, Kind.VERIFY]).order_by("pk")
+        assert list(made.values_list("kind", "params", "state")) == [
+            (Kind.PART, {"part": 0}, "failed"),
+            (Kind.PART, {"part": 1}, "finished"),
+            (Kind.VERIFY, {}, "finished"),
+        ]
+        later(86400)
+        assert tasks.reconcile_due() >= 2 and wrong == []  # it is tried first in the next night
+        assert [run.params.get("part") for run in made.filter(kind=Kind.PART)] == [0, 1, 0, 2]
+
+    def test_a_failure_is_told_once_though_the_run_goes_on(
+        self, sandbox: SandboxProcess, settings: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        settings.FINANCE_EMAILS = ["finance@example.com"]
+
+        def refused(run: ReconciliationRun) -> None:
+            raise gateway.RefusedByStripe("refused")
+
+        monkeypatch.setattr(sweep, "_undated", refused)
+        assert [reconcile.sweep_lists().error for _ in range(3)] == ["refused"] * 3
+        assert ReconciliationRun.objects.count() == len(mail.outbox) == 1
 
     def test_there_are_never_two_of_a_lane(self, sandbox: SandboxProcess, monkeypatch: pytest.MonkeyPatch) -> None:
         """The next hour's message comes while the run of this hour is at work."""

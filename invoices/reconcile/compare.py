@@ -9,7 +9,7 @@ from typing import Any
 from invoices import clock, scheduled_refetches
 from invoices.mirror import VOLATILE, Decision, Outcome, content
 from invoices.models import Drift, Event, ReconciliationRun
-from invoices.models.reading import storable, text
+from invoices.models.reading import storable, storable_json, text
 
 MAX_DIFFERENCES_PER_OBJECT = 25  # drift rows of one object
 
@@ -46,7 +46,7 @@ def record(run: ReconciliationRun, outcomes: list[Outcome], *, importing: bool) 
     """
     counts: Counter[str] = Counter(seen=len(outcomes))
     differing = {outcome.snapshot.id for outcome in outcomes if not _same(outcome)}
-    with_event = pending(sorted(differing)) | _explained_by_invoice(outcomes, differing) if differing else set()
+    with_event = pending(sorted(differing)) | _explained_by_invoice(run, outcomes, differing) if differing else set()
     found_before = _found_before(run, [outcome.snapshot.id for outcome in outcomes])
     drift: list[Drift] = []
     for outcome in outcomes:
@@ -61,15 +61,17 @@ def record(run: ReconciliationRun, outcomes: list[Outcome], *, importing: bool) 
     return counts
 
 
-def _explained_by_invoice(outcomes: list[Outcome], differing: set[str]) -> set[str]:
+def _explained_by_invoice(run: ReconciliationRun, outcomes: list[Outcome], differing: set[str]) -> set[str]:
     """The payments that differ and for whose invoice an event is pending or a refetch is scheduled: that one reads the
-    invoice's payments too."""
+    invoice's payments too. A refetch of an invoice that this run healed explains nothing: the healing scheduled it."""
     found = [one for one in outcomes if one.snapshot.object == "invoice_payment" and one.snapshot.id in differing]
     invoice_of = {one.snapshot.id: text(one.snapshot.data, "invoice") for one in found if one.ours is not None}
     invoices = sorted({id for id in invoice_of.values() if id})
     if not invoices:
         return set()
-    explained = pending(invoices) | scheduled_refetches.waiting("invoice", invoices)
+    waiting = scheduled_refetches.waiting("invoice", invoices)
+    healed = Drift.objects.filter(run=run, object_type="invoice", object_id__in=sorted(waiting)) if waiting else ()
+    explained = pending(invoices) | (waiting - {drift.object_id for drift in healed})
     return {payment for payment, invoice in invoice_of.items() if invoice in explained}
 
 
@@ -136,12 +138,19 @@ def _rows(run: ReconciliationRun, outcome: Outcome, *, healed: bool) -> list[Dri
         "healed_at": now if healed else None,
     }
     if outcome.ours is None or (outcome.was_deleted and not snapshot.deleted):
-        return [Drift(kind=Drift.Kind.MISSING_HERE, theirs=short(data), **common)]
+        return [Drift(kind=Drift.Kind.MISSING_HERE, theirs=storable_json(short(data)), **common)]
     if snapshot.data is None or snapshot.deleted:
         return [Drift(kind=Drift.Kind.MISSING_AT_STRIPE, ours=short(outcome.ours), **common)]
     found = list(differences(outcome.ours, snapshot.data))[:MAX_DIFFERENCES_PER_OBJECT]
     return [
-        Drift(kind=Drift.Kind.DIFFERS, field=storable(path, 255), ours=a, theirs=b, **common) for path, a, b in found
+        Drift(
+            kind=Drift.Kind.DIFFERS,
+            field=storable(path, 255),
+            ours=storable_json(a),
+            theirs=storable_json(b),
+            **common,
+        )
+        for path, a, b in found
     ]
 
 

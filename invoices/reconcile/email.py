@@ -36,7 +36,10 @@ def mail_finance(run: ReconciliationRun) -> bool:
 
 
 def _was_told(run: ReconciliationRun) -> bool:
-    """Whether the run of this kind before this one failed in the same way, less than a day ago."""
+    """Whether the run of this kind before this one failed in the same way, less than a day ago; or this one did, before
+    it went on."""
+    if run.error and run.progress.interruptions and run.progress.interruptions[-1].endswith(run.error):
+        return True
     before = ReconciliationRun.objects.filter(kind=run.kind, dry_run=False, started_at__lt=run.started_at)
     last = before.filter(started_at__gt=run.started_at - timedelta(days=1)).order_by("-started_at").first()
     return bool(run.error) and last is not None and last.error == run.error

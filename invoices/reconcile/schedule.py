@@ -7,13 +7,15 @@ finished since the night began is due, so a run that failed is tried again hourl
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from django.db.models import QuerySet
 
-from invoices import clock
+from invoices import clock, gateway
 from invoices.models import ReconciliationRun
 from invoices.reconcile import runs
 from invoices.reconcile.sweep import sweep_lists
@@ -41,32 +43,50 @@ class Due:
 def run_due() -> int:
     """Begins what is due, one run after the other, and returns how many finished.
 
-    After one that failed, or where another of its lane is at work, the rest waits for the next hour. Raises what no run
-    expects.
+    Each is tried once. One that failed waits for the next hour, and keeps the others waiting only if Stripe answers
+    nothing at all: what else is wrong with it may be wrong for weeks. The others wait too where another run of its lane
+    is at work, or this process is to end.
     """
-    finished = 0
-    while due := next_due(clock.now()):
+    finished, tried = 0, set[Due]()
+    while due := next_due(clock.now(), tried):
+        tried.add(due)
         try:
             run = verify() if due.kind == Kind.VERIFY else sweep_lists(due.kind, part=due.part)
         except runs.AlreadyRunning as error:
             log.info("Nothing begins now: %s", error)
             break
-        if run.state != ReconciliationRun.State.FINISHED:
+        except Exception:  # what no run expects; its row says it
+            log.exception("The run of %s failed.", due)
+            continue
+        if run.state == ReconciliationRun.State.INTERRUPTED:
             break
-        finished += 1
+        if run.state == ReconciliationRun.State.FINISHED:
+            finished += 1
+        elif not _stripe_answers():
+            break
     return finished
 
 
-def next_due(now: datetime) -> Due | None:
-    """The next run that is due; None where nothing is."""
+def _stripe_answers() -> bool:
+    try:
+        gateway.read("/v1/invoices", throttled=True, limit=1)
+    except gateway.GatewayError:
+        return False
+    return True
+
+
+def next_due(now: datetime, tried: Collection[Due] = ()) -> Due | None:
+    """The next run that is due, without those that were tried just now; None where nothing is."""
+    return next((due for due in _all_due(now) if due not in tried), None)
+
+
+def _all_due(now: datetime) -> Iterator[Due]:
     night = night_of(now)
     if not _finished(Kind.SWEEP, Kind.FULL).filter(started_at__gte=night).exists():
-        return Due(Kind.SWEEP)
-    if (part := _part_due(night)) is not None:
-        return Due(Kind.PART, part)
+        yield Due(Kind.SWEEP)
+    yield from (Due(Kind.PART, part) for part in islice(_parts_due(night), MAX_PARTS_PER_NIGHT))
     if not _finished(Kind.VERIFY).filter(started_at__gte=week_of(now)).exists():
-        return Due(Kind.VERIFY)
-    return None
+        yield Due(Kind.VERIFY)
 
 
 def night_of(now: datetime) -> datetime:
@@ -82,16 +102,18 @@ def week_of(now: datetime) -> datetime:
     return night - timedelta(days=(night.weekday() - PROOF_WEEKDAY) % 7)
 
 
-def _part_due(night: datetime) -> int | None:
-    """The part that was compared longest ago: one every night, and more while others missed theirs."""
+def _parts_due(night: datetime) -> Iterator[int]:
+    """The parts that were compared longest ago: one every night, and more while others missed theirs."""
     if _finished(Kind.FULL).filter(started_at__gte=night).exists():
-        return None
+        return
     compared = parts_compared_at()
-    part = min(compared, key=lambda part: (compared[part] is not None, compared[part], part))
     tonight = sum(1 for at in compared.values() if at is not None and at >= night)
-    last = compared[part]
-    missed = last is None or last < night - timedelta(days=FULL_RUN_PARTS - 1)
-    return part if not tonight or (missed and tonight < MAX_PARTS_PER_NIGHT) else None
+    for part in sorted(compared, key=lambda part: (compared[part] is not None, compared[part], part)):
+        last = compared[part]
+        missed = last is None or last < night - timedelta(days=FULL_RUN_PARTS - 1)
+        if not (not tonight or (missed and tonight < MAX_PARTS_PER_NIGHT)):
+            return
+        yield part
 
 
 # --- when each kind succeeded last ------------------------------------------------------------------------------------

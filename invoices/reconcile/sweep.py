@@ -83,8 +83,8 @@ def sweep_lists(
     if run.state == State.FINISHED and not dry_run:
         try:
             catch_up()
-        except (gateway.GatewayError, runs.AlreadyRunning) as error:
-            log.warning("No catch-up after this run: %s", error)
+        except (gateway.GatewayError, runs.AlreadyRunning, runs.RunLost, *runs.DATABASE_AWAY) as error:
+            log.warning("No catch-up after this run, which is finished: %s", error)
     return run
 
 
