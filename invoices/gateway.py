@@ -374,15 +374,14 @@ def complete_lines(invoice: dict[str, Any], *, throttled: bool = False) -> int:
 
     A finalized invoice's lines do not change. A draft's may while we read them; its `invoice.updated` follows. If the
     line after which we continue was deleted, Stripe answers 400. The object then keeps its `has_more`, for which the
-    mirror schedules a refetch; so it does where the last of the lines is none. Raises GatewayError.
+    mirror schedules a refetch. Raises GatewayError.
     """
-    lines, shown = invoice.get("lines"), member(invoice, "lines", "data")
-    last = member(shown[-1], "id") if isinstance(shown, list) and shown else None
-    if not isinstance(lines, dict) or not lines.get("has_more") or not is_id(last):
+    lines = invoice.get("lines")
+    if not isinstance(lines, dict) or not lines.get("has_more") or not lines.get("data"):
         return 0
-    path, later, requests = f"/v1/invoices/{quote(invoice['id'], safe='')}/lines", [], 0
+    path, later, requests = f"/v1/invoices/{invoice['id']}/lines", [], 0
     try:
-        for page in pages(path, throttled=throttled, starting_after=last):
+        for page in pages(path, throttled=throttled, starting_after=lines["data"][-1]["id"]):
             later += page.data["data"]
             requests += 1
     except RefusedByStripe:
