@@ -33,6 +33,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 Kind, State = ReconciliationRun.Kind, ReconciliationRun.State
 verify: Any = import_module("invoices.reconcile.verify")  # the package has a function of this name
 PATIENCE = 60  # seconds on a busy machine, for what would otherwise take for ever
+HANGING = {"latency_ms": [600_000, 600_000]}  # longer than any test may last
+PATIENT = {"STRIPE_TIMEOUT_SECONDS": "59", "RECONCILE_PATIENCE_SECONDS": "600"}  # of a process that meets it
 
 
 def command(*arguments: str) -> tuple[int, dict[str, Any]]:
@@ -78,8 +80,8 @@ class TestStopped:
         self, sandbox: SandboxProcess, number: signal.Signals, code: int
     ) -> None:
         sandbox.reset(invoices=12, seed=2)
-        sandbox.faults(latency_ms=[200, 200])
-        process = start_command(sandbox, "manage.py", "reconcile", "--full")
+        sandbox.faults(**HANGING, only=["GET /v1/payment_intents"])
+        process = start_command(sandbox, "manage.py", "reconcile", "--full", **PATIENT)
         try:
             wait_for(some_windows_finished)
             process.send_signal(number)
@@ -110,10 +112,10 @@ class TestStopped:
 
     def test_a_worker_gives_its_run_back(self, sandbox: SandboxProcess) -> None:
         sandbox.reset(invoices=12, seed=2)
-        sandbox.faults(latency_ms=[200, 200])
+        sandbox.faults(**HANGING, only=["GET /v1/payment_intents"])
         tasks.start_reconciliation.delay("full")
         worker = ["-m", "celery", "--app", "backoffice", "worker", "--pool", "threads", "--concurrency", "2"]
-        process = start_command(sandbox, *worker)
+        process = start_command(sandbox, *worker, **PATIENT)
         try:
             wait_for(lambda: some_windows_finished(1))
             process.send_signal(signal.SIGTERM)
@@ -163,8 +165,8 @@ class TestStopped:
         """While each of its requests hangs for longer than this test may last."""
         sandbox.reset(invoices=3, seed=2)
         assert reconcile.sweep_lists("full").exit_code == 0
-        sandbox.faults(latency_ms=[600_000, 600_000], only=["GET /v1/customers", "GET /v1/invoices"])
-        process = start_command(sandbox, "manage.py", "reconcile", "--verify")
+        sandbox.faults(**HANGING, only=["GET /v1/customers", "GET /v1/invoices"])
+        process = start_command(sandbox, "manage.py", "reconcile", "--verify", **PATIENT)
         try:
             wait_for(lambda: some_windows_finished(2))
             process.send_signal(signal.SIGINT)
