@@ -272,8 +272,9 @@ class TestUnderWay:
         monkeypatch.setattr(suspects, "EVENT_ARRIVES", timedelta(hours=1))
         monkeypatch.setattr(interruption, "pause", arrive)
         code, run = prove()
-        assert waited and (code, run["drift"], run["in_flight"]) == (0, [], 0)
-        assert run["seen"] == run["same"]
+        # Another window's thread may look between the webhook and what it brings: then that is in flight.
+        assert waited and (code, run["drift"]) == (0, [])
+        assert run["seen"] == run["same"] + run["in_flight"]
 
     def test_an_open_payment_that_no_event_tells_of(self, sandbox: SandboxProcess, deliver: Callable[[], int]) -> None:
         sandbox.post("clock", advance=-7200)
