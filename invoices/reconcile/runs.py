@@ -58,6 +58,10 @@ GOES_ON: dict[str, timedelta] = {
 DATABASE_AWAY = (OperationalError, InterfaceError)
 
 
+def show_nothing(run: ReconciliationRun) -> None:
+    """The ShowProgress of a run that nobody watches."""
+
+
 class AlreadyRunning(Exception):
     """Another run of the same lane is at work; the message says since when."""
 

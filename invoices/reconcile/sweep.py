@@ -46,17 +46,13 @@ UNDATED = "undated"  # the name in `progress.finished` of the part that is no wi
 Kind, State = ReconciliationRun.Kind, ReconciliationRun.State
 
 
-def _show_nothing(run: ReconciliationRun) -> None:
-    pass
-
-
 def sweep_lists(
     kind: str = Kind.SWEEP,
     *,
     since: datetime | None = None,
     part: int | None = None,
     dry_run: bool = False,
-    show_progress: runs.ShowProgress = _show_nothing,
+    show_progress: runs.ShowProgress = runs.show_nothing,
     by: User | None = None,
 ) -> ReconciliationRun:
     """Sweeps, heals, records drift, then catches up on events. The finished run; `exit_code` says what it found.

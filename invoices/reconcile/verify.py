@@ -46,15 +46,11 @@ LATER_LINES_NOT_SHOWN = "Lines after an invoice's tenth were counted, and not co
 Kind, State = ReconciliationRun.Kind, ReconciliationRun.State
 
 
-def _show_nothing(run: ReconciliationRun) -> None:
-    pass
-
-
 def verify(
     *,
     since: datetime | None = None,
     lines: str = ALL_LINES,
-    show_progress: runs.ShowProgress = _show_nothing,
+    show_progress: runs.ShowProgress = runs.show_nothing,
     by: User | None = None,
 ) -> ReconciliationRun:
     """Compares every object (created since that day), and heals nothing. The finished run.
