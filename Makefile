@@ -1,4 +1,5 @@
 # Two commands: `make demo` to see it, `make test` to trust it. Both install what they need into .venv by themselves.
+# A desk of your own begins with make install: the README goes on from there.
 # Another Python than python3: make demo PYTHON=python3.13. More for the command itself: make demo ARGS="--port 9000".
 
 PYTHON ?= python3
@@ -20,7 +21,10 @@ define install
 	touch $@
 endef
 
-.PHONY: demo test check bench crash-matrix lock clean
+.PHONY: install demo test check audit bench crash-matrix faults lock clean
+
+install: $(VENV)/.run
+	@echo "$(VENV) has what is needed to run, in the versions of requirements.txt."
 
 demo: $(VENV)/.run
 	@exec $(RUN) manage.py demo --port 8000 --sandbox-port 12111 --data-dir .demo --invoices 500 $(ARGS)
@@ -36,14 +40,25 @@ check: $(VENV)/.dev
 	$(VENV)/bin/lint-imports
 	@echo "$(RUN) manage.py makemigrations --check"
 	@DATABASE_URL=sqlite://:memory: CELERY_BROKER_URL=memory:// $(RUN) manage.py makemigrations --check --dry-run
+	@echo "$(RUN) -m tests.helpers.lint_migrations"
+	@DATABASE_URL=sqlite://:memory: CELERY_BROKER_URL=memory:// $(RUN) -m tests.helpers.lint_migrations
 
+# Known vulnerabilities, licences, and an SBOM in test-results/sbom.json. What cannot be asked without a network is named.
+audit: $(VENV)/.dev
+	@$(RUN) .ci/audit $(ARGS) || [ $$? = 75 ]
+
+# All of it writes benchmarks/RESULTS.md; one alone: make bench ARGS="door --rounds 1". See benchmarks/README.md.
 bench: $(VENV)/.dev
-	@for script in $$(grep -l __main__ benchmarks/*.py); do echo "== $$script"; PYTHONPATH=. $(RUN) $$script $(ARGS) || exit 1; done
+	@exec $(RUN) -m benchmarks $(ARGS)
 
 # Kills a process at every point of every action, takes its authority away there, and loses the database's tail; writes
 # docs/crash-matrix.md.
 crash-matrix: $(VENV)/.dev
 	@exec $(RUN) -m tests.crash $(ARGS)
+
+# Breaks servers, connections, clocks and processes under a running installation of its own; writes docs/faults.md.
+faults: $(VENV)/.dev
+	@exec $(RUN) -m tests.faults $(ARGS)
 
 lock:
 	uv pip compile pyproject.toml --generate-hashes --universal --python-version 3.11 --no-header --quiet $(ARGS) -o requirements.txt

@@ -6,6 +6,10 @@ import sys
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["demo"]:  # the terminal may have the environment of a production desk
+        from invoices.management.demo.environment import leave_the_shell
+
+        leave_the_shell(os.environ)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backoffice.settings")
     from django.core.management import execute_from_command_line
 

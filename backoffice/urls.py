@@ -8,8 +8,8 @@ from invoices.health import views as health
 
 urlpatterns = [
     path("admin/", admin.site.urls),
+    path("account/", include("backoffice.accounts_urls")),
     path("webhooks/stripe", webhooks.stripe_webhook),
-    path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("metrics", health.metrics),
     path("", include("invoices.api.urls")),

@@ -16,7 +16,7 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
-from benchmarks.running import demo
+from benchmarks.systems import demo
 
 PAGES = 60
 HANG_MILLISECONDS = 8_000  # that Stripe takes for a payment

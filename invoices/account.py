@@ -101,7 +101,7 @@ def _first(account: str, stripe_has: Callable[[str, str], bool]) -> AccountRecor
                 "Nothing was read or changed. Set the key of the mirror's account. If this one is right, "
                 "`manage.py account adopt` says so, and `manage.py remove_foreign` removes what Stripe does not have."
             )
-    return record(account, reason="The first import.")
+    return _record(1, account, reason="The first import.")
 
 
 def _samples() -> Iterator[str]:
@@ -110,13 +110,10 @@ def _samples() -> Iterator[str]:
         yield from finalized.order_by(f"{order}created", f"{order}id").values_list("pk", flat=True)[:1]
 
 
-def record(account: str, *, reason: str, by: str = "") -> AccountRecord:
-    """Writes that the mirror is of this account, and of the key's mode. Where two processes do so at once, the first
-    one's record counts."""
-    last = recorded()
-    made = AccountRecord(
-        number=last.number + 1 if last else 1, account=account, livemode=key_is_live(), reason=reason, recorded_by=by
-    )
+def _record(number: int, account: str, *, reason: str, by: str = "") -> AccountRecord:
+    """Writes that the mirror is of this account, and of the key's mode. Where two threads or processes write the record
+    of this number at once, the first one's counts."""
+    made = AccountRecord(number=number, account=account, livemode=key_is_live(), reason=reason, recorded_by=by)
     try:
         with transaction.atomic():
             made.save(force_insert=True)
@@ -137,7 +134,7 @@ def adopt(account: str, *, reason: str, by: str) -> AccountRecord:
             "database."
         )
     _remembered.clear()
-    return record(account, reason=reason, by=by)
+    return _record(last.number + 1 if last else 1, account, reason=reason, by=by)
 
 
 def _mode(live: bool) -> str:

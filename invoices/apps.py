@@ -1,11 +1,13 @@
-"""Django's description of the app: checks settings at the start; makes permissions and groups after migrate."""
+"""Django's description of the app: checks settings at the start; makes permissions and groups after migrate; lets the
+members of groups sign in."""
 
 from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured
-from django.db.models.signals import post_migrate
+from django.db.models.signals import m2m_changed, post_migrate
 
 from invoices.thresholds import OPERATION_LEASE
 
@@ -19,6 +21,11 @@ class InvoicesConfig(AppConfig):
         check_timeout(settings.STRIPE_TIMEOUT_SECONDS)
         post_migrate.connect(_create_groups, sender=self)
         post_migrate.connect(_make_partitions, sender=self)
+        m2m_changed.connect(_let_in, sender=get_user_model().groups.through)
+        post_migrate.connect(_grant, sender=self)
+        from invoices import people_watch
+
+        people_watch.connect()
 
 
 def check_timeout(seconds: float) -> None:
@@ -37,7 +44,19 @@ def _create_groups(**kwargs: Any) -> None:
     create_groups(**kwargs)
 
 
+def _let_in(**kwargs: Any) -> None:
+    from invoices.groups import let_in
+
+    let_in(**kwargs)
+
+
 def _make_partitions(**kwargs: Any) -> None:
     from invoices.models import partitions
 
     partitions.make_ahead()
+
+
+def _grant(**kwargs: Any) -> None:
+    from invoices.models import grants
+
+    grants.apply_again()

@@ -20,6 +20,21 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def sql() -> str:
+    """An expression that reads this clock as a part of a larger statement; `read_along` takes what came of it."""
+    return "clock_timestamp()" if connection.vendor == "postgresql" else "NULL"
+
+
+def read_along(moment: datetime | None) -> datetime:
+    """What a statement has read as `sql()`: `now`, without a statement of its own."""
+    return now() if moment is None else moment.astimezone(UTC)
+
+
+def of_column(value: Any) -> datetime | None:
+    """A moment of a column as a statement written by hand brings it: PostgreSQL's as it is, SQLite's without a zone."""
+    return value.replace(tzinfo=UTC) if isinstance(value, datetime) and value.tzinfo is None else value
+
+
 class InsertedAt(Now):
     """As a column's `db_default`: the moment of the insertion by the same clock, without a query of its own."""
 

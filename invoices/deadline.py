@@ -15,6 +15,21 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+_under_way: set[Deadline] = set()  # of every thread
+_lock = threading.Lock()  # held while `_under_way` is read and changed
+
+
+_all_passed = threading.Event()
+
+
+def pass_all() -> None:
+    """The deadline of every request comes now, because this process is to end: nothing is sent any more."""
+    with _lock:
+        _all_passed.set()
+        passing = list(_under_way)
+    for deadline in passing:
+        deadline.come()
+
 
 class Deadline:
     """The end of one request. Nothing is sent after it, and what waits for an answer ends with an error."""
@@ -23,16 +38,21 @@ class Deadline:
         self.passed = False
         self._socket: socket.socket | None = None
         self._lock = threading.Lock()  # so that the timer never meets the socket of the next request
-        self._timer = threading.Timer(seconds, self._pass)
+        self._timer = threading.Timer(seconds, self.come)
         self._timer.daemon = True
 
     def __enter__(self) -> Deadline:
         _now.deadline = self
+        with _lock:
+            _under_way.add(self)
+            self.passed = _all_passed.is_set()
         self._timer.start()
         return self
 
     def __exit__(self, *problem: object) -> None:
         _now.deadline = None
+        with _lock:
+            _under_way.discard(self)
         with self._lock:
             self._timer.cancel()
             self._socket = None
@@ -44,7 +64,8 @@ class Deadline:
                 raise TimeoutError("The deadline passed before anything was sent.")
             self._socket = used
 
-    def _pass(self) -> None:
+    def come(self) -> None:
+        """It is now."""
         with self._lock:
             self.passed = True
             if self._socket is not None:

@@ -22,30 +22,27 @@ from typing import Any, NamedTuple
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.db import OperationalError, connection, models, transaction
-from django.db.models import Q, TextField
+from django.db.models import TextField
 from django.db.models.functions import Cast
 
-from invoices import clock, gateway, journal, mirror, refetch
+from invoices import clock, customer_rows, gateway, journal, mirror, refetch
 from invoices.journal.content import Content, contents, row_text
 from invoices.models import (
     CHAINED,
     MIRRORED,
     ApiToken,
     Batch,
-    Contradiction,
     Customer,
     Drift,
+    Email,
     ErasedRow,
     Erasure,
     Event,
     EventArchive,
-    Invoice,
-    InvoicePayment,
     JournalLink,
     Mirrored,
     Operation,
     Pause,
-    PaymentIntent,
     ReconciliationRun,
     Removal,
     ScheduledRefetch,
@@ -98,76 +95,34 @@ class Done(NamedTuple):
     left: list[str]  # which texts that nothing rewrites name the customer yet, for people
 
 
-# --- what belongs to a customer ---------------------------------------------------------------------------------------
-
-
-def _invoices(customer: str) -> models.QuerySet:
-    return Invoice.rows.filter(customer=customer)
-
-
-def _intents(customer: str) -> models.QuerySet:
-    payments = InvoicePayment.rows.filter(invoice__in=_invoices(customer).values("pk"))
-    return PaymentIntent.rows.filter(Q(customer=customer) | Q(pk__in=payments.values("payment_intent")))
-
-
-def _operations(customer: str) -> models.QuerySet:
-    return Operation._base_manager.filter(Q(customer=customer) | Q(invoice__in=_invoices(customer).values("pk")))
-
-
-def _batches(customer: str) -> models.QuerySet:
-    return Batch._base_manager.filter(pk__in=_operations(customer).exclude(batch=None).values("batch"))
-
-
-def _contradictions(customer: str) -> models.QuerySet:
-    return Contradiction._base_manager.filter(operation__in=_operations(customer).values("pk"))
-
-
-def _events_of_objects(customer: str) -> Q:
-    return (
-        Q(object_id=customer)
-        | Q(object_id__in=_invoices(customer).values("pk"))
-        | Q(object_id__in=_intents(customer).values("pk"))
-    )
-
-
-def _events(customer: str) -> models.QuerySet:
-    """Also those of objects that are not mirrored, such as charges and cards: their bodies name the customer."""
-    return Event._base_manager.filter(_events_of_objects(customer) | Q(body__contains=customer))
-
-
-def _drift(customer: str) -> models.QuerySet:
-    return Drift.objects.filter(
-        Q(object_id=customer)
-        | Q(invoice__in=_invoices(customer).values("pk"))
-        | Q(object_id__in=_invoices(customer).values("pk"))
-        | Q(object_id__in=_intents(customer).values("pk"))
-    )
-
-
 JOURNAL: dict[str, Callable[[str], models.QuerySet]] = {
-    "operation": _operations,
-    "batch": _batches,
-    "contradiction": _contradictions,
+    "operation": customer_rows.operations,
+    "batch": customer_rows.batches,
+    "contradiction": customer_rows.contradictions,
+    "disclosure": customer_rows.disclosures,
 }
 # The customer comes last: what is known of a customer stands there, should this be interrupted.
 MIRROR: dict[str, Callable[[str], models.QuerySet]] = {
-    "invoice": _invoices,
-    "payment_intent": _intents,
-    "customer": lambda customer: Customer.rows.filter(pk=customer),
+    "invoice": customer_rows.invoices,
+    "payment_intent": customer_rows.intents,
+    "customer": customer_rows.customers,
 }
+
+
+# --- how many there are -----------------------------------------------------------------------------------------------
 
 
 def preview(customer: str) -> Preview:
     """What there is of this customer. It changes nothing and asks nobody."""
     return Preview(
-        customers=Customer.rows.filter(pk=customer).count(),
-        invoices=_invoices(customer).count(),
-        payment_intents=_intents(customer).count(),
-        events=Event.objects.filter(_events_of_objects(customer)).count(),
-        operations=_operations(customer).count(),
-        batches=_batches(customer).count(),
-        contradictions=_contradictions(customer).count(),
-        drift=_drift(customer).count(),
+        customers=customer_rows.customers(customer).count(),
+        invoices=customer_rows.invoices(customer).count(),
+        payment_intents=customer_rows.intents(customer).count(),
+        events=Event.objects.filter(customer_rows.events_of_objects(customer)).count(),
+        operations=customer_rows.operations(customer).count(),
+        batches=customer_rows.batches(customer).count(),
+        contradictions=customer_rows.contradictions(customer).count(),
+        drift=customer_rows.drift(customer).count(),
     )
 
 
@@ -177,12 +132,12 @@ def preview(customer: str) -> Preview:
 def check(customer: str, archives: Path, *texts: str) -> None:
     """Raises CannotErase, with a sentence that says what to do. `texts` are the reason and the ticket: they stay.
     `archives` is the folder of the archived events."""
-    if unfinished := _operations(customer).exclude(state__in=Operation.FINAL).first():
+    if unfinished := customer_rows.operations(customer).exclude(state__in=Operation.FINAL).first():
         raise CannotErase(
             f"The operation {unfinished.pk} on {unfinished.invoice} is {unfinished.get_state_display()}. Erase the "
             "customer when it has ended: what was sent to Stripe may have to be sent again as it was."
         )
-    known = _known(customer, Archives(customer, archives))
+    known = known_of(customer, Archives(customer, archives))
     if any(known.is_named_in(text) for text in texts):
         raise CannotErase(
             "The reason or the ticket names the customer. Both stay in the journal: give them without the name."
@@ -231,21 +186,20 @@ def _listed(object: str, customer: str) -> Iterator[Snapshot]:
         after = {"starting_after": page.data["data"][-1]["id"]}
 
 
-def _known(customer: str, archives: Archives) -> personal.Known:
+def known_of(customer: str, archives: Archives) -> personal.Known:
     """The names, addresses and numbers that stand in this customer's rows and archived events."""
     known = personal.Known()
-    for rows in (MIRROR["customer"](customer), _invoices(customer), _intents(customer)):
+    for rows in (MIRROR["customer"](customer), customer_rows.invoices(customer), customer_rows.intents(customer)):
         for data in rows.exclude(data=None).values_list("data", flat=True).iterator(chunk_size=ROWS_AT_ONCE):
             known.learn(data)
     for body in (
-        Event._base_manager.filter(_events_of_objects(customer))
+        Event._base_manager.filter(customer_rows.events_of_objects(customer))
         .values_list("body", flat=True)
         .iterator(chunk_size=ROWS_AT_ONCE)
     ):
         known.learn(personal.parsed(body))
-    for field, object_type, ours, theirs in (
-        _drift(customer).values_list("field", "object_type", "ours", "theirs").iterator(chunk_size=ROWS_AT_ONCE)
-    ):
+    differences = customer_rows.drift(customer).values_list("field", "object_type", "ours", "theirs")
+    for field, object_type, ours, theirs in differences.iterator(chunk_size=ROWS_AT_ONCE):
         for value in (ours, theirs):
             known.learn(_at_path(field, value), object_type)
     archives.teach(known)
@@ -300,7 +254,7 @@ def perform(erasure: Erasure, archives: Path, show_progress: ShowProgress = lamb
     can be called again then, and after any interruption.
     """
     customer, files = erasure.customer, Archives(erasure.customer, archives)
-    known = _known(customer, files)
+    known = known_of(customer, files)
     done: Counter[str] = Counter()
     # First what only names the customer: what it is called is known from the rest, which is erased after it.
     for kind, rows_of in JOURNAL.items():
@@ -309,10 +263,11 @@ def perform(erasure: Erasure, archives: Path, show_progress: ShowProgress = lamb
     unreadable = Event._base_manager.filter(pk__startswith=UNREADABLE_PREFIX)
     done["event"] = _erase_journal(erasure, "event", unreadable, known, show_progress, only_named=True)
     done["reconciliation run"] = _erase_runs(known)
-    done["event"] += _erase_journal(erasure, "event", _events(customer), known, show_progress)
+    done["event"] += _erase_journal(erasure, "event", customer_rows.events(customer), known, show_progress)
     by = journal.archives.By(f"Erasure {erasure.pk}: {erasure.reason}", erasure.actor, erasure.shell_user)
     done["archived event"] = files.redact(known, by)
     done["drift"] = _erase_drift(customer, known)
+    done["e-mail"] = _erase_emails(customer, known)
     _erase_errors(known)
     for object, rows_of in MIRROR.items():
         for id in _ids(rows_of(customer)):
@@ -321,7 +276,7 @@ def perform(erasure: Erasure, archives: Path, show_progress: ShowProgress = lamb
             show_progress(object, 1)
     journal.chain()
     Erasure.objects.filter(pk=erasure.pk, finished_at=None).update(finished_at=clock.now())
-    return Done(done, list(islice(_left_elsewhere(known), MOST_NAMED)))
+    return Done(done, list(islice(named_elsewhere(known), MOST_NAMED)))
 
 
 def _ids(rows: models.QuerySet) -> Iterator[Any]:
@@ -354,7 +309,7 @@ def _erase_mirrored(object: str, id: str, known: personal.Known) -> None:
 
 def _erase_drift(customer: str, known: personal.Known) -> int:
     done = 0
-    for id in _ids(_drift(customer)):
+    for id in _ids(customer_rows.drift(customer)):
         drift = Drift.objects.get(pk=id)
         before = drift.ours, drift.theirs
         drift.ours, drift.theirs = (_redacted_difference(drift, value, known) for value in before)
@@ -384,9 +339,24 @@ def _erase_runs(known: personal.Known) -> int:
     return done
 
 
+def _erase_emails(customer: str, known: personal.Known) -> int:
+    """Of an e-mail that waits the lines that name the customer; its link stays, so it still says where to look."""
+    done = 0
+    about = set(customer_rows.emails(customer).values_list("pk", flat=True))
+    for id in _ids(Email.objects.all()):
+        email = Email.objects.get(pk=id)
+        has = known.is_named_in if id in about else known.is_in  # what people wrote may have but a word of the name
+        lines = [personal.REDACTED if has(line) else line for line in email.body.split("\n")]
+        subject, body = personal.REDACTED if has(email.subject) else email.subject, "\n".join(lines)
+        if (subject, body) != (email.subject, email.body):
+            Email.objects.filter(pk=id).update(subject=subject, body=body)
+            done += 1
+    return done
+
+
 # What our processes wrote about their own work, beside the evidence: an error of Stripe's or of a database may name
 # the customer. Rows with such a text are few.
-ERRORS = {Event: "error", ScheduledRefetch: "error", Drift: "reason"}
+ERRORS = {Event: "error", ScheduledRefetch: "error", Drift: "reason", Email: "error"}
 
 
 def _erase_errors(known: personal.Known) -> None:
@@ -409,7 +379,7 @@ ELSEWHERE: dict[type[models.Model], tuple[str, ...]] = {
 }
 
 
-def _left_elsewhere(known: personal.Known) -> Iterator[str]:
+def named_elsewhere(known: personal.Known) -> Iterator[str]:
     """Which rows name the customer yet, in columns that no erasure rewrites: table, id and column, for people."""
     for model, columns in ELSEWHERE.items():
         for column in columns:
@@ -576,8 +546,8 @@ class Archives:
         created = Customer.rows.filter(pk=customer).values_list("created", flat=True).first()
         rows = journal.archives.current().order_by("month", "pk")
         self.rows = rows.filter(month__gte=created.astimezone(UTC).date().replace(day=1)) if created else rows
-        self._ids = {customer, *_invoices(customer).values_list("pk", flat=True)}
-        self._ids.update(_intents(customer).values_list("pk", flat=True))
+        self._ids = {customer, *customer_rows.invoices(customer).values_list("pk", flat=True)}
+        self._ids.update(customer_rows.intents(customer).values_list("pk", flat=True))
 
     def concerns(self, line: str) -> bool:
         """Whether this line is one of the customer's events, or of an object that names the customer."""
@@ -591,6 +561,14 @@ class Archives:
                 for line in journal.archives.lines(path):
                     if self.concerns(line):
                         known.learn(personal.parsed(journal.archives.event_of(line).body))
+
+    def events(self) -> Iterator[Event]:
+        """Those in force that may be the customer's, file by file. Raises CannotErase where one cannot be read."""
+        with self._said_for_people():
+            for row in self.rows:
+                for line in journal.archives.lines(journal.archives.file_of(row, self.folder)):
+                    if self.concerns(line):
+                        yield journal.archives.event_of(line)
 
     def redact(self, known: personal.Known, by: journal.archives.By) -> int:
         """Takes the personal data out of them; how many events were rewritten. Raises CannotErase."""

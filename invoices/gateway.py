@@ -29,8 +29,9 @@ from django.db import connection
 
 from invoices import account, clock, throttle
 from invoices.deadline import DeadlineSession
-from invoices.models.reading import member, text
-from invoices.snapshot import ReadTime, Snapshot, is_id, is_object, of_read
+from invoices.models.reading import is_id, json_of, member, text
+from invoices.sight import counters, logs, tracing
+from invoices.snapshot import ReadTime, Snapshot, is_object, of_read
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,8 @@ PATHS = {  # Stripe's `object` value → its list's path
 }
 OBJECTS_PER_PAGE = 100  # Stripe's maximum
 ACCOUNT_ID = re.compile(r"\bacct_\w+", re.ASCII)
+JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+MAX_DEPTH = 50  # of arrays and objects inside each other; Python's parser gives up near 1,000
 MAX_LISTED_OBJECTS = 1000  # of `listing`: ten requests
 MAX_READ_RETRIES = 2
 MAX_RETRY_WAIT_SECONDS = 5.0  # a read that waited or hung longer than this is not tried again
@@ -142,21 +145,38 @@ class Reply:
         return of_read(found["object"], found["id"], found, self.time)
 
 
+class _BodyKept(stripe.RequestsClient):
+    """Keeps the body of a 2xx answer for us, and gives the SDK an empty object in its place: the SDK would parse it a
+    first time, into ordered dictionaries that nobody reads."""
+
+    body: bytes = b""
+
+    def request_with_retries(self, *given: Any, **more: Any) -> tuple[Any, int, Mapping[str, str]]:
+        body: Any
+        body, status, headers = super().request_with_retries(*given, **more)
+        if not 200 <= status < 300:
+            return body, status, headers
+        self.body = body
+        return b"{}", status, headers
+
+
 class _Client(threading.local):
     """Stripe's client of this thread: a DeadlineSession is for one thread. Made anew when the settings differ."""
 
     made_for: tuple[str, str, float] | None = None
     client: stripe.StripeClient
+    http: _BodyKept
 
     def get(self, api_key: str, base: str, timeout: float) -> stripe.StripeClient:
         if self.made_for != (api_key, base, timeout):
             stripe.enable_telemetry = False
+            self.http = _BodyKept(timeout=timeout, session=DeadlineSession(timeout))
             self.client = stripe.StripeClient(
                 api_key,
                 base_addresses={"api": base},
                 stripe_version=settings.STRIPE_API_VERSION,
                 max_network_retries=0,  # `read` retries reads; whether an action is sent again, `operations` decides
-                http_client=stripe.RequestsClient(timeout=timeout, session=DeadlineSession(timeout)),
+                http_client=self.http,
             )
             self.made_for = (api_key, base, timeout)
         return self.client
@@ -217,6 +237,35 @@ def _has(object: str, id: str) -> bool:
 
 
 def _exchange(method: str, path: str, params: Mapping[str, Any], *, idempotency_key: str | None = None) -> Reply:
+    """One request, counted and told of: by its address without ids, its status, and Stripe's id of it."""
+    verb, endpoint = method.upper(), counters.endpoint(path)
+    started, status, request_id = time.monotonic(), "none", ""
+    with tracing.span(f"{verb} {endpoint}", kind="client", http__request__method=verb, url__template=endpoint) as span:
+        try:
+            reply = _sent(method, path, params, idempotency_key)
+            status, request_id = str(reply.status), reply.request_id
+            return reply
+        except GatewayError as error:
+            status, request_id = str(error.status or "none"), error.request_id
+            raise
+        finally:
+            seconds = time.monotonic() - started
+            counters.STRIPE_REQUESTS.labels(verb, endpoint, status).observe(seconds)
+            span.set_attribute("http.response.status_code", status)
+            span.set_attribute("stripe.request_id", request_id)
+            logs.tell(
+                log,
+                "request to Stripe",
+                level=logging.DEBUG if verb == "GET" and status.startswith(("2", "404")) else logging.INFO,
+                method=verb,
+                endpoint=endpoint,
+                status=status,
+                stripe_request_id=request_id,
+                milliseconds=round(seconds * 1000, 1),
+            )
+
+
+def _sent(method: str, path: str, params: Mapping[str, Any], idempotency_key: str | None) -> Reply:
     client = _client.get(settings.STRIPE_SECRET_KEY, settings.STRIPE_API_BASE, settings.STRIPE_TIMEOUT_SECONDS)
     begun_at = clock.now()
     if connection.vendor == "postgresql":
@@ -225,21 +274,64 @@ def _exchange(method: str, path: str, params: Mapping[str, Any], *, idempotency_
     started = time.monotonic()
     try:
         response = client.raw_request(method, path, **params, **options)
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        data = json.loads(response.body)  # `response.data` turns decimals into Decimal
+        headers, status, data = _lower(response.headers), response.code, parsed(_client.http.body)
     except stripe.StripeError as error:
         raise _translate(error) from error
     except Exception as error:  # an answer of a shape that the SDK did not expect: the request is sent, all the same
         raise OutcomeUnknown(f"The answer could not be read ({type(error).__name__}).") from error
+    took = time.monotonic() - started
     if not headers.get("request-id") or not isinstance(member(data, "object"), str):
-        raise _not_stripes(response.code, headers)
+        raise _not_stripes(status, headers)
     return Reply(
         data=data,
-        time=ReadTime(date=_date(headers), took=time.monotonic() - started, begun_at=begun_at),
+        time=ReadTime(date=_date(headers), took=took, begun_at=begun_at),
         request_id=headers["request-id"],
-        status=response.code,
+        status=status,
         replayed=headers.get("idempotent-replayed") == "true",
     )
+
+
+def parsed(body: bytes) -> Any:
+    """The JSON of an answer; None if it is none. `_in_part` reads what no parser can read whole."""
+    try:
+        return json_of(body)
+    except (ValueError, RecursionError):
+        return _in_part(body)
+
+
+def _lower(headers: Any) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()} if isinstance(headers, Mapping) else {}
+
+
+def _in_part(body: bytes) -> Any:
+    """JSON that Python cannot parse, because it is nested too deeply or has a number of thousands of digits. None
+    if it is no JSON.
+
+    What cannot be read becomes a number that is not finite. No database stores one, so the object around it is recorded
+    as unreadable, and all others of the same page are read.
+    """
+    text = body.decode("utf-8", "replace")
+    kept, depth, end = [], 0, 0
+    for token in JSON_TOKEN.finditer(text):
+        if token[0] in "[{":
+            depth += 1
+            if depth == MAX_DEPTH:
+                kept += [text[end : token.start()], "NaN"]
+        elif token[0] in "]}":
+            if depth == MAX_DEPTH:
+                end = token.end()
+            depth -= 1
+    try:
+        return json.loads("".join(kept) + text[end:], parse_int=_integer)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _integer(digits: str) -> int | float:
+    try:
+        return int(digits)
+    except ValueError:  # more digits than Python reads
+        return math.inf
 
 
 def _not_stripes(status: int | None, headers: Mapping[str, str]) -> OutcomeUnknown:
@@ -256,7 +348,7 @@ def _date(headers: Mapping[str, str]) -> datetime:
 
 
 def _translate(error: stripe.StripeError) -> GatewayError:
-    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    headers = _lower(error.headers)
     if isinstance(error, stripe.APIConnectionError) or error.http_status is None:
         return OutcomeUnknown("Stripe could not be reached, or did not answer in time.")
     body = member(error.json_body, "error")
@@ -478,7 +570,8 @@ def events(types: list[str], since: datetime, until: datetime | None = None) -> 
 
 
 def verify_signature(body: bytes, header: str, secrets: list[str], tolerance: int) -> str:
-    """Empty if these bytes were signed with one of the secrets within the last `tolerance` seconds; else the reason."""
+    """Empty if these bytes were signed with one of the secrets, no more than `tolerance` seconds before or after now;
+    else the reason. The SDK alone would take a signature from any time to come."""
     reason = "no webhook secret is configured"
     try:
         text = body.decode()
@@ -490,5 +583,7 @@ def verify_signature(body: bytes, header: str, secrets: list[str], tolerance: in
         except stripe.SignatureVerificationError as error:
             reason = error.user_message or str(error)
         else:
-            return ""
+            # As the SDK reads it, which has just found a number there.
+            stamp = next(int(part.split("=")[1]) for part in header.split(",") if part.startswith("t="))
+            return "Timestamp is in the future, beyond the tolerance zone" if stamp > time.time() + tolerance else ""
     return reason

@@ -10,12 +10,14 @@ from __future__ import annotations
 from typing import Any
 
 from django.apps import apps as installed
-from django.contrib.auth.models import Group, Permission
+from django.contrib.auth.models import Group, Permission, User
 
+from invoices import sign_ins
 from invoices.operations import ACTIONS
 from invoices.operations.requesters import SERVICE_GROUP
 
-# All of the mirror and the journal. Nothing is changed with these. API tokens are for managers (MANAGE).
+# All of the mirror and the journal. Nothing is changed with these. API tokens are for managers (MANAGE), and the
+# journal of people, which has the addresses of colleagues, is for managers and auditors.
 VIEW = [
     f"view_{model}"
     for model in (
@@ -32,6 +34,8 @@ VIEW = [
         "scheduledrefetch",
     )
 ]
+# What has people's addresses and, at one place, everything about a customer. Looking at the latter is recorded.
+OVERSEE = ["view_email", "view_signinrecord", "view_disclosure", "disclose_customer"]
 ACT = [action.codename for action in ACTIONS.values()]
 MANAGE = [
     "approve_operation",
@@ -42,11 +46,12 @@ MANAGE = [
     "add_apitoken",
     "view_apitoken",
     "delete_apitoken",
+    "reset_second_factor",
 ]
 GROUPS = {
     "Support agent": VIEW + ACT,
-    "Billing manager": VIEW + ACT + MANAGE,
-    "Auditor": VIEW,
+    "Billing manager": VIEW + OVERSEE + ACT + MANAGE,
+    "Auditor": VIEW + OVERSEE,
     SERVICE_GROUP: VIEW + ACT,
 }
 
@@ -76,6 +81,24 @@ def create_groups(using: str = "default", apps: Any = None, **kwargs: Any) -> No
     for name, codenames in GROUPS.items():
         group, is_new = Group.objects.using(using).get_or_create(name=name)
         wanted = codenames if is_new else set(codenames) - given
-        group.permissions.add(*permissions.filter(codename__in=wanted))
+        with sign_ins.not_recorded():
+            group.permissions.add(*permissions.filter(codename__in=wanted))
     new = set(permissions.values_list("codename", flat=True)) - given
     GivenPermission.objects.using(using).bulk_create([GivenPermission(codename=codename) for codename in new])
+
+
+def let_in(action: str, instance: Any, reverse: bool, pk_set: set[int], **kwargs: Any) -> None:
+    """Gives staff status, without which nobody can sign in, to whoever is put into a group of people of the desk's own.
+    For the signal that a user's groups changed: in the admin, by single sign-on or by a command.
+
+    It is taken from nobody: a person without a group may sign in, and sees nothing.
+    """
+    if action != "post_add":
+        return
+    groups = Group.objects.filter(pk=instance.pk) if reverse else Group.objects.filter(pk__in=pk_set)
+    if groups.filter(name__in=GROUPS.keys() - {SERVICE_GROUP}).exists():
+        users = User.objects.filter(pk__in=pk_set) if reverse else [instance]
+        for user in users:
+            if not user.is_staff:
+                user.is_staff = True
+                user.save(update_fields=["is_staff"])

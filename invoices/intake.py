@@ -4,37 +4,45 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
+import psycopg
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 
 from invoices import account, gateway
 from invoices.journal import archives
-from invoices.models import MIRRORED, Event, personal
-from invoices.models.erasures import erasures_begun
+from invoices.models import MIRRORED, Erasure, Event, erasures, many_rows, personal
 from invoices.models.events import UNREADABLE_PREFIX
-from invoices.models.reading import expandable_id, flag, moment, refuse_constant, text
-from invoices.snapshot import is_id, is_object
+from invoices.models.reading import expandable_id, flag, is_id, json_of, moment, text
+from invoices.sight import counters, logs, tracing
+from invoices.snapshot import is_object
 from invoices.wakeups import wake
+
+log = logging.getLogger(__name__)
 
 
 class NotSigned(Exception):
     """The body has no valid signature under one of our webhook secrets, or the signature is older than
-    WEBHOOK_TOLERANCE_SECONDS."""
+    WEBHOOK_TOLERANCE_SECONDS, or as far in the future."""
 
 
-class NotReadable(Exception):
-    """The body is signed, but is no event. It was written to the journal as failed, so that nothing is lost."""
+@dataclass(frozen=True)
+class Delivery:
+    """A webhook delivery whose signature is good: the row that the journal is to have of it, and why its body is no
+    event, where it is none."""
+
+    row: Event
+    unreadable: Exception | None = None
 
 
-def receive(body: bytes, signature: str) -> bool:
-    """Writes one webhook delivery to the journal. Raises NotSigned, NotReadable.
-
-    Returns whether the journal did not hold the event yet. Of two deliveries at the same moment both may return True.
-    """
+def check(body: bytes, signature: str) -> Delivery:
+    """What this delivery is to the journal; writes nothing, and asks nobody. Raises NotSigned."""
     if not signature.isascii():  # `hmac.compare_digest` raises for other characters
         raise NotSigned("the signature is not readable")
     secrets, tolerance = settings.STRIPE_WEBHOOK_SECRETS, settings.WEBHOOK_TOLERANCE_SECONDS
@@ -42,20 +50,20 @@ def receive(body: bytes, signature: str) -> bool:
         raise NotSigned(reason)
     body_text = body.decode()
     try:
-        event = event_row(json.loads(body_text, parse_constant=refuse_constant), body_text)
+        return Delivery(event_row(json_of(body, strict=True), body_text))
     except (ValueError, RecursionError) as error:
-        keep_unreadable(body_text, str(error))
-        raise NotReadable(str(error)) from error
-    return bool(journal([event]))
+        return Delivery(_unreadable(body_text, str(error)), error)
 
 
 def keep_unreadable(body_text: str, error: str) -> bool:
-    """Journals the body as a failed event. The id is the body's digest, so a repeated delivery makes no second row.
+    """Journals the body as a failed event. Returns whether the journal did not hold it yet."""
+    return bool(journal([_unreadable(body_text, error)]))
 
-    Returns whether the journal did not hold it yet."""
+
+def _unreadable(body_text: str, error: str) -> Event:
+    """The id is the body's digest, so a repeated delivery makes no second row."""
     id = UNREADABLE_PREFIX + hashlib.sha256(body_text.encode()).hexdigest()
-    row = Event(id=id, body=body_text.replace("\x00", "�"), state=Event.State.FAILED, error=error)
-    return bool(journal([row]))
+    return Event(id=id, body=body_text.replace("\x00", "�"), state=Event.State.FAILED, error=error)
 
 
 def event_row(event: Any, body_text: str | None = None, source: str = Event.Source.WEBHOOK) -> Event:
@@ -64,7 +72,7 @@ def event_row(event: Any, body_text: str | None = None, source: str = Event.Sour
         raise ValueError("the body is not an object")
     id = event.get("id")
     if not is_id(id):
-        raise ValueError("the event has no id")
+        raise ValueError("the event has no id that can be a key")
     found = _object_of(event)
     request = event.get("request")
     row = Event(
@@ -75,12 +83,13 @@ def event_row(event: Any, body_text: str | None = None, source: str = Event.Sour
         livemode=flag(event, "livemode"),
         account=text(event, "account") or "",
         object_type=text(found, "object", limit=64) or "",
-        object_id=text(found, "id") or "",
+        object_id=expandable_id(found, "id") or "",
         request_id=(expandable_id(event, "request") if isinstance(request, dict) else text(event, "request")) or "",
         idempotency_key=text(event, "request", "idempotency_key") or "",
         body=json.dumps(event, separators=(",", ":")) if body_text is None else body_text,
         source=source,
     )
+    row.customers = frozenset(personal.customers_of(event))
     if reason := reason_to_ignore(row, event):
         row.state, row.error = Event.State.IGNORED, reason
     return row
@@ -104,28 +113,106 @@ def reason_to_ignore(event: Event, body: dict[str, Any]) -> str:
     if event.object_type not in MIRRORED:
         return "of a kind of object that is not mirrored"
     if not is_object(_object_of(body)):
-        return "its object has no id, so nothing can be read"
+        return "its object has no id that can be a key, so nothing can be read"
     return ""
 
 
 def journal(events: Iterable[Event]) -> list[Event]:
-    """Writes the events that the journal does not have yet. Wakes the workers after the commit.
-
-    Returns the events that were not found before the writing. Where two deliveries of one event meet, both calls return
-    it, and one row is written.
-    """
-    rows = {event.pk: event for event in events}
-    with transaction.atomic():
-        _redact_erased(rows.values())
-        known = set(Event.stored(rows.values()).values_list("pk", flat=True))
-        known |= archives.known(row for pk, row in rows.items() if pk not in known)
-        new = [row for pk, row in rows.items() if pk not in known]
-        # Two deliveries of one event may come here at once. The second insert then does nothing, and its wake-up finds
-        # no work.
-        Event.objects.bulk_create(new, ignore_conflicts=True)
-        if any(row.state == Event.State.PENDING for row in new):
-            transaction.on_commit(lambda: wake("process_events"), robust=True)
+    """Writes the events that the journal does not have yet, tells of them, and wakes the workers after the commit.
+    Those that are new, in their order."""
+    new = write(events)
+    transaction.on_commit(lambda: tell(new), robust=True)
     return new
+
+
+def write(events: Iterable[Event]) -> list[Event]:
+    """As `journal`, without telling of them.
+
+    Where two deliveries of one event meet, the second one waits for the first, and finds it written.
+    """
+    rows: dict[str, Event] = {}
+    for event in events:
+        rows.setdefault(event.pk, event)
+    # In the order of the ids, so that two writers of the same events never wait for each other.
+    ordered = [rows[pk] for pk in sorted(rows)]
+    written = _insert([row for row in ordered if not archives.may_hold(row)])
+    if left := [row for row in ordered if row.pk not in written]:
+        written |= _compare_and_insert(left)
+    new = [row for pk, row in rows.items() if pk in written]
+    if any(row.state == Event.State.PENDING for row in new):
+        transaction.on_commit(lambda: wake("process_events"), robust=True)
+    return new
+
+
+# What is written of a new row. The other columns have the defaults of the database.
+_WRITTEN = [
+    field
+    for field in Event._meta.concrete_fields
+    if field.name not in ("received_at", "next_attempt_at", "processed_at")
+]
+
+
+@cache
+def _insertion() -> str:
+    """Of any number of rows, given as an array for each column, where no erasure tells of a customer among them. Texts
+    go to the server as they are (%b): nobody quotes a body, or reads it once more to find where it ends."""
+    columns = ", ".join(str(field.column) for field in _WRITTEN)
+    types = [many_rows.type_of(field) for field in _WRITTEN]
+    arrays = ", ".join(f"{'%b' if type in ('varchar', 'text') else '%t'}::{type}[]" for type in types)
+    erased = f"SELECT FROM {Erasure._meta.db_table} WHERE customer = ANY(%b::varchar[])"
+    return (
+        f"INSERT INTO {Event._meta.db_table} ({columns}) SELECT * FROM unnest({arrays}) "  # noqa: S608
+        f"WHERE NOT EXISTS ({erased}) ON CONFLICT DO NOTHING RETURNING id"
+    )
+
+
+def _insert(rows: list[Event]) -> set[str]:
+    """Inserts those that the journal does not have, in one transaction and one round trip (PostgreSQL). Their ids. None
+    is inserted where a customer was erased."""
+    if not rows or connection.vendor != "postgresql":
+        return set()
+    customers = sorted(set().union(*map(_customers_of, rows)))
+    values = [[getattr(row, field.attname) for row in rows] for field in _WRITTEN]
+    connection.ensure_connection()
+    # Statements between two synchronisations are one transaction, or part of the caller's.
+    with connection.wrap_database_errors, connection.connection.pipeline():
+        lock, insertion = psycopg.Cursor(connection.connection), psycopg.Cursor(connection.connection)
+        lock.execute(erasures.SHARED_LOCK, prepare=True)
+        insertion.execute(_insertion(), [*values, customers], prepare=True)
+    return {id for (id,) in insertion.fetchall()}
+
+
+def _compare_and_insert(rows: list[Event]) -> set[str]:
+    """Inserts those that neither the journal nor an archive has, without the personal data of customers who were
+    erased. Their ids."""
+    with transaction.atomic():
+        _redact_erased(rows)
+        known = set(Event.stored(rows).values_list("pk", flat=True))
+        known |= archives.known(row for row in rows if row.pk not in known)
+        new = [row for row in rows if row.pk not in known]
+        # On PostgreSQL another process may insert the same ones meanwhile. This insertion then does nothing, the caller
+        # tells of them too, and its wake-up finds no work.
+        Event.objects.bulk_create(new, ignore_conflicts=True)
+    return {row.pk for row in new}
+
+
+def tell(new: Iterable[Event]) -> None:
+    """Each event begins a trace of its own, linked to that of its webhook: the workers that process it go on there."""
+    for event in new:
+        if event.state == Event.State.IGNORED:
+            counters.EVENTS.labels("ignored").inc()
+        with tracing.span(
+            f"received {event.type}", kind="producer", root=f"event {event.pk}", invoice_desk__event=event.pk
+        ):
+            logs.tell(
+                log,
+                "event received",
+                event=event.pk,
+                type=event.type,
+                state=str(event.state),
+                source=str(event.source),
+                stripe_request_id=event.request_id,
+            )
 
 
 def _redact_erased(events: Iterable[Event]) -> None:
@@ -133,14 +220,15 @@ def _redact_erased(events: Iterable[Event]) -> None:
 
     Stripe repeats webhooks for days and lists events for 30: some may be older than its own redaction.
     """
-    of = [(event, set(_customers_named(event.body))) for event in events]
-    if begun := erasures_begun(set().union(*(customers for _, customers in of))):
+    of = [(event, _customers_of(event)) for event in events]
+    if begun := erasures.erasures_begun(set().union(*(customers for _, customers in of))):
         for event, customers in of:
             if customers & begun.keys():
                 event.body = personal.redacted_text(event.body)
 
 
-def _customers_named(body: str) -> Iterable[str]:
+def _customers_of(event: Event) -> frozenset[str]:
     """The customers that a body names; of one that nobody can read, whatever looks like a customer's id."""
-    document = personal.parsed(body)
-    return re.findall(r"cus_\w+", body) if document is None else personal.customers_of(document)
+    if event.customers is None:
+        return frozenset(re.findall(r"cus_\w+", event.body))
+    return event.customers

@@ -8,9 +8,9 @@ refetch is scheduled: it begins after the row was last written, so its answer is
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
@@ -18,13 +18,13 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from invoices import clock, scheduled_refetches
-from invoices.models import MIRRORED, Invoice, InvoicePayment, Mirrored, lines, personal
-from invoices.models.erasures import erasures_begun
+from invoices.models import MIRRORED, Invoice, InvoicePayment, Mirrored, Sighting, lines, many_rows, personal
+from invoices.models.erasures import any_begun, erasures_begun
 from invoices.snapshot import Snapshot
 
+MIN_ROWS_OF_A_SIGHTING = 10  # that were read again, and are as they were: fewer are written one by one
+SIGHTINGS_KEPT = timedelta(days=60)  # twice as long as a full run takes by its nightly parts
 ROWS_PER_STATEMENT = 500  # rows locked or written, and ids listed, by one SQL statement
-# What is written of a row whose content stays as it is: not its object, nor the columns that follow from it.
-MOMENTS = ("seen_since", "seen_until", "stored_at", "provisional")
 
 # Members that Stripe changes without an event, or signs anew for every reply: they make no difference.
 SIGNED_ANEW = frozenset({"webhooks_delivered_at", "hosted_invoice_url", "invoice_pdf"})  # in replies, every time
@@ -54,7 +54,7 @@ class Outcome:
     was_provisional: bool  # the row held the shape of another API version
     needs_refetch: bool = False  # because of this snapshot: only a read tells how the object is at Stripe
     refetch_was_scheduled: bool = False  # before this snapshot; `store` says it. One that was given up does not count
-    rewritten: bool = False  # the row's object or columns are others now; False: at most its MOMENTS are
+    rewritten: bool = False  # the row's object or columns are others now; False: at most its moments are
 
 
 def content(data: dict[str, Any], without: frozenset[str] = VOLATILE) -> dict[str, Any]:
@@ -67,12 +67,28 @@ def content(data: dict[str, Any], without: frozenset[str] = VOLATILE) -> dict[st
 # --- the freshness rule -----------------------------------------------------------------------------------------------
 
 
-def decide(row: Mirrored, snapshot: Snapshot) -> Decision:
-    """The freshness rule. It changes nothing. Spans are of Stripe's clock; `stored_at` and `begun_at` of ours."""
+@dataclass(frozen=True, slots=True)
+class SeenAgain:
+    """When a row may have been seen again, as it was, without being written."""
+
+    until: datetime  # Stripe's clock
+    noted_at: datetime  # the database's clock
+
+
+def decide(row: Mirrored, snapshot: Snapshot, again: SeenAgain | None = None) -> Decision:
+    """The freshness rule. It changes nothing. Spans are of Stripe's clock; `stored_at` and `begun_at` of ours.
+
+    `again` can only make doubtful what would be stored otherwise: the object may have changed and changed back before
+    it was seen again, so that the snapshot is older than the row although it is later than the row's span.
+    """
     # 1. There is no row, or a provisional one, or this is a read that began after the row was written.
     if row.stored_at is None or row.provisional or row.seen_since is None or row.seen_until is None:
         return Decision.STORE
-    if snapshot.begun_at is not None and snapshot.begun_at > row.stored_at:
+    # Not by `stored_at`: an older snapshot that only confirms the row, or asks for a refetch, moves it as well, and the
+    # row's span still ends before the sighting.
+    doubtful = again is not None and again.until > row.seen_until and snapshot.since < again.until
+    written_at = max(again.noted_at, row.stored_at) if doubtful and again is not None else row.stored_at
+    if snapshot.begun_at is not None and snapshot.begun_at > written_at:
         return Decision.STORE
     wholly_later, wholly_earlier = snapshot.since >= row.seen_until, snapshot.until <= row.seen_since
     # 2. One of the two is further along: it is the newer one. Where time says the contrary, a refetch tells. A 404 that
@@ -81,11 +97,11 @@ def decide(row: Mirrored, snapshot: Snapshot) -> Decision:
         return Decision.DROP if wholly_earlier else Decision.REFETCH
     further = _further(row, snapshot)
     if further > 0:
-        return Decision.STORE_AND_REFETCH if wholly_earlier else Decision.STORE
+        return Decision.STORE_AND_REFETCH if wholly_earlier or doubtful else Decision.STORE
     if further < 0:
         return Decision.REFETCH if wholly_later else Decision.DROP
     # 3. The snapshot is wholly later than the row.
-    if wholly_later:
+    if wholly_later and not doubtful:
         return Decision.STORE
     # 4. It is wholly earlier.
     if wholly_earlier:
@@ -110,7 +126,7 @@ def _rank(model: type[Mirrored], data: dict[str, Any] | None) -> int | None:
     return model.rank(data) if data and isinstance(data.get("status", ""), str) else None
 
 
-def apply(row: Mirrored, snapshot: Snapshot, now: datetime) -> Outcome:
+def apply(row: Mirrored, snapshot: Snapshot, now: datetime, again: SeenAgain | None = None) -> Outcome:
     """Applies one snapshot to its locked row, in memory. `now` is the database's clock, read after the lock."""
     outcome = Outcome(
         snapshot,
@@ -125,7 +141,7 @@ def apply(row: Mirrored, snapshot: Snapshot, now: datetime) -> Outcome:
             return outcome  # what we have was seen wholly later, so a refetch would tell nothing new
         return replace(outcome, decision=Decision.REFETCH, needs_refetch=True)
     snapshot, lines_are_certain = _with_later_lines(row, snapshot)
-    decision, rewritten = decide(row, snapshot), False
+    decision, rewritten = decide(row, snapshot, again), False
     if decision is Decision.STORE and snapshot.data is None and not _can_have_been_deleted(row):
         # This 404 is the answer to the refetch for which the row was provisional. From the next snapshot on, `decide`
         # compares with the span that the event gave the row, as for any other row.
@@ -181,7 +197,8 @@ def _may_tell_of_later_lines(row: Mirrored, snapshot: Snapshot) -> bool:
 
 
 def _write(row: Mirrored, snapshot: Snapshot, now: datetime) -> bool:
-    """Writes the snapshot into the row, in memory. Whether anything but MOMENTS is another now."""
+    """Writes the snapshot into the row, in memory. Whether its object or columns are others now, and not only
+    the moments of its sighting."""
     before = row.data, row.deleted_at
     row.deleted_at = (row.deleted_at or now) if snapshot.deleted else None
     row.seen_since, row.seen_until, row.stored_at = snapshot.since, snapshot.until, now
@@ -215,38 +232,137 @@ def store(snapshots: Sequence[Snapshot], *, dry_run: bool = False) -> list[Outco
     A dry run decides and writes nothing. Inside a caller's transaction the rows stay locked until it ends.
     """
     outcomes: list[Outcome | None] = [None] * len(snapshots)
-    by_object: dict[str, list[int]] = defaultdict(list)
+    by_object: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for index, snapshot in enumerate(snapshots):
-        by_object[snapshot.object].append(index)
+        by_object[snapshot.object][snapshot.id].append(index)
     unsure: set[tuple[str, str]] = set()
     with transaction.atomic():
         snapshots = _without_erased(snapshots)
         for object, model in MIRRORED.items():
-            indexes = by_object.get(object)
-            if not indexes:
+            if object not in by_object:
                 continue
-            ids = sorted({snapshots[i].id for i in indexes})
-            rows = _read_rows(model, ids) if dry_run else lock_rows(model, ids)
-            moments = {id: _moments(row) for id, row in rows.items()}
-            now = clock.now()  # after the locks: a read that begins from here on sees Stripe as it is after this write
-            scheduled = scheduled_refetches.waiting(object, ids)
-            rewritten: set[str] = set()
-            for i in indexes:
-                row = rows[snapshots[i].id]
-                outcomes[i] = outcome = apply(row, snapshots[i], now)
-                outcome.refetch_was_scheduled = row.pk in scheduled
-                if outcome.rewritten:
-                    rewritten.add(row.pk)
-                if outcome.needs_refetch:
-                    scheduled.add(row.pk)
-                    unsure.add((object, row.pk))
-            if not dry_run:
-                _save(model, [rows[id] for id in ids if id in rewritten])
-                _save_moments(model, [rows[id] for id in ids if id not in rewritten], moments)
+            told = {id: [snapshots[i] for i in by_object[object][id]] for id in sorted(by_object[object])}
+            applied = _applied(model, told) if dry_run else _stored(model, told)
+            scheduled = scheduled_refetches.waiting(object, list(told))
+            for id, indexes in by_object[object].items():
+                for i, outcome in zip(indexes, applied[id], strict=True):
+                    outcomes[i] = outcome
+                    outcome.refetch_was_scheduled = id in scheduled
+                    if outcome.needs_refetch:
+                        scheduled.add(id)
+                        unsure.add((object, id))
         if not dry_run:
             with_payments = [*_with_open_payments(outcomes), *_of_final_invoices(outcomes)]
             scheduled_refetches.schedule(unsure, payments_of=with_payments)
     return [outcome for outcome in outcomes if outcome is not None]
+
+
+Told = Mapping[str, Sequence[Snapshot]]  # id → what is told of the object, in the order in which it came
+
+
+def _applied(model: type[Mirrored], told: Told) -> dict[str, list[Outcome]]:
+    """What storing would do to the rows, without locks and without writing anything: for a dry run."""
+    rows, now = _read_rows(model, list(told)), clock.now()
+    again = _seen_again(model, rows, told)
+    return {id: [apply(rows[id], snapshot, now, again.get(id)) for snapshot in told[id]] for id in told}
+
+
+def _stored(model: type[Mirrored], told: Told) -> dict[str, list[Outcome]]:
+    """Applies the snapshots to the rows of one kind, whose ids are in order, and writes what is new of them.
+
+    Absent rows are inserted first, as they are then, and the others locked after them, both in id order, so that two
+    writers never wait for each other. Two writers of an object that neither has seen before meet at the insertion: the
+    later one finds it done, and takes the row for one that was there.
+    """
+    known = set(_known_ids(model, list(told)))
+    outcomes = _inserted(model, {id: told[id] for id in told if id not in known})
+    rows = _locked(model, [id for id in told if id not in outcomes])
+    before = {id: dict(row.__dict__) for id, row in rows.items()}
+    now = clock.now()  # after the locks: a read that begins from here on sees Stripe as it is after this write
+    again = _seen_again(model, rows, told)
+    for id, row in rows.items():
+        outcomes[id] = [apply(row, snapshot, now, again.get(id)) for snapshot in told[id]]
+    rewritten = {id for id in rows if any(outcome.rewritten for outcome in outcomes[id])}
+    _save_changes(model, [row for id, row in rows.items() if id in rewritten], before)
+    noted = _note_sighting(model, rows, outcomes, before, now)
+    _save_changes(model, [row for id, row in rows.items() if id not in rewritten | noted], before)
+    return outcomes
+
+
+def _note_sighting(
+    model: type[Mirrored],
+    rows: Mapping[str, Mirrored],
+    outcomes: Mapping[str, Sequence[Outcome]],
+    before: Mapping[str, Mapping[str, Any]],
+    now: datetime,
+) -> set[str]:
+    """Notes once for all of these locked rows that were read again and are as they were: their ids. They need not be
+    written. None where they are few."""
+    seen = [row for id, row in rows.items() if _is_as_it_was(before[id], outcomes[id])]
+    if len(seen) < MIN_ROWS_OF_A_SIGHTING:
+        return set()
+    created = [row.created for row in seen if row.created is not None]
+    until = max(outcome.snapshot.until for row in seen for outcome in outcomes[row.pk])
+    Sighting.objects.create(
+        object_type=model.OBJECT,
+        first_created=min(created),
+        last_created=max(created),
+        seen_until=until,
+        noted_at=now,
+    )
+    return {row.pk for row in seen}
+
+
+def _is_as_it_was(before: Mapping[str, Any], outcomes: Sequence[Outcome]) -> bool:
+    """Whether nothing but reads told of this row, and each that it is as it was. `before`: what the row held."""
+    if before["stored_at"] is None or before["provisional"] or before["deleted_at"] or before["created"] is None:
+        return False
+    return all(
+        outcome.decision in (Decision.STORE, Decision.CONFIRM)
+        and outcome.snapshot.begun_at is not None
+        and not (outcome.rewritten or outcome.needs_refetch)
+        for outcome in outcomes
+    )
+
+
+def _seen_again(model: type[Mirrored], rows: Mapping[str, Mirrored], told: Told) -> dict[str, SeenAgain]:
+    """Of these rows, after they were locked: the last time that each may have been seen again, where that matters for
+    what is told. A row without a creation time is in no sighting: `_is_as_it_was`."""
+    since = min((snapshot.since for id in rows for snapshot in told[id]), default=None)
+    if since is None:
+        return {}
+    sightings = list(
+        Sighting.objects.filter(object_type=model.OBJECT, seen_until__gt=since).values_list(
+            "first_created", "last_created", "seen_until", "noted_at"
+        )
+    )
+    found: dict[str, SeenAgain] = {}
+    for id, row in rows.items():
+        covering = [each for each in sightings if row.created is not None and each[0] <= row.created <= each[1]]
+        if covering:
+            found[id] = SeenAgain(max(each[2] for each in covering), max(each[3] for each in covering))
+    return found
+
+
+def forget_sightings() -> None:
+    """Deletes the sightings that newer ones have replaced."""
+    Sighting.objects.filter(noted_at__lt=clock.now() - SIGHTINGS_KEPT).delete()
+
+
+def _inserted(model: type[Mirrored], told: Told) -> dict[str, list[Outcome]]:
+    """Inserts the rows of these absent objects as their snapshots leave them; the outcomes of those that were inserted.
+
+    Their `stored_at` may be earlier than the insertion. Nothing was stored before it, and a read that begins after it
+    also begins after the snapshots were made.
+    """
+    if not told:
+        return {}
+    rows, now = [model(id=id) for id in told], clock.now()
+    outcomes = {row.pk: [apply(row, snapshot, now) for snapshot in told[row.pk]] for row in rows}
+    inserted: set[str] = set()
+    for start in range(0, len(rows), ROWS_PER_STATEMENT):
+        inserted |= many_rows.insert(model, rows[start : start + ROWS_PER_STATEMENT], absent=True)
+    return {id: outcomes[id] for id in told if id in inserted}
 
 
 def _with_open_payments(outcomes: Iterable[Outcome | None]) -> list[tuple[str, str]]:
@@ -315,7 +431,9 @@ def _without_erased(snapshots: Sequence[Snapshot]) -> Sequence[Snapshot]:
     version does, and the object is read. A read that began after the erasure is stored as Stripe has it: the erasure
     has made sure that Stripe holds nothing personal.
     """
-    of = [set(personal.customers_of(snapshot.data)) for snapshot in snapshots]
+    if not any_begun():
+        return snapshots
+    of = [personal.customers_of(snapshot.data) for snapshot in snapshots]
     begun = erasures_begun(set().union(*of))
     if not begun:
         return snapshots
@@ -338,11 +456,12 @@ def erase(object: str, id: str, known: personal.Known) -> None:
         for row in lock_rows(model, [id]).values():
             if row.data is None:
                 continue
+            before = {id: dict(row.__dict__)}
             row.data = personal.redacted(row.data, known)
             for column, value in row.columns(row.data).items():
                 setattr(row, column, value)
             row.stored_at = clock.now()
-            _save(model, [row])
+            _save_changes(model, [row], before)
 
 
 def lock_rows(model: type[Mirrored], ids: Sequence[str]) -> dict[str, Mirrored]:
@@ -355,10 +474,15 @@ def lock_rows(model: type[Mirrored], ids: Sequence[str]) -> dict[str, Mirrored]:
     absent = [id for id in ids if id not in known]
     if absent:
         model.rows.bulk_create([model(id=id) for id in sorted(absent)], ignore_conflicts=True)
+    return _locked(model, ids)
+
+
+def _locked(model: type[Mirrored], ids: Sequence[str]) -> dict[str, Mirrored]:
+    """Those of these rows that are there, locked in id order."""
     return {
         row.pk: row
         for start in range(0, len(ids), ROWS_PER_STATEMENT)
-        for row in model.rows.select_for_update().filter(id__in=ids[start : start + ROWS_PER_STATEMENT]).order_by("id")
+        for row in many_rows.locked(model, ids[start : start + ROWS_PER_STATEMENT])
     }
 
 
@@ -387,27 +511,18 @@ def _read_rows(model: type[Mirrored], ids: Sequence[str]) -> dict[str, Mirrored]
     return {id: found.get(id) or model(id=id) for id in ids}
 
 
-def _save(model: type[Mirrored], rows: list[Mirrored]) -> None:
-    """One upsert for many rows. Django's bulk_update would build a CASE for every column, which is far slower."""
-    fields = [field.name for field in model._meta.concrete_fields if not field.primary_key]
-    for start in range(0, len(rows), ROWS_PER_STATEMENT):
-        model.rows.bulk_create(
-            rows[start : start + ROWS_PER_STATEMENT], update_conflicts=True, unique_fields=["id"], update_fields=fields
-        )
-
-
-def _moments(row: Mirrored) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in MOMENTS}
-
-
-def _save_moments(model: type[Mirrored], rows: list[Mirrored], before: dict[str, dict[str, Any]]) -> None:
-    """Updates what is new of the MOMENTS of these rows. Rows that are given the same moments, such as a page of a list
-    in which nothing has changed, share one statement."""
-    alike: dict[tuple[tuple[str, Any], ...], list[str]] = defaultdict(list)
+def _save_changes(model: type[Mirrored], rows: Sequence[Mirrored], before: Mapping[str, Mapping[str, Any]]) -> None:
+    """Writes the columns that are other ones now in any of these locked rows. `before`: what the rows held, by id."""
+    names = [field.attname for field in model._meta.concrete_fields]
+    changed_rows, changed_columns = [], set()
     for row in rows:
-        new = tuple((name, value) for name, value in _moments(row).items() if value != before[row.pk][name])
-        if new:
-            alike[new].append(row.pk)
-    for values, ids in alike.items():
-        for start in range(0, len(ids), ROWS_PER_STATEMENT):
-            model.rows.filter(id__in=ids[start : start + ROWS_PER_STATEMENT]).update(**dict(values))
+        held, holds = before[row.pk], row.__dict__
+        # `data` is another one where it is another object in memory: to Python `1`, `1.0` and `true` are equal.
+        changed = [
+            name for name in names if holds[name] is not held[name] and (name == "data" or holds[name] != held[name])
+        ]
+        if changed:
+            changed_rows.append(row)
+            changed_columns.update(changed)
+    for start in range(0, len(changed_rows), ROWS_PER_STATEMENT):
+        many_rows.update(model, changed_rows[start : start + ROWS_PER_STATEMENT], sorted(changed_columns))

@@ -1,5 +1,8 @@
-"""Where an HTTP request came from, for the journal: the client's address and the request's id."""
+"""Where something came from, for the journal: an HTTP request's client and id, or who runs a command."""
 
+import os
+import pwd
+import socket
 from typing import Any, TypedDict
 
 from invoices.models.reading import address
@@ -25,3 +28,16 @@ def request_id(request: Any) -> str:
     It is empty only where the middleware did not run: in a test that calls a view by itself.
     """
     return request.META.get(REQUEST_ID, "")
+
+
+def shell_user() -> str:
+    """Who runs the command: `ops@host` of the operating system, or `root@host (sudo by alice)`.
+
+    The name is that of the process's own user id, because anybody can set the environment variables USER and LOGNAME.
+    """
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # such as in a container that runs under a number
+        name = f"uid {os.getuid()}"
+    by = os.environ.get("SUDO_USER", "")
+    return f"{name}@{socket.gethostname()}" + (f" (sudo by {by})" if by else "")

@@ -26,6 +26,7 @@ from invoices.models.reading import storable
 from invoices.thresholds import (
     FIRST_REFETCH_RETRY,
     LAST_REFETCH_RETRY,
+    LAST_UNANSWERED_RETRY,
     PAYMENTS_DELAY,
     REFETCH_DELAY,
     REFETCH_GIVEN_UP,
@@ -159,9 +160,9 @@ def needless(taken: Taken) -> None:
     ScheduledRefetch.objects.filter(pk=taken.pk, token=taken.token).delete()
 
 
-def failed(taken: Taken, error: str, *, retry_after: float | None = None) -> None:
+def failed(taken: Taken, error: str, *, answered: bool = True, retry_after: float | None = None) -> None:
     """The read failed. The next attempt is after twice the wait, give or take a quarter, but not before `retry_after`
-    seconds; after REFETCH_GIVEN_UP of failing there is none.
+    seconds; after REFETCH_GIVEN_UP of failing there is none. `answered`: whether Stripe said that it failed.
 
     Does nothing if it was asked for again, or taken by another worker, meanwhile.
     """
@@ -171,7 +172,8 @@ def failed(taken: Taken, error: str, *, retry_after: float | None = None) -> Non
         return
     now = clock.now()
     since = row.failing_since or now
-    wait = min(FIRST_REFETCH_RETRY * 2 ** min(row.attempts, 30), LAST_REFETCH_RETRY) * chance.uniform(0.75, 1.25)
+    longest = LAST_REFETCH_RETRY if answered else LAST_UNANSWERED_RETRY
+    wait = min(FIRST_REFETCH_RETRY * 2 ** min(row.attempts, 30), longest) * chance.uniform(0.75, 1.25)
     mine.update(
         attempts=row.attempts + 1,
         failing_since=since,

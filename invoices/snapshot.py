@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeGuard
+from typing import Any
 
 from invoices.models import MIRRORED
+from invoices.models.reading import is_id
 
 CLOCK_MARGIN = timedelta(seconds=2)  # by which the clocks of Stripe's hosts may differ from each other
 STAMP_LAG = timedelta(seconds=10)  # by which an event's `created` may lie after the change, or before it
 STAMP_RESOLUTION = timedelta(seconds=1)  # Stripe's stamps are whole seconds: one stands for the second after it
-MAX_ID_LENGTH = 255  # characters, as in the mirror's key column
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +71,6 @@ def is_object(data: Any) -> bool:
         and data["object"] in MIRRORED
         and is_id(data.get("id"))
     )
-
-
-def is_id(value: Any) -> TypeGuard[str]:
-    """Whether this can be a key: not empty, not longer than the column, no character that a database refuses."""
-    return isinstance(value, str) and 0 < len(value) <= MAX_ID_LENGTH and value.isprintable()
 
 
 def stripe_time(seconds: int) -> datetime:

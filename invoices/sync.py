@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from collections.abc import Sequence
@@ -13,20 +12,22 @@ from typing import Any
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
 
-from invoices import clock, gateway, intake, mirror, refetch, scheduled_refetches
-from invoices.models import MIRRORED, Event, PendingEvent, UnchainedRow
+from invoices import clock, gateway, intake, interruption, mirror, refetch, scheduled_refetches
+from invoices.models import MIRRORED, Event, PendingEvent, UnchainedRow, grants
 from invoices.models.events import UNREADABLE_PREFIX
-from invoices.models.reading import storable
+from invoices.models.reading import is_id, json_of, storable
 from invoices.operations import contradictions, money_under_way
-from invoices.snapshot import Snapshot, is_id, of_event, span_of_event, stripe_time
+from invoices.sight import context, counters, logs, tracing
+from invoices.snapshot import Snapshot, of_event, span_of_event, stripe_time
 from invoices.thresholds import LONGEST_REST
 from invoices.wakeups import wake
 
 log = logging.getLogger(__name__)
 
-EVENTS_PER_BATCH = 200  # stored in one transaction
+EVENTS_PER_BATCH = 500  # stored in one transaction
 MAX_EVENT_ATTEMPTS = 5  # after which an event is failed, and waits for a person
 REFETCH_THREADS = 4
+UNANSWERED = (gateway.OutcomeUnknown, gateway.RateLimited)  # Stripe did not say anything of the object
 REFETCHES_PER_ROUND = 16  # so that what a person looks at waits for no more than these
 # A deadlock, a lock that was held too long, a database that is down: the same event will succeed later.
 TRANSIENT_ERRORS = (OperationalError, InterfaceError)
@@ -35,7 +36,7 @@ TRANSIENT_ERRORS = (OperationalError, InterfaceError)
 def process_events(limit: int = 10_000) -> int:
     """Brings pending events into the mirror, batch by batch, until none is due or `limit` are done. How many."""
     done = 0
-    while done < limit:
+    while done < limit and not interruption.asked():
         count = _process_batch()
         done += count
         if not count:
@@ -58,7 +59,19 @@ def _process_batch() -> int:
         log.warning("A batch of events could not be stored (%s); now one at a time.", error)
         return _process_singly()
     _schedule_refetches(unreadable)
+    _tell(events, unreadable)
     return len(events)
+
+
+def _tell(events: list[Event], unreadable: list[Event]) -> None:
+    """Of the events that the mirror has now, after the commit: in the counters, in the log, and in each one's trace."""
+    now, left = clock.now(), {event.pk for event in unreadable}
+    done = [event for event in events if event.pk not in left]
+    counters.EVENTS.labels("done").inc(len(done))
+    for event in done:
+        counters.EVENT_LAG.observe(max((now - event.received_at).total_seconds(), 0))
+        with tracing.span(f"processed {event.type}", continues=f"event {event.pk}", invoice_desk__event=event.pk):
+            logs.tell(log, "event processed", level=logging.DEBUG, event=event.pk, stripe_request_id=event.request_id)
 
 
 def _claim(limit: int) -> list[Event]:
@@ -120,13 +133,15 @@ def _process_singly() -> int:
     for event in events:
         try:
             with transaction.atomic():
-                unreadable = _store(_events_of(_locked(event)))
+                stored = _events_of(_locked(event))
+                unreadable = _store(stored)
         except TRANSIENT_ERRORS:
             raise
         except Exception as error:
             _record_failure(event, error)
         else:
             _schedule_refetches(unreadable)
+            _tell(stored, unreadable)
     return len(events)
 
 
@@ -140,6 +155,7 @@ def _record_failure(event: Event, error: Exception) -> None:
     """Records one more failed attempt. The next one is after 1, 4, 16 and 64 seconds; the fifth is the last."""
     log.warning("Event %s could not be processed: %s", event.pk, error)
     attempts = event.attempts + 1
+    counters.EVENTS.labels("failed" if attempts >= MAX_EVENT_ATTEMPTS else "tried_again").inc()
     with transaction.atomic():
         _locked(event)
         # Conditional on the attempts: another worker may have recorded this failure already.
@@ -172,7 +188,7 @@ def _was_seen_later(event: Event) -> bool:
 def snapshot_of(event: Event) -> Snapshot:
     """What the event says of its object. Raises KeyError, TypeError, ValueError or another exception if the event
     has an unexpected shape."""
-    body = json.loads(event.body)
+    body = json_of(event.body)
     found = body["data"]["object"]
     deleted = event.type == f"{found['object']}.deleted"
     # A deletion event is trusted in every API version: the object cannot be read any more, so a refetch adds nothing.
@@ -218,7 +234,7 @@ def perform_refetches(limit: int = 100) -> int:
     try:
         count = 0
         with ThreadPoolExecutor(max_workers=REFETCH_THREADS, thread_name_prefix="refetch") as pool:
-            while count < limit and rest.is_over():
+            while count < limit and rest.is_over() and not interruption.asked():
                 taken = scheduled_refetches.take(min(limit - count, REFETCHES_PER_ROUND))
                 if not taken:
                     break
@@ -241,8 +257,10 @@ class _Round:
 
     def perform(self, taken: list[scheduled_refetches.Taken], pool: ThreadPoolExecutor) -> None:
         one_alone = len(taken) == 1
-        left = [self._one(taken[0])] if one_alone else list(pool.map(self._one_in_thread, taken))
+        left = [self._one(taken[0])] if one_alone else list(pool.map(context.carried(self._one_in_thread), taken))
         scheduled_refetches.give_back(each for each in left if each is not None)
+        if interruption.asked():
+            return
         if self.ended:
             log.warning("Stripe does not answer: %s refetches wait for it.", sum(each is not None for each in left))
             rest.begin(self.retry_after)
@@ -256,8 +274,8 @@ class _Round:
             connection.close()  # the thread may end with the task, and its connection must not outlive it
 
     def _one(self, taken: scheduled_refetches.Taken) -> scheduled_refetches.Taken | None:
-        """Performs it. Returns it where it was not tried, because the round has ended."""
-        if self.ended:
+        """Performs it. Returns it where it was not tried, because the round has ended, or this process is to end."""
+        if self.ended or interruption.asked():
             return taken
         try:
             if taken.only_payments and not mirror.open_payments([taken.id]).exists():
@@ -266,7 +284,8 @@ class _Round:
             refetch.refetch(taken.object, taken.id, throttled=True)
         except gateway.GatewayError as error:
             log.warning("%s could not be refetched: %s", taken.id, error)
-            scheduled_refetches.failed(taken, f"Stripe: {error}", retry_after=error.retry_after)
+            answered = not isinstance(error, UNANSWERED)
+            scheduled_refetches.failed(taken, f"Stripe: {error}", answered=answered, retry_after=error.retry_after)
             self._note(error)
         except Exception as error:
             # An object that breaks our code must not keep the others from being refetched.
@@ -279,7 +298,7 @@ class _Round:
 
     def _note(self, error: gateway.GatewayError | None) -> None:
         with self.lock:
-            if not isinstance(error, gateway.OutcomeUnknown | gateway.RateLimited):
+            if not isinstance(error, UNANSWERED):
                 self.answered += 1
                 return
             self.unanswered += 1
@@ -293,9 +312,9 @@ def tend_queues() -> None:
     """Removes from the indexes of the queues what was taken from them, on PostgreSQL.
 
     Autovacuum does it too, but later, and not everywhere. Until then each claim passes over what was taken. The tables
-    are as small as what waits, so it takes milliseconds.
+    are as small as what waits, so it takes milliseconds. Where this role may not, autovacuum does it alone.
     """
-    if connection.vendor == "postgresql" and not connection.in_atomic_block:
+    if connection.vendor == "postgresql" and not connection.in_atomic_block and grants.may_vacuum_queues():
         with connection.cursor() as cursor:
             for queue in (PendingEvent, UnchainedRow):
                 cursor.execute(f"VACUUM (SKIP_LOCKED) {queue._meta.db_table}")
@@ -327,7 +346,7 @@ def _judge_again(ids: Sequence[str]) -> int:
     count, last = 0, ""
     while batch := list(ignored.filter(pk__gt=last).order_by("pk")[:EVENTS_PER_BATCH]):
         last = batch[-1].pk
-        judged = [(event, intake.reason_to_ignore(event, json.loads(event.body))) for event in batch]
+        judged = [(event, intake.reason_to_ignore(event, json_of(event.body))) for event in batch]
         for event, reason in judged:
             if reason and reason != event.error:
                 Event.objects.filter(pk=event.pk, state=Event.State.IGNORED).update(error=reason)

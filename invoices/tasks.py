@@ -6,8 +6,10 @@ person asked for. A lost message of `catch_up` leaves out one run; beat starts t
 
 from celery import shared_task
 from django.contrib.auth.models import User
+from django.contrib.sessions.backends.db import SessionStore
 
-from invoices import heartbeat, journal, operations, reconcile, sync
+from invoices import emails, heartbeat, journal, operations, reconcile, sync
+from invoices.journal import archives
 from invoices.models import partitions
 
 
@@ -38,13 +40,21 @@ def reconcile_due() -> int:
 
 
 @shared_task
+def clear_sessions() -> None:
+    """Deletes the rows of sessions that have ended."""
+    SessionStore.clear_expired()
+
+
+@shared_task
 def catch_up() -> None:
     reconcile.catch_up()
 
 
 @shared_task
 def announce_requests() -> int:
-    return operations.decisions.announce()
+    written = operations.decisions.announce()
+    emails.send_due()
+    return written
 
 
 @shared_task
@@ -60,13 +70,24 @@ def chain_journal() -> int:
 
 
 @shared_task
+def send_emails() -> int:
+    return emails.send_due()
+
+
+@shared_task
 def tend_queues() -> None:
     sync.tend_queues()
+    emails.remove_old()
 
 
 @shared_task
 def make_partitions() -> None:
     partitions.make_ahead()
+
+
+@shared_task
+def archive_events() -> int:
+    return archives.archive_old()
 
 
 @shared_task

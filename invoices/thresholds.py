@@ -38,12 +38,18 @@ STAMP_LAG = timedelta(minutes=1)  # by which an event's stamp may lie before wha
 # Looks at a charge on which a bank decides; the last one goes on. Stripe's event makes a look at once.
 BANK_LOOK_INTERVALS = (timedelta(seconds=20), timedelta(minutes=5), timedelta(hours=1), timedelta(hours=6))
 BANK_OVERDUE = timedelta(days=14)  # a bank that takes longer is shown first, and a manager may say what came of it
-MAIL_LEASE = timedelta(minutes=5)  # for the process that sends the e-mails about contradictions
 # An operation that was asked for longer ago than this, and of which no sending is on record, may have been sent all the
 # same: the database may have been restored to an older state in between. Not more than READY_FORGOTTEN and
 # OPERATION_LEASE, so that it holds for everything that settling takes over.
 RESTORED_AFTER = timedelta(minutes=2)
 REQUEST_EXPIRES = timedelta(days=7)  # a request that waits for a second person
+
+# --- e-mails ----------------------------------------------------------------------------------------------------------
+MAIL_LEASE = timedelta(minutes=5)  # for a worker that sends an e-mail; if it dies, another one sends it after this
+FIRST_EMAIL_RETRY = timedelta(seconds=30)  # after an e-mail that could not be sent; then twice as long each time
+LAST_EMAIL_RETRY = timedelta(hours=1)  # the longest wait between two attempts
+EMAIL_GIVEN_UP = timedelta(days=3)  # an e-mail that fails for this long is given up, and waits for a person
+EMAIL_KEPT = timedelta(days=14)  # after it was sent or given up, the row of an e-mail is removed
 
 # --- the account ------------------------------------------------------------------------------------------------------
 KEY_CHECK_LASTS = timedelta(days=1)  # after which Stripe is asked again whose the API key is
@@ -54,6 +60,8 @@ REFETCH_DELAY = timedelta(seconds=2)  # so that one scheduled refetch covers a b
 REFETCH_LEASE = timedelta(seconds=60)  # for a worker that refetches; if it dies, the refetch comes due again after it
 FIRST_REFETCH_RETRY = timedelta(seconds=5)  # after a refetch that failed; then twice as long after each further one
 LAST_REFETCH_RETRY = timedelta(hours=1)  # the longest wait between two attempts
+# The same where Stripe did not answer, which is seldom the object's fault: when it answers again, all are read soon.
+LAST_UNANSWERED_RETRY = timedelta(minutes=1)
 REFETCH_GIVEN_UP = timedelta(days=1)  # a refetch that fails for this long is given up, and waits for a person
 PAYMENTS_DELAY = timedelta(seconds=10)  # in which the events of a final invoice's payments mostly come
 LONGEST_REST = timedelta(seconds=30)  # between two rounds of refetches while Stripe does not answer; the first is 1 s

@@ -1,4 +1,4 @@
-"""The limit on the requests that we send to Stripe, shared by all processes: Redis keeps it, or a file without Redis.
+"""The limit on the requests that we send to Stripe, shared by all processes of all hosts: the database keeps it.
 
 Throttled are the reads of reconciliation and catch-up, scheduled refetches, and the items of a batch. What a person or
 an API client waits for is not: single actions, settling, and the reads of a page.
@@ -6,65 +6,50 @@ an API client waits for is not: single actions, settling, and the reads of a pag
 
 from __future__ import annotations
 
-import fcntl
-import logging
 import time
-from functools import cache
-from pathlib import Path
 
-import redis
 from django.conf import settings
-from pyrate_limiter import Duration, Limiter, Rate, RedisBucket
+from django.db import connection
 
-log = logging.getLogger(__name__)
+from invoices.models import ThrottleSlot
+from invoices.sight import counters
 
-REDIS_KEY = "stripe-requests"
-FILE_NAME = "throttle"  # in DATA_DIR
-# A slot further ahead than this was written before the host's clock was set back: it is ignored.
+NAME = "stripe-requests"
+# A slot further ahead than this was written before the database's clock was set back: it is ignored.
 MAX_SECONDS_AHEAD = 600.0
+
+# One statement, so that a process which is frozen in the middle of it holds no lock that the others wait for.
+_TAKE = f"""
+    INSERT INTO {ThrottleSlot._meta.db_table} AS slot (name, next_at) VALUES (%s, {{now}} + %s)
+    ON CONFLICT (name) DO UPDATE SET next_at = %s + CASE
+        WHEN slot.next_at > {{now}} AND slot.next_at < {{now}} + {MAX_SECONDS_AHEAD} THEN slot.next_at ELSE {{now}} END
+    RETURNING next_at - %s - {{now}}
+"""  # noqa: S608  of our own names only
+_NOW = {
+    "postgresql": "extract(epoch FROM clock_timestamp())::float8",
+    "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",
+}
 
 
 def wait() -> None:
-    """Waits for one slot of STRIPE_REQUESTS_PER_SECOND, for one request; not at all where that is 0."""
+    """Waits for one slot of STRIPE_REQUESTS_PER_SECOND, for one request; not at all where that is 0.
+
+    Slots are evenly spaced. Raises the database's error where that does not answer.
+    """
     if rate := settings.STRIPE_REQUESTS_PER_SECOND:
-        _wait_for_slot(rate)
+        with counters.waiting_for_a_slot():
+            _wait_for_slot(rate)
 
 
 def _wait_for_slot(rate: int) -> None:
-    if settings.CELERY_BROKER_URL.startswith(("redis:", "rediss:")):
-        try:
-            _limiter(settings.CELERY_BROKER_URL, rate).try_acquire(REDIS_KEY)
-        except redis.RedisError as error:
-            log.warning("Redis cannot keep the throttle (%s); until it can, a file does.", error)
-            _limiter.cache_clear()  # a Redis that was restarted does not have our script
-        else:
-            return
-    _wait_by_file(Path(settings.DATA_DIR) / FILE_NAME, rate)
+    time.sleep(max(_take_slot(1 / rate), 0))
 
 
-@cache
-def _limiter(url: str, rate: int) -> Limiter:
-    server = redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=1)
-    return Limiter(RedisBucket.init([Rate(rate, Duration.SECOND)], server, REDIS_KEY))
-
-
-def _wait_by_file(path: Path, rate: int) -> None:
-    """Slots are evenly spaced, and the file holds the moment of the next one, in seconds since 1970. A process locks
-    the file, takes that slot, and writes the one after it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        file.seek(0)
-        now = time.time()
-        slot = _moment(file.read())
-        slot = slot if now < slot < now + MAX_SECONDS_AHEAD else now
-        file.truncate(0)
-        file.write(repr(slot + 1 / rate))
-    time.sleep(max(slot - now, 0))
-
-
-def _moment(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return 0.0  # the file is new, or its writer was killed
+def _take_slot(step: float) -> float:
+    """The seconds until the slot that is ours from now on. `step`: seconds between two slots."""
+    with connection.cursor() as cursor:
+        cursor.execute(_TAKE.format(now=_NOW[connection.vendor]), [NAME, step, step, step])
+        seconds = cursor.fetchone()[0]
+    if connection.vendor == "postgresql" and not connection.in_atomic_block:
+        connection.close()  # back to the pool while we wait
+    return seconds

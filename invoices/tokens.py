@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import QuerySet
 
-from invoices import clock
+from invoices import clock, sign_ins
 from invoices.models import ApiToken, TokenRecord
 from invoices.operations.refusals import Invalid
 from invoices.operations.requesters import SERVICE_GROUP
@@ -56,6 +56,7 @@ def make(
         token, key = ApiToken.objects.create(user, expiry=None, name=name, read_only=read_only, created_by=maker)
         ApiToken.objects.filter(pk=token.pk).update(expiry=clock.now() + lifetime)
         TokenRecord.objects.create(token=token, what=What.CREATED, by=maker, **_of(origin))
+        sign_ins.record(sign_ins.What.TOKEN_MADE, user=user, by=maker, detail=f"“{name}”")
     return token, key
 
 
@@ -65,6 +66,7 @@ def revoke(token: ApiToken, by: User, origin: Origin) -> bool:
         revoked = ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=clock.now(), revoked_by=by)
         if revoked:
             TokenRecord.objects.create(token=token, what=What.REVOKED, by=by, **_of(origin))
+            sign_ins.record(sign_ins.What.TOKEN_REVOKED, user=token.user, by=by, detail=f"“{token.name}”")
     return bool(revoked)
 
 

@@ -8,6 +8,8 @@ import threading
 
 from celery import current_app
 
+from invoices.sight import context
+
 log = logging.getLogger(__name__)
 
 PAUSE_SECONDS = 0.1  # between two rounds of messages: of a task that is wanted several times in it, one is sent
@@ -24,23 +26,23 @@ class _Sender(threading.Thread):
     def __init__(self) -> None:
         super().__init__(daemon=True, name="wakeups")
         self.pid = os.getpid()  # a forked process has this object, but not its thread
-        self.wanted: set[str] = set()  # names of tasks
+        self.wanted: dict[str, str] = {}  # name of a task → id of the last request that wants it, for the log
         self.condition = threading.Condition()
         self.start()
 
     def want(self, task: str) -> None:
         with self.condition:
-            self.wanted.add(task)
+            self.wanted[task] = str(context.current().get("request_id", ""))
             self.condition.notify()
 
     def run(self) -> None:
         while True:
             with self.condition:
                 self.condition.wait_for(lambda: self.wanted)
-                tasks, self.wanted = self.wanted, set()
-            for task in tasks:
+                tasks, self.wanted = self.wanted, {}
+            for task, woken_by in tasks.items():
                 try:
-                    current_app.send_task(f"invoices.tasks.{task}", expires=60)
+                    current_app.send_task(f"invoices.tasks.{task}", expires=60, headers={"woken_by": woken_by})
                 except Exception as error:
                     log.warning("No wake-up for %s: %s. Beat's next run of the task finds the work.", task, error)
             threading.Event().wait(PAUSE_SECONDS)

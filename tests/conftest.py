@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Callable, Generator, Iterator
 from datetime import timedelta
 from typing import Any
@@ -22,11 +23,16 @@ from tests.helpers.database import Emptier
 from tests.helpers.events import WEBHOOK_SECRET, sign
 from tests.sandbox_process import SandboxProcess
 
+# A shell that runs the suite in the background has it ignore SIGINT, and every process that a test starts would too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # The workers and the many processes that tests start load what one of them has compiled, instead of compiling it again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 LONGEST_FIRST = (
     "tests/test_demo.py",
+    "tests/test_readme.py",
     "tests/crash/test_crash_matrix.py",
     "tests/journeys/test_storm.py",
     "tests/journeys/test_browser.py",

@@ -212,6 +212,17 @@ class TestWhoseTheKeyIs:
         gateway.read("/v1/invoices")
 
 
+@pytest.mark.django_db
+def test_two_threads_that_begin_at_once_record_one_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second one has looked before the first one wrote."""
+    account._remembered.clear()
+    account.check(lambda: "acct_1", lambda *names: True, ConnectionError)
+    account._remembered.clear()
+    monkeypatch.setattr(account, "recorded", lambda: None)
+    account.check(lambda: "acct_1", lambda *names: True, ConnectionError)
+    assert AccountRecord.objects.get().number == 1
+
+
 class TestSayingWhichAccount:
     def test_a_mirror_with_rows_is_not_given_to_another(self, use: Callable[[str], SandboxProcess]) -> None:
         own = use("own")

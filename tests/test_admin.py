@@ -27,6 +27,7 @@ from tests.helpers.admin_pages import LIST
 from tests.helpers.database import queries_of_page
 
 pytestmark = pytest.mark.django_db
+ALL = "admin:invoices_invoice_bulk"
 MODELS = (
     "invoice",
     "customer",
@@ -202,6 +203,22 @@ class TestSearch:
             assert "declined" in page(desk, f"/admin/invoices/{path}"), path
         assert "asked twice" not in page(desk, "/admin/invoices/operation/?q=00000000-0000-0000-0000-000000000000")
 
+    def test_a_name_that_leads_to_too_many_says_what_is_left_out(
+        self, signed_in: Any, manager: User, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Also before an action on everything that matches, which would leave the same ones out."""
+        monkeypatch.setattr(search, "MAX_OF_CUSTOMERS", 2)
+        customer, desk = stored(CustomerObject(name="Grace Hopper")), signed_in(manager)
+        for number in range(3):
+            stored(InvoiceObject(number=f"GH-{number}", customer=customer.pk, created=1_700_000_000 + number))
+        addresses = ["/admin/invoices/invoice/?q=grace", f"{reverse(ALL, args=['void'])}?q=grace"]
+        for address in addresses:
+            shown = page(desk, address)
+            assert "GH-2" in shown and "GH-0" not in shown and "only the newest of them are here" in shown, address
+        Invoice.objects.filter(number="GH-0").delete()
+        for address in addresses:
+            assert "only the newest of them are here" not in page(desk, address), address
+
     @pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL plans by a table's size; this one is empty")
     @pytest.mark.parametrize("term", ["in_1", "cus_1", "sub_1", "ADA-0", "ada b", "a@example.com"])
     def test_no_term_reads_the_whole_table(self, declined: Invoice, term: str) -> None:
@@ -269,7 +286,7 @@ class TestInvoicePage:
     def test_it_says_what_matters(self, desk: Client, declined: Invoice) -> None:
         with CaptureQueriesContext(connection) as captured:
             found = page(desk, f"{LIST}in_declined/")
-        assert len(queries_of_page(captured)) <= 22
+        assert len(queries_of_page(captured)) <= 24
         for words in (
             "ADA-0007",
             "Ada Byron",
@@ -437,7 +454,7 @@ class TestFrontPage:
         ReconciliationRun.objects.create(kind="sweep", state="failed", error="Stripe said no")
         with CaptureQueriesContext(connection) as captured:
             found = page(desk, "/admin/")
-        assert len(queries_of_page(captured)) <= 28  # each bounded; seven of them ask when runs were last done
+        assert len(queries_of_page(captured)) <= 29  # each bounded; seven of them ask when runs were last done
         assert not [sql for sql in queries_of_page(captured) if "COUNT(" in sql]
         for words in ("100+", "Stripe said no", "days ago", "Not finished yet", "autofocus"):
             assert words in found, words

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from invoices import mirror
-from invoices.api import views
+from invoices.api import serializers, views
 from invoices.models import ApiToken, Drift, Invoice, Operation, ReconciliationRun
 from invoices.operations import ACTIONS
 from invoices.snapshot import ReadTime, of_read
@@ -206,7 +206,8 @@ def test_a_page_of_a_hundred_costs_as_many_queries_as_a_page_of_two(api, django_
     many(101)
     store(*(payment(f"inpay_{n:03}", f"in_{n:03}") for n in range(101)))
     expand = [("expand[]", "data.customer"), ("expand[]", "data.payments.data.payment.payment_intent")]
-    with django_assert_max_num_queries(9):  # the key, the time, two for permissions, the page, one per expanded level
+    # The key, its first use today, the time (of PostgreSQL), two for permissions, the page, one per expanded level.
+    with django_assert_max_num_queries(10):
         found = api.get("/v1/invoices", *expand, limit=100).json()["data"]
     assert len(found) == 100
     assert all(one["customer"]["id"] == "cus_1" for one in found)
@@ -876,3 +877,23 @@ def test_no_body_is_our_fault(auditors_api, body, action):
 def auditors_api(db):
     """A key that may not act: what it asks for is checked and journalled, and never sent."""
     return Api(make_token(group="Auditor")[1])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"a": "Zoë \U0001f9fe \u2028 \ud83e", "b": [1, 1.5, -0.0, 1e300, True, None], "é": {}},
+        {"lines": {"data": [{"object": "line_item", "id": f"il_{n}"} for n in range(10)], "has_more": False}},
+        {"lines": {"data": [{"object": "line_item", "id": f"il_{n}"} for n in range(11)], "has_more": False}},
+        {"description": '"line_item"' * 20, "lines": {"data": []}},
+        {"lines": None},
+    ],
+)
+def test_the_stored_text_is_sent_as_the_object_would_be_written(data):
+    row = Invoice(id="in_1", data=data)
+    for stored in (
+        json.dumps(data, separators=(",", ":")),
+        json.dumps(data, separators=(",", ":"), ensure_ascii=False),
+    ):
+        assert serializers.stripe_text("invoice", stored) == serializers.to_json(serializers.stripe_object(row))
+    assert serializers.stripe_text("invoice", None) == "{}"

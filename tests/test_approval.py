@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ from django.contrib.auth.models import User
 from django.core import mail
 from django.db import IntegrityError, transaction
 
-from invoices import clock, operations, refetch
+from invoices import clock, emails, operations, refetch
 from invoices.models import Invoice, Operation
 from invoices.operations import decisions
 from tests.factories import invoice_at
@@ -153,17 +154,21 @@ def test_the_approvers_are_told_once_and_not_the_requester(big: str, manager: Us
     act("void", big, manager)
     operations.settle_due()
     operations.settle_due()
+    assert emails.send_due() == 1
     assert [letter.to for letter in mail.outbox] == [[other.email]]
     assert "USD 2,000.00" in mail.outbox[0].subject and "the customer asked" in mail.outbox[0].body
 
 
-def test_a_mail_server_that_is_away_delays_the_letter(big: str, agent: User, manager: User, settings: Any) -> None:
+def test_a_mail_server_that_is_away_delays_the_letter_and_not_the_request(
+    big: str, agent: User, manager: User, settings: Any, later: Callable[[float], None]
+) -> None:
     settings.EMAIL_BACKEND, settings.EMAIL_HOST, settings.EMAIL_PORT = (
         "django.core.mail.backends.smtp.EmailBackend",
         "127.0.0.1",
         9,
     )
     act("void", big, agent)
-    assert decisions.announce() == 0
+    assert decisions.announce() == 1 and emails.send_due() == 0
     settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
-    assert decisions.announce() == 1
+    later(60)
+    assert decisions.announce() == 0 and emails.send_due() == 1

@@ -7,12 +7,15 @@ import os
 import shlex
 import signal
 import socket
+import sqlite3
 import stat
 import subprocess
 import sys
 import time
+import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -45,21 +48,21 @@ def until(what: Callable[[], Any], seconds: float = PATIENCE) -> Any:
 class Demo:
     """One `manage.py demo` on free ports and a folder of its own."""
 
-    def __init__(self, folder: Path, **given: str) -> None:
+    def __init__(self, folder: Path, *addresses: str, **exported: str) -> None:
         self.folder = folder
         self.port, self.sandbox_port = free_ports()
-        self.given = given
+        self.addresses, self.exported = addresses, exported
         self.output = folder.with_suffix(".out")
         self.process: subprocess.Popen[bytes] | None = None
 
     def command(self, **options: Any) -> list[str]:
         chosen = {"port": self.port, "sandbox-port": self.sandbox_port, "data-dir": self.folder, "invoices": INVOICES}
         flags = [f"--{name}={value}" for name, value in (chosen | options).items()]
-        return [sys.executable, "manage.py", "demo", *flags]
+        return [sys.executable, "manage.py", "demo", *self.addresses, *flags, "--set", "BATCH_LIFE_HOURS=12"]
 
     def env(self) -> dict[str, str]:
         ours = {"DATABASE_URL", "CELERY_BROKER_URL", "DATA_DIR", "DJANGO_SETTINGS_MODULE"}
-        return {name: value for name, value in os.environ.items() if name not in ours} | self.given
+        return {name: value for name, value in os.environ.items() if name not in ours} | self.exported
 
     def start(self) -> None:
         with self.output.open("ab") as output:
@@ -128,9 +131,10 @@ class Demo:
 
 
 @pytest.fixture(scope="module")
-def database() -> Iterator[dict[str, str]]:
+def addresses() -> Iterator[list[str]]:
     """The environment's PostgreSQL and Redis, if it names any: a new database there for the demo."""
-    given = {name: os.environ[name] for name in ("CELERY_BROKER_URL",) if os.environ.get(name)}
+    broker = os.environ.get("CELERY_BROKER_URL")
+    given = ["--broker", broker] if broker else []
     url = os.environ.get("DATABASE_URL", "")
     if not url.startswith("postgres"):
         yield given
@@ -138,18 +142,52 @@ def database() -> Iterator[dict[str, str]]:
     server, name = url.rpartition("/")[0], f"demo_{uuid.uuid4().hex}"
     with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
-        yield given | {"DATABASE_URL": f"{server}/{name}"}
+        yield [*given, "--database", f"{server}/{name}"]
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory, database: dict[str, str]) -> Iterator[Demo]:
-    demo = Demo(tmp_path_factory.mktemp("demo") / "data of the demo", **database)
+def production(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The database of a production desk, to which the terminal of the demo points."""
+    file = tmp_path_factory.mktemp("production") / "desk.sqlite3"
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute("CREATE TABLE auth_user (username text)")
+        database.execute("INSERT INTO auth_user VALUES ('agent')")
+    return file
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory, addresses: list[str], production: Path) -> Iterator[Demo]:
+    exported = {
+        "DATABASE_URL": f"sqlite:///{production}",
+        "CELERY_BROKER_URL": "redis://127.0.0.1:9/0",
+        "DJANGO_PRODUCTION": "true",
+        "DJANGO_SECRET_KEY": "",
+        "DJANGO_ALLOWED_HOSTS": "desk.example.com",
+        "DJANGO_SECURE_COOKIES": "true",
+        "STRIPE_SECRET_KEY": "rk_live_of_the_company",
+        "FINANCE_EMAILS": "finance@example.com",
+        "APPROVAL_THRESHOLDS": "no JSON",
+        "HTTP_PROXY": "http://127.0.0.1:9",
+    }
+    demo = Demo(tmp_path_factory.mktemp("demo") / "data of the demo", *addresses, **exported)
     try:
         yield demo.up()
     finally:
         for process in demo.processes():
             os.kill(process, signal.SIGKILL)
+
+
+def test_it_takes_nothing_from_a_terminal_with_the_environment_of_production(demo: Demo, production: Path) -> None:
+    said = next(line for line in demo.output.read_text().splitlines() if "not used by the demo" in line)
+    assert "APPROVAL_THRESHOLDS" in said and "DATABASE_URL" in said and "DJANGO_PRODUCTION" in said
+    assert "rk_live" not in demo.output.read_text()
+    with closing(sqlite3.connect(f"file:{production}?mode=ro", uri=True)) as database:
+        assert database.execute("SELECT name FROM sqlite_master").fetchall() == [("auth_user",)]
+        assert database.execute("PRAGMA journal_mode").fetchone() == ("delete",)  # not even opened by Django
+    assert "live" not in demo.report["env"]["STRIPE_SECRET_KEY"]
+    page = urllib.request.urlopen(f"{demo.report['admin_url']}login/", timeout=10)
+    assert all("secure" not in cookie.lower() for cookie in page.headers.get_all("Set-Cookie"))
 
 
 def test_it_reports_what_a_script_needs(demo: Demo) -> None:
@@ -167,6 +205,7 @@ def test_it_reports_what_a_script_needs(demo: Demo) -> None:
     ]
     assert report["env"]["STRIPE_SECRET_KEY"] == report["stripe_key"]
     assert report["env"]["STRIPE_WEBHOOK_SECRETS"] == report["webhook_secret"]
+    assert report["env"]["BATCH_LIFE_HOURS"] == "12"
 
 
 def test_the_invoices_are_imported(demo: Demo) -> None:
@@ -194,6 +233,16 @@ def test_the_tour_runs_as_it_is_printed(demo: Demo) -> None:
 def test_an_invoice_of_the_sandbox_appears_within_five_seconds(demo: Demo) -> None:
     invoice = demo.new_invoice()
     until(lambda: demo.here(invoice), 5)
+
+
+def test_a_shell_that_reads_its_environment_forgets_what_was_set_before(demo: Demo) -> None:
+    """Otherwise the reconcile of the tour would tell the company's finance department of invented drift."""
+    show = f". {shlex.quote(str(demo.folder / 'env'))}; env -0"
+    before = demo.env() | {"PATH": os.environ["PATH"]}
+    done = subprocess.run(["sh", "-c", show], env=before, capture_output=True, text=True, check=True)
+    after = dict(pair.split("=", 1) for pair in done.stdout.split("\0") if pair)
+    assert not {"FINANCE_EMAILS", "DJANGO_PRODUCTION", "APPROVAL_THRESHOLDS"} & after.keys()
+    assert demo.report["env"].items() <= after.items()
 
 
 def test_any_other_command_works_with_the_reported_environment(demo: Demo) -> None:
@@ -243,6 +292,8 @@ def test_a_taken_port_and_a_folder_in_use_are_one_line_each(demo: Demo, tmp_path
     assert demo.refused(**{"port": 8000, "sandbox-port": 8000, "data-dir": tmp_path}).count("\n") == 1
     said = demo.refused(port=other)
     assert said.count("\n") == 1 and "Another demo" in said
+    said = demo.refused(database="desk", port=other)
+    assert said.count("\n") == 1 and "postgresql://" in said
     assert demo.report_file.exists()
 
 

@@ -10,6 +10,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from invoices import thresholds
+from invoices.api.actions import WITHOUT_CODE
+from invoices.models import Code
 from invoices.operations.action import Action, Call
 
 HOUSE = Path(__file__).resolve().parent.parent
@@ -17,7 +19,7 @@ AT_THE_TOP = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
 DOCUMENTS = [*(HOUSE / name for name in AT_THE_TOP), *sorted((HOUSE / "docs").rglob("*.md"))]
 # The changelog also names commands that were renamed.
 WITH_COMMANDS = [document for document in DOCUMENTS if document.name != "CHANGELOG.md"]
-DJANGOS = {"migrate", "createsuperuser", "collectstatic", "shell", "check", "makemigrations"}
+DJANGOS = {"migrate", "createsuperuser", "collectstatic", "shell", "check", "makemigrations", "sendtestemail"}
 FOLDERS = ("invoices/", "backoffice/", "sandbox/", "tests/", "templates/", "benchmarks/", "docs/", "deploy/", ".ci/")
 
 
@@ -102,7 +104,11 @@ def test_every_command_is_in_the_operating_manual():
 
 
 def test_the_variables_are_those_that_the_settings_read():
-    read = set(re.findall(r"env\.\w+\(\s*\"([A-Z_]+)\"", (HOUSE / "backoffice/settings.py").read_text()))
+    read = set(
+        re.findall(
+            r"(?:env\.\w+|secret|secrets_list)\(\s*\"([A-Z_]+)\"", (HOUSE / "backoffice/settings.py").read_text()
+        )
+    )
     table = _section((HOUSE / "docs/operating.md").read_text(), "## The environment")
     first_cells = re.findall(r"^\| ([^|]+) \|", table, re.MULTILINE)
     documented = {name for cell in first_cells for name in re.findall(r"`([A-Z_]+)`", cell)}
@@ -134,6 +140,12 @@ def test_the_layers_are_those_of_the_contract():
     picture = section.split("```")[1].partition("\n\n")[0]
     drawn = [set(re.findall(r"\w+", line)) for line in picture.strip("\n").splitlines() if "---" not in line]
     assert drawn == layers
+
+
+def test_every_code_that_the_api_answers_is_explained():
+    told = {str(code) for code in Code} - WITHOUT_CODE - {"resource_missing"}  # Stripe's own
+    explained = set(re.findall(r"`(\w+)`", (HOUSE / "docs/api.md").read_text()))
+    assert told - explained == set()
 
 
 # --- CONTRIBUTING.md, "Add an action" ---------------------------------------------------------------------------------

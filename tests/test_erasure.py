@@ -23,7 +23,9 @@ from invoices.models import (
     BatchItem,
     Contradiction,
     Customer,
+    Disclosure,
     Drift,
+    Email,
     ErasedRow,
     Erasure,
     Event,
@@ -144,6 +146,11 @@ def customer(sandbox: SandboxProcess, deliver: Callable[[], int], manager: User)
     Drift.objects.create(
         run=run, kind="missing_here", object_type="invoice", object_id=paid.id, invoice=paid.id, theirs=stored
     )
+    Disclosure.objects.create(customer=id, what="downloaded", by=manager, reason="Quistgaard asked what there is")
+    about = {"kind": "batch_approval", "about": str(batch.pk), "recipient": "boss@example.com"}
+    Email.objects.create(
+        **about, subject=f"Void of {NAME}", body=f"Reason: for Ms Quistgaard\nLook: https://desk/{batch.pk}"
+    )
     journal.chain()
     assert {table for table, _ in left(raw_texts())} == {
         f"invoices_{table}"
@@ -157,6 +164,8 @@ def customer(sandbox: SandboxProcess, deliver: Callable[[], int], manager: User)
             "drift",
             "reconciliationrun",
             "scheduledrefetch",
+            "disclosure",
+            "email",
         )
     }
     return id
@@ -210,7 +219,9 @@ def test_nothing_personal_is_left_and_all_else_is(
     code, said = run_command("journal", "verify")
     rewritten = ErasedRow.objects.values("kind", "row").distinct().count()
     assert code == 0 and f"Of {rewritten} rows the personal data was erased, and nothing else." in said
-    assert {row.kind for row in ErasedRow.objects.all()} == {"event", "operation", "batch", "contradiction"}
+    assert {row.kind for row in ErasedRow.objects.all()} == {
+        *("event", "operation", "batch", "contradiction", "disclosure")
+    }
     # Again: nothing is left to do.
     erase(customer)
     assert ErasedRow.objects.values("kind", "row").distinct().count() == rewritten == ErasedRow.objects.count()

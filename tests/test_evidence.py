@@ -118,11 +118,7 @@ class TestStrangeEvents:
     @pytest.mark.parametrize("payment", ["pi_1", None, [], 7, {"payment_intent": {}}, {"payment_intent": ["pi_1"]}])
     def test_strange_payments_are_no_obstacle(self, wire: Wire, open_invoice: Any, agent: User, payment: Any) -> None:
         operation = lost(wire, "500_before", "pay", open_invoice.id, agent)
-        found = json.loads(
-            gateway._client.get("sk_test_sandbox", wire.url, 5)
-            .raw_request("get", f"/v1/invoices/{open_invoice.id}")
-            .body
-        )
+        found = gateway.read(f"/v1/invoices/{open_invoice.id}").data
         found["payments"] = {
             "object": "list",
             "data": [{"object": "invoice_payment", "id": "inpay_1", "invoice": open_invoice.id, "payment": payment}],

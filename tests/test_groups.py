@@ -11,6 +11,7 @@ from django.contrib.auth.management import create_permissions
 from django.contrib.auth.models import Group, Permission, User
 from django.core.management import call_command
 from django.db import connection
+from django.test import Client
 
 from invoices.groups import ACT, GROUPS, MANAGE, VIEW, create_groups
 from invoices.models import GivenPermission
@@ -103,3 +104,39 @@ def test_an_upgrade_notes_what_was_there_before() -> None:
     migration.note_permissions(apps, SimpleNamespace(connection=connection))
     create_groups()
     assert "approve_operation" not in codenames("Billing manager")
+
+
+# --- who can sign in --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(GROUPS))
+def test_who_is_put_into_a_group_of_people_can_sign_in(name: str) -> None:
+    group = Group.objects.get(name=name)
+    by_user, by_group = User.objects.create_user("one"), User.objects.create_user("other")
+    by_user.groups.add(group)
+    group.user_set.add(by_group)
+    for user in (by_user, by_group):
+        user.refresh_from_db()
+        assert user.is_staff == (name != SERVICE_GROUP)
+
+
+def test_a_group_of_the_companys_own_lets_nobody_in() -> None:
+    user = User.objects.create_user("one")
+    user.groups.add(Group.objects.create(name="Readers of a report"))
+    user.refresh_from_db()
+    assert not user.is_staff
+
+
+def test_in_the_admin_a_group_is_enough(client: Client) -> None:
+    """The forms of “Add user”, as a browser sends them, with nothing ticked but the group."""
+    client.force_login(User.objects.create_superuser("boss", "boss@example.com", "a long enough password"))
+    password = {"password1": "correct horse 7", "password2": "correct horse 7"}
+    client.post("/admin/auth/user/add/", {"username": "alice", "usable_password": "true", **password})
+    alice = User.objects.get(username="alice")
+    form = {"username": "alice", "email": "alice@example.com", "is_active": "on", "date_joined_0": "2026-01-01"}
+    form |= {"date_joined_1": "00:00:00", "groups": str(Group.objects.get(name="Auditor").pk)}
+    answer = client.post(f"/admin/auth/user/{alice.pk}/change/", form)
+    assert answer.status_code == 302, answer.context["adminform"].errors
+    client.logout()
+    assert client.login(username="alice", password="correct horse 7")
+    assert client.get("/admin/").status_code == 200

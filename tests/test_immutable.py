@@ -21,6 +21,7 @@ from invoices.models import (
     Batch,
     BatchItem,
     Contradiction,
+    Disclosure,
     ErasedRow,
     Erasure,
     Event,
@@ -30,6 +31,8 @@ from invoices.models import (
     Pause,
     RecordedCall,
     Removal,
+    SignInArchive,
+    SignInRecord,
     TokenRecord,
     triggers,
 )
@@ -79,9 +82,12 @@ def rows() -> Rows:
         ),
         EventArchive.objects.create(month="2024-03-01", file="f", count=1, sha256="s", positions="1", reason="old"),
         erasure := Erasure.objects.create(customer="cus_1", reason="asked", shell_user="ops@host"),
+        SignInRecord.objects.create(what="failed", username="nobody", address="203.0.113.9"),
+        SignInArchive.objects.create(month="2024-03-01", file="g", count=1, sha256="s", positions="1", reason="old"),
         ErasedRow.objects.create(
             erasure=erasure, kind="event", row="evt_9", columns="body", kept="k", fixed_before="f", digest_before="d"
         ),
+        Disclosure.objects.create(customer="cus_1", what="downloaded", by=asker, reason="a request"),
     ]
     return {row._meta.db_table.removeprefix("invoices_"): row for row in made}
 
@@ -99,6 +105,9 @@ TABLES = [
     "eventarchive",
     "erasure",
     "erasedrow",
+    "disclosure",
+    "signinrecord",
+    "signinarchive",
     "journallink",
 ]
 
@@ -255,6 +264,27 @@ WRITES = [_save, _save_as_new, _bulk, _update, _update_or_create, _past_the_code
 Write = Callable[..., None]
 
 FIXED: dict[str, list[dict[str, Any]]] = {
+    "signinrecord": [
+        {"what": "signed_in"},
+        {"username": "somebody"},
+        {"user_key": 7},
+        {"by": "somebody"},
+        {"detail": "another"},
+        {"reason": "another"},
+        {"address": "198.51.100.1"},
+        {"request_id": "req_1"},
+        {"at": "2026-01-01T00:00:00Z"},
+    ],
+    "signinarchive": [
+        {"month": "2024-04-01"},
+        {"file": "h"},
+        {"count": 2},
+        {"sha256": "t"},
+        {"positions": "2"},
+        {"reason": "another"},
+        {"shell_user": "ops@host"},
+        {"made_at": "2026-01-01T00:00:00Z"},
+    ],
     "event": [
         {"body": "{}"},
         {"type": "invoice.voided"},
@@ -286,6 +316,7 @@ FIXED: dict[str, list[dict[str, Any]]] = {
     "eventarchive": [{"file": "another"}, {"sha256": "another"}, {"positions": "1-9"}, {"changed": "evt_1"}],
     "erasure": [{"customer": "cus_2"}, {"reason": "another"}, {"requested_at": "2026-01-01T00:00:00Z"}],
     "erasedrow": [{"kind": "operation"}, {"columns": "reason"}, {"kept": "another"}, {"digest_before": "another"}],
+    "disclosure": [{"customer": "cus_2"}, {"what": "viewed"}, {"reason": "another"}, {"at": "2026-01-01T00:00:00Z"}],
     "journallink": [{"hash": "another"}, {"digest": "another"}],
     "apitoken": [{"token_key": "another"}, {"created": "2026-01-01T00:00:00Z"}],
 }

@@ -1,13 +1,12 @@
-"""Middleware: every response has a request id, and the journal gets the address that the proxy saw."""
+"""Middleware: every response has a request id."""
 
 import re
 
 import pytest
-from django.core.exceptions import MiddlewareNotUsed
 from django.http import HttpResponse
 from django.test import Client, RequestFactory
 
-from backoffice.middleware import ClientAddressMiddleware, RequestIdMiddleware
+from backoffice.middleware import RequestIdMiddleware
 from invoices.api import views
 from invoices.health.probe import Probe
 from invoices.request_origin import origin, request_id
@@ -16,7 +15,7 @@ OUR_REQUEST_ID = re.compile(r"req_[0-9a-f]{24}")
 
 
 class TestRequestIds:
-    @pytest.mark.parametrize("path", ["/healthz", "/v1/invoices", "/v1/nothing", "/nothing", "/admin/login/"])
+    @pytest.mark.parametrize("path", ["/v1/invoices", "/v1/nothing", "/nothing", "/admin/login/"])
     def test_every_response_has_one_found_or_not_signed_in_or_not(self, client, db, path):
         first, second = client.get(path)["X-Request-ID"], client.get(path)["X-Request-ID"]
         assert OUR_REQUEST_ID.fullmatch(first) and OUR_REQUEST_ID.fullmatch(second)
@@ -75,18 +74,29 @@ class TestRequestIds:
         assert RequestIdMiddleware(lambda request: HttpResponse())(request)["X-Request-ID"] == given
 
 
-class TestClientAddress:
-    @pytest.mark.parametrize(
-        ("forwarded", "address"),
-        [("203.0.113.7", "203.0.113.7"), ("198.51.100.1, 203.0.113.7", "203.0.113.7"), (None, "127.0.0.1")],
-    )
-    def test_behind_a_proxy_its_own_entry_counts(self, settings, forwarded, address):
-        settings.BEHIND_PROXY = True
-        middleware = ClientAddressMiddleware(lambda request: HttpResponse(request.META["REMOTE_ADDR"]))
-        response = middleware(RequestFactory().get("/", headers={"X-Forwarded-For": forwarded} if forwarded else {}))
-        assert response.content.decode() == address
+class TestThePolicyForBrowsers:
+    """Content-Security-Policy, also where a request is answered before its view, or instead of it."""
 
-    def test_without_a_proxy_nobody_is_believed(self, settings):
-        settings.BEHIND_PROXY = False
-        with pytest.raises(MiddlewareNotUsed):
-            ClientAddressMiddleware(lambda request: HttpResponse())
+    @pytest.mark.parametrize("path", ["/v1/invoices", "/v1/nothing", "/nothing", "/admin/login/", "/readyz"])
+    def test_a_host_that_is_not_ours(self, client, db, path):
+        response = client.get(path, headers={"Host": "elsewhere.example.com"})
+        assert response.status_code == 400 and "default-src 'self'" in response["Content-Security-Policy"]
+
+    @pytest.mark.parametrize("path", ["/v1/invoices", "/admin/login/"])
+    def test_a_redirect_to_https(self, client, settings, path):
+        settings.SECURE_SSL_REDIRECT = True
+        response = client.get(path)
+        assert response.status_code == 301 and "default-src 'self'" in response["Content-Security-Policy"]
+
+    def test_a_500_of_the_api(self, client, monkeypatch):
+        def fail(self, request, *args, **kwargs):
+            raise RuntimeError("broken")
+
+        monkeypatch.setattr(views.InvoiceView, "initialize_request", fail)
+        client.raise_request_exception = False
+        response = client.get("/v1/invoices/in_1")
+        assert response.status_code == 500 and "default-src 'self'" in response["Content-Security-Policy"]
+
+    @pytest.mark.parametrize("path", ["/v1/invoices", "/v1", "/admin/login/", "/nothing"])
+    def test_any_other_answer_has_one(self, client, db, path):
+        assert "default-src 'self'" in client.get(path)["Content-Security-Policy"]

@@ -13,6 +13,7 @@ from django.db import connection
 
 from invoices.models import ReconciliationRun, RunProgress
 from tests.factories import CustomerObject, InvoiceObject, InvoicePaymentObject, PaymentIntentObject, stored
+from tests.helpers import lint_migrations
 
 pytestmark = pytest.mark.django_db
 marking = importlib.import_module("invoices.migrations.0003_refetch_token_and_provisional")
@@ -62,3 +63,22 @@ def test_the_progress_of_an_older_run_can_be_read(written: str, expected: RunPro
     assert run.progress == expected
     run.save()
     assert ReconciliationRun.objects.get().progress == expected
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_process_of_the_version_before_can_use_the_tables_that_new_migrations_leave() -> None:
+    """As `make check` asks it on SQLite; here also in PostgreSQL's words, where that is the database."""
+    assert list(lint_migrations.problems()) == []
+
+
+@pytest.mark.parametrize(
+    ("statements", "concern"),
+    [
+        (['CREATE TABLE "invoices_a" ("id" bigint)', 'CREATE INDEX "x" ON "invoices_a" ("id")'], 0),
+        (['CREATE TABLE "invoices_a" ("id" bigint)', 'ALTER TABLE "invoices_a" ADD COLUMN "n" int NOT NULL'], 0),
+        (['ALTER TABLE "invoices_b" DROP COLUMN "n"', 'CREATE TABLE "invoices_a" ("id" bigint)'], 1),
+        (['CREATE TABLE "new__invoices_b" ("id" bigint)', 'ALTER TABLE "new__invoices_b" RENAME TO "invoices_b"'], 2),
+    ],
+)
+def test_only_tables_of_before_are_asked_about(statements: list[str], concern: int) -> None:
+    assert len(lint_migrations.of_old_tables(statements)) == concern

@@ -29,23 +29,24 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from invoices import clock, mirror
-from invoices.mirror import Decision
-from invoices.models import MIRRORED, Customer, Invoice, InvoicePayment, Mirrored, PaymentIntent, ScheduledRefetch
-from invoices.snapshot import ReadTime, Snapshot, is_object, of_event, of_read
+from invoices.mirror import Decision, SeenAgain
+from invoices.models import (
+    MIRRORED,
+    Customer,
+    Invoice,
+    InvoicePayment,
+    Mirrored,
+    PaymentIntent,
+    ScheduledRefetch,
+    Sighting,
+)
+from invoices.snapshot import ReadTime, Snapshot, is_object, of_read
 from invoices.thresholds import REFETCH_DELAY
 from tests.factories import CustomerObject, InvoiceObject, InvoicePaymentObject, PaymentIntentObject
+from tests.helpers.snapshots import NOON, ODD, at, event
 
-NOON = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)  # of Stripe's clock
 LIVES = int(os.environ.get("FRESHNESS_LIVES", "150"))  # of an object, in each world of chance
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)  # of ours: a read begun then is younger than nothing
-
-
-def at(seconds: float) -> datetime:
-    return NOON + timedelta(seconds=seconds)
-
-
-def event(data: dict[str, Any], stamp: int = 0, *, deleted: bool = False, other_version: bool = False) -> Snapshot:
-    return of_event(data, at(stamp), deleted=deleted, other_version=other_version)
 
 
 def read(data: dict[str, Any], date: int = 0, *, took: float = 0.0, begun_at: datetime | None = None) -> Snapshot:
@@ -511,23 +512,31 @@ class TestSameContentWritesTheMoments:
     def written(self, snapshots: list[Snapshot]) -> list[str]:
         with CaptureQueriesContext(connection) as queries:
             mirror.store(snapshots)
-        return [query["sql"] for query in queries if query["sql"].split()[0] in ("INSERT", "UPDATE", "DELETE")]
+        statements = [re.sub(r"^\d+ times: ", "", query["sql"]) for query in queries]  # SQLite's, run for each row
+        return [statement for statement in statements if statement.split()[0] in ("INSERT", "UPDATE", "DELETE")]
 
     def columns(self, statement: str) -> set[str]:
         return set(re.findall(r'"(\w+)" = ', statement.partition(" SET ")[2].partition(" WHERE ")[0]))
 
-    def test_a_page_of_a_list_is_one_update(self) -> None:
+    def test_a_page_of_a_list_is_one_sighting_and_writes_no_row(self) -> None:
         many = [InvoiceObject() for _ in range(100)]
         store(*(read(data) for data in many))
         before = {row.pk: row for row in Invoice.objects.all()}
         signed_anew = [data | {"invoice_pdf": "x", "webhooks_delivered_at": 7} for data in many]
         [statement] = self.written([read(data, 60) for data in signed_anew])
-        assert self.columns(statement) == {"seen_since", "seen_until", "stored_at"}
+        assert statement.startswith('INSERT INTO "invoices_sighting"')
         for after in Invoice.objects.all():
-            stored_before = before[after.pk].stored_at
-            assert after.data == before[after.pk].data
-            assert after.stored_at and stored_before and after.stored_at > stored_before
-            assert (after.seen_since, after.seen_until) == (at(58), at(63))
+            held = before[after.pk]
+            assert (after.data, after.stored_at, after.seen_until) == (held.data, held.stored_at, held.seen_until)
+        sighting = Sighting.objects.get()
+        assert (sighting.object_type, sighting.seen_until) == ("invoice", at(63))
+
+    def test_a_few_rows_are_written(self) -> None:
+        few = [InvoiceObject() for _ in range(mirror.MIN_ROWS_OF_A_SIGHTING - 1)]
+        store(*(read(data) for data in few))
+        store(*(read(data, 60) for data in few))
+        assert {(row.seen_since, row.seen_until) for row in Invoice.objects.all()} == {(at(58), at(63))}
+        assert not Sighting.objects.exists()
 
     def test_so_is_a_batch_of_events_that_tell_nothing_new(self) -> None:
         many = [InvoiceObject() for _ in range(20)]
@@ -559,6 +568,73 @@ class TestSameContentWritesTheMoments:
         assert row(invoice).data == invoice and row(invoice).total == 1000
 
 
+@pytest.mark.django_db
+class TestSeenAgain:
+    """A page of a list found these rows as they were, at 60 seconds, and wrote none of them."""
+
+    @pytest.fixture
+    def page(self) -> list[dict[str, Any]]:
+        page: list[dict[str, Any]] = [InvoiceObject() for _ in range(20)]
+        store(*(read(data) for data in page))
+        store(*(read(data, 60) for data in page))
+        assert Sighting.objects.count() == 1
+        return page
+
+    @pytest.mark.parametrize("moment", [20, 45, 60])
+    def test_an_event_from_before_is_not_believed(self, page: list[dict[str, Any]], moment: int) -> None:
+        """The invoice may have changed and changed back before it was seen again: only a read tells."""
+        [outcome] = mirror.store([event(page[3] | {"total": 2}, moment)])
+        assert outcome.decision is Decision.REFETCH and outcome.needs_refetch
+        assert row(page[3]).total == 1000
+
+    def test_nor_is_a_read_that_was_under_way(self, page: list[dict[str, Any]]) -> None:
+        Invoice.rows.update(stored_at=at(0))
+        Sighting.objects.update(noted_at=at(65))
+        under_way = replace(read(page[3] | {"total": 2}, 58), begun_at=at(57))
+        assert [outcome.decision for outcome in mirror.store([under_way])] == [Decision.REFETCH]
+        later = replace(read(page[4] | {"total": 2}, 61), begun_at=at(66))
+        assert [outcome.decision for outcome in mirror.store([later])] == [Decision.STORE]
+
+    def test_an_event_from_after_it_is_stored(self, page: list[dict[str, Any]]) -> None:
+        assert store(event(page[3] | {"total": 2}, 90)) == [Decision.STORE]
+
+    def test_progress_counts_and_a_read_makes_sure(self, page: list[dict[str, Any]]) -> None:
+        assert store(event(page[3] | {"status": "paid"}, 50)) == [Decision.STORE_AND_REFETCH]
+        assert store(event(page[4] | {"status": "paid"}, 90)) == [Decision.STORE]
+
+    def test_a_row_that_was_written_since_stands_for_itself(self, page: list[dict[str, Any]]) -> None:
+        assert store(read(page[3] | {"total": 2}, 61)) == [Decision.STORE]
+        assert store(event(page[3] | {"total": 3}, 40)) == [Decision.DROP]
+
+    def test_one_that_was_not_believed_does_not_let_the_next_one_in(self, page: list[dict[str, Any]]) -> None:
+        assert store(event(page[3] | {"total": 2}, 20)) == [Decision.REFETCH]
+        assert store(event(page[3] | {"total": 3}, 45)) == [Decision.REFETCH]
+        assert row(page[3]).total == 1000
+
+    def test_nor_does_one_that_says_the_same(self, page: list[dict[str, Any]]) -> None:
+        """Nothing else would tell: no refetch is scheduled for what confirms the row."""
+        assert store(event(page[3], 20)) == [Decision.CONFIRM]
+        assert store(event(page[3] | {"total": 3}, 45)) == [Decision.REFETCH]
+        assert row(page[3]).total == 1000
+
+    def test_nor_does_progress_from_before(self, page: list[dict[str, Any]]) -> None:
+        assert store(event(page[3] | {"status": "uncollectible"}, 20)) == [Decision.STORE_AND_REFETCH]
+        later = page[3] | {"status": "uncollectible", "total": 3}
+        assert store(event(later, 45)) == [Decision.REFETCH]
+
+    def test_a_read_that_began_since_is_stored(self, page: list[dict[str, Any]]) -> None:
+        assert store(event(page[3] | {"total": 2}, 20)) == [Decision.REFETCH]
+        assert store(read(page[3] | {"total": 3}, 61)) == [Decision.STORE]
+        assert row(page[3]).total == 3
+
+    def test_old_sightings_are_forgotten(self, page: list[dict[str, Any]]) -> None:
+        mirror.forget_sightings()
+        assert Sighting.objects.exists()
+        Sighting.objects.update(noted_at=clock.now() - mirror.SIGHTINGS_KEPT)
+        mirror.forget_sightings()
+        assert not Sighting.objects.exists()
+
+
 @pytest.mark.django_db(transaction=True)
 def test_writers_at_once_meet_at_the_row_even_if_nobody_has_seen_it() -> None:
     """Whatever their order, the one further along is there at the end, and nobody waits for ever."""
@@ -587,30 +663,6 @@ def test_writers_at_once_meet_at_the_row_even_if_nobody_has_seen_it() -> None:
 
 
 # --- objects of any shape ---------------------------------------------------------------------------------------------
-
-ODD: list[dict[str, Any]] = [
-    {"a_member_of_tomorrow": {"deep": [1, None, {"x": "y"}]}},
-    {"total": 2**63, "amount_due": -(2**63) - 1, "amount_paid": 10**40},
-    {"total": "1000", "amount_due": 10.5, "amount_paid": None, "attempted": "yes", "attempt_count": True},
-    {"created": "yesterday", "due_date": 10**30, "status_transitions": "none", "next_payment_attempt": -(10**11)},
-    {"created": 253402300799, "due_date": -62135596800},
-    {"customer": None, "customer_email": 7, "customer_name": ["a"], "number": {"a": 1}},
-    {"customer": {"id": "cus_1", "object": "customer"}, "subscription": {"id": "sub_1"}},
-    {"number": "a\x00b", "customer_email": "\x00", "description": "\x00"},
-    {"number": "\ud83d", "customer_name": "half \udc00 an emoji"},
-    {"customer_email": "É" * 2000, "currency": "x" * 100, "status": "y" * 300, "number": "é" * 300},
-    {"status": None},
-    {"status": ["open"]},
-    {"status": {"is": "open"}},
-    {"lines": None},
-    {"lines": []},
-    {"lines": {"has_more": True}},
-    {"lines": {"has_more": True, "data": None}},
-    {"lines": {"has_more": True, "data": [None, 1, "x", {"id": ["x"]}], "total_count": "many"}},
-    {"lines": {"has_more": "yes", "data": [[]]}},
-    {"deleted": "perhaps"},
-    {"metadata": {"": "", " ": "\u2028"}, "parent": [], "big": 1e300, "small": -0.0},
-]
 
 
 @pytest.mark.django_db
@@ -906,7 +958,7 @@ class TestTheWalkItself:
 
     def world(self, monkeypatch: pytest.MonkeyPatch, change: dict[Decision, Decision]) -> World:
         decide = mirror.decide
-        monkeypatch.setattr(mirror, "decide", lambda row, snapshot: change.get(d := decide(row, snapshot), d))
+        monkeypatch.setattr(mirror, "decide", lambda *given: change.get(d := decide(*given), d))
         world = World(history("open a, open b, open a"), TOGETHER[:2])
         world.orders()
         return world
@@ -926,8 +978,8 @@ class TestTheWalkItself:
     def test_a_read_that_always_counts(self, monkeypatch: pytest.MonkeyPatch) -> None:
         decide = mirror.decide
 
-        def naive(row: Any, snapshot: Snapshot) -> Decision:
-            return Decision.STORE if snapshot.begun_at else decide(row, snapshot)
+        def naive(row: Any, snapshot: Snapshot, again: Any) -> Decision:
+            return Decision.STORE if snapshot.begun_at else decide(row, snapshot, again)
 
         monkeypatch.setattr(mirror, "decide", naive)
         assert self.world(monkeypatch, {}).wrong
@@ -961,6 +1013,7 @@ def one_life(
     seed: int,
     *,
     side: int = 1,
+    unwritten: bool = False,
     edits: int = 6,
     span: float = 4.0,
     read_takes: float = 0.5,
@@ -974,7 +1027,9 @@ def one_life(
     most: float = 10.0,
     skew: float = 1.0,
 ) -> tuple[bool, int]:
-    """One object's life: (the row equals Stripe's object at the end, the refetches)."""
+    """One object's life: (the row equals Stripe's object at the end, the refetches).
+
+    `unwritten`: a read that finds the row as it was is noted as a sighting, and the row keeps its moments."""
     chance, order, asked, reads = random.Random(seed), count(), False, 0
     edited_at = sorted(chance.uniform(10, 10 + span) for _ in range(edits))
     states = [State("draft", "0")]
@@ -983,7 +1038,7 @@ def one_life(
         returns = len(states) > 1 and states[-2].status == states[-1].status == stage and chance.random() < back
         states.append(states[-2] if returns else State(stage, str(n)))
     queue: list[tuple[float, int, str, Any]] = []
-    row = Invoice(id="in_1")
+    row, again = Invoice(id="in_1"), None
 
     def later(moment: float, kind: str, what: Any = None) -> None:
         heappush(queue, (moment, next(order), kind, what))
@@ -1006,17 +1061,27 @@ def one_life(
         if kind == "refetch":
             asked, reads = False, reads + 1
             begin_read(now, chance.uniform(0.01, read_takes))
-        elif mirror.apply(row, snapshot, at(now)).needs_refetch and not asked:
+            continue
+        moments = {name: getattr(row, name) for name in ("seen_since", "seen_until", "stored_at")}
+        outcome = mirror.apply(row, snapshot, at(now), again)
+        if unwritten and mirror._is_as_it_was(
+            {**moments, "provisional": False, "deleted_at": None, "created": 1}, [outcome]
+        ):
+            again = SeenAgain(max(snapshot.until, again.until) if again else snapshot.until, at(now))
+            for name, moment in moments.items():
+                setattr(row, name, moment)
+        if outcome.needs_refetch and not asked:
             asked = True
             later(now + REFETCH_DELAY.total_seconds(), "refetch")
     return mirror.content(row.data or {}) == mirror.content(as_data(states[-1])), reads
 
 
+@pytest.mark.parametrize("unwritten", [False, True], ids=["", "sightings"])
 @pytest.mark.parametrize("name", WORLDS)
-def test_no_life_ends_stale(name: str) -> None:
+def test_no_life_ends_stale(name: str, unwritten: bool) -> None:
     """Edits, late and repeated events, pages in flight and slow reads by the dice, in each world and on each side."""
     for side, number in SIDES.items():
-        lives = [one_life(seed, side=number, **WORLDS[name]) for seed in range(LIVES)]
+        lives = [one_life(seed, side=number, unwritten=unwritten, **WORLDS[name]) for seed in range(LIVES)]
         wrong, reads = sum(not right for right, _ in lives), sum(reads for _, reads in lives) / LIVES
         print(f"{name}, stamps {side}: {wrong} wrong of {LIVES}, {reads:.2f} refetches each")
         assert not wrong, side

@@ -27,6 +27,7 @@ from invoices.snapshot import Snapshot
 from invoices.thresholds import (
     FIRST_REFETCH_RETRY,
     LAST_REFETCH_RETRY,
+    LAST_UNANSWERED_RETRY,
     LONGEST_REST,
     PAYMENTS_DELAY,
     REFETCH_DELAY,
@@ -252,6 +253,32 @@ class TestFailing:
         stopped.push(REFETCH_GIVEN_UP)
         assert take() == [] and not scheduled_refetches.look("invoice", "in_1")
         assert not scheduled_refetches.waiting("invoice", ["in_1"])
+
+    def test_while_stripe_does_not_answer_it_never_waits_for_long(self, stopped: Clock) -> None:
+        """An outage of an hour is no fault of the object's: it is read within a minute of the end."""
+        ask("in_1")
+        stopped.push(REFETCH_DELAY)
+        for _ in range(40):
+            [taken] = scheduled_refetches.take(10)
+            scheduled_refetches.failed(taken, "Stripe: no answer", answered=False)
+            due_at = row().due_at
+            assert due_at and due_at - stopped.now <= LAST_UNANSWERED_RETRY
+            stopped.push(LAST_UNANSWERED_RETRY)
+
+    @pytest.mark.django_db(transaction=True)
+    @pytest.mark.parametrize("fault", ["error_500", "error_429", "drop_reply"])
+    def test_an_answer_that_says_nothing_of_the_object_counts_as_none(
+        self, sandbox: SandboxProcess, fault: str
+    ) -> None:
+        invoice = invoice_at(sandbox)
+        ask(invoice["id"])
+        now = clock.now()
+        ScheduledRefetch.objects.update(attempts=20, failing_since=now, due_at=now - SECOND)
+        sandbox.faults(**{fault: 1}, only=["GET /v1/invoices/*"])
+        assert sync.perform_refetches() == 1
+        due_at = row(invoice["id"]).due_at
+        assert row(invoice["id"]).attempts == 21
+        assert due_at and due_at - clock.now() <= 1.25 * LAST_UNANSWERED_RETRY
 
     def given_up(self, stopped: Clock, *ids: str) -> None:
         ask(*ids)

@@ -24,7 +24,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from knox.crypto import hash_token
 
-from invoices import clock, operations, refetch, tokens
+from invoices import clock, emails, operations, refetch, tokens
 from invoices.management.demo import users
 from invoices.models import ApiToken, Invoice, Operation, TokenRecord
 from invoices.models.immutable import ImmutableError
@@ -179,6 +179,7 @@ class TestWhoCountsAsHavingAsked:
         assert "As a superuser you may make tokens for service users" in reason_against(other, operation)
         assert "You may make tokens for service users, so you count" in reason_against(trusted, operation)
         operations.settle_due()
+        emails.send_due()
         assert [letter.to for letter in mail.outbox] == [[manager.email]]
         done = decisions.approve(operation.pk, approver=manager)
         assert done.state == State.SUCCEEDED
@@ -225,6 +226,7 @@ class TestWhoCountsAsHavingAsked:
         )
         approver = give(user_in_group("approver", "Support agent"), "approve_operation")
         operations.settle_due()
+        emails.send_due()
         assert [letter.to for letter in mail.outbox] == [[approver.email]]
         assert decisions.approve(operation.pk, approver=approver).state == State.SUCCEEDED
 
@@ -319,6 +321,7 @@ class TestAuthentication:
         assert token.created is not None
         late = clock.now() + timedelta(days=1, seconds=1)
         monkeypatch.setattr(clock, "now", lambda: late)
+        monkeypatch.setattr(clock, "read_along", lambda moment: late)
         assert "Expired API Key" in self.refused(key)
         assert ApiToken.objects.filter(pk=token.pk).exists()
 
@@ -377,6 +380,7 @@ class TestItIsKept:
         self.use(key)
         tomorrow = clock.now() + timedelta(days=1)
         monkeypatch.setattr(clock, "now", lambda: tomorrow)
+        monkeypatch.setattr(clock, "read_along", lambda moment: tomorrow)
         self.use(key)
         assert token.records.filter(what="used").count() == 2
 

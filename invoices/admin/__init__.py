@@ -6,13 +6,13 @@ What all rooms share is in the modules beside this file. A room imports those, a
 One exception: the page of an operation also shows the payments and the decline advice that `invoices` prepares.
 """
 
-from invoices.admin import customers, refetches
+from invoices.admin import customers, emails, refetches
 from invoices.admin.events import list as events_list
 from invoices.admin.invoices import list as invoices_list
 from invoices.admin.operations import batches, pauses
 from invoices.admin.operations import list as operations_list
 from invoices.admin.payments import invoice_payments, payment_intents
-from invoices.admin.people import api_tokens, users
+from invoices.admin.people import api_tokens, sign_ins, users
 from invoices.admin.reconciliation import drift, runs
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "batches",
     "customers",
     "drift",
+    "emails",
     "events_list",
     "invoice_payments",
     "invoices_list",
@@ -28,5 +29,6 @@ __all__ = [
     "payment_intents",
     "refetches",
     "runs",
+    "sign_ins",
     "users",
 ]

@@ -29,6 +29,8 @@ from invoices.admin.links import dashboard_url, page_url, url_of
 from invoices.admin.paging import AFTER, BEFORE, KeyPages, NoSuchPlace
 from invoices.keyset import Order
 from invoices.models import Event, PendingEvent
+from invoices.models.reading import is_id
+from invoices.reconcile.comparisons import last_comparisons
 
 Facts = list[tuple[str, Any]]  # label and value
 
@@ -54,6 +56,11 @@ class RecordList(ChangeList):
     filters that the list offers, and the order that its admin class names."""
 
     pages: KeyPages
+
+    @property
+    def sought_id(self) -> str:
+        """What was searched for, if it can be an id; else empty."""
+        return self.query if is_id(self.query) else ""
 
     def url_for_result(self, result: Model) -> str:
         return page_url(result)
@@ -84,6 +91,7 @@ class RecordList(ChangeList):
         except NoSuchPlace as error:
             raise IncorrectLookupParameters from error
         self.result_list = self.pages.rows
+        self.model_admin.prepare(self.result_list)
         self.result_count = self.full_result_count = len(self.result_list)
         self.paginator = self.model_admin.get_paginator(request, self.result_list, self.list_per_page)
         self.show_full_result_count = self.can_show_all = self.multi_page = False
@@ -190,6 +198,9 @@ class RecordAdmin(ModelAdmin):
         except (ValueError, ValidationError):
             return None
 
+    def prepare(self, records: list[Any]) -> None:
+        """Adds to the records of one page of the list what is read once for all of them."""
+
     def page_context(self, request: HttpRequest, record: Any) -> dict[str, Any]:
         """What the page's template is given. For shared/record.html `facts` and `raw` are enough."""
         return {"title": str(record), "facts": self.facts(record), "raw": self.raw(record)}
@@ -230,7 +241,12 @@ class MirroredAdmin(RecordAdmin):
 
     def page_context(self, request: HttpRequest, record: Any) -> dict[str, Any]:
         link = dashboard_url(f"{self.dashboard_path}/{record.pk}", record.livemode) if self.dashboard_path else ""
-        return {**super().page_context(request, record), "as_of": record.stored_at, "dashboard": link}
+        return {**super().page_context(request, record), "as_of": last_comparisons().as_of(record), "dashboard": link}
+
+    def prepare(self, records: list[Any]) -> None:
+        comparisons = last_comparisons()
+        for record in records:
+            record.known_as_of = comparisons.as_of(record)
 
     @admin.display(description="Created")
     def created_(self, record: Any) -> SafeString:
@@ -238,7 +254,7 @@ class MirroredAdmin(RecordAdmin):
 
     @admin.display(description="As of")
     def as_of(self, record: Any) -> SafeString:
-        return ago(record.stored_at)
+        return ago(record.known_as_of)
 
     @admin.display(description="Status")
     def status_(self, record: Any) -> SafeString:

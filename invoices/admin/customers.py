@@ -1,22 +1,59 @@
-"""Customers: the list with its search, and the page of one with its newest invoices."""
+"""Customers: the list with its search, the page of one with its newest invoices, and what is stored about one."""
 
+from pathlib import Path
 from typing import Any
 
+from django import forms
+from django.conf import settings
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, reverse
+from django.utils import timezone
+from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST
 
-from invoices import money
+from invoices import customer_rows, money, request_origin, stored_data
 from invoices.admin import search
 from invoices.admin.base import Facts, MirroredAdmin
 from invoices.admin.formatting import moment
 from invoices.admin.invoices import wording as invoice_wording
-from invoices.models import Customer, Invoice
-from invoices.models.reading import member, text
+from invoices.admin.streaming import streamed
+from invoices.models import Customer, Disclosure, Invoice
+from invoices.models.reading import is_id, member, text
 
 INVOICES_PER_CUSTOMER = 50  # on the page of a customer
+LOOKS_SHOWN = 20  # on the page of what is stored: the newest
+PERMISSION = "invoices.disclose_customer"
+
+
+class DownloadForm(forms.Form):
+    """Why everything about a customer is downloaded."""
+
+    reason = forms.CharField(
+        label="Why is it downloaded?",
+        help_text="Such as the ticket of the customer's request, without the customer's name. Stays in the journal.",
+        max_length=2000,
+        widget=forms.TextInput(),
+        error_messages={"required": "Please say why: it stands in the journal."},
+    )
+
+
+def _require(request: HttpRequest, customer: str) -> None:
+    """Raises PermissionDenied, and Http404 for what cannot be an id."""
+    if not (request.user.has_perm("invoices.view_customer") and request.user.has_perm(PERMISSION)):
+        raise PermissionDenied
+    if not is_id(customer):
+        raise Http404
+
+
+def _record(request: HttpRequest, customer: str, what: str, reason: str = "") -> None:
+    stored_data.record(customer, what, by=request.user, reason=reason, **request_origin.origin(request))  # type: ignore[arg-type]
 
 
 @admin.register(Customer)
@@ -31,14 +68,55 @@ class CustomerAdmin(MirroredAdmin):
 
     def page_context(self, request: HttpRequest, record: Customer) -> dict[str, Any]:
         newest = Invoice.objects.filter(customer_id=record.pk).order_by("-created", "-id").defer("data")
+        may_disclose = request.user.has_perm(PERMISSION)
         return {
             **super().page_context(request, record),
+            "stored": reverse("admin:invoices_customer_stored", args=[record.pk]) if may_disclose else "",
             "title": text(record.data, "name") or record.email or record.pk,
             "invoices": [
                 (invoice, invoice_wording.number(invoice), invoice_wording.status(invoice))
                 for invoice in newest[:INVOICES_PER_CUSTOMER]
             ],
         }
+
+    def extra_urls(self) -> list[URLPattern]:
+        return [
+            self.at("<str:object_id>/stored/", self.stored_view, "stored"),
+            self.at("<str:object_id>/stored/download/", self.download_view, "download"),
+        ]
+
+    def stored_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """What is stored about this customer. Every look is recorded."""
+        _require(request, object_id)
+        _record(request, object_id, Disclosure.What.VIEWED)
+        return self._show_stored(request, object_id, DownloadForm())
+
+    def _show_stored(
+        self, request: HttpRequest, customer: str, form: DownloadForm, status: int = 200
+    ) -> TemplateResponse:
+        looks = customer_rows.disclosures(customer).select_related("by").order_by("-at")
+        context = {
+            "title": f"Stored about {customer}",
+            "customer": customer,
+            "is_mirrored": customer_rows.customers(customer).exists(),
+            "holdings": stored_data.holdings(customer),
+            "archives": stored_data.archives(customer, Path(settings.ARCHIVE_DIR)),
+            "looks": looks[:LOOKS_SHOWN],
+            "form": form,
+        }
+        return self.show(request, "admin/customers/stored.html", context, status)
+
+    @method_decorator(require_POST)
+    def download_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """All of it, as one JSON document. Recorded, with the reason, before the first byte."""
+        _require(request, object_id)
+        form = DownloadForm(request.POST)
+        if not form.is_valid():
+            return self._show_stored(request, object_id, form, status=400)
+        _record(request, object_id, Disclosure.What.DOWNLOADED, form.cleaned_data["reason"])
+        pieces = stored_data.document(object_id, Path(settings.ARCHIVE_DIR))
+        name = f"{object_id}-{timezone.now():%Y%m%d-%H%M}.json"
+        return streamed(pieces, "application/json", name)
 
     def facts(self, record: Customer) -> Facts:
         return [

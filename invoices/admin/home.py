@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.text import Truncator
 
-from invoices import reconcile, thresholds
+from invoices import clock, emails, reconcile, sign_ins, thresholds
 from invoices.admin.formatting import age_text
 from invoices.admin.invoices import under_way
 from invoices.admin.invoices import wording as invoice_wording
@@ -60,6 +60,8 @@ def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         cards += [_failed_events(), _oldest_waiting_event()]
     if may("invoices.view_scheduledrefetch"):
         cards += [_given_up_refetches()]
+    if may("invoices.view_email"):
+        cards += _emails_not_sent()
     if may("invoices.view_reconciliationrun"):
         found = reconcile.last_successes()
         cards += [_last_reconciliation(found), _everything(found), _last_catch_up(found), _last_proof()]
@@ -67,6 +69,7 @@ def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         **context,
         "title": "Home",
         "cards": cards,
+        "last_sign_in": sign_ins.last_sign_in(request.user, before_this=True),
         "may_search": may("invoices.view_invoice"),
         "own_operations": _own_operations(request) if may("invoices.view_operation") else [],
         "contradictions": _unresolved_contradictions() if may("invoices.view_operation") else [],
@@ -170,16 +173,29 @@ def _given_up_refetches() -> Card:
     return Card("Objects not read", shown, words, "red" if number else "green", link)
 
 
+def _emails_not_sent() -> list[Card]:
+    """No card where every e-mail was sent at the first attempt, or just waits for it."""
+    found = emails.counts()
+    if not found["given_up"] and not found["failing"]:
+        return []
+    given_up = f"{found['given_up']} given up. " if found["given_up"] else ""
+    words = f"{given_up}{found['failing']} failing, tried again by itself. Is the mail server right?"
+    link = f"{reverse('admin:invoices_email_changelist')}?state={'given_up' if found['given_up'] else 'failing'}"
+    number = str(found["given_up"] + found["failing"])
+    return [Card("E-mails not sent", number, words, "red" if found["given_up"] else "amber", link)]
+
+
 def _oldest_waiting_event() -> Card:
     """How long the oldest event waits, and when a worker was last seen."""
     oldest = PendingEvent.objects.order_by("next_attempt_at").values_list("received_at", flat=True).first()
     link = f"{reverse('admin:invoices_event_changelist')}?state=pending"
     seen = Heartbeat.objects.filter(name="worker").values_list("seen_at", flat=True).first()
     worker = f"Worker seen {age_text(seen)}." if seen else "No worker was ever seen."
-    silent = seen is None or timezone.now() - seen > thresholds.WORKER_SILENT
+    now = clock.now()
+    silent = seen is None or now - seen > thresholds.WORKER_SILENT
     if oldest is None:
         return Card("Oldest waiting event", "none", worker, "amber" if silent else "green", link)
-    late = timezone.now() - oldest > thresholds.EVENT_LATE
+    late = now - oldest > thresholds.EVENT_LATE
     return Card("Oldest waiting event", age_text(oldest), worker, "amber" if late or silent else "green", link)
 
 

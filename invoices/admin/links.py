@@ -1,12 +1,15 @@
 """Addresses of our own pages, and of Stripe's dashboard."""
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.conf import settings
 from django.db.models import Model
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+
+from invoices.models.reading import is_id
 
 DASHBOARD = "https://dashboard.stripe.com"
 
@@ -25,7 +28,11 @@ def page_url(record: Model) -> str:
 
 def url_of(model: str, pk: Any) -> str:
     """The address of a record's page. It contains Stripe's id unchanged, so that people can paste one into it (Django's
-    own address would write `in_1` as `in_5F1`)."""
+    own address would write `in_1` as `in_5F1`).
+
+    A row of an older version may have a key that no address can name, such as `in/1`: then it is the list's search."""
+    if isinstance(pk, str) and not is_id(pk):
+        return f"{reverse(f'admin:invoices_{model}_changelist')}?{urlencode({'q': pk})}"
     return reverse(f"admin:invoices_{model}_page", args=[pk])
 
 

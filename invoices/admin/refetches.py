@@ -19,7 +19,7 @@ from invoices.admin.base import Facts, RecordAdmin
 from invoices.admin.filters import TabFilter
 from invoices.admin.formatting import ago, badge, moment
 from invoices.admin.links import object_link
-from invoices.models import ScheduledRefetch
+from invoices.models import MIRRORED, ScheduledRefetch
 
 TRY_PERMISSION = "invoices.replay_event"  # the same people have failed events processed again
 STATES = {
@@ -70,7 +70,7 @@ class ScheduledRefetchAdmin(RecordAdmin):
         return redirect(reverse("admin:invoices_scheduledrefetch_changelist"))
 
     def find(self, term: str, queryset: QuerySet) -> QuerySet:
-        return queryset.filter(object_id=term)
+        return queryset.filter(object_type__in=list(MIRRORED), object_id=term)  # in the words of the unique index
 
     def facts(self, record: ScheduledRefetch) -> Facts:
         return [

@@ -6,6 +6,9 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse
 
+from invoices import second_factor
+from invoices.admin.operations import pauses
+
 # The groups of the menu. Of each entry: title, icon, model.
 MENU = (
     (
@@ -31,8 +34,10 @@ MENU = (
             ("Reconciliations", "sync", "reconciliationrun"),
             ("Drift", "difference", "drift"),
             ("Refetches", "cached", "scheduledrefetch"),
+            ("E-mails", "mail", "email"),
             ("Pauses", "front_hand", "pause"),
             ("API tokens", "key", "apitoken"),
+            ("Sign-ins", "passkey", "signinrecord"),
         ),
     ),
 )
@@ -50,8 +55,11 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         if items:
             groups.append({"title": title, "separator": bool(groups), "items": items})
     groups[:1] = [{**group, "items": [_home(), *group["items"]]} for group in groups[:1]] or [{"items": [_home()]}]
-    if request.user.is_superuser:
-        groups.append({"title": "People", "separator": True, "items": _people()})
+    people = _people() if request.user.is_superuser else []
+    if request.user.has_perm(second_factor.RESET_PERMISSION):
+        people.append({"title": "Second factors", "icon": "lock", "link": reverse("admin:auth_user_second_factors")})
+    if people:
+        groups.append({"title": "People", "separator": True, "items": people})
     return groups
 
 
@@ -64,6 +72,15 @@ def _people() -> list[dict[str, Any]]:
         {"title": "Users", "icon": "person", "link": reverse("admin:auth_user_changelist")},
         {"title": "Groups", "icon": "groups", "link": reverse("admin:auth_group_changelist")},
     ]
+
+
+def for_every_page(request: HttpRequest) -> dict[str, Any]:
+    """What the theme gives to every page (settings.UNFOLD): the pauses in force, what was typed before the person was
+    asked for her second factor or signed out, which desk.js puts back, and no colours. Its colours would be a `<style>`
+    in the page, which our Content-Security-Policy forbids: they are in static/invoices/theme.css."""
+    admitted = request.user.is_authenticated and second_factor.admits(request)
+    typed = second_factor.typed(request) if admitted else ""
+    return {**pauses.for_every_page(request), "typed_text": typed, "colors": {}}
 
 
 def environment(request: HttpRequest) -> list[str]:

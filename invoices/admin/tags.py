@@ -1,5 +1,6 @@
 """Template filters and tags: `{% load desk %}`."""
 
+from datetime import datetime
 from typing import Any
 
 from django import template
@@ -10,8 +11,9 @@ from invoices.admin import formatting
 from invoices.admin.events import wording as event_wording
 from invoices.admin.links import url_of
 from invoices.admin.operations import wording as operation_wording
-from invoices.models import Operation
+from invoices.models import Mirrored, Operation
 from invoices.operations import label_of, manual_resolution, pauses
+from invoices.reconcile.comparisons import last_comparisons
 
 register = template.Library()
 
@@ -33,6 +35,12 @@ FILTERS: dict[str, Any] = {
     "paused_what": pauses.what,
 }
 register.filters.update(FILTERS)
+
+
+@register.filter
+def as_of(row: Mirrored) -> datetime | None:
+    """When the mirror's row was known to be as Stripe has it."""
+    return last_comparisons().as_of(row)
 
 
 @register.filter

@@ -160,8 +160,10 @@ def _error_type(code: str, status: int) -> str:
 def idempotency_key(request: Request) -> str:
     """The caller's idempotency key; empty if none was sent. Raises ApiError."""
     key = request.headers.get("Idempotency-Key", "").strip()
-    if len(key) > MAX_KEY_LENGTH or parameters.UNSTORABLE_CHARACTER.search(key):
+    if len(key) > MAX_KEY_LENGTH:
         raise invalid(f"Idempotency keys can be up to {MAX_KEY_LENGTH} characters long.")
+    if not key.isprintable():  # it stands in a header of the answer
+        raise invalid("Idempotency keys must be printable characters.")
     return key
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from django.conf import settings
@@ -19,7 +21,7 @@ from invoices.api.auth import ApiTokenAuthentication
 from invoices.api.envelope import ApiError, invalid, no_such_object, permission_denied
 from invoices.api.filters import apply_filters
 from invoices.api.pagination import Page
-from invoices.api.serializers import StripeRenderer
+from invoices.api.serializers import Json, StripeRenderer
 from invoices.request_origin import request_id
 
 STRIPE_VERSION = re.compile(r"20[0-9]{2}-[0-9]{2}-[0-9]{2}(\.[a-z_]+)?", re.ASCII)
@@ -113,19 +115,35 @@ class ListAndRetrieveView(StripeView):
         values = parameters.flatten(nested)
         page = Page.take_from(values)
         rows = apply_filters(self.visible_rows(), self.filterset_class, values)
+        if not paths and (texts := self.texts_of(rows)) is not None:
+            found, has_more = page.of_rows(texts, self.all_rows(), self.time_column, self.object_type)
+            return Response(joined(map(self.to_json, found), has_more, request.path))
         found, has_more = page.of_rows(rows, self.all_rows(), self.time_column, self.object_type)
         objects = [self.to_object(row) for row in found]
         expand.expand(objects, paths)
         return list_response(request, objects, has_more)
+
+    def texts_of(self, rows: QuerySet[Any]) -> QuerySet[Any] | None:
+        """The same rows, each as the text of its object, where that is stored."""
+        return None
+
+    def to_json(self, text: str) -> Json:
+        """A text of `texts_of` as it is sent."""
+        raise NotImplementedError
 
     def retrieve(self, request: Request, id: str) -> Response:
         nested = parameters.of_request(request)
         paths = self.take_expand(request, nested)
         parameters.refuse_unknown(parameters.flatten(nested), ())
         row = self.find(id)
-        found = self.to_object(row)
-        expand.expand([found], paths)
+        found = self.to_object(row) if paths else self.to_content(row)
+        if paths:
+            expand.expand([found], paths)
         return Response(found, headers=self.object_headers(row))
+
+    def to_content(self, row: Any) -> Any:
+        """What is sent of one row where nothing is expanded: the object, or its JSON."""
+        return self.to_object(row)
 
     def find(self, id: str) -> Any:
         """The visible row with this id. Raises ApiError (404)."""
@@ -145,6 +163,12 @@ class ListAndRetrieveView(StripeView):
         paths = expand.parse_paths(self.object_type, parameters.take_array(nested, "expand"), in_list=in_list)
         require_permissions(request, *expand.required_permissions(paths))
         return paths
+
+
+def joined(objects: Iterable[Json], has_more: bool, path: str) -> Json:
+    """The same envelope around objects that are JSON already."""
+    end = f'"has_more":{json.dumps(has_more)},"url":{json.dumps(path)}'
+    return Json(f'{{"object":"list","data":[{",".join(objects)}],{end}}}')
 
 
 def list_response(request: Request, objects: list[dict[str, Any]], has_more: bool) -> Response:

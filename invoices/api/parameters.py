@@ -22,6 +22,7 @@ MAX_PARAMETERS = 1000
 MAX_NESTING = 8  # names in `a[b][c]`: three
 MAX_NAME_LENGTH = 500  # characters of a whole name, brackets included
 INTEGER = re.compile(r"-?[0-9]{1,19}", re.ASCII)
+LENGTH = re.compile(r"[0-9]{1,19}", re.ASCII)
 BRACKETED_NAME = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
 # NUL and half a surrogate pair: no database takes them as text.
 UNSTORABLE_CHARACTER = re.compile("[\x00\ud800-\udfff]")
@@ -89,7 +90,18 @@ class JsonParser(BaseParser):
             raise invalid("Invalid request: the body is not valid JSON.") from None
         if not isinstance(body, dict):
             raise invalid("Invalid request: the body must be a JSON object.")
+        if _is_deeper(body, MAX_NESTING):
+            raise invalid("Invalid request: the parameters are nested too deeply.")
         return body
+
+
+def _is_deeper(body: Any, levels: int) -> bool:
+    """Whether lists and objects stand in each other on more levels. It does not recurse further than that."""
+    if not isinstance(body, (dict, list)):
+        return False
+    return levels == 0 or any(
+        _is_deeper(below, levels - 1) for below in (body.values() if isinstance(body, dict) else body)
+    )
 
 
 def _read(stream: Any) -> bytes:
@@ -102,7 +114,7 @@ def _read(stream: Any) -> bytes:
 def of_request(request: Request) -> Nested:
     """All parameters of a request, from the address and from the body. Raises ApiError (400, 413)."""
     length = request.META.get("CONTENT_LENGTH") or "0"
-    if length.isdigit() and int(length) > MAX_BODY_BYTES:
+    if LENGTH.fullmatch(length) and int(length) > MAX_BODY_BYTES:  # `isdigit` takes `²` too, which is no number
         raise too_large()
     parameters = decode(request.META.get("QUERY_STRING", "").encode("latin-1", errors="replace"))
     if request.method == "POST":
@@ -152,7 +164,7 @@ def take_array(nested: Nested, name: str) -> list[str]:
     It may be written as `a[]=…`, as `a[0]=…`, or as a JSON list.
     """
     value = nested.pop(name, None)
-    if value is None:
+    if value is None or value in ([], {}):  # a JSON list may be empty; a form cannot say so
         return []
     if isinstance(value, dict) and all(key.isascii() and key.isdigit() for key in value):
         value = list(value.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from datetime import datetime
 from typing import Any
@@ -14,6 +15,10 @@ from invoices.models import Contradiction, Drift, Mirrored, Operation, Reconcili
 NESTED_LIST_LENGTH = 10  # items of a list inside an object, such as an invoice's lines; Stripe's number
 
 
+class Json(str):
+    """The text of a JSON value, in ASCII, ready to be sent."""
+
+
 def stripe_object(row: Mirrored) -> dict[str, Any] | None:
     """A mirrored object as Stripe would show it now: an invoice with its first ten lines, a deleted customer as a stub.
 
@@ -21,22 +26,55 @@ def stripe_object(row: Mirrored) -> dict[str, Any] | None:
     """
     if row.deleted_at:
         return {"id": row.pk, "object": row.OBJECT, "deleted": True} if row.OBJECT == "customer" else None
-    data: Any = row.data
-    lines = data.get("lines") if row.OBJECT == "invoice" and data else None
+    return with_first_lines(row.OBJECT, row.data)
+
+
+def with_first_lines(object_type: str, data: Any) -> Any:
+    lines = data.get("lines") if object_type == "invoice" and data else None
     if isinstance(lines, dict) and isinstance(lines.get("data"), list) and len(lines["data"]) > NESTED_LIST_LENGTH:
         return {**data, "lines": {**lines, "data": lines["data"][:NESTED_LIST_LENGTH], "has_more": True}}
     return data
 
 
+def stripe_text(object_type: str, stored: str | None) -> Json:
+    """The same as `stripe_object` for an object that is not deleted, from the text in its row: it is shown as it is
+    stored, and read only where an invoice may have more lines than are shown.
+
+    A line is an object that says `"object":"line_item"`. Inside a text of Stripe's each quotation mark is escaped, so
+    what is counted here is no less than the lines.
+    """
+    if not stored:
+        return Json("{}")
+    if object_type == "invoice" and stored.count('"line_item"') > NESTED_LIST_LENGTH:
+        return to_json(with_first_lines(object_type, json.loads(stored)))
+    return Json(stored if stored.isascii() else stored.encode("ascii", "json_escapes").decode())
+
+
+def to_json(value: Any) -> Json:
+    """Without spaces, in ASCII: all other characters are escaped, because UTF-8 cannot hold half a surrogate pair."""
+    return Json(json.dumps(value, separators=(",", ":")))
+
+
+def _json_escapes(error: UnicodeError) -> tuple[str, int]:
+    """Of the characters that ASCII does not have, as `json.dumps` writes them. They stand inside texts alone."""
+    assert isinstance(error, UnicodeEncodeError)  # noqa: S101  nothing else is asked
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
+
+
+codecs.register_error("json_escapes", _json_escapes)
+
+
 class StripeRenderer(BaseRenderer):
-    """JSON in ASCII. All other characters are escaped, because UTF-8 cannot hold half a surrogate pair."""
+    """JSON in ASCII."""
 
     media_type = "application/json"
     format = "json"
     charset = None
 
     def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> bytes:
-        return b"" if data is None else json.dumps(data, separators=(",", ":")).encode()
+        if data is None:
+            return b""
+        return (data if isinstance(data, Json) else to_json(data)).encode()
 
 
 class UnixTimeField(serializers.Field):

@@ -1,11 +1,12 @@
 """The API's addresses: /v1 as at Stripe, and its description below /api."""
 
 from django.urls import URLPattern, path, re_path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from invoices.api import views
 from invoices.api.actions import ActionView
 from invoices.api.schema import describe_action, describe_list_and_retrieve
+from invoices.door import for_insiders
 from invoices.operations import ACTIONS
 
 
@@ -23,6 +24,9 @@ def _action(name: str) -> URLPattern:
     return path(f"v1/invoices/<str:id>/{name}", view.as_view({"post": "create"}))
 
 
+# The page's script has an address of its own: the Content-Security-Policy forbids scripts and styles in a page.
+_docs = SpectacularSwaggerSplitView.as_view(url_name="api-schema", template_name="api_docs.html")
+
 urlpatterns = [
     re_path(r"^v1/invoices/(?:search|upcoming|create_preview)$", views.Unrecognized.as_view({"get": "list"})),
     *_list_and_retrieve("invoices", views.InvoiceView, "Invoices"),
@@ -33,6 +37,6 @@ urlpatterns = [
     *_list_and_retrieve("drift", views.DriftView, "Drift"),
     *[_action(name) for name in ACTIONS],
     re_path(r"^v1(?:/[\s\S]*)?$", views.Unrecognized.as_view({"get": "list"})),
-    path("api/schema/", SpectacularAPIView.as_view(), name="api-schema"),
-    path("api/docs/", SpectacularSwaggerView.as_view(url_name="api-schema"), name="api-docs"),
+    path("api/schema/", for_insiders(SpectacularAPIView.as_view(), also_staff=True), name="api-schema"),
+    path("api/docs/", for_insiders(_docs, also_staff=True), name="api-docs"),
 ]

@@ -1,4 +1,4 @@
-"""/healthz, /readyz and /metrics. They need no sign-in, never redirect, and show no secrets."""
+"""/readyz and /metrics. They need no sign-in, never redirect, and show no secrets."""
 
 from __future__ import annotations
 
@@ -9,14 +9,9 @@ from django.views.decorators.http import require_safe
 from django_prometheus.exports import ExportToDjangoView
 from prometheus_client import generate_latest
 
+from invoices.door import for_insiders, is_inside
 from invoices.health import checks, gauges
 from invoices.health.probe import Probe
-
-
-@require_safe
-def healthz(request: HttpRequest) -> HttpResponse:
-    """The process runs. It checks nothing else, so that trouble elsewhere does not get the process restarted."""
-    return HttpResponse("ok\n", content_type="text/plain")
 
 
 @require_safe
@@ -24,7 +19,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
     """200 when database, broker, worker, events and reconciliation are all well; otherwise 503 with the reasons.
 
     Answers within a few seconds even if the database or the broker hangs: both are probed at the same time, each with
-    a time limit.
+    a time limit. Outsiders learn the status and nothing else.
     """
     database, broker = Probe.begin(checks.database_health), Probe.begin(checks.reach_broker)
     reasons: list[str] = []
@@ -37,12 +32,15 @@ def readyz(request: HttpRequest) -> JsonResponse:
         elif probe is database:
             members |= probe.result
             reasons += checks.reasons_not_ready(probe.result)
-    return JsonResponse({"ready": not reasons, "reasons": reasons} | members, status=503 if reasons else 200)
+    details = {"reasons": reasons} | members if is_inside(request) else {}
+    return JsonResponse({"ready": not reasons} | details, status=503 if reasons else 200)
 
 
+@for_insiders
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
-    """For Prometheus: what django-prometheus counts in this process, then what waits in the database now."""
+    """For Prometheus: what this process counted (with PROMETHEUS_MULTIPROC_DIR: all processes that share the folder),
+    then what waits in the database and the broker now, whichever process is asked."""
     response = ExportToDjangoView(request)
     response.content += generate_latest(gauges.REGISTRY)
     return response

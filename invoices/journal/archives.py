@@ -11,6 +11,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import logging
 import os
 import zlib
 from bisect import bisect_right
@@ -19,12 +20,14 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from pathlib import Path
+from socket import gethostname
 from typing import Any, NamedTuple, TypeVar
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
-from django.db.models import Q
+from django.db.models import Model, Q
 from django.utils import timezone
 
 from invoices import clock
@@ -35,17 +38,22 @@ from invoices.models import (
     Event,
     EventArchive,
     JournalLink,
+    SignInArchive,
     UnchainedRow,
     erasures,
+    grants,
     partitions,
     personal,
     triggers,
 )
 
+log = logging.getLogger(__name__)
+
 Each = TypeVar("Each")
 KEPT = timedelta(days=35)  # for which no event is archived: Stripe lists its events for thirty days
 ROWS_AT_ONCE = 500
 WORKING = sorted(Event.rules.working)
+ARCHIVED_KINDS = ("event", "sign_in")  # of rows that may leave the database for a file
 NOT_ENDED = Q(state__in=[Event.State.PENDING, Event.State.FAILED])
 
 
@@ -69,6 +77,15 @@ class By:
     shell_user: str = ""
 
 
+def refuse_all_but_the_owner() -> None:
+    """Raises NotArchivable for the runtime role, which can take nothing out of the journal."""
+    if not grants.is_owner():
+        raise NotArchivable(
+            "This takes rows of the journal out of the database, which only the owner of the tables may: run it with "
+            "the DATABASE_URL of the role that migrates."
+        )
+
+
 def archive(before: date, folder: Path, by: By) -> Iterator[Step]:
     """Archives every month before this one of which events are left, the oldest first. Raises NotArchivable, OSError.
 
@@ -78,6 +95,7 @@ def archive(before: date, folder: Path, by: By) -> Iterator[Step]:
         raise NotArchivable(
             f"Only what is older than {KEPT.days} days can be archived: until then Stripe may list it again."
         )
+    refuse_all_but_the_owner()
     _refuse_while_erasing(None)
     folder.mkdir(parents=True, exist_ok=True)
     chain()
@@ -88,6 +106,33 @@ def archive(before: date, folder: Path, by: By) -> Iterator[Step]:
         made = _write(month, folder, by)
         chain()
         yield Step(made, _remove(made, folder))
+
+
+def month_before(months: int) -> date:
+    """The first month that stays where events are kept for so many months, at least two: this month is the first of
+    them that is not counted."""
+    if months < 2:
+        raise NotArchivable(
+            f"Events are kept for two months or more, because Stripe lists them for thirty days: {months}."
+        )
+    return partitions.later(clock.now().astimezone(UTC).date().replace(day=1), -months)
+
+
+def archive_old() -> int:
+    """Archives what is older than EVENTS_KEPT_MONTHS; how many files were written. Nothing where that is not set. For
+    the schedule: what cannot be archived is logged, and tried again the next day."""
+    if not settings.EVENTS_KEPT_MONTHS:
+        return 0
+    by = By(
+        f"Older than {settings.EVENTS_KEPT_MONTHS} months (EVENTS_KEPT_MONTHS).", shell_user=f"worker@{gethostname()}"
+    )
+    files = 0
+    try:
+        for _ in archive(month_before(settings.EVENTS_KEPT_MONTHS), Path(settings.ARCHIVE_DIR), by):
+            files += 1
+    except (NotArchivable, OSError, ValueError) as error:
+        log.error("Events were not archived: %s", error)
+    return files
 
 
 def current() -> Any:
@@ -184,9 +229,9 @@ def _free_name(folder: Path, month: date) -> Path:
     return folder / name
 
 
-def _line(event: Event) -> str:
-    values = {column.attname: column.value_to_string(event) for column in Event._meta.concrete_fields}
-    nulls = {column.attname: None for column in Event._meta.concrete_fields if getattr(event, column.attname) is None}
+def _line(row: Model) -> str:
+    values = {column.attname: column.value_to_string(row) for column in row._meta.concrete_fields}
+    nulls = {column.attname: None for column in row._meta.concrete_fields if getattr(row, column.attname) is None}
     return json.dumps({**values, **nulls}, ensure_ascii=True, separators=(",", ":"))
 
 
@@ -320,7 +365,7 @@ def in_words(positions: Iterable[int]) -> str:
     return ",".join(f"{first}-{last}" if last > first else f"{first}" for first, last in spans)
 
 
-def spans_of(row: EventArchive) -> Iterator[tuple[int, int]]:
+def spans_of(row: EventArchive | SignInArchive) -> Iterator[tuple[int, int]]:
     """The first and the last of each span of the archive's positions."""
     for span in row.positions.split(","):
         first, _, last = span.partition("-")
@@ -328,17 +373,17 @@ def spans_of(row: EventArchive) -> Iterator[tuple[int, int]]:
 
 
 class Archived:
-    """Which positions of the chain are of archived events, and in which archive. Memory: a pair for each gap."""
+    """Which positions of the chain are of archived rows, and in which archive. Memory: a pair for each gap."""
 
     def __init__(self) -> None:
         spans = []
-        for each in current().order_by("pk"):
+        for each in (*current().order_by("pk"), *SignInArchive.objects.order_by("pk")):
             spans += [(first, last, each) for first, last in spans_of(each)]
         self._spans = sorted(spans, key=lambda span: span[0])
         self._firsts = [span[0] for span in self._spans]
 
-    def of(self, position: int) -> EventArchive | None:
-        """The archive that has the event of this link."""
+    def of(self, position: int) -> Any:
+        """The archive (EventArchive or SignInArchive) that has the row of this link; None where none has it."""
         at = bisect_right(self._firsts, position) - 1
         if at >= 0 and self._spans[at][1] >= position:
             return self._spans[at][2]
@@ -353,14 +398,18 @@ def of_event(id: str) -> EventArchive | None:
     return Archived().of(link.position) if link else None
 
 
+def may_hold(event: Event) -> bool:
+    """Whether the event is old enough to be in an archive."""
+    # This machine's clock is good enough here: nothing younger than KEPT is archived, and five days are left.
+    return event.created is not None and event.created < timezone.now() - KEPT + timedelta(days=5)
+
+
 def known(events: Iterable[Event]) -> set[str]:
     """Those of these events that were in the journal and left it for an archive. Their links in the chain say so.
 
     Asks the database only about events that are old enough to be archived.
     """
-    # This machine's clock is good enough here: nothing younger than KEPT is archived, and five days are left.
-    limit = timezone.now() - KEPT + timedelta(days=5)
-    old = [event.pk for event in events if event.created is not None and event.created < limit]
+    old = [event.pk for event in events if may_hold(event)]
     if not old or not EventArchive.objects.exists():
         return set()
     return set(JournalLink.objects.filter(kind="event", row__in=old).values_list("row", flat=True))

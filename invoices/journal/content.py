@@ -60,18 +60,28 @@ def contents(kind: str, rows: Iterable[str]) -> Iterator[tuple[str, Content]]:
         fixed = {
             alias: value for alias, value in said.items() if (as_text.get(alias) or people.get(alias) or alias) in never
         }
+        digest = _sha256(said)
+        # Where nothing else is said, as of an event, the two are the same, and its body is hashed once.
+        fixed_digest = digest if len(fixed) == len(said) else _sha256(fixed)
         yield (
             by_key[values[key.attname]],
-            Content(_sha256(fixed), _sha256(said), model.rules.is_sealed(values), _kept(model, said, as_text)),
+            Content(fixed_digest, digest, model.rules.is_sealed(values), _kept(model, said, as_text)),
         )
 
 
 def content_of_event(event: Event) -> Content:
     """The same of an event that is in no table, but was read from an archive."""
-    columns = {name: Event._meta.get_field(name) for name in Event.rules.evidence(Event)}
-    said = {name: getattr(event, name) for name in columns}
+    return content_of_row(event)
+
+
+def content_of_row(row: ImmutableModel) -> Content:
+    """The same of a row that was read from an archive. Its table has no evidence that may change, and names no user."""
+    model = type(row)
+    columns = {name: model._meta.get_field(name) for name in model.rules.evidence(model)}
+    said = {name: getattr(row, name) for name in columns}
     said = {name: value for name, value in said.items() if not _is_empty(columns[name], value, is_name=False)}  # type: ignore[arg-type]
-    return Content(_sha256(said), _sha256(said), True, _kept(Event, said, {}))
+    digest = _sha256(said)
+    return Content(digest, digest, True, _kept(model, said, {}))
 
 
 def _kept(model: type[ImmutableModel], said: dict[str, Any], as_text: dict[str, str]) -> str:
@@ -107,8 +117,12 @@ def _is_empty(column: models.Field, value: Any, *, is_name: bool) -> bool:
 
 
 def _sha256(said: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(said, sort_keys=True, separators=(",", ":"), default=_text).encode()).hexdigest()
+    return hashlib.sha256(_ENCODER.encode(said).encode()).hexdigest()
 
 
 def _text(value: Any) -> str:
     return value.astimezone(UTC).isoformat() if isinstance(value, datetime) else str(value)
+
+
+# One for all, because `json.dumps` makes a new one for every call that names how it is to write.
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=_text)

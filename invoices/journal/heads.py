@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from django.conf import settings
-from django.core.mail import send_mail
+from django.db import transaction
 
-from invoices import clock
+from invoices import clock, emails
 from invoices.journal.links import head
-from invoices.models import JournalHead
+from invoices.models import Email, JournalHead
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ def publish() -> None:
         try:
             if is_set:
                 tell()
-        except OSError as error:  # smtplib's errors are OSErrors
+        except OSError as error:
             log.warning("The head of the journal's chain could not be told: %s. Again soon.", error)
 
 
@@ -98,16 +98,18 @@ def _write() -> None:
 
 
 def _mail() -> None:
-    """One e-mail with all that were not mailed yet."""
-    untold = list(JournalHead.objects.filter(mailed_at=None).order_by("day"))
-    if not untold:
-        return
-    lines = "\n".join(str(each) for each in untold)
-    send_mail(
-        f"Head of the journal's chain, {untold[-1].day}",
-        f"{lines}\n\nKeep this e-mail where those who own the database cannot change it. Whether the journal still "
-        f"contains this head:\n\n    manage.py journal verify --from {untold[-1].position}:{untold[-1].hash}\n",
-        settings.DEFAULT_FROM_EMAIL,
-        settings.JOURNAL_HEAD_EMAILS,
-    )
-    JournalHead.objects.filter(pk__in=[each.pk for each in untold]).update(mailed_at=clock.now())
+    """Writes one e-mail to each address, with all that were not mailed yet."""
+    with transaction.atomic():
+        untold = list(JournalHead.objects.select_for_update().filter(mailed_at=None).order_by("day"))
+        if not untold:
+            return
+        lines = "\n".join(str(each) for each in untold)
+        emails.write(
+            Email.Kind.JOURNAL_HEAD,
+            untold[-1].day,
+            f"Head of the journal's chain, {untold[-1].day}",
+            f"{lines}\n\nKeep this e-mail where those who own the database cannot change it. Whether the journal still "
+            f"contains this head:\n\n    manage.py journal verify --from {untold[-1].position}:{untold[-1].hash}\n",
+            settings.JOURNAL_HEAD_EMAILS,
+        )
+        JournalHead.objects.filter(pk__in=[each.pk for each in untold]).update(mailed_at=clock.now())

@@ -16,9 +16,9 @@ from datetime import UTC
 
 from django.db import connection, transaction
 
-from invoices import clock
+from invoices import clock, interruption
 from invoices.journal.content import Content, contents
-from invoices.models import CHAINED, JournalLink, UnchainedRow
+from invoices.models import CHAINED, JournalLink, UnchainedRow, many_rows
 
 GENESIS = "0" * 64  # the hash before the first link
 LINKS_PER_BATCH = 500  # in one transaction
@@ -27,9 +27,11 @@ LOCK = 7_203_004_211  # of PostgreSQL's advisory locks: who holds it makes links
 
 
 def chain() -> int:
-    """Chains what waits in the queue, batch by batch, until it is empty or another process is at it. How many rows."""
+    """Chains what waits in the queue, batch by batch, until it is empty or another process is at it. How many rows.
+
+    Ends early where this process is to end."""
     made = 0
-    while batch := _chain_batch():
+    while not interruption.asked() and (batch := _chain_batch()):
         made += batch
     return made
 
@@ -38,21 +40,22 @@ def _chain_batch() -> int:
     with transaction.atomic():
         if not _alone():
             return 0
-        queue = list(UnchainedRow.objects.order_by("pk")[:LINKS_PER_BATCH])
+        waiting_rows = UnchainedRow.objects.order_by("pk").values_list("pk", "kind", "row")
+        queue = list(waiting_rows[:LINKS_PER_BATCH])
         if not queue:
             return 0
         rows: dict[str, dict[str, Content | None]] = defaultdict(dict)
-        for waiting in queue:
-            rows[waiting.kind][waiting.row] = None
+        for _, kind, row in queue:
+            rows[kind][row] = None
         for kind in rows.keys() & CHAINED.keys():
             rows[kind].update(contents(kind, rows[kind]))
         said = []
-        for waiting in queue:
-            content = rows[waiting.kind].pop(waiting.row, None)
+        for _, kind, row in queue:
+            content = rows[kind].pop(row, None)
             if content is not None:  # otherwise it stands in the queue twice, or names no row
-                said.append((waiting.kind, waiting.row, content))
+                said.append((kind, row, content))
         _append(said)
-        UnchainedRow.objects.filter(pk__in=[waiting.pk for waiting in queue]).delete()
+        UnchainedRow.objects.filter(pk__in=[pk for pk, _, _ in queue]).delete()
     return len(queue)
 
 
@@ -67,7 +70,7 @@ def _append(said: Iterable[tuple[str, str, Content]]) -> None:
         link = JournalLink(position=position, kind=kind, row=row, made_at=made_at, **content._asdict())
         hash = link.hash = hash_of(link, hash)
         links.append(link)
-    JournalLink.objects.bulk_create(links)
+    many_rows.insert(JournalLink, links)
 
 
 def chain_all(kind: str, rows: Iterable[str]) -> None:

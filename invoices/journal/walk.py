@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from django.db.models import Exists, OuterRef
 
-from invoices.journal.archives import Archived
+from invoices.journal.archives import ARCHIVED_KINDS, Archived
 from invoices.journal.content import Content, contents, row_text
 from invoices.journal.heads import KnownHead, written_heads
 from invoices.journal.links import GENESIS, hash_of
@@ -159,7 +159,7 @@ def _suspects_of_kind(kind: str, links: list[JournalLink], archived: Archived) -
     now = dict(contents(kind, rows)) if kind in CHAINED else {}
     waiting = set(UnchainedRow.objects.filter(kind=kind, row__in=rows).values_list("row", flat=True))
     for link in links:
-        if kind == "event" and link.row not in now and archived.of(link.position):
+        if kind in ARCHIVED_KINDS and link.row not in now and archived.of(link.position):
             continue  # its archive is a row of the journal, chained as this one is
         of_row = history[link.row], erased[link.row], now.get(link.row)
         if message := _why_broken(link, *of_row, is_waiting=link.row in waiting):

@@ -1,13 +1,12 @@
 """Who acts when a command acts: the user whose permissions count, and who ran it. Both stand in the journal."""
 
-import os
-import pwd
-import socket
-
 from django.contrib.auth.models import User
 from django.core.management.base import CommandError
 
 from invoices.operations.requesters import is_service_user
+from invoices.request_origin import shell_user
+
+__all__ = ["active_user", "only_superuser", "shell_user"]
 
 
 def active_user(username: str | None) -> User | None:
@@ -28,16 +27,3 @@ def only_superuser() -> User:
     if len(users) != 1:
         raise CommandError("Say whose permissions to use: --as USER.")
     return users[0]
-
-
-def shell_user() -> str:
-    """Who runs the command: `ops@host` of the operating system, or `root@host (sudo by alice)`.
-
-    The name is that of the process's own user id, because anybody can set the environment variables USER and LOGNAME.
-    """
-    try:
-        name = pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # such as in a container that runs under a number
-        name = f"uid {os.getuid()}"
-    by = os.environ.get("SUDO_USER", "")
-    return f"{name}@{socket.gethostname()}" + (f" (sudo by {by})" if by else "")

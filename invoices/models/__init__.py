@@ -1,5 +1,5 @@
 """What we keep: the mirror, its account and its scheduled refetches, the journal (events, operations, reconciliation,
-removals), API tokens and heartbeats (access)."""
+removals, sign-ins), API tokens and heartbeats (access), what hosts share (shared)."""
 
 from invoices.models.access import ApiToken, GivenPermission, Heartbeat, TokenRecord
 from invoices.models.accounts import AccountRecord, CheckedKey
@@ -7,6 +7,8 @@ from invoices.models.batch_items import BatchItem
 from invoices.models.calls import CallResult, RecordedCall
 from invoices.models.chain import CHAINED, JournalHead, JournalLink, UnchainedRow
 from invoices.models.codes import DECLINES, Code, OutcomeBy
+from invoices.models.disclosures import Disclosure
+from invoices.models.emails import Email
 from invoices.models.erasures import ErasedRow, Erasure
 from invoices.models.events import Event, EventArchive, PendingEvent
 from invoices.models.mirrored import MIRRORED, Customer, Invoice, InvoicePayment, Mirrored, PaymentIntent
@@ -14,7 +16,11 @@ from invoices.models.operations import Batch, Contradiction, Operation, Pause
 from invoices.models.reconciliation import Drift, ReconciliationRun
 from invoices.models.refetches import ScheduledRefetch
 from invoices.models.removals import Removal
+from invoices.models.request_counts import RequestCount
 from invoices.models.run_progress import RunProgress
+from invoices.models.shared import Lease, ScheduledRun, ThrottleSlot
+from invoices.models.sightings import Sighting
+from invoices.models.sign_ins import SignInArchive, SignInRecord
 
 __all__ = [
     "CHAINED",
@@ -29,7 +35,9 @@ __all__ = [
     "Code",
     "Contradiction",
     "Customer",
+    "Disclosure",
     "Drift",
+    "Email",
     "ErasedRow",
     "Erasure",
     "Event",
@@ -40,6 +48,7 @@ __all__ = [
     "InvoicePayment",
     "JournalHead",
     "JournalLink",
+    "Lease",
     "Mirrored",
     "Operation",
     "OutcomeBy",
@@ -49,8 +58,14 @@ __all__ = [
     "ReconciliationRun",
     "RecordedCall",
     "Removal",
+    "RequestCount",
     "RunProgress",
     "ScheduledRefetch",
+    "ScheduledRun",
+    "Sighting",
+    "SignInArchive",
+    "SignInRecord",
+    "ThrottleSlot",
     "TokenRecord",
     "UnchainedRow",
 ]

@@ -6,11 +6,13 @@ from django.db import models
 
 from invoices.models.access import ApiToken, TokenRecord
 from invoices.models.accounts import AccountRecord
+from invoices.models.disclosures import Disclosure
 from invoices.models.erasures import ErasedRow, Erasure
 from invoices.models.events import Event, EventArchive
 from invoices.models.immutable import ImmutableModel, Rules
 from invoices.models.operations import Batch, Contradiction, Operation, Pause
 from invoices.models.removals import Removal
+from invoices.models.sign_ins import SignInArchive, SignInRecord
 
 # The kind of row, as links name it → its table. The name is hashed, and never changes.
 CHAINED: dict[str, type[ImmutableModel]] = {
@@ -26,6 +28,9 @@ CHAINED: dict[str, type[ImmutableModel]] = {
     "removal": Removal,
     "erasure": Erasure,
     "erased_row": ErasedRow,
+    "disclosure": Disclosure,
+    "sign_in": SignInRecord,
+    "sign_in_archive": SignInArchive,
 }
 
 

@@ -12,6 +12,7 @@ from invoices import clock
 from invoices.models.immutable import ImmutableModel, Rules
 
 LOCK = 7_203_004_212  # of PostgreSQL's advisory locks: writers share it, the beginning of an erasure has it alone
+SHARED_LOCK = f"SELECT pg_advisory_xact_lock_shared({LOCK})"
 
 
 class Erasure(ImmutableModel):
@@ -84,8 +85,15 @@ def erasures_begun(customers: Iterable[str]) -> dict[str, datetime]:
     return found
 
 
+def any_begun() -> bool:
+    """Whether any erasure was ever begun. For writers, as `erasures_begun`: where it is False, they need not look for
+    the customers of what they write."""
+    wait_for_beginnings()
+    return Erasure.objects.exists()
+
+
 def wait_for_beginnings() -> None:
     """From here to the end of this transaction no erasure begins; one that just begins is waited for."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [LOCK])
+            cursor.execute(SHARED_LOCK)

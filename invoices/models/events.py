@@ -56,6 +56,9 @@ class Event(ImmutableModel):
     processed_at = models.DateTimeField(null=True, blank=True)
     error = models.TextField(blank=True, help_text="Why it failed, or why it is ignored")
 
+    # Of a row that was just made from a document: the customers whom it names. It is not stored.
+    customers: frozenset[str] | None = None
+
     class Meta:
         indexes = [
             models.Index("received_at", name="event_pending", condition=Q(state="pending")),

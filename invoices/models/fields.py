@@ -5,6 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import models
 
+from invoices.models.reading import json_of
+
+# One for all, because `json.dumps` makes a new one for every call that names how it is to write.
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+
 if TYPE_CHECKING:
     Text = models.TextField[Any, Any]
 else:
@@ -23,13 +28,14 @@ class ObjectField(Text):
         _pyi_private_get_type: Any
 
     def from_db_value(self, value: str | None, expression: Any, connection: Any) -> Any:
-        return None if value is None else json.loads(value)
+        return None if value is None else json_of(value)
 
     def to_python(self, value: Any) -> Any:
-        return json.loads(value) if isinstance(value, str) else value
+        return json_of(value) if isinstance(value, str) else value
 
     def get_prep_value(self, value: Any) -> str | None:
-        return None if value is None else json.dumps(value, separators=(",", ":"))
+        """Raises ValueError for a number that is not finite, which is no JSON: other readers refuse it."""
+        return None if value is None else _ENCODER.encode(value)
 
     def value_to_string(self, obj: models.Model) -> str:
         return self.get_prep_value(self.value_from_object(obj)) or ""

@@ -200,6 +200,7 @@ class Operation(ImmutableModel):
             _newest("operation_actor", "actor"),
             _newest("operation_code", "code", condition=~Q(code="")),
             models.Index("request_id", name="operation_request", condition=~Q(request_id="")),
+            models.Index("customer", name="operation_customer", condition=~Q(customer="")),  # What is stored about one
             models.Index("created_at", name="operation_awaiting", condition=Q(state="awaiting_approval")),
             models.Index(
                 "claimed_until", name="operation_unfinished", condition=Q(state__in=["ready", "running", "unknown"])

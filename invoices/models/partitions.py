@@ -21,9 +21,12 @@ log = logging.getLogger(__name__)
 EVENTS = "invoices_event"
 TABLES = (EVENTS,)  # with partitions
 DEFAULT, EARLY = f"{EVENTS}_default", f"{EVENTS}_early"
+FUNCTION = "desk_make_event_partition"
+FIRST_MONTH = date(2011, 1, 1)  # no event of Stripe's is older
 MONTHS_BEFORE, MONTHS_AHEAD = 1, 3  # that have a partition; Stripe lists the events of thirty days
 # Autovacuum looks at a partition after this share of it has changed. The default of a fifth is weeks of a large month.
-STORAGE = "autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02"
+# The body stands beside its row, which stays small: what marks an event as done does not write the body again.
+STORAGE = "autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02, toast_tuple_target = 256"
 
 
 def of(database: Any, table: str) -> list[str]:
@@ -80,19 +83,51 @@ def _end_of_early() -> date:
     return date.fromisoformat(found[0]) if found else date.min
 
 
-def _make(month: date) -> bool:
-    """Attaching, unlike `CREATE TABLE … PARTITION OF`, holds up nobody who writes events."""
+def make_function(apps: Any, schema_editor: Any) -> None:
+    """The one thing that the runtime role must do and only the owner of the tables may: make the partition of a month.
+    It runs with the owner's rights, makes nothing else, and is nobody's until `models/grants.py` gives it. For
+    migrations."""
+    if schema_editor.connection.vendor != "postgresql":
+        return
     from invoices.models.triggers import Postgresql
 
-    name = name_of(month)
+    with schema_editor.connection.cursor() as cursor:
+        cursor.execute("SELECT quote_ident(current_schema())")
+        schema = cursor.fetchone()[0]
+        guard = Postgresql.guard_partition(EVENTS, "%I")
+        # Attaching, unlike `CREATE TABLE … PARTITION OF`, holds up nobody who writes events.
+        cursor.execute(f"""
+            CREATE OR REPLACE FUNCTION {FUNCTION}(month date) RETURNS void LANGUAGE plpgsql SECURITY DEFINER
+            SET search_path = {schema}, pg_temp SET lock_timeout = '5s' AS $function$
+            DECLARE
+                name text := to_char(month, '"{EVENTS}_"YYYY_MM');
+            BEGIN
+                IF month IS NULL OR extract(day FROM month) <> 1 OR month < '{FIRST_MONTH}'
+                OR month > current_date + 366 THEN
+                    RAISE EXCEPTION 'No partition for %: it is no first day of a month from {FIRST_MONTH:%Y} to a year '
+                    'ahead.', month;
+                END IF;
+                EXECUTE format('CREATE TABLE %I (LIKE {EVENTS} INCLUDING DEFAULTS INCLUDING CONSTRAINTS '
+                    'INCLUDING COMPRESSION)', name);
+                EXECUTE format('ALTER TABLE %I ADD PRIMARY KEY (id), SET ({STORAGE})', name);
+                EXECUTE format('{guard}', name);
+                EXECUTE format('ALTER TABLE {EVENTS} ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', name,
+                    month || ' 00:00:00+00', (month + interval '1 month')::date || ' 00:00:00+00');
+            END $function$
+        """)
+        cursor.execute(f"REVOKE ALL ON FUNCTION {FUNCTION}(date) FROM PUBLIC")
+
+
+def drop_function(apps: Any, schema_editor: Any) -> None:
+    """For a migration backwards."""
+    if schema_editor.connection.vendor == "postgresql":
+        schema_editor.execute(f"DROP FUNCTION IF EXISTS {FUNCTION}(date)")
+
+
+def _make(month: date) -> bool:
     try:
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("SET LOCAL lock_timeout = '5s'")
-            cursor.execute(f"CREATE TABLE {name} (LIKE {EVENTS} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)")
-            cursor.execute(f"ALTER TABLE {name} ADD PRIMARY KEY (id), SET ({STORAGE})")
-            cursor.execute(Postgresql.guard_partition(EVENTS, name))
-            cursor.execute(f"ALTER TABLE {EVENTS} ATTACH PARTITION {name} {_bounds(month)}")
-            cursor.execute("SET LOCAL lock_timeout = 0")
+            cursor.execute(f"SELECT {FUNCTION}(%s)", [month])
     except DatabaseError as error:
         log.warning("No partition for the events of %s: %s", f"{month:%Y-%m}", str(error).splitlines()[0])
         return False
@@ -135,6 +170,7 @@ def divide(apps: Any, schema_editor: Any) -> None:
         else:
             run(f"DROP TABLE {EARLY}")
         run(f"ALTER TABLE {EVENTS} ATTACH PARTITION {DEFAULT} DEFAULT")
+    make_function(apps, schema_editor)
     make_ahead()
 
 

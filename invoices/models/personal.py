@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote
 
+from invoices.models.reading import storable
+
 REDACTED = "[redacted]"  # Stripe's own placeholder
 
 WHO = "who the customer is"
@@ -191,10 +193,15 @@ def facts(document: Any, kind: str = "") -> Any:
     """What an erasure leaves as it is: facts(redacted(document)) == facts(document), whatever is known."""
     if isinstance(document, dict):
         kind = _kind(document, kind)
+        personal_name = "name" if kind in NAMED_OBJECTS else None
         return {
             name: facts(value, _kind_of_previous(document, name))
+            if isinstance(value, (dict, list))
+            else value
+            if not isinstance(value, str) or is_token(value)
+            else ""
             for name, value in document.items()
-            if not is_personal(name, kind)
+            if name not in PERSONAL and name != personal_name  # as `is_personal`, without a call for each member
         }
     if isinstance(document, list):
         return [facts(value, kind) for value in document]
@@ -228,19 +235,26 @@ def _sought(document: Any, kind: str, below: str = "") -> Iterator[tuple[str, st
             yield from _sought(value, kind, below)
 
 
-def customers_of(document: Any) -> Iterator[str]:
-    """The ids of the customers that a document of Stripe's belongs to or names as its customer."""
-    if isinstance(document, dict):
-        if document.get("object") == "customer" and isinstance(document.get("id"), str):
-            yield document["id"]
-        if isinstance(document.get("customer"), str):
-            yield document["customer"]
-        for value in document.values():
-            if isinstance(value, (dict, list)):
-                yield from customers_of(value)
-    elif isinstance(document, list):
-        for value in document:
-            yield from customers_of(value)
+def customers_of(document: Any) -> set[str]:
+    """The ids of the customers that a document of Stripe's belongs to or names as its customer. A text that no database
+    can store is nobody's id, and to ask for it would be an error."""
+    found: set[str] = set()
+    waiting = [document]
+    while waiting:  # a list instead of recursion: every event and every object that is stored comes through here
+        value = waiting.pop()
+        if isinstance(value, dict):
+            if value.get("object") == "customer" and _can_be_stored(value.get("id")):
+                found.add(value["id"])
+            if _can_be_stored(value.get("customer")):
+                found.add(value["customer"])
+            waiting.extend([below for below in value.values() if isinstance(below, (dict, list)) and below])
+        elif isinstance(value, list):
+            waiting.extend([below for below in value if isinstance(below, (dict, list)) and below])
+    return found
+
+
+def _can_be_stored(value: Any) -> bool:
+    return isinstance(value, str) and storable(value, len(value)) == value
 
 
 def parsed(text: str) -> Any:

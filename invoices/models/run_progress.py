@@ -30,7 +30,11 @@ class RunProgress:
     windows: list[StoredWindow] = field(default_factory=list)  # the parts of Stripe's lists that the run walks
     # Names of the finished windows, and "undated" at the end; of a catch-up, the event types whose list was read.
     finished: list[str] = field(default_factory=list)
-    cursors: dict[str, str] = field(default_factory=dict)  # of a catch-up: event type → the last event that was read
+    # How far a list was read: of a catch-up, event type → the last event; else, a window's name → a stored
+    # `invoices.reconcile.walks.Place`.
+    cursors: dict[str, str] = field(default_factory=dict)
+    # ISO 8601, of an import: since then all invoices are here, and the desk can be used; payments and the rest follow
+    invoices_complete_at: str = ""
     # `object` value → whether objects of this kind that the mirror lacks are an import, and not drift
     importing: dict[str, bool] = field(default_factory=dict)
     interruptions: list[str] = field(default_factory=list)  # when and why it stopped, each time that it went on after
@@ -43,14 +47,15 @@ class RunProgress:
             windows=list(members.get("windows") or []),
             finished=list(members.get("finished") or []),
             cursors=dict(members.get("cursors") or {}),
+            invoices_complete_at=str(members.get("invoices_complete_at") or ""),
             importing=dict(members.get("importing") or {}),
             interruptions=list(members.get("interruptions") or []),
         )
 
     @property
     def begun(self) -> bool:
-        """Whether there is something with which another run could go on."""
-        return bool(self.windows or self.cursors or self.finished)
+        """Whether something of it is done, so that another run can go on with the rest."""
+        return bool(self.cursors or self.finished)
 
 
 class RunProgressField(JSON):

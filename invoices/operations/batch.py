@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from enum import Enum
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -17,7 +18,7 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.db.models import Count, Q
 
-from invoices import clock, throttle
+from invoices import clock, interruption, throttle
 from invoices.models import Batch, BatchItem, Code, Invoice, Operation
 from invoices.operations import approval, eligibility, pauses, requesters
 from invoices.operations.action import Action
@@ -26,6 +27,7 @@ from invoices.operations.claims import unclaimed
 from invoices.operations.decisions import end_unsent
 from invoices.operations.refusals import Invalid, Refusal
 from invoices.operations.request import execute
+from invoices.sight import context
 from invoices.thresholds import OPERATION_LEASE, REQUEST_EXPIRES
 from invoices.wakeups import wake
 
@@ -230,7 +232,7 @@ def run_due() -> int:
     to_be_ended = Q(cancelled_at__isnull=False)
     due = Batch.objects.filter(unclaimed(), alive | to_be_ended, finished_at=None, awaiting_approval=False)
     due = due.order_by("created_at")
-    return sum(_run(id) for id in due.values_list("pk", flat=True))
+    return sum(_run(id) for id in due.values_list("pk", flat=True) if not interruption.asked())
 
 
 def expire() -> int:
@@ -269,7 +271,7 @@ def _run(id: uuid.UUID) -> bool:
             if not _goes_on(batch, token):
                 ended = False
                 break
-            came_to = list(pool.map(lambda item: _perform_item(batch, item), items))
+            came_to = list(pool.map(context.carried(partial(_perform_item, batch)), items))
             ended &= Begun.KEPT_BACK not in came_to
             broken |= Begun.BROKEN in came_to
     if not broken:
@@ -296,9 +298,9 @@ def _rounds(batch: Batch, items: Sequence[BatchItem]) -> Iterator[list[BatchItem
 
 
 def _goes_on(batch: Batch, token: uuid.UUID) -> bool:
-    """Renews the claim. False where the batch was cancelled or has outlived its life, its action is paused, or another
-    process took it over."""
-    if clock.now() > batch.must_be_confirmed_at:
+    """Renews the claim. False where the batch was cancelled or has outlived its life, its action is paused, another
+    process took it over, or this one is to end."""
+    if interruption.asked() or clock.now() > batch.must_be_confirmed_at:
         return False
     mine = Batch.objects.filter(pk=batch.pk, claim_token=token, cancelled_at=None)
     return bool(mine.update(claimed_until=clock.now() + OPERATION_LEASE)) and pauses.of_action(batch.action) is None

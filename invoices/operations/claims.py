@@ -11,7 +11,7 @@ from django.db.models import Q
 
 from invoices import clock, mirror, scheduled_refetches
 from invoices.models import Invoice, Operation
-from invoices.operations import contradictions
+from invoices.operations import contradictions, told
 from invoices.snapshot import Snapshot
 from invoices.thresholds import FIRST_SETTLING_AFTER, OPERATION_LEASE
 
@@ -32,14 +32,17 @@ class Claim:
         changes["claimed_until"] = clock.now() + OPERATION_LEASE
         if not Operation.objects.filter(pk=self.id, claim_token=self.token).update(**changes):
             raise LostClaim(str(self.id))
-        return Operation.objects.get(pk=self.id)
+        return judged(self.id)
 
     def release(self, **changes: Any) -> Operation:
         """Writes and gives the claim back. Raises LostClaim."""
         changes |= {"claim_token": None, "claimed_until": None}
         if not Operation.objects.filter(pk=self.id, claim_token=self.token).update(**changes):
             raise LostClaim(str(self.id))
-        return Operation.objects.get(pk=self.id)
+        operation = Operation.objects.get(pk=self.id)
+        if "state" in changes:
+            told.ended_or_waits(operation)
+        return operation
 
     def finish(self, state: str, snapshots: list[Snapshot], **outcome: Any) -> Operation:
         """Writes the outcome and the mirror in one transaction. `snapshots` shows the invoice as Stripe has it now.
@@ -75,6 +78,11 @@ class Claim:
                 after=_facts_after(Operation.objects.get(pk=self.id), snapshots),
                 **outcome,
             )
+
+
+def judged(id: uuid.UUID) -> Operation:
+    """The operation as it is now, with whom the gate asks about: who asked for it, and with which token."""
+    return Operation.objects.select_related("actor", "token").get(pk=id)
 
 
 def unclaimed() -> Q:

@@ -13,16 +13,15 @@ import logging
 import re
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.core.mail import EmailMessage
+from django.db import transaction
 from django.db.models import Q
 from django.urls import reverse
 
-from invoices import clock
-from invoices.models import Code, Contradiction, Event, Heartbeat, Operation, OutcomeBy, RecordedCall
+from invoices import clock, emails
+from invoices.models import Code, Contradiction, Email, Event, Operation, OutcomeBy, RecordedCall
 from invoices.models.reading import expandable_id, member
 from invoices.operations import money_under_way
 from invoices.operations.action import Call
@@ -30,7 +29,6 @@ from invoices.operations.actions import ACTIONS, label_of
 from invoices.operations.eligibility import OVERRIDE_PERMISSION
 from invoices.operations.evidence import CHARGE_FAILED
 from invoices.operations.refusals import Invalid, Refusal
-from invoices.thresholds import MAIL_LEASE
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +36,6 @@ State = Operation.State
 PERMISSION = OVERRIDE_PERMISSION  # the same as for saying what came of an operation
 OUR_KEY = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-.")
 MAX_EMAILS_AT_ONCE = 100
-LEASE = "e-mails about contradictions"  # its row in the table of heartbeats
 
 # --- when it is asked -------------------------------------------------------------------------------------------------
 
@@ -214,45 +211,21 @@ def resolve(id: int, *, by: User, reason: str) -> Contradiction:
 
 
 def announce() -> int:
-    """E-mails finance and the managers about each contradiction that they have not heard of; how many.
-
-    One process at a time sends: it holds a lease, sends, then writes `announced_at`. If it dies, the next one goes on
-    when the lease has lapsed, so none is lost. If it dies between the sending and the writing, that one e-mail is sent
-    again, with the same Message-ID, by which mail programs know it as the same.
-    """
+    """Writes the e-mails to finance and the managers about each contradiction that they have not heard of; of how
+    many. While nobody has an address, it waits."""
     waiting = Contradiction.objects.filter(announced_at=None).order_by("pk")
     if not waiting.exists() or not (people := _people()):
         return 0
-    lease, told = _take_lease(), 0
-    for contradiction in waiting.select_related("operation")[:MAX_EMAILS_AT_ONCE] if lease else ():
-        lease = _renew(lease) if lease else None
-        if lease is None:
-            return told  # this process was too slow, and another one has taken over
-        try:
-            _email(contradiction, people).send()
-        except OSError as error:  # smtplib's errors are OSErrors
-            log.warning("No e-mail about contradiction %s: %s. Again soon.", contradiction.pk, error)
-            break
-        Contradiction.objects.filter(pk=contradiction.pk).update(announced_at=clock.now())
-        told += 1
-    if lease:
-        Heartbeat.objects.filter(name=LEASE, seen_at=lease).update(seen_at=datetime.fromtimestamp(0, UTC))
-    return told
+    return sum(_announce(each, people) for each in waiting.select_related("operation")[:MAX_EMAILS_AT_ONCE])
 
 
-def _take_lease() -> datetime | None:
-    """The moment at which the lease was taken; None where another process holds it."""
-    Heartbeat.objects.bulk_create(
-        [Heartbeat(name=LEASE, seen_at=datetime.fromtimestamp(0, UTC))], ignore_conflicts=True
-    )
-    now = clock.now()
-    free = Heartbeat.objects.filter(name=LEASE, seen_at__lt=now - MAIL_LEASE)
-    return now if free.update(seen_at=now) else None
-
-
-def _renew(lease: datetime) -> datetime | None:
-    now = clock.now()
-    return now if Heartbeat.objects.filter(name=LEASE, seen_at=lease).update(seen_at=now) else None
+def _announce(contradiction: Contradiction, people: list[str]) -> bool:
+    with transaction.atomic():  # that they were told, and what they are told
+        unheard = Contradiction.objects.filter(pk=contradiction.pk, announced_at=None)
+        if not unheard.update(announced_at=clock.now()):
+            return False
+        emails.write(Email.Kind.CONTRADICTION, contradiction.pk, *_email(contradiction), people)
+    return True
 
 
 def _people() -> list[str]:
@@ -260,16 +233,13 @@ def _people() -> list[str]:
     return sorted({email for email in [*managers, *settings.FINANCE_EMAILS] if email})
 
 
-def _email(contradiction: Contradiction, people: list[str]) -> EmailMessage:
+def _email(contradiction: Contradiction) -> tuple[str, str]:
+    """Subject and text."""
     operation = contradiction.operation
     number = operation.before.get("number") or operation.invoice
-    host = settings.DEFAULT_FROM_EMAIL.rpartition("@")[2].rstrip(">") or "localhost"
     link = settings.PUBLIC_URL + reverse("admin:invoices_operation_page", args=[operation.pk])
-    return EmailMessage(
+    return (
         f"Stripe contradicts the journal: {label_of(operation.action)} {number}",
         f"{contradiction.message}\n\nLook at the invoice at Stripe first. Do not repeat the action before that.\n\n"
         f"The operation, and where to note what you did: {link}\nStripe's event: {contradiction.event_id}\n",
-        settings.DEFAULT_FROM_EMAIL,
-        people,
-        headers={"Message-ID": f"<contradiction-{contradiction.pk}-{operation.pk}@{host}>"},
     )

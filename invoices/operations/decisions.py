@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.core.mail import send_mail
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Coalesce
 from django.urls import reverse
 
-from invoices import clock, gateway, money
-from invoices.models import Batch, Code, Invoice, Operation, OutcomeBy
-from invoices.operations import approval, contradictions, eligibility, requesters
+from invoices import clock, emails, gateway, money
+from invoices.models import Batch, Code, Email, Invoice, Operation, OutcomeBy
+from invoices.operations import approval, contradictions, eligibility, requesters, told
 from invoices.operations.actions import ACTIONS, label_of
 from invoices.operations.perform import perform
 from invoices.operations.refusals import Invalid, Refusal
@@ -54,12 +53,14 @@ def end_unsent(operations: QuerySet[Operation], **outcome: Any) -> int:
         number = ended.update(outcome_by=OutcomeBy.NOBODY, settle_at=None, finished_at=clock.now(), **outcome)
         for operation in Operation.objects.filter(pk__in=ids):
             contradictions.look_back(operation)
+            told.ended_or_waits(operation)
     return number
 
 
 # --- decisions --------------------------------------------------------------------------------------------------------
 
 
+@told.decision("approve")
 def approve(
     id: uuid.UUID | str,
     *,
@@ -130,6 +131,7 @@ def _waiting_for(id: uuid.UUID | str, approver: User, *states: str) -> Operation
     return operation
 
 
+@told.decision("reject")
 def reject(
     id: uuid.UUID | str, *, approver: User, reason: str, address: str | None = None, request_id: str = ""
 ) -> Operation:
@@ -151,6 +153,7 @@ def reject(
     )
 
 
+@told.decision("withdraw")
 def withdraw(id: uuid.UUID | str, *, actor: User, address: str | None = None, request_id: str = "") -> Operation:
     """The one who asked takes the request back, as long as nothing was sent. Raises Refusal."""
     operation = Operation.objects.get(pk=id)
@@ -195,24 +198,26 @@ def _close(operation: Operation, state: str, code: str, message: str, **decision
 
 
 def announce() -> int:
-    """E-mails the approvers of each request and batch that they have not heard of; how many. `announced_at` is the
-    queue, so a mail server that is away delays the e-mail and loses none."""
+    """Writes the e-mails to the approvers of each request and batch that they have not heard of; of how many."""
     waiting = Operation.objects.filter(state=State.AWAITING_APPROVAL, announced_at=None)
     batches = Batch.objects.filter(awaiting_approval=True, finished_at=None, announced_at=None)
-    told = sum(_announce(each, _email(each)) for each in waiting[:MAX_EMAILS_AT_ONCE])
-    return told + sum(_announce(each, _email_of_batch(each)) for each in batches[:MAX_EMAILS_AT_ONCE])
+    told = sum(_announce(each, waiting, Email.Kind.APPROVAL, _email) for each in waiting[:MAX_EMAILS_AT_ONCE])
+    return told + sum(
+        _announce(each, batches, Email.Kind.BATCH_APPROVAL, _email_of_batch) for each in batches[:MAX_EMAILS_AT_ONCE]
+    )
 
 
-def _announce(record: Operation | Batch, email: tuple[str, str]) -> bool:
-    mine = type(record)._base_manager.filter(pk=record.pk)
-    if not mine.filter(announced_at=None).update(announced_at=clock.now()):
-        return False
+def _announce(record: Any, waiting: QuerySet[Any], kind: str, text: Callable[[Any], tuple[str, str]]) -> bool:
+    """In one transaction: that they were told, and what they are told. One that cannot be put into words waits, and
+    keeps no other back."""
     try:
-        send_mail(*email, settings.DEFAULT_FROM_EMAIL, _approvers(record))
-        return True
-    except OSError as error:  # smtplib's errors are OSErrors
-        log.warning("The approvers of %s could not be told: %s. Again soon.", record.pk, error)
-        mine.update(announced_at=None)
+        with transaction.atomic():
+            if not waiting.filter(pk=record.pk).update(announced_at=clock.now()):
+                return False
+            emails.write(kind, record.pk, *text(record), _approvers(record))
+            return True
+    except Exception:
+        log.exception("The e-mail about %s could not be written.", record.pk)
         return False
 
 

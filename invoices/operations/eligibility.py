@@ -94,16 +94,21 @@ class Circumstances:
 
 
 def circumstances_of(
-    invoices: Sequence[Invoice], *, charges: bool = True, except_for: Operation | None = None
+    invoices: Sequence[Invoice],
+    *,
+    charges: bool = True,
+    except_for: Operation | None = None,
+    with_payments: bool = True,
 ) -> Circumstances:
     """Everything that `check` needs for these invoices, in at most seven queries (three without charges) for all of
     them.
 
-    `except_for` is the operation that asks: it does not stand in its own way.
+    `except_for` is the operation that asks: it does not stand in its own way. `with_payments=False`: the caller has
+    read the payments and their open PaymentIntents from Stripe, and fills them in.
     """
     found = Circumstances(pauses=list(pauses.standing()))
     ids = [invoice.pk for invoice in invoices]
-    for payment in InvoicePayment.objects.filter(invoice_id__in=ids).defer("data"):
+    for payment in InvoicePayment.objects.filter(invoice_id__in=ids).defer("data") if with_payments else ():
         found.payments[str(payment.invoice_id)].append(payment)
     states = [*Operation.UNFINISHED, State.PROCESSING, State.AWAITING_APPROVAL]
     going_on = Operation.objects.filter(state__in=states, invoice__in=ids)

@@ -21,12 +21,12 @@ from datetime import timedelta
 
 from django.conf import settings
 
-from invoices import clock, gateway, mirror
+from invoices import clock, gateway, mirror, permissions
 from invoices.models import CallResult, Code, Invoice, InvoicePayment, Operation, PaymentIntent, RecordedCall
 from invoices.models.reading import expandable_id
 from invoices.operations import approval, eligibility, pauses
 from invoices.operations.actions import ACTIONS
-from invoices.operations.claims import LostClaim, as_seen
+from invoices.operations.claims import LostClaim, as_seen, judged
 from invoices.operations.evidence import effect_of, find_created, is_told_of
 from invoices.operations.payment_lookups import AttachablePayment
 from invoices.operations.payment_method import PaymentMethodFacts
@@ -99,7 +99,7 @@ def judge(operation: Operation, call: RecordedCall, *, throttled: bool = False) 
             view = replace(view, created=find_created(operation, replace(call, not_before=view.read_at)))
     except gateway.GatewayError as error:
         raise Unreadable(error) from error
-    _check_authority(Operation.objects.get(pk=operation.pk))  # again, because the reads may have taken long
+    _check_authority(judged(operation.pk))  # again, because the reads may have taken long
     if view.invoice is None:
         raise Closed(Refusal(Code.RESOURCE_MISSING, f"No such invoice: '{operation.invoice}'"))
     if view.created is not None:
@@ -148,6 +148,7 @@ def authority_refusal(operation: Operation) -> Refusal | None:
     action, actor, token = ACTIONS[operation.action], operation.actor, operation.token
     if actor is None or not actor.is_active:
         return Refusal(Code.PERMISSION_DENIED, f"The account of {actor or 'whoever asked'} is no longer active.")
+    permissions.know(actor)
     if not actor.has_perm(action.permission):
         return Refusal(Code.PERMISSION_DENIED, f"{actor} may no longer {action.label.lower()} invoices.")
     if operation.cooldown_override and not eligibility.may_override(actor):
@@ -248,7 +249,9 @@ def _changed_refusal(operation: Operation, invoice: Invoice) -> Refusal | None:
 
 def _eligibility_refusal(operation: Operation, invoice: Invoice, view: View) -> Refusal | None:
     action, params = ACTIONS[operation.action], operation.params
-    known = eligibility.circumstances_of([invoice], charges=action.charges(params), except_for=operation)
+    known = eligibility.circumstances_of(
+        [invoice], charges=action.charges(params), except_for=operation, with_payments=False
+    )
     known.payments[invoice.pk] = view.payments
     known.open_intents[invoice.pk] = view.intents
     return action.payment_refusal(invoice, params, view.payment) or eligibility.check(

@@ -12,7 +12,7 @@ from django.db.models.functions import Coalesce
 
 from invoices import clock, gateway
 from invoices.models import Code, Operation, OutcomeBy
-from invoices.operations import money_under_way
+from invoices.operations import money_under_way, told
 from invoices.operations.claims import LostClaim, take, unclaimed
 from invoices.operations.eligibility import OVERRIDE_PERMISSION
 from invoices.operations.refusals import Invalid, Refusal
@@ -46,6 +46,7 @@ def is_needed(operation: Operation) -> bool:
     return late or money_under_way.is_overdue(operation)
 
 
+@told.decision("resolve")
 def resolve(
     id: uuid.UUID | str,
     *,

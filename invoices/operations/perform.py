@@ -12,7 +12,7 @@ from django.db.models import Q
 
 from invoices import clock, gateway, money, scheduled_refetches
 from invoices.models import CallResult, Code, Operation, OutcomeBy, RecordedCall
-from invoices.operations import approval, eligibility, gate, look_again, outcomes, pauses
+from invoices.operations import approval, eligibility, gate, look_again, outcomes, pauses, told
 from invoices.operations.action import Call
 from invoices.operations.actions import ACTIONS
 from invoices.operations.claims import Claim, LostClaim, facts, take
@@ -36,8 +36,7 @@ def perform(id: uuid.UUID | str, *, throttled: bool = False) -> Operation:
 def start(claim: Claim, *, throttled: bool = False) -> None:
     """Performs an operation of which nothing was sent yet."""
     try:
-        claim.hold(state=State.RUNNING)
-        send_remaining_calls(claim, throttled=throttled)
+        send_remaining_calls(claim, throttled=throttled, state=State.RUNNING)
     except pauses.Paused as paused:
         keep_for_later(claim, paused)
     except LostClaim:
@@ -61,15 +60,20 @@ def _not_sent(code: str, message: str) -> dict[str, Any]:
     return {"code": code, "message": message, "outcome_by": OutcomeBy.NOBODY}
 
 
-def send_remaining_calls(claim: Claim, *, throttled: bool = False) -> None:
+def send_remaining_calls(claim: Claim, *, throttled: bool = False, **changes: Any) -> None:
     """Sends the calls that have no result yet, one after the other, each through the gate. An operation that does not
-    pass ends here. Raises LostClaim, Paused."""
-    operation = claim.hold()
+    pass ends here. `changes` are written first. Raises LostClaim, Paused."""
+    operation = claim.hold(**changes)
+    with told.work_on(operation, "perform"):
+        _send_each(claim, operation, throttled=throttled)
+
+
+def _send_each(claim: Claim, operation: Operation, *, throttled: bool) -> None:
     for call in ACTIONS[operation.action].calls:
         if call.name in _results(operation):
             continue
         try:
-            if not send(claim, call, throttled=throttled):
+            if not send(claim, call, held=operation, throttled=throttled):
                 return
         except gate.Closed as closed:
             _end_unsent(claim, closed)
@@ -165,9 +169,9 @@ def with_call(operation: Operation, call: RecordedCall) -> list[RecordedCall]:
     return [other for other in operation.calls if other.name != call.name] + [call]
 
 
-def send(claim: Claim, call: Call | RecordedCall, *, throttled: bool = False) -> bool:
+def send(claim: Claim, call: Call | RecordedCall, *, held: Operation | None = None, throttled: bool = False) -> bool:
     """Passes the gate, stores and commits the call, sends it, stores the answer. Returns whether the next call may
-    follow. A recorded call was sent before, and is sent again.
+    follow. A recorded call was sent before, and is sent again. `held`: the operation as the caller has just held it.
 
     The first sending is repeated once after a 429 with a short wait, because Stripe did not apply it. Raises Paused,
     gate.Closed and gate.Unreadable, where this was not sent; LostClaim; and, if the call was sent before, a definite
@@ -177,23 +181,29 @@ def send(claim: Claim, call: Call | RecordedCall, *, throttled: bool = False) ->
     is_first_sending = recorded is None
     sendings = (recorded.sendings if recorded else 0) + 1  # a sending after a short wait is not one more
     waited = False
+    changes: dict[str, Any]  # what is judged, where it has not been written yet
     while True:
-        operation = claim.hold()
+        operation, held, changes = held or claim.hold(), None, {}
         view = gate.judge(operation, recorded or _new_call(operation, call, 0), throttled=throttled)
         if recorded is None:
             if not operation.calls:
-                judged, operation = operation, claim.hold(**_as_it_is_now(operation, view))
-                if view.invoice is not None and operation.approval_amount != judged.approval_amount:
+                changes = _as_it_is_now(operation, view)
+                if view.invoice is not None and operation.approval_amount != changes["approval_amount"]:
+                    operation, changes = claim.hold(**changes), {}
                     gate.check_approval(operation, view.invoice, view)
+                for name, value in changes.items():  # they are written together with the call
+                    setattr(operation, name, value)
             recorded = _new_call(operation, call, view.read_at)
             if view.created is not None:
                 found = replace(recorded, result=view.created, found=True)
-                claim.hold(calls=with_call(operation, found), last_call_first_sent_at=clock.now())
+                claim.hold(**changes, calls=with_call(operation, found), last_call_first_sent_at=clock.now())
                 return True
         now = clock.now()
         recorded = replace(recorded, sent_at=now, first_sent_at=recorded.first_sent_at or now, sendings=sendings)
-        operation = claim.hold(calls=with_call(operation, recorded), last_call_first_sent_at=recorded.first_sent_at)
+        changes |= {"calls": with_call(operation, recorded), "last_call_first_sent_at": recorded.first_sent_at}
+        operation = claim.hold(**changes)
         gate.check_time_left(operation)
+        told.sending(operation, recorded)
         try:
             reply = gateway.act(recorded.path, recorded.params, idempotency_key=recorded.key)
         except gateway.RateLimited as error:

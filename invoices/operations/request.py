@@ -14,7 +14,7 @@ from django.db import IntegrityError, transaction
 
 from invoices import clock, gateway
 from invoices.models import ApiToken, Batch, Code, Invoice, Operation
-from invoices.operations import approval, eligibility, money_under_way
+from invoices.operations import approval, eligibility, money_under_way, told
 from invoices.operations.action import Action
 from invoices.operations.actions import ACTIONS
 from invoices.operations.claims import facts
@@ -44,6 +44,7 @@ def execute(action: str, invoice: str, *, throttled: bool = False, **asked: Any)
     return perform(operation.pk, throttled=throttled) if operation.state == Operation.State.READY else operation
 
 
+@told.requests
 def request(
     action: str,
     invoice: str,
@@ -114,8 +115,9 @@ def request(
     if refusal := eligibility.pause_refusal(action):
         raise _refuse(operation, refusal)
     operation.cooldown_override = override and eligibility.may_override(actor)
-    payment = _check_invoice(entry, operation, throttled=throttled)
-    return _create(entry, operation, payment, _method_to_charge(entry, operation, throttled=throttled))
+    found, payment = _check_invoice(entry, operation, throttled=throttled)
+    method = _method_to_charge(entry, operation, found, throttled=throttled)
+    return _create(entry, operation, found, payment, method)
 
 
 def _id_of_key(operation: Operation) -> uuid.UUID:
@@ -162,9 +164,10 @@ def _same_request(operation: Operation) -> Operation | None:
     return earlier
 
 
-def _check_invoice(action: Action, operation: Operation, *, throttled: bool) -> AttachablePayment | None:
-    """Checks the invoice in the mirror, and the payment that is to be attached at Stripe. Returns that payment. Raises
-    Refusal.
+def _check_invoice(
+    action: Action, operation: Operation, *, throttled: bool
+) -> tuple[Invoice, AttachablePayment | None]:
+    """Checks the invoice in the mirror, and the payment that is to be attached at Stripe. Returns both. Raises Refusal.
 
     If the mirror forbids the action or lacks the invoice, or a payment may be with a bank, the invoice is read from
     Stripe and checked again.
@@ -187,13 +190,15 @@ def _check_invoice(action: Action, operation: Operation, *, throttled: bool) -> 
             ours = Operation.objects.filter(money_under_way.of_invoices([operation.invoice])).first()
             refusal = eligibility.bank_refusal(eligibility.is_with_a_bank(operation.invoice), ours)
             money_under_way.look_now([operation.invoice])  # it may have ended, and its event been lost
+    invoice = None
     if refusal is None:
-        refusal = action.payment_refusal(Invoice.objects.get(pk=operation.invoice), operation.params, payment)
+        invoice = Invoice.objects.get(pk=operation.invoice)
+        refusal = action.payment_refusal(invoice, operation.params, payment)
         if isinstance(refusal, Invalid):
             raise refusal
     if refusal is not None and not _was_our_doing(operation, refusal):
         raise _refuse(operation, refusal)
-    return payment
+    return invoice or Invoice.objects.get(pk=operation.invoice), payment
 
 
 def _was_our_doing(operation: Operation, refusal: Refusal) -> bool:
@@ -211,12 +216,13 @@ def _payment_may_be_under_way(invoice: str) -> bool:
     return Operation.objects.filter(invoice=invoice, processing=True).exists() or eligibility.is_with_a_bank(invoice)
 
 
-def _method_to_charge(action: Action, operation: Operation, *, throttled: bool) -> PaymentMethodFacts | None:
+def _method_to_charge(
+    action: Action, operation: Operation, invoice: Invoice, *, throttled: bool
+) -> PaymentMethodFacts | None:
     """What Stripe would charge; None where the action charges nothing. Raises Refusal where Stripe must be asked, and
     does not answer."""
     if not action.charges(operation.params):
         return None
-    invoice = Invoice.objects.get(pk=operation.invoice)
     if operation.cooldown_override:  # then it makes no difference
         return eligibility.method_in_mirror(invoice, operation.params)
     try:
@@ -230,13 +236,16 @@ def _method_to_charge(action: Action, operation: Operation, *, throttled: bool) 
 
 
 def _create(
-    action: Action, operation: Operation, payment: AttachablePayment | None, method: PaymentMethodFacts | None
+    action: Action,
+    operation: Operation,
+    invoice: Invoice,
+    payment: AttachablePayment | None,
+    method: PaymentMethodFacts | None,
 ) -> Operation:
     """Writes the row. It takes the invoice's only place for an unfinished operation; then everything is checked once
     more, because only now is it visible what other operations did before this one got the place."""
     try:
         with transaction.atomic():
-            invoice = Invoice.objects.get(pk=operation.invoice)
             _fill_what_is_at_stake(action, operation, invoice, payment)
             operation.payment_method = method.id if method else ""
             operation.save(force_insert=True)
@@ -254,6 +263,7 @@ def _create(
             )
             if refusal is not None and not _was_our_doing(operation, refusal):
                 raise refusal
+            told.asked(operation)
             if charges and not waits:
                 withdraw_for_charge(operation)
             if waits:

@@ -14,10 +14,10 @@ from typing import Any
 
 from django.db.models import Case, F, Q, Value, When
 
-from invoices import clock, gateway, mirror
+from invoices import clock, gateway, interruption, mirror
 from invoices.models import CallResult, Code, Operation, OutcomeBy, RecordedCall
 from invoices.models.reading import member, text
-from invoices.operations import contradictions, decisions, gate, look_again, money_under_way, outcomes, pauses
+from invoices.operations import contradictions, decisions, gate, look_again, money_under_way, outcomes, pauses, told
 from invoices.operations.actions import ACTIONS
 from invoices.operations.claims import Claim, LostClaim, take, unclaimed
 from invoices.operations.evidence import Evidence, StripeEvent, effect_of, gather, surely_not_applied
@@ -42,6 +42,8 @@ def settle_due(limit: int = MAX_OPERATIONS_AT_ONCE) -> int:
     )
     looked = 0
     for id in due:
+        if interruption.asked():
+            break
         looked += 1
         try:
             if not settle(id):
@@ -85,7 +87,8 @@ def settle(id: uuid.UUID | str) -> bool:
 def _look(claim: Claim) -> bool:
     settlement = Settlement(claim)
     try:
-        settlement.settle()
+        with told.work_on(settlement.operation, "settle"):
+            settlement.settle()
     except pauses.Paused as paused:
         settlement.look_again_later(str(paused))
     except gateway.GatewayError as error:

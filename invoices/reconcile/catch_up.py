@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 from django.db import transaction
 
-from invoices import gateway, intake
+from invoices import gateway, intake, interruption
 from invoices.models import Event, ReconciliationRun
 from invoices.models.reading import member
 from invoices.models.reconciliation import RunParams
-from invoices.reconcile import interruption, runs, unreadable
+from invoices.reconcile import runs, unreadable
+from invoices.reconcile.ahead import read_ahead
 from invoices.reconcile.retry import with_retries
 from invoices.thresholds import CATCH_UP_OVERLAP
 
@@ -32,14 +35,12 @@ def catch_up() -> ReconciliationRun:
     The first catch-up takes all events that Stripe still has (30 days). The newest event that we hold is no starting
     point: a lost event may be older than one that came. Raises AlreadyRunning, GatewayError, RunLost.
 
-    Stripe lists events newest first. One that goes on continues below the last page of the one that was cut short. What
-    happened since that one began is left to the next catch-up, which goes on from that moment.
+    It began, by Stripe's clock, when the first page of its first list was answered. Stripe lists events newest first.
+    One that goes on continues below the last page of the one that was cut short. What happened since that one began is
+    left to the next catch-up, which goes on from that moment.
     """
     try:
         with runs.running(Kind.CATCH_UP) as run:
-            if "began" not in run.params:
-                probe = with_retries(run, lambda: gateway.read("/v1/events", throttled=True, limit=1))
-                with_retries(run, lambda: runs.write(run, params=RunParams(began=probe.time.date.isoformat())))
             since = with_retries(run, _starting_point)
             for event_type in EVENT_TYPES:
                 if event_type not in run.progress.finished:
@@ -56,30 +57,39 @@ def _starting_point() -> datetime | None:
 
 
 def _read_list(run: ReconciliationRun, event_type: str, since: datetime | None) -> None:
-    """Journals one of Stripe's lists, page by page, from the last event that this run has read."""
+    """Journals one of Stripe's lists, some pages at a time, from the last event that this run has read."""
+    with closing(read_ahead(_pages(run, event_type, since))) as gathered:
+        for pages in gathered:
+            if "began" not in run.params:
+                params = RunParams(began=pages[0].time.date.isoformat())
+                with_retries(run, partial(runs.write, run, params=params))
+            with_retries(run, partial(_journal_pages, run, event_type, pages))
+
+
+def _pages(run: ReconciliationRun, event_type: str, since: datetime | None) -> Iterator[gateway.Reply]:
     params: dict[str, Any] = {"type": event_type}
     if since is not None:
         params["created"] = {"gte": int(since.astimezone(UTC).timestamp())}
     if cursor := run.progress.cursors.get(event_type):
         params["starting_after"] = cursor
     while True:
-        page = with_retries(run, lambda: gateway.read_page("/v1/events", throttled=True, **params))
-        with_retries(run, partial(_journal_page, run, event_type, page))
+        page = with_retries(run, partial(gateway.read_page, "/v1/events", throttled=True, **params))
+        yield page
         if not page.data["has_more"]:
             return
         params["starting_after"] = page.data["data"][-1]["id"]
 
 
-def _journal_page(run: ReconciliationRun, event_type: str, page: gateway.Reply) -> None:
-    """Writes the page's events and how far the run has come, in one transaction. Raises RunLost."""
-    members, has_more = page.data["data"], page.data["has_more"]
+def _journal_pages(run: ReconciliationRun, event_type: str, pages: list[gateway.Reply]) -> None:
+    """Writes the pages' events and how far the run has come, in one transaction. Raises RunLost."""
+    members, has_more = [each for page in pages for each in page.data["data"]], pages[-1].data["has_more"]
     try:
         with transaction.atomic():
             counts = _journal([_row(event) for event in members])
             _advance(run, event_type, members, has_more, counts)
         return
     except unreadable.FAULT_OF_AN_OBJECT as error:
-        log.warning("A page of events could not be stored (%s); now one at a time.", type(error).__name__)
+        log.warning("Some events could not be stored (%s); now one at a time.", type(error).__name__)
     counts = Counter()
     for event in members:
         counts += _journal_one(run, event)

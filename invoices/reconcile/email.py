@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
-import logging
 from datetime import timedelta
 
 from django.conf import settings
-from django.core.mail import send_mail
 from django.urls import reverse
 
-from invoices.models import Drift, ReconciliationRun
+from invoices import emails
+from invoices.models import Drift, Email, ReconciliationRun, personal
 from invoices.reconcile import runs
 from invoices.reconcile.proof_in_words import difference_count
-
-log = logging.getLogger(__name__)
 
 MAX_DIFFERENCES_SHOWN = 20  # the run's page shows all of them
 
 
-def mail_finance(run: ReconciliationRun) -> bool:
-    """E-mails FINANCE_EMAILS if the run found drift or failed. Whether an e-mail was sent.
+def mail_finance(run: ReconciliationRun) -> int:
+    """Writes an e-mail to FINANCE_EMAILS if the run found drift or failed; to how many. Called in the transaction that
+    ends the run, so that a process that dies has told or has not ended.
 
     A run that failed is tried again every hour: the same failure is told once.
-
-    A mail server that is down is only logged: the run's page says the same as the e-mail.
     """
-    if run.exit_code == runs.CLEAN or run.dry_run or not settings.FINANCE_EMAILS or _was_told(run):
-        return False
-    try:
-        send_mail(subject(run), body(run), settings.DEFAULT_FROM_EMAIL, settings.FINANCE_EMAILS)
-    except OSError as error:  # smtplib's errors are OSErrors
-        log.warning("No e-mail to finance about run %s: %s", run.pk, error)
-        return False
-    return True
+    if run.exit_code in (None, runs.CLEAN) or run.dry_run or not settings.FINANCE_EMAILS or _was_told(run):
+        return 0
+    told = Email.objects.filter(kind=Email.Kind.RECONCILIATION, about=run.pk, subject=subject(run))
+    if (
+        run.state == run.State.FINISHED and told.exists()
+    ):  # the end is written again after a commit whose answer was lost
+        return 0
+    return emails.write(Email.Kind.RECONCILIATION, run.pk, subject(run), body(run), settings.FINANCE_EMAILS)
 
 
 def _was_told(run: ReconciliationRun) -> bool:
@@ -68,10 +64,19 @@ def body(run: ReconciliationRun) -> str:
     ]
     drift = Drift.objects.filter(run=run).order_by("pk")
     lines += [
-        f"{row.object_id or row.object_type} {row.field or row.get_kind_display()}: "
-        + (row.reason or f"{row.ours!r} here, {row.theirs!r} at Stripe")
-        + f" ({'healed' if row.healed_at else 'left'})"
+        f"{row.object_id or row.object_type} {row.field or row.get_kind_display()}: {_difference(row)} "
+        f"({'healed' if row.healed_at else 'left'})"
         for row in drift[:MAX_DIFFERENCES_SHOWN]
     ]
     link = settings.PUBLIC_URL + reverse("admin:invoices_reconciliationrun_change", args=[run.pk])
     return "\n".join([*lines, "", f"All of it: {link}", ""])
+
+
+def _difference(row: Drift) -> str:
+    """Both values; of a personal member, such as a name, only that they differ: an e-mail cannot be erased."""
+    if row.reason:
+        return row.reason
+    has_members = isinstance(row.ours, (dict, list)) or isinstance(row.theirs, (dict, list))
+    if has_members or any(personal.is_personal(name, row.object_type) for name in row.field.split(".")):
+        return "differs; the run's page shows how"
+    return f"{row.ours!r} here, {row.theirs!r} at Stripe"

@@ -11,9 +11,9 @@ from typing import TypeVar
 from django.conf import settings
 from django.db import connection
 
-from invoices import gateway
+from invoices import gateway, interruption
 from invoices.models import ReconciliationRun
-from invoices.reconcile import interruption, runs
+from invoices.reconcile import runs
 
 log = logging.getLogger(__name__)
 

@@ -16,6 +16,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -25,10 +26,12 @@ from django.db import IntegrityError, InterfaceError, OperationalError, connecti
 from django.db.models import QuerySet
 
 from invoices import clock
+from invoices.interruption import Interrupted
 from invoices.models import Drift, ReconciliationRun
 from invoices.models.reading import storable
 from invoices.models.reconciliation import RunParams
-from invoices.reconcile.interruption import Interrupted
+from invoices.models.run_progress import StoredWindow
+from invoices.sight import context, counters, logs, tracing
 from invoices.thresholds import CATCH_UP_GOES_ON, FULL_GOES_ON, RUN_SILENT, SWEEP_GOES_ON
 
 log = logging.getLogger(__name__)
@@ -54,6 +57,7 @@ GOES_ON: dict[str, timedelta] = {
     Kind.VERIFY: FULL_GOES_ON,
     Kind.CATCH_UP: CATCH_UP_GOES_ON,
 }
+_of_this_process: set[ReconciliationRun] = set()
 # The database is down, or the connection was cut: the same will succeed later.
 DATABASE_AWAY = (OperationalError, InterfaceError)
 
@@ -83,7 +87,10 @@ def running(
     AlreadyRunning.
     """
     run = begin(kind, dry_run=dry_run, params=params, by=by)
-    with shown_alive(run):
+    with context.bound(run=run.pk), tracing.span(f"reconciliation {kind}"), shown_alive(run):
+        goes_on = bool(run.progress.interruptions)
+        logs.tell(log, "reconciliation begins", kind=kind, dry_run=dry_run, goes_on=goes_on, user=by.pk if by else None)
+        _of_this_process.add(run)
         try:
             yield run
         except RunLost:
@@ -94,6 +101,14 @@ def running(
         except BaseException as error:
             fail(run, f"{type(error).__name__}: {error}")
             raise
+        finally:
+            _of_this_process.discard(run)
+
+
+def give_back() -> None:
+    """Leaves every run of this process to the next one, although its thread does not end: the process ends now."""
+    for run in list(_of_this_process):
+        _close(copy(run), State.INTERRUPTED, "The worker was stopped, and ended before its work did.")
 
 
 def begin(
@@ -196,6 +211,14 @@ def write(run: ReconciliationRun, **columns: Any) -> None:
         setattr(run, name, value)
 
 
+def read_again(run: ReconciliationRun) -> None:
+    """Reads the row into `run`, but not another owner, in whose name this process would go on. Raises RunLost."""
+    try:
+        run.refresh_from_db(from_queryset=mine(run))
+    except ReconciliationRun.DoesNotExist:
+        raise RunLost(f"Another process has gone on with run {run.pk}, or has closed it.") from None
+
+
 def show_alive(run: ReconciliationRun) -> None:
     """Writes a sign of life. Raises RunLost."""
     write(run, alive_at=clock.now())
@@ -256,22 +279,20 @@ def advance(
         write(run, **columns)
 
 
-class Tally:
-    """Adds up what the threads of one run count.
-
-    A window's counts and its being finished are written in one transaction, so a run that another process goes on with
-    counts no window twice.
-    """
-
-    def __init__(self, run: ReconciliationRun, show_progress: ShowProgress) -> None:
-        self.run, self.show_progress = run, show_progress
-        self.lock = threading.Lock()
-
-    def add(self, window: str, counts: dict[str, int]) -> None:
-        """The window of this name is finished, with these counts (column name → number). Raises RunLost."""
-        with self.lock:
-            advance(self.run, counts, finished=window)
-            self.show_progress(self.run)
+def note_split(run: ReconciliationRun, newer: StoredWindow, older: StoredWindow) -> None:
+    """A window of the run's progress is two from now on. The newer one keeps its name, and what was noted under it.
+    Done again, it changes nothing. Raises RunLost."""
+    with transaction.atomic():
+        row = mine(run).select_for_update().first()
+        if row is None:
+            raise RunLost(f"Another process has gone on with run {run.pk}, or has closed it.")
+        list_of = (newer["object"], newer["status"])
+        others = [
+            window
+            for window in row.progress.windows
+            if (window["object"], window["status"]) != list_of or window["end"] not in (newer["end"], older["end"])
+        ]
+        write(run, progress=replace(row.progress, windows=[*others, newer, older]))
 
 
 def add_counts(run: ReconciliationRun, **counts: int) -> None:
@@ -297,7 +318,28 @@ def finish(run: ReconciliationRun, exit_code: int | None = None, **columns: Any)
         else:
             exit_code = DRIFT_HEALED if drift.exists() else CLEAN
     write(run, **columns, exit_code=exit_code, state=State.FINISHED, finished_at=clock.now())
+    _tell(run)
     return run
+
+
+def _tell(run: ReconciliationRun) -> None:
+    counters.RUNS.labels(str(run.kind), str(run.state)).inc()
+    counts = {
+        name: getattr(run, name) for name in ("seen", "same", "imported", "healed", "in_flight", "failed", "events")
+    }
+    level = logging.INFO if run.state != State.FAILED else logging.WARNING
+    seconds = round((run.finished_at - run.started_at).total_seconds(), 1) if run.finished_at else None
+    logs.tell(
+        log,
+        "reconciliation ended",
+        level=level,
+        run=run.pk,
+        kind=str(run.kind),
+        state=str(run.state),
+        exit_code=run.exit_code,
+        seconds=seconds,
+        **counts,
+    )
 
 
 def fail(run: ReconciliationRun, error: str) -> ReconciliationRun:
@@ -310,6 +352,7 @@ def _close(run: ReconciliationRun, state: str, error: str) -> None:
     """It may be the database that is away: then the row stays as it is, silent, until the next run closes it."""
     try:
         write(run, state=state, finished_at=clock.now(), exit_code=FAILED, error=storable(error, 5000))
+        _tell(run)
     except RunLost as lost:
         log.warning("%s", lost)
     except DATABASE_AWAY as away:

@@ -36,7 +36,7 @@ def figures(object: str, compared: dict[str, Any]) -> Figures:
     """`compared`: the object as `comparable` gives it."""
     group = f"{text(compared, 'currency') or NONE} {text(compared, 'status') or NONE}"
     sums = tuple(integer(compared, name) or 0 for name in SUMS[object])
-    hashed = hashlib.sha256(json.dumps(compared, sort_keys=True).encode()).digest()
+    hashed = hashlib.sha256(json.dumps(compared, sort_keys=True, allow_nan=False).encode()).digest()
     return Figures(group, sums, int.from_bytes(hashed))
 
 

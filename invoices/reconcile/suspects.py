@@ -22,11 +22,11 @@ from typing import Any
 
 from django.db import transaction
 
-from invoices import clock, gateway, scheduled_refetches
+from invoices import clock, gateway, interruption, scheduled_refetches
 from invoices.models import MIRRORED, Drift, Mirrored, ReconciliationRun
 from invoices.models.reading import moment, storable, storable_json, text
 from invoices.models.reconciliation import ReportDay
-from invoices.reconcile import compare, interruption, runs, unreadable
+from invoices.reconcile import compare, runs, unreadable
 from invoices.reconcile.retry import with_retries
 from invoices.reconcile.rows import ids_newest_first
 from invoices.reconcile.sides import Figures, Side, comparable, figures

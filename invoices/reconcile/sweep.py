@@ -1,4 +1,4 @@
-"""Sweep and full run: walks Stripe's lists window by window, a few at once, heals the mirror and records the drift."""
+"""Sweep and full run: walks Stripe's lists, invoices first, heals the mirror and records the drift."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -15,32 +16,35 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import QuerySet
 
-from invoices import account, clock, gateway, mirror
+from invoices import account, clock, gateway, interruption, mirror
 from invoices.models import MIRRORED, Invoice, ReconciliationRun
-from invoices.models.reading import member
+from invoices.models.reading import is_id, member
 from invoices.models.reconciliation import RunParams
-from invoices.reconcile import compare, importing, interruption, runs, unreadable
+from invoices.reconcile import compare, importing, runs, unreadable
+from invoices.reconcile.ahead import read_ahead
 from invoices.reconcile.catch_up import catch_up
 from invoices.reconcile.email import mail_finance
-from invoices.reconcile.long_invoices import with_all_lines
 from invoices.reconcile.retry import with_retries
 from invoices.reconcile.rows import ids_newest_first
 from invoices.reconcile.threads import in_threads
+from invoices.reconcile.walks import FAR_FUTURE, Page, Place, Walk, Walks, unlisted_before
 from invoices.reconcile.windows import (
     CHANGEABLE_STATUSES,
     FINAL_STATUSES,
     Window,
-    listed,
     windows_of_full_run,
     windows_of_part,
     windows_of_sweep,
 )
-from invoices.snapshot import Snapshot, is_id
+from invoices.sight import logs
+from invoices.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
 
 SWEEP_THREADS = 3  # windows that are walked at once
+AFTER_INVOICES = ("invoice_payment", "customer", "payment_intent")
 IDS_PER_QUERY = 2000
+MAX_UNLISTED = 1000  # ids that wait for the end of their window, in memory and in the run's progress
 UNDATED = "undated"  # the name in `progress.finished` of the part that is no window
 
 Kind, State = ReconciliationRun.Kind, ReconciliationRun.State
@@ -69,19 +73,25 @@ def sweep_lists(
         with runs.running(kind, dry_run=dry_run, params=params, by=by) as run:
             try:
                 _sweep(run, since, show_progress)
-                with_retries(run, lambda: runs.finish(run))
+                with_retries(run, lambda: _end(run))
             except (gateway.GatewayError, StripeListsNothing) as error:
                 log.error("Reconciliation failed: %s", error)
                 runs.fail(run, str(error))
     except interruption.Interrupted:
         return run
-    mail_finance(run)
+    if run.state == State.FAILED:
+        mail_finance(run)
     if run.state == State.FINISHED and not dry_run:
         try:
             catch_up()
         except (gateway.GatewayError, runs.AlreadyRunning, runs.RunLost, *runs.DATABASE_AWAY) as error:
             log.warning("No catch-up after this run, which is finished: %s", error)
     return run
+
+
+def _end(run: ReconciliationRun) -> None:
+    with transaction.atomic():
+        mail_finance(runs.finish(run))
 
 
 class StripeListsNothing(Exception):
@@ -92,28 +102,71 @@ def _check_account() -> None:
     """Raises StripeListsNothing, and GatewayError."""
     account.ask_again()
     ours = Invoice.objects.filter(deleted_at=None).exclude(status="draft")
-    if not gateway.read("/v1/invoices", throttled=True, limit=1).data["data"] and ours.exists():
+    if ours.exists() and not gateway.read("/v1/invoices", throttled=True, limit=1).data["data"]:
         raise StripeListsNothing(
             "Stripe lists no invoice at all, but the mirror holds some. Is the key of another account?"
         )
 
 
 def _sweep(run: ReconciliationRun, since: datetime | None, show_progress: runs.ShowProgress) -> None:
+    """Invoices first: once they are here the desk can be used, while what belongs to them follows."""
     with_retries(run, _check_account)  # a wrong key is found at once: only what may pass is tried again
     if not run.progress.windows:
         with_retries(run, lambda: _plan(run, since))
-    finished = set(run.progress.finished)
-    windows = [Window(**stored) for stored in run.progress.windows]
-    tally = runs.Tally(run, show_progress)
-    in_threads(
-        (window for window in windows if window.name not in finished),
-        lambda window, ended: _walk_and_add(window, run, tally, ended),
-        threads=SWEEP_THREADS,
-        name="sweep",
-    )
-    if UNDATED not in finished:
+    shown = _Shown(run, show_progress)
+    _walk_all(run, [Invoice.OBJECT], shown)
+    if run.progress.importing[Invoice.OBJECT] and not run.progress.invoices_complete_at:
+        with_retries(run, lambda: _invoices_are_complete(run))
+        shown.again()
+    _walk_all(run, list(AFTER_INVOICES), shown)
+    if UNDATED not in run.progress.finished:
+        with_retries(run, mirror.forget_sightings)
         counts = _undated(run)
-        with_retries(run, lambda: tally.add(UNDATED, counts))
+        with_retries(run, lambda: runs.advance(run, counts, finished=UNDATED))
+        shown.again()
+
+
+class _Shown:
+    """Shows the run's progress, for one thread at a time."""
+
+    def __init__(self, run: ReconciliationRun, show_progress: runs.ShowProgress) -> None:
+        self.run, self.show_progress = run, show_progress
+        self.lock = threading.Lock()
+
+    def again(self) -> None:
+        with self.lock:
+            self.show_progress(self.run)
+
+
+def _walk_all(run: ReconciliationRun, objects: list[str], shown: _Shown) -> None:
+    """Walks every window of these kinds that is not finished."""
+    progress = run.progress
+    planned = [Window(**stored) for stored in progress.windows]
+    planned = [window for object in objects for window in planned if window.object == object]
+    left = [window for window in planned if window.name not in progress.finished]
+    if not left:
+        return
+
+    def split(walk: Walk) -> Walk | None:
+        return walk.split(
+            lambda newer, older: with_retries(run, lambda: runs.note_split(run, newer.stored(), older.stored()))
+        )
+
+    walks = Walks([Walk(window, Place.read(progress.cursors.get(window.name))) for window in left], split)
+
+    def work(walk: Walk, ended: threading.Event) -> None:
+        try:
+            _walk(walk, run, ended, shown)
+        finally:
+            walks.leave(walk)
+
+    in_threads(walks.take, work, threads=SWEEP_THREADS, name="sweep")
+    with_retries(run, partial(runs.read_again, run))  # the threads wrote in turn, and in their own order here
+
+
+def _invoices_are_complete(run: ReconciliationRun) -> None:
+    runs.write(run, progress=replace(run.progress, invoices_complete_at=clock.now().isoformat()))
+    logs.tell(log, "invoices are complete: the desk can be used", run=run.pk, invoices=run.seen)
 
 
 def _planned(run: ReconciliationRun, since: datetime | None) -> Iterator[Window]:
@@ -136,36 +189,69 @@ def _is_import(run: ReconciliationRun, object: str) -> bool:
     return not run.dry_run and not importing.is_over(object)
 
 
-def _walk_and_add(window: Window, run: ReconciliationRun, tally: runs.Tally, ended: threading.Event) -> None:
-    counts = _walk(window, run, ended)
-    if not ended.is_set():
-        with_retries(run, lambda: tally.add(window.name, counts))
+def _walk(walk: Walk, run: ReconciliationRun, ended: threading.Event, shown: _Shown) -> None:
+    """Compares one window, some pages at a time, and writes them and how far the run has come in one transaction.
+
+    What the mirror has of the time that the pages cover and Stripe did not list is retrieved at the end of the window:
+    a list that is out of order may show it later."""
+    unlisted = unlisted_before(run.progress.cursors.get(walk.window.name))
+    with closing(read_ahead(walk.pages(run))) as gathered:
+        for pages in gathered:
+            if ended.is_set():
+                return
+            object, before, after = walk.window.object, pages[0].before, pages[-1].after
+            counts: Counter[str] = Counter()
+            for page in pages:
+                counts += page.counts + unreadable.record_members(run, object, page.refused)
+                unlisted -= page.ids
+            unlisted |= set(_not_listed(run, _part(walk.window, before, after), pages))
+            if after is None or len(unlisted) > MAX_UNLISTED:
+                counts += _retrieve_each(run, object, iter(sorted(unlisted)))
+                unlisted = set()
+            snapshots = [snapshot for page in pages for snapshot in page.snapshots]
+            place = {"cursor": (walk.window.name, after.stored(unlisted))} if after else {"finished": walk.window.name}
+            _store_and_advance(run, object, snapshots, counts, place)
+            shown.again()
 
 
-def _walk(window: Window, run: ReconciliationRun, ended: threading.Event) -> Counter[str]:
-    """Compares one window, page by page, and then retrieves every object that the mirror has in it and Stripe did not
-    list. During an import no id is kept in memory: what was not listed is what was not stored since the walk began."""
-    is_import = run.progress.importing[window.object]
-    began = with_retries(run, clock.now)
-    counts: Counter[str] = Counter()
-    listed_ids: set[str] = set()
-    for listed_page, refused in listed(run, window):
-        if ended.is_set():
-            return counts
-        snapshots, unread = with_all_lines(run, listed_page)
-        deleted = {snapshot.id for snapshot in snapshots if snapshot.deleted}  # since it was listed
-        there = [snapshot for snapshot in snapshots if snapshot.id not in deleted]
-        counts += unread + _store_and_record(run, there, importing=is_import)
-        counts += unreadable.record_members(run, window.object, refused)
-        if not is_import:
-            listed_ids.update(snapshot.id for snapshot in listed_page if snapshot.id not in deleted)
-    if is_import:
-        return counts + _retrieve_each(run, window.object, _ids(run, window.rows().filter(stored_at__lt=began)))
-    return counts + _retrieve_each(run, window.object, _not_listed(run, window, listed_ids))
+def _part(window: Window, before: Place | None, after: Place | None) -> Window:
+    """What lies between two places of a window. Of the second in which a place is, everything belongs to the part that
+    begins there: it knows the ids of that second."""
+    return replace(
+        window,
+        start=max(after.second + 1, window.start or 0) if after else window.start,
+        end=before.second + 1 if before and before.second < FAR_FUTURE else window.end,
+    )
+
+
+def _not_listed(run: ReconciliationRun, part: Window, pages: list[Page]) -> Iterator[str]:
+    listed = {id for page in pages for id in page.ids} | set(pages[0].before.ids if pages[0].before else ())
+    return (id for id in ids_newest_first(run, part.rows()) if id not in listed)
+
+
+def _store_and_advance(
+    run: ReconciliationRun, object: str, snapshots: list[Snapshot], counts: Counter[str], place: dict[str, Any]
+) -> None:
+    """Heals the mirror, writes the drift rows, and notes the place (`runs.advance`): in one transaction, or where an
+    object forbids that, one object at a time. A process that is killed leaves no repair unrecorded."""
+    importing = run.progress.importing[object]
+
+    def write() -> None:
+        with transaction.atomic():
+            found = _store_in_one_transaction(run, snapshots, importing=importing)
+            runs.advance(run, counts + found, **place)
+
+    try:
+        with_retries(run, write)
+    except unreadable.FAULT_OF_AN_OBJECT as error:
+        log.warning("A page could not be stored (%s); now one object at a time.", type(error).__name__)
+        for snapshot in snapshots:
+            counts += _store_and_record(run, [snapshot], importing=importing)
+        with_retries(run, lambda: runs.advance(run, counts, **place))
 
 
 def _store_and_record(run: ReconciliationRun, snapshots: list[Snapshot], *, importing: bool) -> Counter[str]:
-    """Heals the mirror and writes the drift rows; a page whole, and where that cannot be done one object at a time."""
+    """Heals the mirror and writes the drift rows; all at once, and where that cannot be done one object at a time."""
     try:
         return with_retries(run, lambda: _store_in_one_transaction(run, snapshots, importing=importing))
     except unreadable.FAULT_OF_AN_OBJECT as error:
@@ -184,10 +270,6 @@ def _store_in_one_transaction(run: ReconciliationRun, snapshots: list[Snapshot],
         if not runs.mine(run).exists():
             raise runs.RunLost(f"Another process has gone on with run {run.pk}, or has closed it.")
         return compare.record(run, mirror.store(snapshots, dry_run=run.dry_run), importing=importing)
-
-
-def _not_listed(run: ReconciliationRun, window: Window, listed_ids: set[str]) -> Iterator[str]:
-    return (id for id in ids_newest_first(run, window.rows()) if id not in listed_ids)
 
 
 def _ids(run: ReconciliationRun, rows: QuerySet[Any]) -> Iterator[str]:

@@ -8,31 +8,37 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
+from typing import TypeVar
 
 from django.db import connection
 
-from invoices.reconcile import interruption
-from invoices.reconcile.windows import Window
+from invoices import interruption
+from invoices.sight import context
 
 SECONDS_BETWEEN_LOOKS = 0.5  # at whether this process is to end
+T = TypeVar("T")  # a window, or a walk of one
 SECONDS_TO_LEAVE = 2.0  # for the threads to end by themselves when the run ends; one whose request hangs is left behind
 
 
 def in_threads(
-    windows: Iterable[Window], work: Callable[[Window, threading.Event], None], *, threads: int, name: str
+    take: Callable[[threading.Event], T | None],
+    work: Callable[[T, threading.Event], None],
+    *,
+    threads: int,
+    name: str,
 ) -> None:
-    """Calls `work` for each window, in so many threads, with an event that is set when the run ends early: at the first
-    error, which is raised, or at the end of this process.
+    """Calls `work` for each window that `take` gives until it gives None, in so many threads. Both get an event that is
+    set when the run ends early: at the first error, which is raised, or at the end of this process.
 
     Nobody waits for a request that is under way. A thread that is left behind with one writes nothing any more, because
     the run is closed by then.
     """
-    waiting, ended = deque(windows), threading.Event()
+    ended = threading.Event()
     results: SimpleQueue[BaseException | None] = SimpleQueue()
 
     def take_turns() -> None:
         try:
-            while not ended.is_set() and (window := _take(waiting)):
+            while not ended.is_set() and (window := take(ended)) is not None:
                 work(window, ended)
         except BaseException as error:
             results.put(error)
@@ -42,7 +48,9 @@ def in_threads(
             connection.close()  # the thread ends, and its connection must not outlive it
 
     # Daemons: at the end of the process Python would wait for others, and so for their requests.
-    started = [threading.Thread(target=take_turns, name=f"{name}-{n}", daemon=True) for n in range(threads)]
+    started = [
+        threading.Thread(target=context.carried(take_turns), name=f"{name}-{n}", daemon=True) for n in range(threads)
+    ]
     for thread in started:
         thread.start()
     try:
@@ -56,10 +64,16 @@ def in_threads(
             thread.join(max(until - time.monotonic(), 0))
 
 
-def _take(waiting: deque[Window]) -> Window | None:
-    with suppress(IndexError):
-        return waiting.popleft()
-    return None
+def taking(windows: Iterable[T]) -> Callable[[threading.Event], T | None]:
+    """Takes one after the other."""
+    waiting = deque(windows)
+
+    def take(ended: threading.Event) -> T | None:
+        with suppress(IndexError):
+            return waiting.popleft()
+        return None
+
+    return take
 
 
 def next_result(results: SimpleQueue[BaseException | None]) -> BaseException | None:

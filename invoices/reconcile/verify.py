@@ -15,15 +15,15 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from invoices import account, clock, gateway
+from invoices import account, clock, gateway, interruption
 from invoices.models import MIRRORED, ReconciliationRun
 from invoices.models.reconciliation import ReportDay, ReportDigest, ReportKind, RunParams, RunReport
-from invoices.reconcile import interruption, runs
+from invoices.reconcile import runs
 from invoices.reconcile.email import mail_finance
 from invoices.reconcile.retry import with_retries
 from invoices.reconcile.sides import SUMS, sum_of_digests, together
 from invoices.reconcile.suspects import WindowProof
-from invoices.reconcile.threads import in_threads
+from invoices.reconcile.threads import in_threads, taking
 from invoices.reconcile.windows import Window, windows_of_proof
 
 VERSION = 2  # of the report
@@ -71,7 +71,8 @@ def verify(
                 runs.fail(run, str(error))
     except interruption.Interrupted:
         return run
-    mail_finance(run)
+    if run.state == ReconciliationRun.State.FAILED:
+        mail_finance(run)
     return run
 
 
@@ -88,7 +89,8 @@ def _prove(run: ReconciliationRun, since: datetime | None, show_progress: runs.S
             ledger.add(window.name, proof)
 
     windows = [Window(**stored) for stored in run.progress.windows]
-    in_threads((window for window in windows if window.name not in finished), walk, threads=THREADS, name="proof")
+    left = taking(window for window in windows if window.name not in finished)
+    in_threads(left, walk, threads=THREADS, name="proof")
     for object in MIRRORED:
         undated = f"undated/{object}"
         if undated not in finished and not since:
@@ -214,7 +216,8 @@ def _close(run: ReconciliationRun) -> None:
         kind["digest"] = _digest([day for day in days if day["object"] == object])
     report["digest"] = _digest(days)
     report["equal"] = not run.failed and all(day["equal"] for day in days)
-    runs.finish(run, runs.CLEAN if report["equal"] else runs.NOT_EQUAL, report=report)
+    with transaction.atomic():
+        mail_finance(runs.finish(run, runs.CLEAN if report["equal"] else runs.NOT_EQUAL, report=report))
 
 
 def _digest(days: list[Any]) -> ReportDigest:

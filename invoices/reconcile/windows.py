@@ -18,11 +18,9 @@ from invoices.snapshot import Snapshot, is_object
 from invoices.thresholds import RECENT
 
 DAY_SECONDS = 86_400
-DAYS_PER_RECENT_WINDOW = 5
-DAYS_PER_FULL_WINDOW = 30
 FULL_RUN_PARTS = 28  # one is compared every night
 OBJECTS_PER_PROOF_WINDOW = 10_000  # a proof remembers which of them Stripe has listed
-# A full run divides at least the last year into windows, even if the mirror holds nothing yet.
+# A part of a full run has days of at least the last year, even if the mirror holds nothing yet.
 DAYS_DIVIDED_AT_LEAST = 360
 
 # The kinds that every sweep compares: which statuses can still change at Stripe, and which are final.
@@ -41,8 +39,9 @@ class Window:
 
     @property
     def name(self) -> str:
-        """Under which the run's progress remembers it."""
-        return f"{self.object}/{self.status or 'all'}/{self.start or ''}-{self.end or ''}"
+        """Under which the run's progress remembers it. The end alone tells the windows of one list apart; the start
+        grows when a window is split while it is walked."""
+        return f"{self.object}/{self.status or 'all'}/-{self.end or ''}"
 
     def stored(self) -> StoredWindow:
         """As a run's progress keeps it; `Window(**stored)` reads it."""
@@ -91,31 +90,29 @@ def windows_of_sweep(since: datetime | None) -> Iterator[Window]:
     """Everything created since then (None: RECENT), and of what is older everything that can still change at Stripe."""
     first = _midnight(since or clock.now() - RECENT)
     for object, statuses in CHANGEABLE_STATUSES.items():
-        yield from _divided(object, first, _midnight(clock.now()), DAYS_PER_RECENT_WINDOW)
+        yield Window(object, first)
         for status in statuses:
             yield Window(object, end=first, status=status)
 
 
 def windows_of_full_run() -> Iterator[Window]:
-    """Every object of every mirrored kind. What is older than a year, and than the mirror's oldest, is one window."""
-    last = _midnight(clock.now())
-    for object, model in MIRRORED.items():
-        first = _first_midnight(model, last)
-        yield Window(object, None, first)
-        yield from _divided(object, first, last, DAYS_PER_FULL_WINDOW)
+    """Every object of every mirrored kind: a window each, which `walks.Walks` splits where there is much in it."""
+    return (Window(object) for object in MIRRORED)
 
 
 def windows_of_part(part: int) -> Iterator[Window]:
     """A part of a full run: of every kind the days whose number since 1970, modulo FULL_RUN_PARTS, is this one.
 
-    So a day of creation belongs to the same part for ever. What is older than all these days is in part 0.
+    So a day of creation belongs to the same part for ever. What is older than all these days is in part 0. A day that
+    has just become so old is in both for four weeks: otherwise its own part would have left it to part 0 while part 0
+    was compared shortly before, and it would be compared after eight weeks only.
     """
     last = _midnight(clock.now())
     for object, model in MIRRORED.items():
         first = _first_midnight(model, last)
         if part == 0:
             yield Window(object, None, first)
-        for start in range(first, last + 1, DAY_SECONDS):
+        for start in range(first - FULL_RUN_PARTS * DAY_SECONDS, last + 1, DAY_SECONDS):
             if start // DAY_SECONDS % FULL_RUN_PARTS == part:
                 yield Window(object, start, None if start == last else start + DAY_SECONDS)
 
@@ -146,14 +143,6 @@ def windows_of_proof(since: datetime | None) -> Iterator[Window]:
             yield Window(object, start, end)
             start, left = end, dated.filter(created__gte=datetime.fromtimestamp(end, UTC))
         yield Window(object, start)
-
-
-def _divided(object: str, first: int, last: int, days: int) -> Iterator[Window]:
-    """Windows of so many days, from one midnight (UTC, in seconds) to another. The newest has no end: what is created
-    while the run walks belongs to it, whatever Stripe's clock says."""
-    edges = list(range(first, max(last, first) + 1, days * DAY_SECONDS))
-    for start, end in zip(edges, [*edges[1:], None], strict=True):
-        yield Window(object, start, end)
 
 
 def _midnight(moment: datetime) -> int:

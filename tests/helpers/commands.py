@@ -25,15 +25,19 @@ def run_command(name: str, *words: str) -> tuple[int, str]:
     return code, output.getvalue()
 
 
+def database_url() -> str:
+    """The tests' database, for a process of its own."""
+    given = connection.settings_dict
+    if connection.vendor == "postgresql":
+        return f"postgres://{given['USER']}:{given['PASSWORD']}@{given['HOST']}:{given['PORT'] or 5432}/{given['NAME']}"
+    return f"sqlite:///{given['NAME']}"
+
+
 def start_command(sandbox: SandboxProcess, *words: str, **environment: str) -> subprocess.Popen[bytes]:
     """`python …` as a process of its own, on the tests' database and sandbox."""
-    given = connection.settings_dict
-    url = f"sqlite:///{given['NAME']}"
-    if connection.vendor == "postgresql":
-        url = f"postgres://{given['USER']}:{given['PASSWORD']}@{given['HOST']}:{given['PORT'] or 5432}/{given['NAME']}"
     env = {
         **os.environ,
-        "DATABASE_URL": url,
+        "DATABASE_URL": database_url(),
         "DATA_DIR": str(settings.DATA_DIR),
         "STRIPE_API_BASE": sandbox.url,
         "STRIPE_SECRET_KEY": sandbox.key,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,40 +14,16 @@ from pytest_django.live_server_helper import LiveServer
 from invoices import operations, refetch
 from invoices.models import Invoice, Operation
 from tests.factories import customer_at, invoice_at
+from tests.helpers.browser import MARKS, browser_context_args, browser_type_launch_args  # noqa: F401
 from tests.sandbox_process import SandboxProcess
 
-CHROMIUM = Path("/usr/bin/chromium")
-ARGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
-
-# Playwright keeps an event loop in the tests' thread until they all have run, in which Django would refuse the ORM.
-os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(
-        not CHROMIUM.exists(), reason=f"NO BROWSER: {CHROMIUM} is missing (Debian: apt install chromium)"
-    ),
-]
-
-
-@pytest.fixture(scope="session")
-def browser_type_launch_args() -> dict[str, Any]:
-    return {"executable_path": str(CHROMIUM), "args": ARGS}
-
-
-@pytest.fixture(scope="session")
-def browser_context_args() -> dict[str, Any]:
-    return {"viewport": {"width": 1280, "height": 900}, "timezone_id": "Europe/Berlin", "locale": "en-GB"}
+pytestmark = MARKS
 
 
 @pytest.fixture
 def desk(live_server: LiveServer, page: Page, sandbox: SandboxProcess) -> Iterator[Page]:
     """A browser at the desk's door. It fails on an error in a script, and on anything asked of another host."""
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(60_000)
     wrong: list[str] = []
 
     def notice(request: Request) -> None:
@@ -289,3 +263,31 @@ def test_several_at_once(desk: Page, sandbox: SandboxProcess, invoice: Any, agen
     operations.batch.run_due()
     expect(desk.get_by_text("All finished")).to_be_visible()
     assert sandbox.client().v1.invoices.retrieve(invoice.id).status == "void"
+
+
+def test_a_passkey_is_added_and_asked_for_without_losing_what_was_typed(
+    desk: Page, manager: User, settings: Any
+) -> None:
+    device = desk.context.new_cdp_session(desk)
+    device.send("WebAuthn.enable")
+    options = {"protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True}
+    options |= {"isUserVerified": True, "automaticPresenceSimulation": True}
+    device.send("WebAuthn.addVirtualAuthenticator", {"options": options})
+    sign_in(desk, manager)
+    desk.get_by_role("link", name="Your second factor").click()
+    desk.get_by_role("link", name="Add a passkey").click()
+    desk.get_by_label("Its name").fill("laptop")
+    desk.get_by_role("button", name="Add it").click()
+    expect(desk.get_by_role("heading", name="Your recovery codes")).to_be_visible()
+    desk.get_by_role("link", name="I have kept them").click()
+    desk.goto(f"{desk.url.partition('/admin')[0]}/admin/invoices/pause/add/")
+    desk.get_by_label("Reason").fill("An audit,\nin two lines")
+    settings.SECOND_FACTOR_FRESH_MINUTES = 0
+    desk.get_by_role("button", name="Pause").click()
+    expect(desk.get_by_text("What you typed is kept")).to_be_visible()
+    settings.SECOND_FACTOR_FRESH_MINUTES = 10
+    desk.get_by_role("link", name="Use a passkey").click()
+    desk.get_by_role("button", name="Use a passkey").click()
+    expect(desk.get_by_label("Reason")).to_have_value("An audit,\nin two lines")
+    desk.get_by_role("button", name="Pause").click()
+    expect(desk.get_by_text("nothing new of it is sent to Stripe").first).to_be_visible()

@@ -1,8 +1,9 @@
 """The list of invoices with its search, and the URLs of everything that belongs to one invoice."""
 
+from functools import partial
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -23,7 +24,7 @@ from invoices.admin.invoices.page import InvoicePage
 from invoices.admin.links import url_of
 from invoices.keyset import Order
 from invoices.models import Invoice, Operation
-from invoices.models.reading import text
+from invoices.models.reading import is_id, text
 from invoices.operations import ACTIONS
 
 
@@ -54,14 +55,15 @@ class InvoiceAdmin(RecordAdmin):
         overdue = request.GET.get(StatusFilter.parameter_name) == StatusFilter.OVERDUE
         return Order("due_date", descending=False, may_be_empty=False) if overdue else super().order(request)
 
-    def find(self, term: str, queryset: QuerySet) -> QuerySet:
-        return search.invoices(term, queryset)
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
+        """What is left out is said wherever the result is used: above the list, and before an action on all of it."""
+        return search.invoices(search_term, queryset, partial(messages.warning, request)), False
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """A search that only one invoice can match leads directly to its page."""
         if request.method == "GET" and set(request.GET) == {"q"} and self.has_view_permission(request):
             found = search.exact(request.GET["q"])
-            if found:
+            if is_id(found):  # otherwise no address names it, and its place is this list
                 return redirect(url_of("invoice", found))
         context = {**(extra_context or {}), "actions_on_all": _actions_on_all(request)}
         return super().changelist_view(request, context)

@@ -7,6 +7,7 @@ from typing import Any
 from invoices import money
 from invoices.admin.invoices import wording as invoice_wording
 from invoices.admin.operations import wording
+from invoices.admin.streaming import Echo, cell
 from invoices.models import Batch, BatchItem, Invoice, Operation
 
 COLUMNS = "invoice number customer amount state code decline_code message advice operation".split()
@@ -29,16 +30,9 @@ def rows(batch: Batch, items: list[BatchItem]) -> Iterator[dict[str, Any]]:
         }
 
 
-class _Echo:
-    """A file for csv.writer that keeps nothing: `write` returns the line."""
-
-    def write(self, line: str) -> str:
-        return line
-
-
 def lines(batch: Batch) -> Iterator[str]:
     """The CSV file line by line, so that a long batch needs no more memory than a short one."""
-    writer = csv.writer(_Echo())
+    writer = csv.writer(Echo())
     yield writer.writerow(COLUMNS)
     for begin in range(0, len(batch.items), CHUNK_SIZE):
         for row in rows(batch, batch.items[begin : begin + CHUNK_SIZE]):
@@ -51,10 +45,3 @@ def _values(batch: Batch, row: dict[str, Any]) -> list[Any]:
         return [*known, "not begun" if batch.cancelled_at or batch.finished_at else "waiting", "", "", "", "", ""]
     result = (operation.code, operation.decline_code, wording.outcome(operation), operation.advice, operation.pk)
     return [*known, operation.state, *result]
-
-
-def cell(value: Any) -> str:
-    """The value as text. A spreadsheet would execute a text that begins like a formula, so such a text gets an
-    apostrophe."""
-    text = str(value)
-    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r", "\n"} else text

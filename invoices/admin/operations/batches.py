@@ -16,13 +16,14 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
-from invoices import clock, money, operations, request_origin
+from invoices import clock, money, operations, request_origin, second_factor
 from invoices.admin import access
 from invoices.admin.base import Facts, RecordAdmin
 from invoices.admin.formatting import ago, badge, moment
 from invoices.admin.links import page_url
 from invoices.admin.operations import batch_csv, wording
 from invoices.admin.paging import paging, with_query
+from invoices.admin.streaming import streamed
 from invoices.models import Batch, BatchItem, Operation
 from invoices.operations import ACTIONS, label_of, requesters
 
@@ -103,6 +104,8 @@ class BatchAdmin(RecordAdmin):
         batch = self.record(object_id) if self.has_view_permission(request) else None
         if batch is None or verdict not in ("approve", "reject"):
             raise PermissionDenied
+        if verdict == "approve" and (asked := second_factor.needs_fresh(request, page_url(batch))):
+            return asked
         decide = operations.batch.approve if verdict == "approve" else operations.batch.reject
         reason, origin = request.POST.get("reason", ""), request_origin.origin(request)
         try:
@@ -134,8 +137,7 @@ class BatchAdmin(RecordAdmin):
         batch = self.record(object_id) if self.has_view_permission(request) else None
         if batch is None:
             raise PermissionDenied
-        headers = {"Content-Disposition": f'attachment; filename="{batch.action}-{batch.created_at:%Y%m%d-%H%M}.csv"'}
-        return StreamingHttpResponse(batch_csv.lines(batch), content_type="text/csv; charset=utf-8", headers=headers)
+        return streamed(batch_csv.lines(batch), "text/csv", f"{batch.action}-{batch.created_at:%Y%m%d-%H%M}.csv")
 
     def facts(self, record: Batch) -> Facts:
         facts: Facts = [

@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.views.decorators.http import require_POST
 
-from invoices import operations
+from invoices import operations, second_factor
 from invoices.admin.base import RecordAdmin
 from invoices.admin.filters import DayRangeFilter, TabFilter
 from invoices.admin.formatting import ago, badge
@@ -122,10 +122,12 @@ class OperationAdmin(RecordAdmin):
         return decisions.now(self, request, object_id)
 
     @method_decorator(require_POST)
+    @second_factor.fresh(lambda self, object_id: url_of("operation", object_id))
     def resolve_view(self, request: HttpRequest, object_id: Any) -> HttpResponse:
         return manual_resolution.resolve(self, request, object_id)
 
     @method_decorator(require_POST)
+    @second_factor.fresh(lambda self, object_id, number: url_of("operation", object_id))
     def contradiction_view(self, request: HttpRequest, object_id: Any, number: int) -> HttpResponse:
         return contradictions.resolve(self, request, object_id, number)
 

@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from invoices import second_factor
 from invoices.admin.base import Facts, RecordAdmin
 from invoices.admin.formatting import ago, badge, moment
 from invoices.models import Pause
@@ -45,6 +46,7 @@ class PauseAdmin(RecordAdmin):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("invoices.pause_actions")
 
+    @second_factor.fresh()
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
         """GET shows the form, POST pauses."""
         if not self.has_add_permission(request):
@@ -65,6 +67,7 @@ class PauseAdmin(RecordAdmin):
     def extra_urls(self) -> list[Any]:
         return [self.at("<int:object_id>/resume/", self.resume_view, "resume")]
 
+    @second_factor.fresh(lambda self, **kwargs: _list_url())
     def resume_view(self, request: HttpRequest, object_id: int) -> HttpResponse:
         if request.method != "POST" or not self.has_add_permission(request):
             raise PermissionDenied
@@ -111,6 +114,7 @@ def _list_url() -> str:
 
 
 def for_every_page(request: HttpRequest) -> dict[str, Any]:
-    """The pauses in force, which the theme gives to every page (settings.UNFOLD); shown by
-    unfold/helpers/messages.html."""
-    return {"pauses": list(pauses.standing()[:MAX_PAUSES_SHOWN]) if request.user.is_authenticated else []}
+    """The pauses in force, shown by unfold/helpers/messages.html."""
+    if not request.user.is_authenticated or not second_factor.admits(request):
+        return {"pauses": []}  # the page on which a person proves her second factor says nothing of the desk
+    return {"pauses": list(pauses.standing()[:MAX_PAUSES_SHOWN])}

@@ -8,7 +8,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
-from invoices import request_origin
+from invoices import request_origin, second_factor
 from invoices.admin.base import RecordAdmin
 from invoices.admin.links import page_url
 from invoices.models import Operation
@@ -24,6 +24,8 @@ def decide(admin: RecordAdmin, request: HttpRequest, pk: UUID, verdict: str) -> 
     operation = admin.record(str(pk)) if admin.has_view_permission(request) else None
     if operation is None:
         raise PermissionDenied
+    if verdict == "approve" and (asked := second_factor.needs_fresh(request, page_url(operation))):
+        return asked
     try:
         _decide(request, operation, verdict)
     except Refusal as refusal:

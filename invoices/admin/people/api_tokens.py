@@ -16,7 +16,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
-from invoices import clock, request_origin, tokens
+from invoices import clock, request_origin, second_factor, tokens
 from invoices.admin.base import Facts, RecordAdmin
 from invoices.admin.formatting import badge, moment
 from invoices.models import ApiToken
@@ -66,6 +66,7 @@ class ApiTokenAdmin(RecordAdmin):
     def extra_urls(self) -> list[URLPattern]:
         return [self.at("<str:object_id>/revoke/", self.revoke_view, "revoke")]
 
+    @second_factor.fresh()
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
         if not self.has_add_permission(request):
             raise PermissionDenied

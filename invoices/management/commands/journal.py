@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
 from invoices import journal
+from invoices.journal import sign_in_archives
 from invoices.management.exit_codes import CHAIN_BROKEN, DONE, USAGE_ERROR
 from invoices.models import JournalLink
 
@@ -50,7 +51,8 @@ class Command(BaseCommand):
         if found.finding:
             self.stdout.write(f"BROKEN. {found.finding.message}")
             sys.exit(CHAIN_BROKEN)
-        if options["archive"] and (wrong := list(journal.archives.check(options["archive"]))):
+        folder = options["archive"]
+        if folder and (wrong := [*journal.archives.check(folder), *sign_in_archives.check(folder)]):
             self.stdout.write("BROKEN. " + "\n".join(wrong))
             sys.exit(CHAIN_BROKEN)
         told = f" {found.compared} heads that were told outside are in it." if found.compared else ""

@@ -20,6 +20,8 @@ from invoices.management.exit_codes import USAGE_ERROR
 from invoices.models import MIRRORED, Drift, ReconciliationRun
 from invoices.reconcile import proof_in_words
 
+# Said on stderr while an import goes on, so that --json has nothing else on stdout.
+INVOICES_COMPLETE = "All invoices are here: the desk can be used. Payments, customers and events follow."
 MAX_DRIFT_LINES = 50  # of the report for people; --json has every difference
 
 
@@ -65,9 +67,13 @@ class Command(BaseCommand):
         if options["verify"]:
             return self._verify(options)
         kind = ReconciliationRun.Kind.FULL if options["full"] else ReconciliationRun.Kind.SWEEP
+        said: list[str] = []
         with tqdm(unit=" objects", desc="Reconciling", disable=not sys.stderr.isatty()) as bar:
 
             def show_progress(run: ReconciliationRun) -> None:
+                if run.progress.invoices_complete_at and not said:
+                    said.append(INVOICES_COMPLETE)
+                    tqdm.write(INVOICES_COMPLETE, file=sys.stderr)
                 finished, windows = len(run.progress.finished), len(run.progress.windows)
                 bar.set_postfix_str(f"{finished}/{windows} windows, {run.imported} imported, {run.healed} healed")
                 bar.update(run.seen - bar.n)

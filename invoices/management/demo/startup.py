@@ -25,6 +25,12 @@ from invoices.management.exit_codes import RECONCILED
 from invoices.models import Heartbeat, Invoice, ReconciliationRun
 
 REPORT = "demo.json"  # in the data folder, while all is up
+# Of the web server, as the README has them: no client keeps a head of a request or an idle connection open for longer
+# than ten seconds; a process that was killed is replaced; and one that is stopped ends its requests within 25 seconds.
+WEB_OPTIONS = (
+    "--interface asgi --http 1 --no-ws --http1-header-read-timeout 10000 --backpressure 4096 "
+    "--respawn-failed-workers --workers-kill-timeout 25"
+).split()
 QUIET_WORKER = ["--without-gossip", "--without-mingle", "--without-heartbeat"]  # one worker has nobody to talk to
 
 
@@ -81,7 +87,7 @@ class Demo:
         worker = supervisor.start(
             "worker", self.celery("worker", "--pool", "threads", "--concurrency", "4", *QUIET_WORKER)
         )
-        supervisor.start("beat", self.celery("beat", "--schedule", str(self.folder / "beat-schedule")))
+        supervisor.start("beat", self.celery("beat"))
         supervisor.wait_for(worker, lambda: worker_seen_since(workers_started_at), 60)
         users = create_users(self.secrets)
         create_service(self.secrets["api_token"])
@@ -99,12 +105,10 @@ class Demo:
         ]
 
     def web_command(self) -> list[str]:
-        # One process, because /metrics shows the counters of the process that answers. Many threads, because some of
-        # them may be waiting for Stripe.
+        # One process, because /metrics shows the counters of the process that answers.
         return [
-            *(sys.executable, "-m", "granian", "--interface", "wsgi", "backoffice.wsgi:application"),
-            *("--host", LOCALHOST, "--port", str(self.port), "--workers", "1", "--blocking-threads", "32"),
-            *("--no-ws", "--respawn-failed-workers", "--log-level", "warning"),
+            *(sys.executable, "-m", "granian", "backoffice.asgi:application", *WEB_OPTIONS),
+            *("--host", LOCALHOST, "--port", str(self.port), "--workers", "1", "--log-level", "warning"),
         ]
 
     def celery(self, *arguments: str) -> list[str]:
@@ -120,7 +124,7 @@ class Demo:
         try:
             reach_broker()
         except Exception as error:
-            raise StartupFailed(f"The broker does not answer: {type(error).__name__}. See CELERY_BROKER_URL.") from None
+            raise StartupFailed(f"The broker does not answer: {type(error).__name__}. See --broker.") from None
 
     def reconcile(self, supervisor: Supervisor) -> None:
         """Runs before worker and beat are started, because they would reconcile too.
@@ -184,6 +188,10 @@ class Demo:
         self.print_line(f"  For scripts, all of this: {relative(self.report)}\n\nA tour:")
         for line in tour(addresses):
             self.print_line(f"  {line}")
+        self.print_line(
+            "\n  A second factor is asked of whoever has added one (“Your second factor”, at the foot of Home).\n"
+            '  To require it of everyone, as in production: make demo ARGS="--set SECOND_FACTOR_REQUIRED=true"'
+        )
         self.print_line("\nCtrl-C ends everything; the data stays.")
 
 

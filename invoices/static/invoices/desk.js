@@ -4,7 +4,8 @@
 
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   if (zone && !document.cookie.split("; ").includes(`zone=${zone}`)) {
-    document.cookie = `zone=${zone}; path=/; max-age=31536000; samesite=lax`;
+    const secure = location.protocol === "https:" ? "; secure" : "";
+    document.cookie = `zone=${zone}; path=/; max-age=31536000; samesite=lax${secure}`;
   }
 
   const span = (seconds) => {
@@ -32,6 +33,11 @@
   };
   document.addEventListener("alpine:initialized", () => requestAnimationFrame(focus));
 
+  // How wide each colour of a bar is. A style attribute in the page is forbidden by the Content-Security-Policy.
+  document.addEventListener("DOMContentLoaded", () => {
+    document.querySelectorAll("[data-share]").forEach((part) => { part.style.flexGrow = part.dataset.share; });
+  });
+
   const copy = async (text) => {
     if (navigator.clipboard && window.isSecureContext) return navigator.clipboard.writeText(text);
     const area = Object.assign(document.createElement("textarea"), { value: text });
@@ -52,6 +58,19 @@
     }
     if ("later" in button.dataset) button.closest("table").classList.add("all");
     if (button.dataset.confirm && !window.confirm(button.dataset.confirm)) event.preventDefault();
+  });
+
+  // What was typed into this page's form before its reader was asked for her second factor, or was signed out.
+  document.addEventListener("DOMContentLoaded", () => {
+    const kept = document.getElementById("typed-text");
+    if (!kept) return;
+    Object.entries(JSON.parse(kept.textContent)).forEach(([name, value]) => {
+      document.querySelectorAll(`form[method=post] [name="${CSS.escape(name)}"]`).forEach((field) => {
+        if (["hidden", "password", "submit", "file"].includes(field.type)) return;
+        if (["radio", "checkbox"].includes(field.type)) field.checked = field.value === value;
+        else field.value = value;
+      });
+    });
   });
 
   // The server makes one operation even of two clicks. This only shows the reader that the first click was accepted.

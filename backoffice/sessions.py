@@ -1,0 +1,97 @@
+"""How long a session lives: it ends after a time without a page, and at the latest some hours after the sign-in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from urllib.parse import urlencode, urlsplit
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth import SESSION_KEY, logout
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+
+from backoffice import lockouts
+from invoices import second_factor, sign_ins
+
+WRITTEN_EVERY = 30  # seconds, so that not every request writes the session
+
+
+class SessionLifeMiddleware:
+    """Ends sessions, says so on the sign-in page, and leads back to the page and to what was typed there.
+
+    It also makes the request known to the journal of people, which is written where no request is at hand.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        token = sign_ins.current_request.set(request)
+        try:
+            return self._end_or_go_on(request)
+        finally:
+            sign_ins.current_request.reset(token)
+
+    def _end_or_go_on(self, request: HttpRequest) -> HttpResponse:
+        was_anonymous = SESSION_KEY not in request.session
+        if not was_anonymous:
+            if why := _why_over(request):
+                return _end(request, why)
+            _note(request)
+        response = self.get_response(request)
+        if was_anonymous and SESSION_KEY in request.session:
+            lockouts.remember_browser(request, response)
+        return response
+
+
+def _why_over(request: HttpRequest) -> str:
+    now, session = time.time(), request.session
+    begun, seen = second_factor.begun_at(request), session.get(second_factor.SEEN)
+    if begun is not None and now - begun > settings.SESSION_HOURS * 3600:
+        return f"{settings.SESSION_HOURS:g} hours after the sign-in"
+    if seen is not None and now - seen > settings.SESSION_IDLE_MINUTES * 60:
+        return f"after {settings.SESSION_IDLE_MINUTES:g} minutes in which you asked for no page"
+    return ""
+
+
+def _note(request: HttpRequest) -> None:
+    """That a person was here. A page that refreshes itself is none."""
+    now = time.time()
+    if second_factor.begun_at(request) is None:
+        second_factor.adopt_session(request)
+    seen = request.session.get(second_factor.SEEN)
+    by_itself = request.headers.get("HX-Request") == "true" and request.method == "GET"
+    if seen is None or (now - seen > WRITTEN_EVERY and not by_itself):
+        request.session[second_factor.SEEN] = now
+
+
+def _end(request: HttpRequest, why: str) -> HttpResponse:
+    user, page = request.user, _page(request)
+    if request.method == "POST" and user.is_authenticated:
+        second_factor.keep_typed(request, urlsplit(page).path)
+    kept = second_factor.typed_of(request)
+    if user.is_authenticated:
+        sign_ins.record(sign_ins.What.SESSION_ENDED, request=request, user=user, by="the desk", detail=why)
+    request.session_ended = why  # type: ignore[attr-defined]
+    logout(request)
+    second_factor.carry_typed(request, kept)
+    if request.headers.get("HX-Request") == "true":
+        return HttpResponse(headers={"HX-Refresh": "true"})
+    typed = " What you typed is kept for you." if request.method == "POST" and kept else ""
+    messages.info(request, f"You were signed out {why}.{typed}")
+    return redirect(f"{reverse('admin:login')}?{urlencode({'next': page})}")
+
+
+def _page(request: HttpRequest) -> str:
+    """The page to come back to: this one, or the one whose form was sent."""
+    if request.method in ("GET", "HEAD"):
+        return request.get_full_path()
+    sent_from = request.headers.get("Referer", "")
+    if url_has_allowed_host_and_scheme(sent_from, {request.get_host()}, require_https=request.is_secure()):
+        parts = urlsplit(sent_from)
+        return f"{parts.path}?{parts.query}" if parts.query else parts.path
+    return request.path

@@ -1,0 +1,129 @@
+"""Takes the pictures of the handbooks from a running demo: a journey as the agent, one as the manager.
+
+    make demo ARGS="--data-dir /tmp/pictures"                         # a fresh one, in another terminal
+    .venv/bin/python docs/images/take.py /tmp/pictures/demo.json      # writes *.png beside this file
+
+It pays, is declined, and loses an answer at the sandbox, so it changes the demo's data. It needs chromium.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import stripe
+from playwright.sync_api import Page, sync_playwright
+
+HERE = Path(__file__).resolve().parent
+WIDTH, HEIGHT = 1000, 640  # pixels
+
+
+def main(report: dict[str, Any]) -> None:
+    invoices = Invoices(report)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        agent = sign_in(browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}), report, "agent")
+        picture(agent, "home")
+        find(agent, invoices.payable.customer_email)
+        find(agent, invoices.payable.id)
+        ask(agent, "Pay", "Asked for on the phone")
+        picture(agent, "confirm")
+        agent.locator("#act button[type=submit]").click()
+        agent.locator("#result.green").wait_for()
+        find(agent, invoices.declined.id)
+        ask(agent, "Pay", "Asked for on the phone")
+        agent.locator("#act button[type=submit]").click()
+        agent.locator("#result.red").wait_for()
+        picture(agent, "declined")
+        find(agent, invoices.lost.id)
+        ask(agent, "Pay", "Asked for on the phone")
+        invoices.faults({"drop_reply": 1, "only": ["POST /v1/invoices/*/pay"]})
+        agent.locator("#act button[type=submit]").click()
+        agent.locator("#result.violet").wait_for()
+        picture(agent, "unknown")
+        invoices.faults(None)
+        manager = sign_in(browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}), report, "manager")
+        find(agent, invoices.large.id)
+        ask(agent, "Void", "Ordered by mistake")
+        agent.locator("#act button[type=submit]").click()
+        agent.locator("#result").wait_for()
+        manager.goto(f"{report['admin_url']}invoices/operation/?state=awaiting_approval")
+        manager.get_by_role("link", name="Void").first.click()
+        manager.get_by_role("button", name="Approve").wait_for()
+        picture(manager, "approve")
+        browser.close()
+
+
+class Invoices:
+    """The sandbox, and the invoices of the journey, made there."""
+
+    def __init__(self, report: dict[str, Any]) -> None:
+        self.report = report
+        self.client = stripe.StripeClient(report["stripe_key"], base_addresses={"api": report["sandbox_url"]})
+        self.payable = self.open("Ada Byron", "ada@example.com", "pm_card_visa", 4200)
+        self.declined = self.open("Grace Example", "grace@example.com", "pm_card_chargeDeclinedExpiredCard", 9900)
+        self.lost = self.open("Edith Example", "edith@example.com", "pm_card_visa", 1500)
+        self.large = self.open("Joan Example", "joan@example.com", "pm_card_visa", 480_000)
+
+    def open(self, name: str, email: str, card: str, amount: int) -> Any:
+        """An open invoice over this amount (in cents) of a new customer with this card."""
+        v1 = self.client.v1
+        customer = v1.customers.create({"name": name, "email": email})
+        method = v1.payment_methods.attach(card, {"customer": customer.id})
+        v1.customers.update(customer.id, {"invoice_settings": {"default_payment_method": method.id}})
+        draft = v1.invoices.create({"customer": customer.id, "currency": "usd", "auto_advance": False})
+        item = {"customer": customer.id, "invoice": draft.id, "amount": amount, "currency": "usd"}
+        v1.invoice_items.create(item | {"description": "Subscription, November"})
+        return v1.invoices.finalize_invoice(draft.id, {"auto_advance": False})
+
+    def faults(self, faults: dict[str, Any] | None) -> None:
+        """How the sandbox misbehaves from now on; None: not at all."""
+        address = f"{self.report['sandbox_url']}/_sandbox/faults"
+        body, method = (None, "DELETE") if faults is None else (json.dumps(faults).encode(), "POST")
+        request = urllib.request.Request(address, body, method=method)  # noqa: S310
+        urllib.request.urlopen(request, timeout=10).close()  # noqa: S310
+
+
+def sign_in(page: Page, report: dict[str, Any], role: str) -> Page:
+    user = next(user for user in report["users"] if user["username"] == role)
+    page.goto(report["admin_url"])
+    page.locator("input[name=username], input[name=login]").fill(user["username"])
+    page.locator("input[name=password]").fill(user["password"])
+    page.keyboard.press("Enter")
+    page.get_by_label("Find an invoice").wait_for()
+    return page
+
+
+def find(page: Page, what: str) -> None:
+    """Searches from the home page, again until the invoice's webhook has come."""
+    for _ in range(60):
+        page.goto("/".join(page.url.split("/")[:4]) + "/")
+        page.get_by_label("Find an invoice").fill(what)
+        page.keyboard.press("Enter")
+        page.wait_for_load_state("networkidle")
+        if page.locator(".head .big").count():
+            return
+        page.wait_for_timeout(500)
+    raise SystemExit(f"{what} is not found.")
+
+
+def ask(page: Page, action: str, reason: str) -> None:
+    page.locator(".actions").get_by_role("link", name=action, exact=True).click()
+    page.get_by_label("Reason").fill(reason)
+    page.wait_for_load_state("networkidle")
+
+
+def picture(page: Page, name: str) -> None:
+    page.wait_for_load_state("networkidle")
+    page.evaluate("window.scrollTo(0, 0)")
+    page.screenshot(path=HERE / f"{name}.png")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        raise SystemExit(__doc__)
+    main(json.loads(Path(sys.argv[1]).read_text()))

@@ -1,0 +1,109 @@
+"""E-mails to people: what waits, what fails and why, what was given up, and trying that again."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.text import Truncator
+
+from invoices import emails, wakeups
+from invoices.admin.base import Facts, RecordAdmin
+from invoices.admin.filters import TabFilter
+from invoices.admin.formatting import ago, badge, moment
+from invoices.models import Email
+
+TRY_PERMISSION = "invoices.replay_event"  # the same people have failed events processed again
+State = Email.State
+STATES = {
+    "given_up": Q(state=State.GIVEN_UP),
+    "failing": Q(state=State.WAITING, failing_since__isnull=False),
+    "waiting": Q(state=State.WAITING, failing_since=None),
+    "sent": Q(state=State.SENT),
+}
+
+
+class EmailStateFilter(TabFilter):
+    title, parameter_name = "state", "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("given_up", "Given up"), ("failing", "Failing"), ("waiting", "Waiting"), ("sent", "Sent")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        state = self.value() or ""
+        return queryset.filter(STATES[state]) if state in STATES else queryset
+
+
+@admin.register(Email)
+class EmailAdmin(RecordAdmin):
+    list_display = ("subject_", "recipient", "state_", "error_", "written")
+    list_filter = (EmailStateFilter,)
+    list_before_template = "admin/shared/above_list.html"
+    ordering = ("-written_at",)
+    search_fields = ("about",)
+    search_help_text = "The id of what it tells, such as an operation's"
+    empty_hint = "No e-mail of the last two weeks."
+    missing_hint = "It was sent, or given up, more than two weeks ago: then its row is removed."
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        return {"try_again": (_try_ticked, "try_again", "Try again")} if request.user.has_perm(TRY_PERMISSION) else {}
+
+    def find(self, term: str, queryset: QuerySet) -> QuerySet:
+        return queryset.filter(about=term)
+
+    def page_context(self, request: HttpRequest, record: Email) -> dict[str, Any]:
+        return {"title": record.subject, "facts": self.facts(record), "raw": None}
+
+    def facts(self, record: Email) -> Facts:
+        waits = record.state == State.WAITING
+        return [
+            ("To", record.recipient),
+            ("Tells", record.get_kind_display()),
+            ("State", _state(record)),
+            ("Written", moment(record.written_at)),
+            ("Next attempt", moment(record.next_attempt_at) if waits else "none"),
+            ("Sent" if record.state == State.SENT else "Given up", moment(record.ended_at)),
+            ("Failed attempts", record.attempts or ""),
+            ("Failing since", moment(record.failing_since)),
+            ("Last error", record.error or "–"),
+            ("Message-ID begins with", str(record.pk)),
+        ]
+
+    @admin.display(description="Subject")
+    def subject_(self, record: Email) -> SafeString:
+        return format_html('<span class="strong">{}</span>', record.subject)
+
+    @admin.display(description="State")
+    def state_(self, record: Email) -> SafeString:
+        return _state(record)
+
+    @admin.display(description="Last error")
+    def error_(self, record: Email) -> str:
+        return Truncator(record.error).chars(120)
+
+    @admin.display(description="Written")
+    def written(self, record: Email) -> SafeString:
+        return ago(record.written_at)
+
+
+def _state(record: Email) -> SafeString:
+    if record.state == State.GIVEN_UP:
+        return badge("given up", "red")
+    if record.state == State.SENT:
+        return badge("sent", "green")
+    return badge("failing", "amber") if record.failing_since else badge("waiting")
+
+
+def _try_ticked(admin: EmailAdmin, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
+    """Called by the list: tries those of the ticked ones again that were given up."""
+    if not request.user.has_perm(TRY_PERMISSION):
+        raise PermissionDenied
+    if number := emails.try_again(list(queryset.values_list("pk", flat=True))):
+        wakeups.wake("send_emails")
+        messages.success(request, f"{number:,} e-mail{'' if number == 1 else 's'} will be tried again.")
+    else:
+        messages.info(request, "None of them was given up, so there is nothing to try again.")
+    return None

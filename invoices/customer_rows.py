@@ -1,0 +1,121 @@
+"""Which rows are a customer's: erasing one, and the page of what is stored about one, both ask here.
+
+The ids of a customer's objects are read first, and the rows are found by them: with a subquery in an OR, PostgreSQL
+would read the whole table.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+from django.db.models import Q
+
+from invoices.models import (
+    MIRRORED,
+    Batch,
+    Contradiction,
+    Customer,
+    Disclosure,
+    Drift,
+    Email,
+    Erasure,
+    Event,
+    Invoice,
+    InvoicePayment,
+    Operation,
+    PaymentIntent,
+    Removal,
+    ScheduledRefetch,
+)
+
+
+def customers(customer: str) -> models.QuerySet:
+    return Customer.rows.filter(pk=customer)
+
+
+def invoices(customer: str) -> models.QuerySet:
+    return Invoice.rows.filter(customer=customer)
+
+
+def payments(customer: str) -> models.QuerySet:
+    return InvoicePayment.rows.filter(invoice__in=invoices(customer).values("pk"))
+
+
+def intents(customer: str) -> models.QuerySet:
+    return PaymentIntent.rows.filter(pk__in=intent_ids(customer))
+
+
+def operations(customer: str) -> models.QuerySet:
+    return Operation._base_manager.filter(Q(customer=customer) | Q(invoice__in=_ids(invoices(customer))))
+
+
+def batches(customer: str) -> models.QuerySet:
+    return Batch._base_manager.filter(pk__in=_ids(operations(customer).exclude(batch=None), "batch"))
+
+
+def contradictions(customer: str) -> models.QuerySet:
+    return Contradiction._base_manager.filter(operation__in=_ids(operations(customer)))
+
+
+def events_of_objects(customer: str) -> Q:
+    """What names the customer, or one of its objects, by `object_id`: found by an index."""
+    return Q(object_id__in=object_ids(customer))
+
+
+def intent_ids(customer: str) -> set[str]:
+    paying = payments(customer).exclude(payment_intent=None)
+    return _ids(PaymentIntent.rows.filter(customer=customer)) | _ids(paying, "payment_intent")
+
+
+def object_ids(customer: str) -> set[str]:
+    """The customer's own id, and those of its invoices and PaymentIntents."""
+    return {customer} | _ids(invoices(customer)) | intent_ids(customer)
+
+
+def _ids(rows: models.QuerySet, column: str = "pk") -> set[Any]:
+    return set(rows.order_by().values_list(column, flat=True))
+
+
+def events(customer: str) -> models.QuerySet:
+    """Also those of objects that are not mirrored, such as charges and cards: their bodies name the customer."""
+    return Event._base_manager.filter(events_of_objects(customer) | Q(body__contains=customer))
+
+
+def drift(customer: str) -> models.QuerySet:
+    of_invoice = Q(invoice__in=_ids(invoices(customer)))
+    return Drift.objects.filter(events_of_objects(customer) | of_invoice)
+
+
+def refetches(customer: str) -> models.QuerySet:
+    """In the words of the unique index, which begins with the kind."""
+    ids = object_ids(customer) | _ids(payments(customer))
+    return ScheduledRefetch.objects.filter(object_type__in=list(MIRRORED), object_id__in=ids)
+
+
+def removals(customer: str) -> models.QuerySet:
+    return Removal._base_manager.filter(events_of_objects(customer))
+
+
+def emails(customer: str) -> models.QuerySet:
+    """Those about this customer's operations, batches and contradictions. What is about a run is about many."""
+
+    kinds = Email.Kind
+    return Email.objects.filter(
+        Q(kind=kinds.APPROVAL, about__in=_as_text(operations(customer)))
+        | Q(kind=kinds.BATCH_APPROVAL, about__in=_as_text(batches(customer)))
+        | Q(kind=kinds.CONTRADICTION, about__in=_as_text(contradictions(customer)))
+    )
+
+
+def _as_text(rows: models.QuerySet) -> list[str]:
+    """Their ids as e-mails name them. The databases write a UUID in different ways."""
+    return [str(id) for id in rows.values_list("pk", flat=True)]
+
+
+def disclosures(customer: str) -> models.QuerySet:
+    return Disclosure._base_manager.filter(customer=customer)
+
+
+def erasures(customer: str) -> models.QuerySet:
+    return Erasure._base_manager.filter(customer=customer)

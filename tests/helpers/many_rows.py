@@ -1,0 +1,441 @@
+"""Tables of many rows on PostgreSQL, made there, and every address that reads them: for tests and for a benchmark.
+
+The rows are spread evenly over a span of time. Of each list's filters some values are common, some rare, and some stand
+on the oldest rows only, which is the worst case for a list that shows the newest first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import admin
+from django.db import connection
+from django.test import RequestFactory
+
+from invoices.admin.base import RecordAdmin
+from invoices.api import filters
+from invoices.models import Drift, Operation, ReconciliationRun, partitions
+from invoices.operations import ACTIONS
+
+PAGES: tuple[dict[str, str], ...] = (
+    {},
+    {"after": "MIDDLE"},
+    {"before": "MIDDLE"},
+    {"before": ""},
+)  # of a list: the first, two inside, the last
+# Of the tables that grow with the work of people and of the desk itself, for each invoice.
+FEWER = {"operation": 0.1, "drift": 0.05, "run": 0.05, "sign_in": 0.1, "refetch": 0.02, "email": 0.02, "batch": 0.005}
+
+FIRST_NAMES = (
+    "anna",
+    "ben",
+    "carla",
+    "david",
+    "emma",
+    "felix",
+    "greta",
+    "henry",
+    "ida",
+    "jonas",
+    "karla",
+    "leo",
+    "mia",
+)
+FAMILIES = ("adams", "bauer", "cohen", "diaz", "evans", "fischer", "garcia", "huber", "ito", "jones", "klein", "lopez")
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How many rows the tables have."""
+
+    invoices: int
+    customers: int
+    events: int
+    fewer: dict[str, int]
+    begin: datetime  # of the first row
+    span: timedelta  # until the last one
+
+    @classmethod
+    def of(cls, invoices: int, customers: int, events: int, begin: datetime, span: timedelta, fewest: int) -> Sizes:
+        """The usual proportions; no other table has fewer rows than `fewest`."""
+        fewer = {name: max(int(invoices * share), fewest) for name, share in FEWER.items()}
+        return cls(invoices, customers, events, fewer, begin, span)
+
+    def at(self, number: int, of: int) -> datetime:
+        """When the row with this number was made."""
+        return self.begin + self.span * number / of
+
+
+@dataclass(frozen=True)
+class Bodies:
+    """Stripe's objects as JSON text. In each, `@n@` becomes the number of the row."""
+
+    customer: str = "{}"
+    invoice: str = "{}"
+    payment: str = "{}"
+    intent: str = "{}"
+    event: str = "{}"
+
+
+def _statements(sizes: Sizes, bodies: Bodies, user: int) -> Iterator[str]:
+    """The INSERT statements, to be run without triggers."""
+
+    def made(of: int) -> str:
+        return f"timestamptz '{sizes.begin.isoformat()}' + g * interval '{sizes.span.total_seconds() / of:.6f} s'"
+
+    def body(template: str) -> str:
+        return "replace($body$" + template + "$body$, '@n@', g::text)"
+
+    n, customers, events, few = sizes.invoices, sizes.customers, sizes.events, sizes.fewer
+    # One customer in fifty is a large one: together they have a third of all invoices.
+    whose = f"CASE WHEN g % 3 = 0 THEN (g / 3) % {max(customers // 50, 1)} * 50 + 1 ELSE g % {customers} + 1 END"
+    first, last = (f"(ARRAY{list(names)})" for names in (FIRST_NAMES, FAMILIES))
+    name = f"{first}[1 + {{0}} % 13] || ' ' || {last}[1 + ({{0}} / 13) % 12] || ' ' || {{0}}"
+    yield f"""
+        INSERT INTO invoices_customer (id, created, data, stored_at, name, email)
+        SELECT 'cus_' || g, {made(customers)}, {body(bodies.customer)}, now(), {name.format("g")},
+            'person' || g || '@example.com'
+        FROM generate_series(1, {customers}) g"""
+    yield f"""
+        INSERT INTO invoices_invoice (id, created, data, stored_at, customer_id, customer_email, customer_name, number,
+            status, currency, collection_method, billing_reason, subscription, total, amount_due, amount_paid,
+            amount_remaining, due_date)
+        SELECT 'in_' || g, {made(n)}, {body(bodies.invoice)}, now(), 'cus_' || whose,
+            'person' || whose || '@example.com', {name.format("whose")}, upper(substr(md5(g::text), 1, 8)) || '-' || g,
+            CASE WHEN g % 100 = 1 THEN 'uncollectible' WHEN g % 500 = 2 THEN 'draft' WHEN g % 20 = 3 THEN 'void'
+                WHEN g % 25 = 4 OR g > {n} * 0.97 THEN 'open' ELSE 'paid' END,
+            CASE WHEN g % 10 < 6 THEN 'usd' WHEN g < 50 THEN 'jpy' ELSE 'eur' END,
+            CASE WHEN g < 200 THEN 'send_invoice' ELSE 'charge_automatically' END, 'subscription_cycle',
+            'sub_' || whose, g, g, 0, g, CASE WHEN g % 3 = 0 THEN {made(n)} + interval '2 days' END
+        FROM (SELECT g, {whose} AS whose FROM generate_series(1, {n}) g) numbered"""
+    yield f"""
+        INSERT INTO invoices_invoicepayment (id, created, data, stored_at, invoice_id, status, payment_type,
+            payment_intent, payment_record)
+        SELECT 'inpay_' || g, {made(n)}, {body(bodies.payment)}, now(), 'in_' || g,
+            CASE WHEN g % 100 = 0 THEN 'open' WHEN g < 30 THEN 'canceled' ELSE 'paid' END,
+            CASE WHEN g < 60 THEN 'payment_record' ELSE 'payment_intent' END,
+            CASE WHEN g >= 60 THEN 'pi_' || g END, CASE WHEN g < 60 THEN 'pyr_' || g END
+        FROM generate_series(1, {n}) g"""
+    yield f"""
+        INSERT INTO invoices_paymentintent (id, created, data, stored_at, customer, status, latest_charge)
+        SELECT 'pi_' || g, {made(n)}, {body(bodies.intent)}, now(), 'cus_' || {whose}, 'succeeded', 'ch_' || g
+        FROM generate_series(1, {n}) g"""
+    yield f"""
+        INSERT INTO invoices_batch (id, action, items, actor_id, reason, ticket, params, request_id, created_at,
+            finished_at, decision_reason, decision_request_id)
+        SELECT md5('batch' || g)::uuid, 'pay', '[]', {user}, 'Month end', '', '{{}}', 'req_b' || g,
+            {made(few["batch"])}, {made(few["batch"])}, '', ''
+        FROM generate_series(1, {few["batch"]}) g"""
+    yield f"""
+        INSERT INTO invoices_operation (id, created_at, action, invoice, actor_id, source, state, code, request_id,
+            params, expected, before, after, calls, reason, ticket, payment_method, idempotency_key, fingerprint,
+            settle_attempts, processing, decline_code, message, advice, stripe_request_id, outcome_by, decision_reason,
+            decision_request_id, customer, batch_id)
+        SELECT md5(g::text)::uuid, {made(few["operation"])}, CASE WHEN g < 40 THEN 'void' ELSE 'pay' END, 'in_' || g,
+            {user}, CASE WHEN g < 70 THEN 'command' ELSE 'admin' END,
+            CASE WHEN g % 200 = 0 THEN 'refused' WHEN g < 90 THEN 'expired' WHEN g % 1000 = 7 THEN 'processing'
+                WHEN g > {few["operation"]} - 20 THEN 'unknown' ELSE 'succeeded' END,
+            CASE WHEN g % 200 = 0 THEN 'paused' ELSE '' END, 'req_' || g, '{{}}', '{{}}', '{{}}', '{{}}', '[]', '', '',
+            '', '', '', 0, false, '', '', '', '', '', '', '', 'cus_' || g % {customers},
+            CASE WHEN g % 2 = 0 THEN md5('batch' || g % {few["batch"]} + 1)::uuid END
+        FROM generate_series(1, {few["operation"]}) g"""
+    yield f"""
+        INSERT INTO invoices_event (id, type, created, api_version, account, object_type, object_id, request_id,
+            idempotency_key, body, source, received_at, state, attempts, next_attempt_at, error)
+        SELECT 'evt_' || g, 'invoice.paid', date_trunc('second', {made(events)}), '', '', 'invoice',
+            'in_' || (g % {n} + 1), '', '', {body(bodies.event)}, 'webhook', {made(events)},
+            CASE WHEN g > {events} - 30 THEN 'pending' WHEN g < 30 THEN 'failed' WHEN g < 60 THEN 'ignored'
+                ELSE 'done' END, 0, now(), ''
+        FROM generate_series(1, {events}) g"""
+    yield """
+        INSERT INTO invoices_pendingevent (event, created, received_at, next_attempt_at)
+        SELECT id, created, received_at, next_attempt_at FROM invoices_event WHERE state = 'pending'"""
+    yield f"""
+        INSERT INTO invoices_journallink (position, kind, row, fixed, digest, sealed, made_at, kept, hash)
+        SELECT g, 'event', 'evt_' || g, md5('f' || g) || md5('x' || g), md5('d' || g) || md5('y' || g), true,
+            {made(events)}, '', md5('h' || g) || md5('z' || g)
+        FROM generate_series(1, {events}) g"""
+    yield f"""
+        INSERT INTO invoices_reconciliationrun (kind, state, dry_run, params, progress, started_at, alive_at,
+            finished_at, seen, same, imported, healed, in_flight, failed, events, report, error, exit_code)
+        SELECT CASE WHEN g < 30 THEN 'verify' WHEN g % 100 = 0 THEN 'part' WHEN g % 101 = 0 THEN 'sweep'
+                ELSE 'catch_up' END,
+            CASE WHEN g < 20 THEN 'failed' ELSE 'finished' END, false, '{{}}', '{{}}', {made(few["run"])},
+            {made(few["run"])}, {made(few["run"])}, 0, 0, 0, 0, 0, 0, 0, '{{}}', '', 0
+        FROM generate_series(1, {few["run"]}) g"""
+    yield f"""
+        INSERT INTO invoices_drift (run_id, kind, object_type, object_id, invoice, field, found_at, healed_at)
+        SELECT (SELECT min(id) FROM invoices_reconciliationrun) + g % 10,
+            CASE WHEN g < 30 THEN 'missing_here' ELSE 'differs' END,
+            CASE WHEN g < 40 THEN 'customer' ELSE 'invoice' END, 'in_' || g, 'in_' || g,
+            CASE WHEN g < 30 THEN '' ELSE 'total' END, {made(few["drift"])}, CASE WHEN g < 50 THEN NULL ELSE now() END
+        FROM generate_series(1, {few["drift"]}) g"""
+    yield f"""
+        INSERT INTO invoices_signinrecord (what, username, by, detail, reason, address, request_id, at)
+        SELECT CASE WHEN g < 40 THEN 'factors_reset' WHEN g % 50 = 0 THEN 'failed' ELSE 'signed_in' END,
+            'person' || g % 50, 'person' || g % 50, '', '', CASE WHEN g < 50 THEN '192.0.2.1' ELSE '192.0.2.2' END,
+            'req_' || g, {made(few["sign_in"])}
+        FROM generate_series(1, {few["sign_in"]}) g"""
+    yield f"""
+        INSERT INTO invoices_scheduledrefetch (object_type, object_id, asked_at, due_at, only_payments, attempts, error,
+            failing_since, given_up_at)
+        SELECT 'invoice', 'in_' || g, now(), now() + interval '1 hour', false, 0, '',
+            CASE WHEN g < 60 THEN now() END, CASE WHEN g < 30 THEN now() END
+        FROM generate_series(1, {few["refetch"]}) g"""
+    yield f"""
+        INSERT INTO invoices_email (id, kind, about, recipient, subject, body, state, written_at, next_attempt_at,
+            attempts, error, failing_since, ended_at)
+        SELECT md5('email' || g)::uuid, 'approval', md5(g::text)::uuid::text, 'someone@example.com', 'A request waits',
+            '', CASE WHEN g < 20 THEN 'given_up' WHEN g < 30 THEN 'waiting' ELSE 'sent' END, {made(few["email"])},
+            now(), 0, '', CASE WHEN g < 25 THEN now() END, CASE WHEN g < 20 OR g >= 30 THEN now() END
+        FROM generate_series(1, {few["email"]}) g"""
+
+
+def fill(sizes: Sizes, user: int, bodies: Bodies | None = None, told: Callable[[str], None] = lambda _: None) -> None:
+    """Fills the tables. The events have the partitions of their months. Triggers must be off
+    (`helpers/database.py`, `without_triggers`). `told` hears which table was filled."""
+    with connection.cursor() as cursor:
+        month, there = sizes.begin.date().replace(day=1), set(partitions.of(connection, partitions.EVENTS))
+        while month <= (sizes.begin + sizes.span).date():
+            if partitions.name_of(month) not in there:
+                cursor.execute(f"SELECT {partitions.FUNCTION}(%s)", [month])
+            month = partitions.later(month, 1)
+        for statement in _statements(sizes, bodies or Bodies(), user):
+            cursor.execute(statement)
+            told(statement.split("(")[0].split()[-1])
+        cursor.execute("ANALYZE")
+
+
+# --- the addresses ----------------------------------------------------------------------------------------------------
+
+ADMINS: dict[str, RecordAdmin] = {
+    str(model._meta.model_name): model_admin
+    for model, model_admin in admin.site._registry.items()
+    if isinstance(model_admin, RecordAdmin)
+}
+
+
+def offered(model_admin: RecordAdmin, day: datetime) -> list[list[dict[str, str]]]:
+    """What each filter of the list offers, as parameters of its address; the first of each is to choose nothing."""
+    found: list[list[dict[str, str]]] = []
+    for each in model_admin.list_filter:
+        if isinstance(each, tuple):  # from one day to another
+            days = {f"{each[0]}_from": f"{day:%Y-%m-%d}", f"{each[0]}_to": f"{day:%Y-%m-%d}"}
+            found.append([{}, days, {f"{each[0]}_to": f"{day - timedelta(days=1):%Y-%m-%d}"}])
+            continue
+        spec: Any = each(RequestFactory().get("/"), {}, model_admin.model, model_admin)
+        values = [value for value, _ in spec.lookup_choices] if hasattr(spec, "lookup_choices") else ["usd", "jpy"]
+        found.append([{}, *({spec.parameter_name: value} for value in values)])
+    return found
+
+
+def searches(sizes: Sizes, choose: Callable[[int], int]) -> dict[str, dict[str, str]]:
+    """List of the admin → what is searched → the term."""
+    n, few = sizes.invoices, sizes.fewer
+    customer, operation = choose(sizes.customers), choose(few["operation"])
+    first = FIRST_NAMES[choose(len(FIRST_NAMES)) - 1]
+    return {
+        "invoice": {
+            "id": f"in_{choose(n)}",
+            "customer": f"cus_{customer}",
+            "large customer": f"cus_{(customer // 50) * 50 + 1}",
+            "subscription": f"sub_{customer}",
+            "intent": f"pi_{choose(n)}",
+            "payment": f"inpay_{choose(n)}",
+            "charge": f"ch_{choose(n)}",
+            "e-mail": f"person{customer}@example.com",
+            "unknown e-mail": "nobody@example.com",
+            "letter": first[0],
+            "first name": first,
+            "name": f"{first} huber",
+            "number's beginning": f"{choose(255):02X}",
+            "nothing": "zzzz",
+        },
+        "customer": {
+            "id": f"cus_{customer}",
+            "letter": first[0],
+            "name": f"{first} bauer",
+            "e-mail": f"person{customer}@example.com",
+            "e-mail's beginning": f"person{customer // 10}",
+        },
+        "invoicepayment": {"id": f"inpay_{choose(n)}", "invoice": f"in_{choose(n)}", "intent": f"pi_{choose(n)}"},
+        "paymentintent": {"id": f"pi_{choose(n)}", "customer": f"cus_{customer}"},
+        "event": {"id": f"evt_{choose(sizes.events)}", "object": f"in_{choose(n)}"},
+        "operation": {"invoice": f"in_{operation}", "person": "lists", "nobody": "nobody"},
+        "drift": {"object": f"in_{choose(few['drift'])}"},
+        "scheduledrefetch": {"object": f"in_{choose(few['refetch'])}"},
+        "signinrecord": {"person": f"person{choose(49)}", "address": "192.0.2.1", "usual address": "192.0.2.2"},
+        "email": {"operation": "c4ca4238-a0b9-2382-0dcc-509a6f75849b"},
+    }
+
+
+class Addresses:
+    """The addresses that read the tables. `choose` draws the rows that they name: a number from 1 to the given one."""
+
+    def __init__(self, sizes: Sizes, choose: Callable[[int], int]) -> None:
+        self.sizes, self.choose = sizes, choose
+
+    def all(self) -> dict[str, str]:
+        """What is asked for → its address."""
+        found = {
+            "home": "/admin/",
+            "second factors": "/admin/auth/user/second-factors/",
+            "users": "/admin/auth/user/",
+            "readyz": "/readyz",
+            "metrics": "/metrics",
+        }
+        for name in ADMINS:
+            found |= self._list(name) | self._searches(name)
+        return found | self._pages() | self._api()
+
+    def _moment(self, of: int) -> tuple[datetime, int]:
+        number = self.choose(of)
+        return self.sizes.at(number, of), number
+
+    def _list(self, name: str) -> dict[str, str]:
+        base = f"/admin/invoices/{name}/"
+        day, _ = self._moment(self.sizes.invoices)
+        chosen: list[dict[str, str]] = [{}]
+        chosen += [values for of_filter in offered(ADMINS[name], day) for values in of_filter[1:]]
+        found = {f"list {name} {' '.join(_shown(values))}": f"{base}?{urlencode(values)}" for values in chosen}
+        middle = self._place(name)
+        for page in PAGES[1:]:
+            values = {key: value and middle for key, value in page.items()}
+            what = "last" if values == {"before": ""} else " ".join(values)
+            found[f"list {name}, {what}"] = f"{base}?{urlencode(values)}"
+        return found
+
+    def _place(self, name: str) -> str:
+        """The place of a row somewhere in the list."""
+        moment, number = self._moment(self.sizes.invoices)
+        if name == "scheduledrefetch":
+            return f"{self.choose(self.sizes.fewer['refetch'])}~"
+        uuids = dict.fromkeys(("operation", "batch", "email"), "0" * 32)
+        key = {"invoice": f"in_{number}", "customer": "cus_1", **uuids}.get(name, "1")
+        return f"{moment:%Y-%m-%dT%H:%M:%S.%f}~{key}"
+
+    def _searches(self, name: str) -> dict[str, str]:
+        return {
+            f"search {name}, {what}": f"/admin/invoices/{name}/?{urlencode({'q': term})}"
+            for what, term in searches(self.sizes, self.choose).get(name, {}).items()
+        }
+
+    def _pages(self) -> dict[str, str]:
+        """The page of one record of each kind, and what belongs to it."""
+        n, few, choose = self.sizes.invoices, self.sizes.fewer, self.choose
+        customer = choose(self.sizes.customers)
+        ids = {
+            "invoice": f"in_{choose(n)}",
+            "customer": f"cus_{customer}",
+            "large customer": f"cus_{(customer // 50) * 50 + 1}",
+            "invoicepayment": f"inpay_{choose(n)}",
+            "paymentintent": f"pi_{choose(n)}",
+            "event": f"evt_{choose(self.sizes.events)}",
+            "missing event": "evt_missing",
+            "signinrecord": choose(few["sign_in"]),
+        }
+        found = {f"page {what}": f"/admin/invoices/{what.rpartition(' ')[2]}/{id}/" for what, id in ids.items()}
+        found["page customer, stored"] = f"/admin/invoices/customer/cus_{customer}/stored/"
+        return found
+
+    def _api(self) -> dict[str, str]:
+        n, few, choose = self.sizes.invoices, self.sizes.fewer, self.choose
+        customer = choose(self.sizes.customers)
+        found = {}
+        for name, asked in api_filters(self.sizes, choose).items():
+            for values in ({}, *(each for some in asked.values() for each in some)):
+                found[f"api {name} {'&'.join(_shown(values))}"] = f"/v1/{name}?{urlencode(values)}"
+        return found | {
+            "api invoices, 100": "/v1/invoices?limit=100",
+            "api invoices, starting_after": f"/v1/invoices?starting_after=in_{choose(n)}",
+            "api invoices, ending_before": f"/v1/invoices?ending_before=in_{choose(n)}",
+            "api invoices, expanded": "/v1/invoices?expand[]=data.customer&expand[]=data.payments",
+            "api invoices of a large customer": f"/v1/invoices?customer=cus_{(customer // 50) * 50 + 1}&status=open",
+            "api invoice_payments, starting_after": f"/v1/invoice_payments?starting_after=inpay_{choose(n)}",
+            "api invoice": f"/v1/invoices/in_{choose(n)}",
+            "api invoice, expanded": f"/v1/invoices/in_{choose(n)}?expand[]=customer&expand[]=payments",
+            "api invoice, lines": f"/v1/invoices/in_{choose(n)}/lines",
+            "api invoice, unknown": "/v1/invoices/in_unknown",
+            "api invoice_payment": f"/v1/invoice_payments/inpay_{choose(n)}",
+            "api operation, unknown": "/v1/operations/00000000-0000-0000-0000-000000000000",
+            "api drift, unknown": f"/v1/drift/{few['drift'] * 10**6}",
+        }
+
+
+def _shown(values: dict[str, Any]) -> Iterator[str]:
+    """Parameters in words that stay the same whichever row was drawn."""
+    for name, value in values.items():
+        yield f"{name}={value}" if isinstance(value, str) and not re.search(r"\d", value) else name
+
+
+def api_filters(sizes: Sizes, choose: Callable[[int], int]) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """List of the API → its parameter → what is asked with it: common values and rare ones."""
+    n, few = sizes.invoices, sizes.fewer
+    seconds = int(sizes.at(choose(n), n).timestamp())
+    day = {"created[gte]": seconds, "created[lt]": seconds + 86_400}
+    customer, invoice = f"cus_{choose(sizes.customers)}", choose(n)
+    narrow = {"customer": customer}
+    return {
+        "invoices": {
+            "status": [{"status": value} for value in filters.INVOICE_STATUSES],
+            "customer": [narrow, {**narrow, "status": "open"}],
+            "collection_method": [{"collection_method": value} for value in filters.COLLECTION_METHODS],
+            "currency": [{"currency": value} for value in ("usd", "jpy", "xyz")],
+            "subscription": [{"subscription": customer.replace("cus", "sub")}],
+            "number": [{"number": "7"}],
+            "customer_email": [{"customer_email": f"{customer.replace('cus_', 'person')}@example.com"}],
+            "created": [day, {"created[lt]": seconds}, {"created[gt]": seconds}],
+            "due_date": [
+                {"due_date[gte]": seconds, "due_date[lt]": seconds + 3600},
+                {"due_date[gt]": int((sizes.begin + sizes.span * 2).timestamp())},
+            ],
+            "total": [{"total[gt]": 5, **narrow}],
+            "amount_due": [{"amount_due": 5, **narrow}],
+            "amount_paid": [{"amount_paid": 5, "number": "7"}],
+            "amount_remaining": [{"amount_remaining": 5, "created[gte]": seconds, "created[lt]": seconds + 3600}],
+            "billing_reason": [{"billing_reason": "manual", **narrow}],
+            "status_transitions": [{"status_transitions[paid_at]": 5, "subscription": "sub_7"}],
+        },
+        "invoice_payments": {
+            "invoice": [{"invoice": f"in_{invoice}"}],
+            "status": [{"status": value} for value in ("open", "paid", "canceled")],
+            "payment": [
+                {"payment[type]": "payment_record"},
+                {"payment[type]": "payment_intent"},
+                {"payment[type]": "payment_intent", "payment[payment_intent]": f"pi_{invoice}"},
+                {"payment[type]": "payment_record", "payment[payment_record]": "pyr_7"},
+            ],
+            "created": [{"created[lt]": seconds}],
+        },
+        "operations": {
+            "state": [{"state": value} for value in (*Operation.State.values, "unfinished")],
+            "invoice": [{"invoice": f"in_{choose(few['operation'])}"}],
+            "action": [{"action": name} for name in ACTIONS] + [{"action": "void", "state": "refused"}],
+            "source": [{"source": value} for value in Operation.Source.values],
+            "actor": [{"actor": "lists"}, {"actor": "nobody"}],
+            "code": [{"code": "paused"}, {"code": "nothing"}],
+            "batch": [{"batch": "c4ca4238-a0b9-2382-0dcc-509a6f75849b"}],
+            "request_id": [{"request_id": f"req_{choose(few['operation'])}"}],
+            "created": [{"created[lt]": seconds}],
+        },
+        "reconciliation_runs": {
+            "kind": [{"kind": value} for value in ReconciliationRun.Kind.values],
+            "state": [{"state": value} for value in ReconciliationRun.State.values],
+            "created": [{"created[lt]": seconds}],
+        },
+        "drift": {
+            "run": [{"run": 1}],
+            "kind": [{"kind": value} for value in Drift.Kind.values],
+            "object_type": [{"object_type": "customer"}, {"object_type": "invoice"}],
+            "object_id": [{"object_id": f"in_{choose(few['drift'])}"}],
+            "invoice": [{"invoice": f"in_{choose(few['drift'])}"}],
+            "field": [{"field": "total"}, {"field": "none"}],
+            "healed": [{"healed": "true"}, {"healed": "false"}],
+            "created": [{"created[lt]": seconds}],
+        },
+    }

@@ -1,0 +1,186 @@
+"""The web server as it runs in production: slow clients, clients that hang up, processes that are killed or stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+
+from invoices.management.demo.startup import WEB_OPTIONS
+from invoices.models import ApiToken, Event, Operation
+from tests.helpers.commands import start_command
+from tests.helpers.events import sign, stripe_event
+from tests.sandbox_process import ROOT, SandboxProcess
+
+pytestmark = pytest.mark.django_db(transaction=True)
+PATIENCE = 120  # seconds on a busy machine
+HOST = b" HTTP/1.1\r\nHost: localhost\r\n"
+SLOW = (  # each is the beginning of a request whose rest never comes
+    b"POST /webhooks/stripe" + HOST,
+    b"POST /webhooks/stripe" + HOST + b"Content-Length: 1000\r\n\r\n",
+    b"POST /v1/invoices/in_1/pay" + HOST + b"Content-Length: 1000\r\n\r\n{",
+    b"POST /admin/login/" + HOST + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhe",
+)
+
+
+def wait_for(condition: Callable[[], Any]) -> Any:
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            if found := condition():
+                return found
+        time.sleep(0.05)
+    raise AssertionError("it never came true")
+
+
+class Web:
+    """The server of the README, on a free port and the tests' database. Its clients may be slow for as long as a test
+    needs, because what ends them is tested elsewhere."""
+
+    def __init__(self, sandbox: SandboxProcess, *options: str) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = int(probe.getsockname()[1])
+        # granian lets nobody take longer for the head of a request than a minute.
+        given = (*WEB_OPTIONS, "--http1-header-read-timeout", "60000", "--port", str(self.port), *options)
+        words = ["-m", "granian", "backoffice.asgi:application", *given]
+        self.process = start_command(sandbox, *words, REQUEST_BODY_SECONDS=str(PATIENCE), DJANGO_LOG_LEVEL="ERROR")
+        wait_for(lambda: self.process.poll() is not None or self.ask("GET", "/healthz")[0] == 200)
+        assert self.process.poll() is None, self.process.communicate()
+
+    def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        try:
+            connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+    def webhook(self, id: str) -> int:
+        body = json.dumps(stripe_event(id=id)).encode()
+        return self.ask("POST", "/webhooks/stripe", body, Stripe_Signature=sign(body))[0]
+
+    def workers(self) -> list[int]:
+        found = subprocess.run(
+            ["ps", "-o", "pid=,args=", "--ppid", str(self.process.pid)], check=False, capture_output=True, text=True
+        )
+        lines = (line.split(maxsplit=1) for line in found.stdout.splitlines())
+        return [int(pid) for pid, args in lines if "resource_tracker" not in args]
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        self.process.communicate(timeout=PATIENCE)
+        return self.process.returncode
+
+
+@contextlib.contextmanager
+def running(sandbox: SandboxProcess, *options: str) -> Iterator[Web]:
+    server = Web(sandbox, *options)
+    try:
+        yield server
+    finally:  # SIGTERM first: killed, it would leave its workers behind
+        server.process.terminate()
+        try:
+            server.process.communicate(timeout=PATIENCE)
+        finally:
+            server.process.kill()
+
+
+@pytest.fixture
+def web(sandbox: SandboxProcess) -> Iterator[Web]:
+    with running(sandbox) as server:
+        yield server
+
+
+def test_seventy_slow_connections_keep_nobody_waiting(web: Web) -> None:
+    slow = []
+    try:
+        for number in range(70):
+            client = socket.create_connection(("127.0.0.1", web.port))
+            client.sendall(SLOW[number % len(SLOW)])
+            slow.append(client)
+        for number in range(3):
+            assert web.ask("GET", "/healthz") == (200, b"ok\n")
+            assert web.webhook(f"evt_{number}") == 200
+            assert web.ask("GET", "/admin/login/")[0] == 200
+            for client in slow:
+                if number < 2:
+                    client.sendall(b"x")  # one byte now and then
+        for number, client in enumerate(slow):
+            if number % len(SLOW) == 0:
+                continue  # the server itself gives up those whose head does not end
+            client.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                client.recv(1)  # nothing was answered, and nobody hung up: they are still at it
+    finally:
+        for client in slow:
+            client.close()
+    assert Event.objects.count() == 3
+
+
+def test_more_connections_than_the_backlog_is_long_keep_nobody_waiting(sandbox: SandboxProcess) -> None:
+    """granian takes no more connections than the backlog is long unless it is told: webhooks that waited for a frozen
+    database then kept the probe out, and it is for the probe's sake that a supervisor kills a process."""
+    with running(sandbox, "--backlog", "128") as web, contextlib.ExitStack() as slow:
+        for _ in range(200):
+            client = slow.enter_context(socket.create_connection(("127.0.0.1", web.port)))
+            client.sendall(SLOW[1])
+        assert web.ask("GET", "/healthz") == (200, b"ok\n")
+        assert web.webhook("evt_1") == 200
+
+
+def test_an_action_whose_client_hangs_up_is_finished_and_journalled(
+    web: Web, sandbox: SandboxProcess, open_invoice: Any, agent: User
+) -> None:
+    """Also while the server is stopped."""
+    _, token = ApiToken.objects.create(agent, name="gone")
+    sandbox.faults(latency_ms=[3000, 3000], only=["POST /v1/invoices/*/pay"])
+    client = socket.create_connection(("127.0.0.1", web.port))
+    head = f"POST /v1/invoices/{open_invoice.id}/pay HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n"
+    client.sendall(f"{head}Content-Length: 0\r\n\r\n".encode())
+    wait_for(lambda: Operation.objects.filter(state="running").exists())
+    client.close()
+    assert web.stop() == 0
+    operation = Operation.objects.get()
+    assert (operation.state, operation.claim_token) == ("succeeded", None)
+
+
+def test_a_killed_process_is_replaced_and_the_server_goes_on(web: Web) -> None:
+    (first,) = web.workers()
+    os.kill(first, signal.SIGKILL)
+    wait_for(lambda: web.workers() not in ([], [first]) and web.ask("GET", "/healthz")[0] == 200)
+    assert web.process.poll() is None
+
+
+def test_of_a_server_whose_main_process_is_killed_nothing_is_left(web: Web) -> None:
+    """What was left went on beside the server that a supervisor starts anew."""
+    (worker,) = web.workers()
+    web.process.kill()
+    web.process.wait(timeout=PATIENCE)
+
+    def ended() -> bool:
+        state = subprocess.run(["ps", "-o", "stat=", "-p", str(worker)], check=False, capture_output=True, text=True)
+        return state.stdout.strip()[:1] in ("", "Z")  # Z: ended, and nobody has asked how
+
+    wait_for(ended)
+
+
+def test_the_readmes_line_is_the_one_that_is_tested() -> None:
+    line = re.search(r"\.venv/bin/granian (.+?[^\\])\n", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert line
+    words = shlex.split(line[1].replace("\\\n", " "))
+    own = ["backoffice.asgi:application", "--host", "0.0.0.0", "--port", "8000", "--workers", "2"]
+    assert words == [*own, *WEB_OPTIONS]
