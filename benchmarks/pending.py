@@ -1,6 +1,6 @@
 """Taking events from the queue while many wait: a claim of 200 with 20,000 pending events against one with 500,000.
 
-    DATABASE_URL=postgresql://… python -m benchmarks.queue [pending]
+    DATABASE_URL=postgresql://… python -m benchmarks.pending [pending]
 
 Uses Django's test database on the server of DATABASE_URL (PostgreSQL). Each claim takes 200 events and marks them done
 in one transaction, as a worker does, without storing their objects. The queue is tended as beat does it. Prints
