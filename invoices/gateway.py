@@ -29,7 +29,7 @@ from django.db import connection
 
 from invoices import account, clock, throttle
 from invoices.deadline import DeadlineSession
-from invoices.models.reading import is_id, json_of, member, text
+from invoices.models.reading import NotFinite, float_of, is_id, json_of, member, text
 from invoices.sight import counters, logs, tracing
 from invoices.snapshot import ReadTime, Snapshot, is_object, of_read
 
@@ -322,7 +322,8 @@ def _in_part(body: bytes) -> Any:
                 end = token.end()
             depth -= 1
     try:
-        return json.loads("".join(kept) + text[end:], parse_int=_integer)
+        written = "".join(kept) + text[end:]
+        return json.loads(written, parse_int=_integer, parse_float=float_of, parse_constant=NotFinite)
     except (ValueError, RecursionError):
         return None
 
@@ -331,7 +332,7 @@ def _integer(digits: str) -> int | float:
     try:
         return int(digits)
     except ValueError:  # more digits than Python reads
-        return math.inf
+        return NotFinite("inf")
 
 
 def _not_stripes(status: int | None, headers: Mapping[str, str]) -> OutcomeUnknown:

@@ -19,7 +19,7 @@ from invoices import account, gateway
 from invoices.journal import archives
 from invoices.models import MIRRORED, Erasure, Event, erasures, many_rows, personal
 from invoices.models.events import UNREADABLE_PREFIX
-from invoices.models.reading import expandable_id, flag, is_id, json_of, moment, text
+from invoices.models.reading import expandable_id, flag, is_id, json_of, moment, text, text_of
 from invoices.sight import counters, logs, tracing
 from invoices.snapshot import is_object
 from invoices.wakeups import wake
@@ -75,6 +75,8 @@ def event_row(event: Any, body_text: str | None = None, source: str = Event.Sour
         raise ValueError("the event has no id that can be a key")
     found = _object_of(event)
     request = event.get("request")
+    if body_text is None:
+        body_text = _spelled(event)
     row = Event(
         id=id,
         type=text(event, "type") or "",
@@ -86,13 +88,22 @@ def event_row(event: Any, body_text: str | None = None, source: str = Event.Sour
         object_id=expandable_id(found, "id") or "",
         request_id=(expandable_id(event, "request") if isinstance(request, dict) else text(event, "request")) or "",
         idempotency_key=text(event, "request", "idempotency_key") or "",
-        body=json.dumps(event, separators=(",", ":")) if body_text is None else body_text,
+        body=body_text,
         source=source,
     )
-    row.customers = frozenset(personal.customers_of(event))
+    row.customers = frozenset(personal.customers_in(body_text, event))
     if reason := reason_to_ignore(row, event):
         row.state, row.error = Event.State.IGNORED, reason
     return row
+
+
+def _spelled(event: dict[str, Any]) -> str:
+    """An event of a list as text. One with a number that is no JSON is kept as well: what it tells cannot be stored,
+    and that is said when it is processed."""
+    try:
+        return text_of(event)
+    except ValueError:
+        return json.dumps(event, separators=(",", ":"))
 
 
 def _object_of(body: dict[str, Any]) -> Any:

@@ -16,7 +16,7 @@ from invoices.models import partitions
 @shared_task
 def process_events() -> int:
     heartbeat.beat("worker")
-    return sync.process_events()
+    return sync.process_events_together()
 
 
 @shared_task

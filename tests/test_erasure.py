@@ -614,8 +614,8 @@ def test_the_file_has_nothing_either(sandbox: SandboxProcess, short: str) -> Non
     erase(short)
     path = Path(str(connection.settings_dict["NAME"]))
     files = [path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))]
-    # Another process reads them. A process that closes a file of SQLite's itself loses all its locks on it (POSIX). The next
-    # process to leave the database would then take away the log that this one still writes: "disk I/O error" later on.
+    # Another process reads them. A process that closes a file of SQLite's itself loses all its locks on it (POSIX). The
+    # next process to leave the database would then take away the log that this one still writes: "disk I/O error".
     bytes_of = {file.name: content_of(file).decode("latin-1") for file in files if file.exists()}
     in_utf8 = {value: value.encode().decode("latin-1").lower() for value in VALUES}
     assert [v for text in bytes_of.values() for v, raw in in_utf8.items() if raw in text.lower()] == []

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import random
 import re
+import string
 from collections import defaultdict
 from datetime import date
 from types import SimpleNamespace
@@ -13,7 +15,10 @@ import pytest
 from django.apps import apps
 from django.db import connection
 
+from invoices import intake, sync
 from invoices.models import MIRRORED, partitions
+from tests.factories import InvoiceObject
+from tests.helpers.events import stripe_event
 
 pytestmark = [
     pytest.mark.django_db,
@@ -72,6 +77,7 @@ def test_a_write_that_changes_no_index_finds_room_on_its_page() -> None:
 
 
 growth = importlib.import_module("invoices.migrations.0020_growth")
+short = importlib.import_module("invoices.migrations.0023_short_columns_in_their_row")
 
 
 def options_of(table: str) -> dict[str, str]:
@@ -109,6 +115,44 @@ def test_large_texts_are_compressed_by_lz4_also_those_of_months_to_come() -> Non
         assert compressions(table, column) == {"l"}, table
     for month in partitions.of(connection, partitions.EVENTS):
         assert options_of(month)["toast_tuple_target"] == "256", month
+
+
+def test_ids_and_names_stand_in_their_row_and_the_document_beside_it() -> None:
+    """Else each comparison of an id reads another table. Also in months to come."""
+    partitions._make(date(2025, 4, 1))
+    tables = [table for parent in short.TABLES for table in (parent, *partitions.of(connection, parent))]
+    assert "invoices_event_2025_04" in tables
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT relname FROM pg_class WHERE relkind = 'r' AND 'toast_tuple_target=256' = ANY(reloptions)"
+        )
+        assert {table for (table,) in cursor.fetchall()} <= set(tables)
+        for table in tables:
+            cursor.execute(
+                "SELECT attstorage::text, array_agg(attname::text) FROM pg_attribute WHERE attrelid = %s::regclass "
+                "AND attnum > 0 AND atttypid IN ('varchar'::regtype, 'text'::regtype) GROUP BY 1",
+                [table],
+            )
+            storage = dict(cursor.fetchall())
+            assert set(storage["x"]) <= {"data", "body", "error", "error_message", "report", "cursor"}, table
+
+
+def test_nothing_but_documents_leaves_its_row() -> None:
+    chance = random.Random(1)
+    for number in range(20):
+        name, noise = ("".join(chance.choices(string.ascii_letters, k=length)) for length in (200, 4000))
+        found = InvoiceObject(customer_email=f"{name}@example.com", customer_name=name)
+        found["metadata"] = {"noise": noise}  # so that the document has the size of a real one
+        intake.journal([intake.event_row(stripe_event(found, id=f"evt_{number}_{'x' * 60}"))])
+    assert sync.process_events() == 20
+    outside = {}
+    for table in ("invoices_invoice", *partitions.of(connection, "invoices_event")):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT reltoastrelid::regclass::text FROM pg_class WHERE relname = %s", [table])
+            [(toast,)] = cursor.fetchall()
+            cursor.execute(f"SELECT count(DISTINCT chunk_id) FROM {toast}")
+            outside[table] = cursor.fetchone()[0]
+    assert outside.pop("invoices_invoice") == 20 and sum(outside.values()) == 20
 
 
 class WithoutLz4:

@@ -24,6 +24,39 @@ DOCUMENTS: st.SearchStrategy[Any] = st.recursive(
 )
 
 
+CUSTOMERS = st.sampled_from(["cus_1", "cus_\x00", "cus/1", "cus_é", 'a"b', "a\\b", "customer", "\ud800", ""])
+WITH_CUSTOMERS: st.SearchStrategy[Any] = st.recursive(
+    st.one_of(st.none(), st.integers(), CUSTOMERS),
+    lambda below: st.one_of(
+        st.lists(below, max_size=3),
+        st.dictionaries(
+            st.sampled_from(
+                ["customer", "object", "id", "data", '"customer":"x'],
+            ),
+            below,
+            max_size=4,
+        ),
+        st.fixed_dictionaries({"object": st.just("customer"), "id": CUSTOMERS}),
+        st.fixed_dictionaries({"customer": CUSTOMERS}),
+    ),
+    max_leaves=12,
+)
+
+
+@given(WITH_CUSTOMERS, st.booleans(), st.sampled_from([(",", ":"), (", ", ": "), (" ,\n", " : ")]))
+def test_no_customer_is_missed_in_the_text(document: Any, ascii: bool, separators: tuple[str, str]) -> None:
+    written = json.dumps(document, ensure_ascii=ascii, separators=separators)
+    assert personal.customers_in(written, document) >= personal.customers_of(document)
+
+
+@pytest.mark.parametrize(
+    "written",
+    ['{"custom\\u0065r": "cus_1"}', '{"customer": "cus\\u005f1"}', '{"\\u006fbject": "customer", "id": "cus_1"}'],
+)
+def test_no_customer_hides_behind_another_spelling(written: str) -> None:
+    assert personal.customers_in(written, json.loads(written)) == {"cus_1"}
+
+
 def ada() -> Known:
     known = Known()
     known.learn({"object": "customer", "id": "cus_1", "name": "Ada Lovelace", "email": "ada@example.com"})

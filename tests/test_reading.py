@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from invoices.models.reading import json_of
+from invoices import gateway
+from invoices.models.reading import json_of, text_of
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.integers(-(2**80), 2**80) | st.floats(allow_nan=False) | st.text(),
@@ -84,3 +85,25 @@ def test_what_is_too_deep_or_too_long() -> None:
         json_of("[" * 100_000 + "]" * 100_000)
     with pytest.raises(ValueError):
         json_of("9" * 5000)
+
+
+@given(value=VALUES.filter(lambda value: "inf" not in repr(value)), ascii=st.booleans())
+def test_any_value_is_written_as_python_reads_it(value: Any, ascii: bool) -> None:
+    read = json_of(json.dumps(value, ensure_ascii=ascii))
+    assert same(json.loads(text_of(read)), value)
+
+
+@pytest.mark.parametrize("written", ["NaN", "Infinity", "-Infinity", "1e999", "-1E999"])
+@pytest.mark.parametrize("around", ["%s", '{"a": [null, %s]}', '{"a": "\\ud800", "b": %s}'])
+def test_a_number_that_is_not_finite_is_never_written_as_null(written: str, around: str) -> None:
+    with pytest.raises(ValueError):
+        text_of(json_of(around % written))
+
+
+@pytest.mark.parametrize("written", ["1" * 5000, "1e999", "[" * 20_000 + "]" * 20_000])
+def test_what_could_be_read_in_part_alone_is_never_written(written: str) -> None:
+    page = f'{{"data": [{{"id": "in_1", "total": 5, "more": {written}}}], "long": {"1" * 5000}}}'
+    found = gateway.parsed(page.encode())
+    assert found["data"][0]["total"] == 5
+    with pytest.raises(ValueError):
+        text_of(found["data"][0])

@@ -392,7 +392,7 @@ def test_sign_ins_are_told_by_the_users_id(client: Any, agent: Any) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_task_is_told_by_its_name_and_by_who_woke_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sync, "process_events", lambda: logs.tell(log, "inside"))
+    monkeypatch.setattr(sync, "process_events_together", lambda: logs.tell(log, "inside"))
     with listening() as told:
         tasks.process_events.apply(headers={"woken_by": "req_web"})
     assert told.one("inside")["task"] == "process_events"

@@ -306,6 +306,88 @@ def test_four_workers_share_the_work_and_do_each_event_once(monkeypatch: pytest.
 
 
 @pytest.mark.django_db(transaction=True)
+class TestGathering:
+    """Under load batches are few and large; what comes alone waits for nobody."""
+
+    @pytest.fixture
+    def pauses(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+        """While it would pause, seven more events come, three times."""
+        pauses: list[float] = []
+
+        def sleep(seconds: float) -> None:
+            pauses.append(seconds)
+            if len(pauses) < 4:
+                for number in range(7):
+                    journalled(InvoiceObject(), f"evt_{len(pauses)}_{number}")
+
+        monkeypatch.setattr(sync.time, "sleep", sleep)
+        return pauses
+
+    def test_what_comes_meanwhile_is_one_batch(self, pauses: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+        batches: list[int] = []
+        one_batch = sync._process_batch
+
+        def process() -> int:
+            batches.append(one_batch())
+            if len(batches) < 5:
+                journalled(InvoiceObject(), f"evt_during_{len(batches)}")
+            return batches[-1]
+
+        monkeypatch.setattr(sync, "_process_batch", process)
+        journalled(InvoiceObject(), "evt_first")
+        assert sync.process_events() == 26
+        assert batches == [1, 8, 8, 8, 1]
+        assert all(0 < pause <= sync.GATHER_SECONDS for pause in pauses)
+
+    def test_one_event_alone_waits_for_nobody(self, pauses: list[float]) -> None:
+        journalled(InvoiceObject(), "evt_first")
+        assert sync.process_events() == 1 and not pauses
+
+    def test_a_full_batch_is_followed_at_once(self, pauses: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sync, "EVENTS_PER_BATCH", 5)
+        for number in range(15):
+            journalled(InvoiceObject(), f"evt_{number}")
+        assert sync.process_events() == 15 and not pauses
+
+    def test_one_thread_of_a_process_does_the_work_of_all_who_come(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The second comes with its event when the first has looked for the last time, and is about to leave."""
+        process, leaving, go_on = sync.process_events, threading.Event(), threading.Event()
+
+        def process_slowly() -> int:
+            done = process()
+            leaving.set()
+            assert go_on.wait(20)
+            return done
+
+        monkeypatch.setattr(sync, "process_events", process_slowly)
+        counts: list[int] = []
+
+        def first() -> None:
+            try:
+                counts.append(sync.process_events_together())
+            finally:
+                connection.close()
+
+        thread = threading.Thread(target=first)
+        journalled(InvoiceObject(), "evt_1")
+        thread.start()
+        assert leaving.wait(20)
+        journalled(InvoiceObject(), "evt_2")
+        assert sync.process_events_together() == 0 and states()["evt_2"] == "pending"
+        go_on.set()
+        thread.join(20)
+        assert counts == [2] and set(states().values()) == {"done"}
+
+    def test_a_failure_lets_the_next_one_in(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        journalled(InvoiceObject(), "evt_1")
+        with monkeypatch.context() as patch:
+            patch.setattr(sync, "_process_batch", lambda: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                sync.process_events_together()
+        assert sync.process_events_together() == 1
+
+
+@pytest.mark.django_db(transaction=True)
 class TestScheduledRefetches:
     def schedule(self, *ids: str, object: str = "invoice") -> None:
         scheduled_refetches.schedule((object, id) for id in ids)

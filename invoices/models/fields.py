@@ -1,14 +1,10 @@
 """A JSON column that keeps the order of members, the numbers and `\\u0000`. It is text in the database."""
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from django.db import models
 
-from invoices.models.reading import json_of
-
-# One for all, because `json.dumps` makes a new one for every call that names how it is to write.
-_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+from invoices.models.reading import json_of, text_of
 
 if TYPE_CHECKING:
     Text = models.TextField[Any, Any]
@@ -35,7 +31,7 @@ class ObjectField(Text):
 
     def get_prep_value(self, value: Any) -> str | None:
         """Raises ValueError for a number that is not finite, which is no JSON: other readers refuse it."""
-        return None if value is None else _ENCODER.encode(value)
+        return None if value is None else text_of(value)
 
     def value_to_string(self, obj: models.Model) -> str:
         return self.get_prep_value(self.value_from_object(obj)) or ""

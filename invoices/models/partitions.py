@@ -108,7 +108,7 @@ def make_function(apps: Any, schema_editor: Any) -> None:
                     'ahead.', month;
                 END IF;
                 EXECUTE format('CREATE TABLE %I (LIKE {EVENTS} INCLUDING DEFAULTS INCLUDING CONSTRAINTS '
-                    'INCLUDING COMPRESSION)', name);
+                    'INCLUDING COMPRESSION INCLUDING STORAGE)', name);
                 EXECUTE format('ALTER TABLE %I ADD PRIMARY KEY (id), SET ({STORAGE})', name);
                 EXECUTE format('{guard}', name);
                 EXECUTE format('ALTER TABLE {EVENTS} ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', name,

@@ -253,6 +253,22 @@ def customers_of(document: Any) -> set[str]:
     return found
 
 
+_CUSTOMER_MEMBER = re.compile(r'"customer"\s*:\s*"([^"]*)"')
+_CUSTOMER_ITSELF = re.compile(r'"object"\s*:\s*"customer"')
+
+
+def customers_in(text: str, document: Any) -> set[str]:
+    """As `customers_of`, of a document with its JSON text: more may be found than that finds, and never less.
+
+    Where the text spells no letter as `\\u…` and holds no customer itself, all stand behind the same word. To look for
+    it takes a tenth of the time of a walk through the document, and every webhook comes through here.
+    """
+    found = _CUSTOMER_MEMBER.findall(text)
+    if "\\u" in text or any("\\" in value for value in found) or _CUSTOMER_ITSELF.search(text):
+        return customers_of(document)
+    return {value for value in found if _can_be_stored(value)}
+
+
 def _can_be_stored(value: Any) -> bool:
     return isinstance(value, str) and storable(value, len(value)) == value
 

@@ -21,6 +21,8 @@ MAX_ID_LENGTH = 255  # characters, as in the key columns
 ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@+=~-]*", re.ASCII)
 # What ends a line or steers a terminal: no value of one line has it.
 CONTROL_CHARACTER = re.compile("[\x01-\x1f\x7f-\x9f\u2028\u2029]")
+# One for all, because `json.dumps` makes a new one for every call that names how it is to write.
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
 def member(data: Any, *path: str) -> Any:
@@ -103,9 +105,20 @@ def moment(data: Any, *path: str) -> datetime | None:
         return None
 
 
+class NotFinite(float):
+    """A number that JSON does not have, or that no float can hold. A type of its own, because `text_of` would make
+    null of Python's own `nan`."""
+
+
+def float_of(written: str) -> float:
+    """For json.loads as `parse_float`: Python's parser makes infinity of a number that is too large."""
+    value = float(written)
+    return value if math.isfinite(value) else NotFinite(value)
+
+
 def json_of(written: str | bytes, *, strict: bool = False) -> Any:
-    """The value that a JSON text spells, as Python's own parser reads it: integers of any size are exact. `strict`: NaN
-    and Infinity are refused. Raises ValueError, RecursionError.
+    """The value that a JSON text spells, as Python's own parser reads it: integers of any size are exact, and what is
+    not finite is NotFinite. `strict`: NaN and Infinity are refused. Raises ValueError, RecursionError.
 
     msgspec takes a third of the time. What it refuses, Python's parser may read: half a surrogate pair, a number too
     large for a float.
@@ -113,7 +126,18 @@ def json_of(written: str | bytes, *, strict: bool = False) -> Any:
     try:
         return msgspec.json.decode(written)
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        return json.loads(written, parse_constant=refuse_constant if strict else None)
+        return json.loads(written, parse_constant=refuse_constant if strict else NotFinite, parse_float=float_of)
+
+
+def text_of(value: Any) -> str:
+    """The JSON text of a value that `json_of` read, compact. Raises ValueError for NotFinite, which no reader takes.
+
+    msgspec takes a tenth of the time. What it refuses, Python's encoder may write: half a surrogate pair.
+    """
+    try:
+        return msgspec.json.encode(value).decode()
+    except (TypeError, ValueError):
+        return _ENCODER.encode(value)
 
 
 def refuse_constant(name: str) -> None:
