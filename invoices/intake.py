@@ -163,34 +163,52 @@ _WRITTEN = [
 ]
 
 
+_INTO = f"INSERT INTO {Event._meta.db_table} ({', '.join(str(field.column) for field in _WRITTEN)})"
+_ERASED = f"SELECT 1 FROM {Erasure._meta.db_table} WHERE customer"  # noqa: S608
+
+
 @cache
 def _insertion() -> str:
-    """Of any number of rows, given as an array for each column, where no erasure tells of a customer among them. Texts
-    go to the server as they are (%b): nobody quotes a body, or reads it once more to find where it ends."""
-    columns = ", ".join(str(field.column) for field in _WRITTEN)
+    """PostgreSQL: of any number of rows, given as an array for each column, where no erasure tells of a customer among
+    them. Texts go to the server as they are (%b): nobody quotes a body, or reads it once more to find where it ends."""
     types = [many_rows.type_of(field) for field in _WRITTEN]
     arrays = ", ".join(f"{'%b' if type in ('varchar', 'text') else '%t'}::{type}[]" for type in types)
-    erased = f"SELECT FROM {Erasure._meta.db_table} WHERE customer = ANY(%b::varchar[])"
-    return (
-        f"INSERT INTO {Event._meta.db_table} ({columns}) SELECT * FROM unnest({arrays}) "  # noqa: S608
-        f"WHERE NOT EXISTS ({erased}) ON CONFLICT DO NOTHING RETURNING id"
-    )
+    unless = f"WHERE NOT EXISTS ({_ERASED} = ANY(%b::varchar[]))"
+    return f"{_INTO} SELECT * FROM unnest({arrays}) {unless} ON CONFLICT DO NOTHING RETURNING id"  # noqa: S608
+
+
+@cache
+def _insertion_of_one() -> str:
+    """SQLite: of one row, where no erasure tells of its customers, which are given as JSON, and its id is not there: a
+    trigger refuses the second one, whatever is to be done where two meet."""
+    erased = f"{_ERASED} IN (SELECT value FROM json_each(%s))"  # noqa: S608
+    known = f"SELECT 1 FROM {Event._meta.db_table} WHERE id = %s"  # noqa: S608
+    places = ", ".join(["%s"] * len(_WRITTEN))
+    return f"{_INTO} SELECT {places} WHERE NOT EXISTS ({erased}) AND NOT EXISTS ({known})"
 
 
 def _insert(rows: list[Event]) -> set[str]:
-    """Inserts those that the journal does not have, in one transaction and one round trip (PostgreSQL). Their ids. None
-    is inserted where a customer was erased."""
-    if not rows or connection.vendor != "postgresql":
+    """Inserts those that the journal does not have, in one transaction. Their ids. On PostgreSQL it is one round trip,
+    and none is inserted where a customer of any was erased."""
+    if not rows:
         return set()
-    customers = sorted(set().union(*map(_customers_of, rows)))
-    values = [[getattr(row, field.attname) for row in rows] for field in _WRITTEN]
-    connection.ensure_connection()
-    # Statements between two synchronisations are one transaction, or part of the caller's.
-    with connection.wrap_database_errors, connection.connection.pipeline():
-        lock, insertion = psycopg.Cursor(connection.connection), psycopg.Cursor(connection.connection)
-        lock.execute(erasures.SHARED_LOCK, prepare=True)
-        insertion.execute(_insertion(), [*values, customers], prepare=True)
-    return {id for (id,) in insertion.fetchall()}
+    values = [many_rows.values_of(field, rows) for field in _WRITTEN]
+    if connection.vendor == "postgresql":
+        customers = sorted(set().union(*map(_customers_of, rows)))
+        connection.ensure_connection()
+        # Statements between two synchronisations are one transaction, or part of the caller's.
+        with connection.wrap_database_errors, connection.connection.pipeline():
+            lock, insertion = psycopg.Cursor(connection.connection), psycopg.Cursor(connection.connection)
+            lock.execute(erasures.SHARED_LOCK, prepare=True)
+            insertion.execute(_insertion(), [*values, customers], prepare=True)
+        return {id for (id,) in insertion.fetchall()}
+    written = set()
+    with transaction.atomic(), connection.cursor() as cursor:
+        for row, *columns in zip(rows, *values, strict=True):
+            cursor.execute(_insertion_of_one(), [*columns, json.dumps(sorted(_customers_of(row))), row.pk])
+            if cursor.rowcount:
+                written.add(row.pk)
+    return written
 
 
 def _compare_and_insert(rows: list[Event]) -> set[str]:

@@ -80,7 +80,7 @@ class Door:
     """Journals deliveries in the order in which they come: those that gather while a commit runs share the next one.
 
     Each is answered after its own commit alone. Nobody waits for company: the first one is written at once. One thread
-    of the process writes, with a connection that it keeps (on PostgreSQL). `Busy` while too much waits.
+    of the process writes, with a connection that it keeps. `Busy` while too much waits.
     """
 
     def __init__(self) -> None:
@@ -156,11 +156,6 @@ def _written(rows: Sequence[Event]) -> list[bool | Exception]:
     except Exception:
         connection.close()
         return [outcome for row in rows for outcome in _alone(row)]
-    finally:
-        if connection.vendor == "sqlite":
-            # So that a process that is killed between two batches leaves no open file to be recovered. Opening it again
-            # is cheap beside a commit to disk.
-            connection.close()
 
 
 def _alone(row: Event) -> list[bool | Exception]:

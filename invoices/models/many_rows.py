@@ -57,13 +57,13 @@ def insert(model: type[models.Model], rows: Sequence[models.Model], *, absent: b
         given = ", ".join(f"%b::{type_of(field)}[]" for field in fields)
         statement = f"INSERT INTO {table} ({columns}) SELECT * FROM unnest({given}) {unless_there} RETURNING {key}"
         with connection.binding_cursor() as cursor:  # type: ignore[attr-defined]
-            cursor.execute(statement, [_values(field, rows) for field in fields])
+            cursor.execute(statement, [values_of(field, rows) for field in fields])
             return {found for (found,) in cursor.fetchall()}
     places = ", ".join(["%s"] * len(fields))
     with connection.cursor() as cursor:
         cursor.executemany(
             f"INSERT INTO {table} ({columns}) VALUES ({places}) {unless_there}",
-            list(zip(*(_values(field, rows) for field in fields), strict=True)),
+            list(zip(*(values_of(field, rows) for field in fields), strict=True)),
         )
     return {row.pk for row in rows}  # the caller looked, and this transaction is the only one that writes
 
@@ -83,13 +83,13 @@ def update(model: type[models.Model], rows: Sequence[models.Model], columns: Seq
             f"WHERE held.{_quoted(key)} = given.{_quoted(key)}"
         )
         with connection.binding_cursor() as cursor:  # type: ignore[attr-defined]
-            cursor.execute(statement, [_values(field, rows) for field in (key, *fields)])
+            cursor.execute(statement, [values_of(field, rows) for field in (key, *fields)])
         return
     changes = ", ".join(f"{_quoted(field)} = %s" for field in fields)
     with connection.cursor() as cursor:
         cursor.executemany(
             f"UPDATE {table} SET {changes} WHERE {_quoted(key)} = %s",
-            list(zip(*(_values(field, rows) for field in (*fields, key)), strict=True)),
+            list(zip(*(values_of(field, rows) for field in (*fields, key)), strict=True)),
         )
 
 
@@ -103,7 +103,7 @@ def _said(fields: Sequence[models.Field], rows: Sequence[models.Model]) -> list[
     return [field for field in fields if any(getattr(row, field.attname) is not None for row in rows)]
 
 
-def _values(field: models.Field, rows: Sequence[models.Model]) -> list[Any]:
+def values_of(field: models.Field, rows: Sequence[models.Model]) -> list[Any]:
     """One column of these rows, as the database driver takes it."""
     values = [getattr(row, field.attname) for row in rows]
     if isinstance(field, ObjectField):
