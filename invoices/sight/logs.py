@@ -12,6 +12,9 @@ from invoices.sight import context, redaction, tracing
 
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
+# ASCII alone: no line break of any kind. One for all, because `json.dumps` would make a new one for every line.
+_ENCODER = json.JSONEncoder(default=str)
+
 
 def tell(log: logging.Logger, message: str, *, level: int = logging.INFO, **fields: Any) -> None:
     """Writes one line: what happened, always in the same words, and the fields that say with what. Empty fields are
@@ -42,7 +45,7 @@ class Formatter(logging.Formatter):
 
 class JsonFormatter(Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return json.dumps(self.members(record), default=str)  # ASCII alone: no line break of any kind
+        return _ENCODER.encode(self.members(record))
 
 
 class TextFormatter(Formatter):
