@@ -18,7 +18,7 @@ from smtplib import SMTPDataError, SMTPRecipientsRefused, SMTPResponseException
 
 from django.conf import settings
 from django.core.mail import EmailMessage
-from django.db.models import Count, Min, Q, QuerySet
+from django.db.models import Count, Min, Q
 
 from invoices import clock
 from invoices.models import Email
@@ -28,6 +28,12 @@ from invoices.thresholds import EMAIL_GIVEN_UP, EMAIL_KEPT, FIRST_EMAIL_RETRY, L
 log = logging.getLogger(__name__)
 
 State = Email.State
+STATES = {  # as people see them: a waiting e-mail that has failed is another one for them
+    "given_up": Q(state=State.GIVEN_UP),
+    "failing": Q(state=State.WAITING, failing_since__isnull=False),
+    "waiting": Q(state=State.WAITING, failing_since=None),
+    "sent": Q(state=State.SENT),
+}
 MOST_LOOKED_AT = 100_000  # rows: more of them wait only where mail has failed for days
 EMAILS_AT_ONCE = 100  # in one round; the next one begins a few seconds later
 CANDIDATES = 10  # looked at for each that is taken: other workers may be faster
@@ -167,18 +173,12 @@ def remove_old() -> int:
 def counts() -> Counter[str]:
     """How many are `waiting` for their first attempt, `failing` and tried again, and `given_up`."""
     found = Email.objects.filter(state=State.WAITING).aggregate(
-        waiting=Count("pk", filter=Q(failing_since=None)),
-        failing=Count("pk", filter=Q(failing_since__isnull=False)),
+        waiting=Count("pk", filter=STATES["waiting"]), failing=Count("pk", filter=STATES["failing"])
     )
-    return Counter({**found, "given_up": Email.objects.filter(state=State.GIVEN_UP).count()})
+    return Counter({**found, "given_up": Email.objects.filter(STATES["given_up"]).count()})
 
 
 def oldest_waiting() -> datetime | None:
     """When the e-mail was written that has been waiting for the longest."""
     waiting = Email.objects.filter(state=State.WAITING).order_by()[:MOST_LOOKED_AT]
     return waiting.aggregate(at=Min("written_at"))["at"]
-
-
-def not_sent() -> QuerySet[Email]:
-    """What a person has to look at."""
-    return Email.objects.filter(state=State.GIVEN_UP)

@@ -127,7 +127,7 @@ class TestSending:
         assert emails.counts() == {"waiting": 0, "failing": 1, "given_up": 0}
         later(EMAIL_GIVEN_UP.total_seconds() + 1)
         emails.send_due()
-        assert emails.counts()["given_up"] == 1 and emails.not_sent().exists()
+        assert emails.counts()["given_up"] == 1
         assert emails.remove_old() == 0
         later((EMAIL_GIVEN_UP + EMAIL_KEPT).total_seconds() + 10)
         tasks.tend_queues()

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -18,12 +18,6 @@ from invoices.models import Email
 
 TRY_PERMISSION = "invoices.replay_event"  # the same people have failed events processed again
 State = Email.State
-STATES = {
-    "given_up": Q(state=State.GIVEN_UP),
-    "failing": Q(state=State.WAITING, failing_since__isnull=False),
-    "waiting": Q(state=State.WAITING, failing_since=None),
-    "sent": Q(state=State.SENT),
-}
 
 
 class EmailStateFilter(TabFilter):
@@ -34,7 +28,7 @@ class EmailStateFilter(TabFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         state = self.value() or ""
-        return queryset.filter(STATES[state]) if state in STATES else queryset
+        return queryset.filter(emails.STATES[state]) if state in emails.STATES else queryset
 
 
 @admin.register(Email)
