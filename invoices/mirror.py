@@ -453,7 +453,7 @@ def erase(object: str, id: str, known: personal.Known) -> None:
     """Takes the personal data out of an object that Stripe has no more, so that no read brings it without."""
     model = MIRRORED[object]
     with transaction.atomic():
-        for row in lock_rows(model, [id]).values():
+        for row in _locked(model, [id]).values():
             if row.data is None:
                 continue
             before = {id: dict(row.__dict__)}
@@ -462,19 +462,6 @@ def erase(object: str, id: str, known: personal.Known) -> None:
                 setattr(row, column, value)
             row.stored_at = clock.now()
             _save_changes(model, [row], before)
-
-
-def lock_rows(model: type[Mirrored], ids: Sequence[str]) -> dict[str, Mirrored]:
-    """The rows of these ids, locked in id order, so that two writers cannot wait for each other. Needs a transaction.
-
-    Absent rows are inserted empty first, also in id order: two writers of an object that neither has seen before then
-    wait at its row.
-    """
-    known = set(_known_ids(model, ids))
-    absent = [id for id in ids if id not in known]
-    if absent:
-        model.rows.bulk_create([model(id=id) for id in sorted(absent)], ignore_conflicts=True)
-    return _locked(model, ids)
 
 
 def _locked(model: type[Mirrored], ids: Sequence[str]) -> dict[str, Mirrored]:
