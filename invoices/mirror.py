@@ -485,7 +485,7 @@ def remove(missing: Snapshot) -> bool:
 
 def _known_ids(model: type[Mirrored], ids: Sequence[str]) -> Iterable[str]:
     for start in range(0, len(ids), ROWS_PER_STATEMENT):
-        yield from model.rows.filter(id__in=ids[start : start + ROWS_PER_STATEMENT]).values_list("id", flat=True)
+        yield from many_rows.known(model, ids[start : start + ROWS_PER_STATEMENT])
 
 
 def _read_rows(model: type[Mirrored], ids: Sequence[str]) -> dict[str, Mirrored]:

@@ -17,6 +17,16 @@ from invoices.models.fields import ObjectField
 M = TypeVar("M", bound=models.Model)
 
 
+def known(model: type[models.Model], keys: Sequence[str]) -> set[str]:
+    """Those of these keys that are there."""
+    if connection.vendor != "postgresql":
+        return set(model._base_manager.filter(pk__in=keys).values_list("pk", flat=True))
+    key = _quoted(_key(model))
+    with connection.binding_cursor() as cursor:  # type: ignore[attr-defined]
+        cursor.execute(f"SELECT {key} FROM {model._meta.db_table} WHERE {key} = ANY(%b)", [list(keys)])
+        return {found for (found,) in cursor.fetchall()}
+
+
 def locked(model: type[M], keys: Sequence[str]) -> list[M]:
     """Those of these rows that are there, locked in the order of their keys until the transaction ends."""
     if connection.vendor != "postgresql":
