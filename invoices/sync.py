@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 EVENTS_PER_BATCH = 500  # stored in one transaction
 GATHER_SECONDS = 0.1  # between the beginnings of two batches that are not full
+HANGING_SECONDS = 2.0  # after which a batch that has not ended is taken to wait for somebody
 MAX_EVENT_ATTEMPTS = 5  # after which an event is failed, and waits for a person
 REFETCH_THREADS = 4
 UNANSWERED = (gateway.OutcomeUnknown, gateway.RateLimited)  # Stripe did not say anything of the object
@@ -36,21 +37,36 @@ REFETCHES_PER_ROUND = 16  # so that what a person looks at waits for no more tha
 TRANSIENT_ERRORS = (OperationalError, InterfaceError)
 
 
-_processing = threading.Lock()  # of this process: threads that share its batches would make each of them smaller
-_wanted = threading.Event()  # somebody came while another thread was processing
+class _Together:
+    """Of this process: one thread processes for all who come, because threads that share the events would make each
+    batch smaller."""
+
+    def __init__(self) -> None:
+        self.processing = threading.Lock()
+        self.wanted = threading.Event()  # somebody came while another thread was processing
+        self.began = 0.0  # of the last batch, by `time.monotonic`
+
+    def hangs(self) -> bool:
+        """Whether the batch waits for something, such as a row of the mirror that somebody else has locked."""
+        return time.monotonic() - self.began > HANGING_SECONDS
+
+
+_together = _Together()
 
 
 def process_events_together() -> int:
     """As `process_events`, by one thread of this process at a time. Another that comes meanwhile returns at once: the
-    first one also brings what it came for."""
+    first one also brings what it came for. Unless its batch hangs: then the other one takes what that does not hold."""
     done = 0
-    _wanted.set()
-    while _wanted.is_set() and not interruption.asked() and _processing.acquire(blocking=False):
+    _together.wanted.set()
+    while _together.wanted.is_set() and not interruption.asked():
+        if not _together.processing.acquire(blocking=False):
+            return done + (process_events() if _together.hangs() else 0)
         try:
-            _wanted.clear()  # before the look: whoever comes after it is asked for once more
+            _together.wanted.clear()  # before the look: whoever comes after it is asked for once more
             done += process_events()
         finally:
-            _processing.release()
+            _together.processing.release()
     return done
 
 
@@ -62,7 +78,7 @@ def process_events(limit: int = 10_000) -> int:
     """
     done = 0
     while done < limit and not interruption.asked():
-        began = time.monotonic()
+        _together.began = began = time.monotonic()
         count = _process_batch()
         done += count
         if not count:

@@ -9,7 +9,7 @@ from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
 
-from invoices import thresholds
+from invoices import sync, thresholds
 from invoices.api.actions import WITHOUT_CODE
 from invoices.models import Code
 from invoices.operations.action import Action, Call
@@ -167,3 +167,8 @@ def test_the_worked_example_is_the_one_that_is_tested():
     code = re.search(r"```python\n(.*?)```", _section(CONTRIBUTING, "## Add an action"), re.DOTALL)
     assert code is not None
     assert code[1] == (HOUSE / "tests/new_action/update_due_date.py").read_text()
+
+
+def test_the_size_of_a_batch_of_events_is_that_of_the_code() -> None:
+    row = f"| events that are stored in one transaction | {sync.EVENTS_PER_BATCH} |"
+    assert row in (HOUSE / "docs/operating.md").read_text()

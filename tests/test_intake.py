@@ -10,11 +10,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import IntegrityError, connection, transaction
 
-from invoices import intake, wakeups
-from invoices.models import Event
-from tests.helpers.events import stripe_event
+from invoices import clock, intake, wakeups, webhooks
+from invoices.models import Erasure, Event
+from tests.helpers.events import sign, stripe_event
 
 
 def numbered(number: int = 1, **changes: Any) -> dict[str, Any]:
@@ -126,3 +126,62 @@ class TestWaking:
         intake.journal([])
         time.sleep(0.15)
         assert sent == []
+
+
+def of_customer(customer: str, number: int = 1) -> dict[str, Any]:
+    found = {"object": "invoice", "id": f"in_{number}", "customer": customer, "customer_name": "Zoe Quistgaard"}
+    return stripe_event(found, id=f"evt_{number}")
+
+
+def erased(customer: str) -> None:
+    Erasure.objects.create(customer=customer, reason="asked", shell_user="me@here", requested_at=clock.now())
+
+
+@pytest.mark.django_db(transaction=True)
+class TestManyInOneStatement:
+    def test_one_of_an_erased_customer_among_others(self) -> None:
+        erased("cus_2")
+        told = [of_customer(f"cus_{number}", number) for number in (3, 2, 1, 2)]
+        assert [row.pk for row in intake.write(map(intake.event_row, told))] == ["evt_3", "evt_2", "evt_1"]
+        assert {row.pk: "Quistgaard" in row.body for row in Event.objects.all()} == {
+            "evt_1": True,
+            "evt_2": False,
+            "evt_3": True,
+        }
+        assert intake.write(map(intake.event_row, told)) == []
+
+    @pytest.mark.parametrize("customer", ["cus_\U0001f600", "cüs", 'a"b', "a\\b", "cus_1\n", "[1]", "null", "7"])
+    def test_an_erased_customer_with_an_odd_id(self, customer: str) -> None:
+        erased(customer)
+        intake.write([intake.event_row(of_customer(customer))])
+        assert "Quistgaard" not in Event.objects.get().body
+
+    @pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+    def test_an_erased_customer_in_any_encoding_that_is_read(self, encoding: str) -> None:
+        erased("cus_1")
+        body = json.dumps(of_customer("cus_1")).encode(encoding)
+        row = intake.check(body, sign(body)).row
+        assert row.customers == {"cus_1"}
+        if encoding == "utf-8" or connection.vendor == "sqlite":  # PostgreSQL stores no NUL
+            intake.journal([row])
+            assert "Quistgaard" not in Event.objects.get().body.replace("\x00", "")
+
+    @pytest.mark.parametrize("column", ["body", "state"])
+    def test_one_that_is_refused_hurts_no_other(self, column: str) -> None:
+        rows = [intake.event_row(of_customer("cus_1", number)) for number in range(4)]
+        setattr(rows[2], column, None)
+        assert [outcome is True for outcome in webhooks._written(rows)] == [True, True, False, True]
+        assert Event.objects.count() == 3
+
+    def test_the_callers_transaction_decides(self) -> None:
+        with pytest.raises(KeyError), transaction.atomic():
+            assert len(intake.write(intake.event_row(numbered(number)) for number in range(3))) == 3
+            raise KeyError
+        with transaction.atomic():
+            intake.write([intake.event_row(numbered(1))])
+            refused = intake.event_row(of_customer("cus_1", 2))
+            setattr(refused, "state", None)  # noqa: B010  what no type allows
+            with pytest.raises(IntegrityError), transaction.atomic():
+                intake.write([refused, intake.event_row(of_customer("cus_1", 3))])
+            intake.write([intake.event_row(numbered(4))])
+        assert set(Event.objects.values_list("pk", flat=True)) == {"evt_1", "evt_4"}

@@ -14,6 +14,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection, migrations, transaction
 
 from invoices.management.commands.migrate import LOCK
+from tests.helpers.database import plain_parameters
 from tests.helpers.own_database import OwnDatabase, own_database
 from tests.sandbox_process import ROOT
 
@@ -90,15 +91,9 @@ def test_what_waits_too_long_gives_up_in_a_sentence(
         assert cursor.fetchone() == ("0",)
 
 
-def plain_parameters() -> dict[str, Any]:
-    given = connection.settings_dict
-    parameters = {"host": given["HOST"], "port": given["PORT"], "user": given["USER"], "password": given["PASSWORD"]}
-    return {name: value for name, value in parameters.items() if value} | {"dbname": given["NAME"]}
-
-
 def test_no_migration_but_one_that_must_runs_outside_a_transaction() -> None:
-    """So that what gave up has done nothing. One that makes an index concurrently has nothing else in it. 0020 has
-    settings of tables, which can be made again, and locks one table at a time."""
+    """So that what gave up has done nothing. One that makes an index concurrently has nothing else in it. 0020 and 0023
+    have settings of tables, which can be made again, and lock one table at a time."""
     from django.db.migrations.loader import MigrationLoader
 
     loader = MigrationLoader(None)
@@ -109,6 +104,21 @@ def test_no_migration_but_one_that_must_runs_outside_a_transaction() -> None:
             kinds = [type(operation).__name__ for operation in migration.operations]
             if migration.name == "0020_growth":
                 assert kinds == [*["RunPython"] * 3, "AddIndexInUse"]
+            elif migration.name == "0023_short_columns_in_their_row":
+                assert kinds == ["RunPython"] * 2
             else:
                 assert set(kinds) <= {"AddIndexConcurrently", "RemoveIndexConcurrently"}, migration
     assert all(isinstance(each, migrations.Migration) for each in ours)
+
+
+@ON_POSTGRESQL
+@pytest.mark.django_db(transaction=True)
+def test_one_that_goes_table_by_table_says_that_a_part_may_be_done() -> None:
+    call_command("migrate", "invoices", "0022", verbosity=0)
+    try:
+        with psycopg.connect(**plain_parameters()) as other:
+            other.execute("LOCK TABLE invoices_event IN ACCESS SHARE MODE")
+            with pytest.raises(CommandError, match="what of it was done stays"):
+                call_command("migrate", "invoices", "0023", verbosity=0, lock_timeout=0.2)
+    finally:
+        call_command("migrate", verbosity=0)

@@ -12,6 +12,7 @@ import time
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from django.conf import settings as conf
 from django.core.management import call_command
@@ -20,6 +21,7 @@ from django.db import DataError, OperationalError, connection
 from invoices import clock, gateway, intake, mirror, refetch, scheduled_refetches, sync
 from invoices.models import Event, Invoice, InvoicePayment, Mirrored, ScheduledRefetch
 from tests.factories import CustomerObject, InvoiceObject, invoice_at, stored
+from tests.helpers.database import plain_parameters
 from tests.helpers.events import stripe_event
 from tests.helpers.stripe_state import make_all_due
 from tests.sandbox_process import ROOT, SandboxProcess
@@ -377,6 +379,37 @@ class TestGathering:
         go_on.set()
         thread.join(20)
         assert counts == [2] and set(states().values()) == {"done"}
+
+    @pytest.mark.skipif(not ON_POSTGRESQL, reason="SQLite has no locks of rows")
+    def test_one_locked_row_of_the_mirror_holds_up_no_other_invoice(self) -> None:
+        """A person in psql may hold it, or a worker of another host that is frozen in the middle of its batch."""
+
+        def work() -> None:
+            try:
+                sync.process_events_together()
+            finally:
+                connection.close()
+
+        held = InvoiceObject()
+        journalled(held, "evt_first")
+        sync.process_events_together()
+        thread = threading.Thread(target=work)
+        with psycopg.connect(**plain_parameters()) as other:
+            other.execute("SELECT 1 FROM invoices_invoice WHERE id = %s FOR UPDATE", [held["id"]])
+            journalled(held | {"total": 1}, "evt_held")
+            thread.start()
+            time.sleep(0.5)
+            try:
+                journalled(InvoiceObject(), "evt_other")
+                end = time.monotonic() + 20
+                while states()["evt_other"] != "done" and time.monotonic() < end:
+                    sync.process_events_together()  # beat has another thread of the same worker look
+                    time.sleep(0.5)
+                assert states() == {"evt_first": "done", "evt_held": "pending", "evt_other": "done"}
+            finally:
+                other.rollback()
+                thread.join(20)
+        assert states()["evt_held"] == "done"
 
     def test_a_failure_lets_the_next_one_in(self, monkeypatch: pytest.MonkeyPatch) -> None:
         journalled(InvoiceObject(), "evt_1")

@@ -3,10 +3,12 @@ permissions after a rollback, and the number of queries of its pages."""
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import subprocess
 import sys
 import uuid
+from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -20,12 +22,13 @@ from django.test.utils import CaptureQueriesContext
 
 from invoices import clock, refetch, throttle
 from invoices.admin.invoices import bulk_preview
-from invoices.models import MIRRORED, Invoice, Operation, RecordedCall
+from invoices.models import MIRRORED, Invoice, Operation, RecordedCall, fields
 from invoices.operations import ACTIONS, Refusal, manual_resolution, pauses
 from invoices.operations import batch as batches
+from tests.crash.wire import Wire
 from tests.factories import InvoiceObject, InvoicePaymentObject, invoice_at, stored
 from tests.helpers.database import queries_of_page
-from tests.helpers.operations import act
+from tests.helpers.operations import act, look, lost
 from tests.sandbox_process import SandboxProcess
 
 ROOT = Path(__file__).parent.parent
@@ -298,3 +301,23 @@ def test_an_old_unknown_operation_is_counted_on_the_home_page(manager: User, cli
     )
     client.force_login(manager)
     assert "Everything was settled by itself." not in client.get("/admin/").content.decode()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("reference", ["Ueberweisung", "Überweisung 4711", "\u2028", "\U0001f600"])
+def test_an_operation_that_was_under_way_is_settled(
+    reference: str,
+    wire: Wire,
+    open_invoice: Any,
+    agent: User,
+    later: Callable[[float], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The triggers compare what was sent as text, so it is spelled as the version before spelled it."""
+    held = {"amount": 1000, "method": "Cash", "received_on": "2026-11-02", "reference": reference}
+    with monkeypatch.context() as before:
+        written = lambda value: json.dumps(value, separators=(",", ":"), allow_nan=False)  # noqa: E731
+        before.setattr(fields, "ascii_text_of", written)
+        operation = lost(wire, "drop", "attach_out_of_band_payment", open_invoice.id, agent, "report_payment", **held)
+    operation = look(operation, later)
+    assert operation.state == Operation.State.SUCCEEDED, operation.message

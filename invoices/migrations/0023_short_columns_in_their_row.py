@@ -37,7 +37,7 @@ def _each_table(schema_editor, storage):
     for parent in TABLES:
         for table in (parent, *partitions.of(connection, parent)):
             columns = ", ".join(f"ALTER COLUMN {column} SET STORAGE {storage}" for column in _short(connection, table))
-            schema_editor.execute(f"ALTER TABLE {table} {columns}")
+            schema_editor.execute(f"ALTER TABLE ONLY {table} {columns}")
 
 
 def _short(connection, table):
@@ -59,6 +59,6 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.RunPython(partitions.make_function, migrations.RunPython.noop),  # for the months to come, first
         migrations.RunPython(keep_inside, let_out),
-        migrations.RunPython(partitions.make_function, migrations.RunPython.noop),  # for the months to come
     ]

@@ -36,7 +36,9 @@ class Mirrored(models.Model):
     id = models.CharField(primary_key=True, max_length=255)
     created = models.DateTimeField(null=True, blank=True, help_text="When Stripe created the object")
     livemode = models.BooleanField(null=True, blank=True)
-    data = ObjectField(null=True, blank=True, help_text="The whole object as Stripe sent it, with all lines")
+    data = ObjectField(
+        null=True, blank=True, help_text="The whole object as Stripe sent it, with all lines", spelled_anyhow=True
+    )
     seen_since = models.DateTimeField(
         null=True,
         blank=True,

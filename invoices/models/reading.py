@@ -137,7 +137,13 @@ def text_of(value: Any) -> str:
     try:
         return msgspec.json.encode(value).decode()
     except (TypeError, ValueError):
-        return _ENCODER.encode(value)
+        return ascii_text_of(value)
+
+
+def ascii_text_of(value: Any) -> str:
+    """The JSON text of a value, compact and always spelled in the same way: as Python does, in ASCII. Raises ValueError
+    for what is not finite."""
+    return _ENCODER.encode(value)
 
 
 def refuse_constant(name: str) -> None:

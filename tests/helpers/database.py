@@ -1,4 +1,4 @@
-"""The database in tests: emptied after a test that commits, and the queries that a page asks of it."""
+"""The database in tests: emptied after a test that commits, its queries, and how to connect to it past Django."""
 
 from __future__ import annotations
 
@@ -92,3 +92,10 @@ def url_of_database() -> str:
     if connection.vendor == "sqlite":
         return f"sqlite:///{given['NAME']}"
     return f"postgres://{given['USER']}:{given['PASSWORD']}@{given['HOST']}:{given['PORT'] or 5432}/{given['NAME']}"
+
+
+def plain_parameters() -> dict[str, Any]:
+    """For a connection to the tests' database past Django (PostgreSQL)."""
+    given = connection.settings_dict
+    parameters = {"host": given["HOST"], "port": given["PORT"], "user": given["USER"], "password": given["PASSWORD"]}
+    return {name: value for name, value in parameters.items() if value} | {"dbname": given["NAME"]}

@@ -19,6 +19,7 @@ LOCK_NOT_AVAILABLE, QUERY_CANCELED = "55P03", "57014"  # PostgreSQL's codes
 
 class Command(migrate.Command):
     applying = ""  # the name of the migration that is being applied
+    whole = True  # it is one transaction
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
@@ -54,13 +55,13 @@ class Command(migrate.Command):
                 if code == LOCK_NOT_AVAILABLE:
                     raise CommandError(
                         f"{what} waited {options['lock_timeout']:g} s for a lock that somebody else holds, and gave "
-                        "up: nothing of it was done. Repeat migrate, when less is going on, or let it wait longer "
+                        f"up: {self._left()}. Repeat migrate, when less is going on, or let it wait longer "
                         "(--lock-timeout); while it waits, others wait behind it."
                     ) from error
                 if code == QUERY_CANCELED:
                     raise CommandError(
                         f"{what}: a statement took longer than {options['statement_timeout']:g} s, and was cancelled: "
-                        "nothing of it was done. Repeat migrate with a longer --statement-timeout."
+                        f"{self._left()}. Repeat migrate with a longer --statement-timeout."
                     ) from error
                 raise
 
@@ -84,9 +85,13 @@ class Command(migrate.Command):
             if connection.connection is not None and not connection.connection.closed:
                 _ask(connection, "SELECT pg_advisory_unlock(%s)")
 
+    def _left(self) -> str:
+        """What is left of the migration that gave up."""
+        return "nothing of it was done" if self.whole else "what of it was done stays, and is done again without harm"
+
     def migration_progress_callback(self, action: str, migration: Any = None, fake: bool = False) -> None:
         if action in ("apply_start", "unapply_start"):
-            self.applying = str(migration)
+            self.applying, self.whole = str(migration), migration.atomic
         super().migration_progress_callback(action, migration, fake)
 
 
