@@ -34,6 +34,7 @@ from benchmarks.systems import (
     System,
     Unavailable,
     desk_environment,
+    end_of,
     end_when_told,
     leave_out,
     prepared,
@@ -64,9 +65,8 @@ def measure(system: System, stripe: FakeStripe) -> Result:
     with (system.folder / "import.log").open("wb") as log:
         process = subprocess.Popen(command, env={**os.environ, **env}, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
         with _watched(system, stripe.invoices) as arrived:
-            _, status, used = os.wait4(process.pid, 0)  # the only way to its peak of memory, whatever ended it
+            cpu, peak = end_of(process)
             seconds = time.monotonic() - began
-        process.returncode = os.waitstatus_to_exitcode(status)
     after = stripe.calls()
     if process.returncode or system.imported() != stripe.invoices:
         log_end = (system.folder / "import.log").read_text(errors="replace")[-2000:]
@@ -74,9 +74,9 @@ def measure(system: System, stripe: FakeStripe) -> Result:
     return Result(
         seconds=seconds,
         until_invoices=(arrived[0] - began) if arrived else seconds,
-        cpu=used.ru_utime + used.ru_stime,
+        cpu=cpu,
         calls={path: number for path in after if (number := after[path] - before.get(path, 0))},
-        peak=used.ru_maxrss * 1024,
+        peak=peak,
         versions=f"{system.version()}, {system.database.version()}",
     )
 
@@ -111,9 +111,7 @@ def idle_shell(system: System) -> int:
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
     )
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return used.ru_maxrss * 1024
+    return end_of(process)[1]
 
 
 @dataclass

@@ -23,6 +23,7 @@ from typing import Any
 from django.db import connection
 
 from benchmarks.setting import database, sandbox
+from benchmarks.systems import end_of
 from invoices.models import MIRRORED, Invoice, ReconciliationRun
 from tests.helpers.commands import database_url
 from tests.sandbox_process import ROOT, SandboxProcess
@@ -104,11 +105,10 @@ def _command(process: SandboxProcess, *words: str) -> tuple[float, float]:
         [sys.executable, "manage.py", *words], cwd=ROOT, env=environment,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    _, status, used = os.wait4(command.pid, 0)
-    command.returncode = os.waitstatus_to_exitcode(status)
+    cpu, peak = end_of(command)
     if command.returncode not in (0, 3):
         raise SystemExit(f"{words} ended with {command.returncode}")
-    return used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+    return cpu, peak / 2**20
 
 
 def _pay(process: SandboxProcess, number: int) -> None:

@@ -33,11 +33,30 @@ from benchmarks.objects import KEY, SECRET, Shapes
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 180  # in which a process must be up
+LOOK_SECONDS = 0.02  # between two looks at a process
 PYTHON_MODULES = {"granian", "celery"}  # the README's commands that are run by this Python
 
 
 class Unavailable(Exception):
     """This system or database cannot be measured here; says why."""
+
+
+def end_of(process: subprocess.Popen[bytes]) -> tuple[float, int]:
+    """Waits for its end: seconds of CPU, and bytes of memory at its peak. Sets its `returncode`.
+
+    `wait4` tells of a peak too, but counts what the process was before it became another program: a copy of this one,
+    which may be larger. So Linux is asked again and again, and what it said last is the peak.
+    """
+    memory, peak = Path(f"/proc/{process.pid}/status"), 0
+    while True:
+        with contextlib.suppress(OSError):
+            if found := re.search(r"^VmHWM:\s+(\d+) kB", memory.read_text(), re.MULTILINE):
+                peak = int(found[1]) * 1024
+        pid, status, used = os.wait4(process.pid, os.WNOHANG)
+        if pid:
+            process.returncode = os.waitstatus_to_exitcode(status)
+            return used.ru_utime + used.ru_stime, peak or used.ru_maxrss * 1024
+        time.sleep(LOOK_SECONDS)
 
 
 # --- databases --------------------------------------------------------------------------------------------------------
