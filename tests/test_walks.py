@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import time
@@ -41,6 +42,23 @@ def listed(sandbox: SandboxProcess, before: Counter[str]) -> dict[str, int]:
 
 def pages_needed(objects_per_page: int) -> dict[str, int]:
     return {object: math.ceil(model.objects.count() / objects_per_page) for object, model in MIRRORED.items()}
+
+
+def stopped_after(monkeypatch: pytest.MonkeyPatch, pages: int) -> ReconciliationRun:
+    """A full run that was stopped when it had stored so many pages, and was about to store the next one."""
+    monkeypatch.setattr(ahead, "PAGES_AHEAD", 1)
+    advance, calls = runs.advance, itertools.count(1)
+
+    def stop(*given: Any, **more: Any) -> None:
+        if next(calls) == pages + 1:
+            raise KeyboardInterrupt
+        advance(*given, **more)
+
+    with monkeypatch.context() as cut:
+        cut.setattr(runs, "advance", stop)
+        with pytest.raises(KeyboardInterrupt):
+            reconcile.sweep_lists("full")
+    return ReconciliationRun.objects.get()
 
 
 def test_an_import_asks_for_the_pages_that_there_are(sandbox: SandboxProcess, small_pages: int) -> None:
@@ -136,20 +154,7 @@ def test_one_that_was_stopped_goes_on_after_the_last_page(
     sandbox: SandboxProcess, small_pages: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sandbox.reset(invoices=40, seed=3)
-    monkeypatch.setattr(ahead, "PAGES_AHEAD", 1)
-    advance, calls = runs.advance, [0]
-
-    def stop(*given: Any, **more: Any) -> None:
-        calls[0] += 1
-        if calls[0] == 4:
-            raise KeyboardInterrupt
-        advance(*given, **more)
-
-    with monkeypatch.context() as cut:
-        cut.setattr(runs, "advance", stop)
-        with pytest.raises(KeyboardInterrupt):
-            reconcile.sweep_lists("full")
-    left = ReconciliationRun.objects.get()
+    left = stopped_after(monkeypatch, pages=3)
     assert left.state == State.INTERRUPTED and left.seen == Invoice.objects.count() == 3 * small_pages
     before = Counter(sandbox.stats()["requests"])
     run = reconcile.sweep_lists("full")
@@ -230,20 +235,7 @@ def test_a_place_that_stripe_has_no_more_is_gone_on_from_by_its_second(
     for _ in range(12):
         invoice_at(sandbox)
     sandbox.clock(real=True)
-    monkeypatch.setattr(ahead, "PAGES_AHEAD", 1)
-    advance, calls = runs.advance, [0]
-
-    def stop(*given: Any, **more: Any) -> None:
-        calls[0] += 1
-        if calls[0] == 2:
-            raise KeyboardInterrupt
-        advance(*given, **more)
-
-    with monkeypatch.context() as cut:
-        cut.setattr(runs, "advance", stop)
-        with pytest.raises(KeyboardInterrupt):
-            reconcile.sweep_lists("full")
-    left = ReconciliationRun.objects.get()
+    left = stopped_after(monkeypatch, pages=1)
     name = Window("invoice").name
     place = Place.read(left.progress.cursors[name])
     assert place is not None and len(place.ids) == small_pages
