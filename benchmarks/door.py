@@ -34,6 +34,7 @@ from benchmarks.systems import (
     end_when_told,
     leave_out,
     prepared,
+    print_ratios,
 )
 
 MEASURED: tuple[type[System], ...] = (Ours, Floor, *PEERS)
@@ -238,19 +239,8 @@ def run(
                         continue
                     results[kind][name].append(result)
                     print(f"{kind:10} round {number + 1}: {describe(name, result)}", flush=True)
-        for name, ratio in ratios(results[kind]).items():
-            print(f"{kind:10} {name:12} : floor = {ratio:.2f}", flush=True)
+        print_ratios(kind, results[kind], "applied")
     return results
-
-
-def ratios(of: dict[str, list[Result]]) -> dict[str, float]:
-    """System → the median, over the rounds, of its rate by the floor's in the same round."""
-    floor = [result.applied for result in of.get("floor", [])]
-    return {
-        name: statistics.median(result.applied / base for result, base in zip(results, floor, strict=True))
-        for name, results in of.items()
-        if floor
-    }
 
 
 def describe(name: str, result: Result) -> str:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import statistics
 import subprocess
 import sys
 import threading
@@ -38,6 +37,7 @@ from benchmarks.systems import (
     end_when_told,
     leave_out,
     prepared,
+    print_ratios,
 )
 
 MEASURED: tuple[type[System], ...] = (Ours, Floor, *PEERS)
@@ -150,19 +150,8 @@ def run(systems: list[str], databases: list[str], invoices: int, rounds: int) ->
                             system.__exit__()
                         here.results[name].append(result)
                         print(f"{kind:10} round {number + 1}: {describe(name, result, here.shell)}", flush=True)
-            for name, ratio in ratios(here.results).items():
-                print(f"{kind:10} {name:12} : floor = {ratio:.2f}", flush=True)
+            print_ratios(kind, here.results, "seconds")
     return measured
-
-
-def ratios(of: dict[str, list[Result]]) -> dict[str, float]:
-    """System → the median, over the rounds, of its seconds by the floor's in the same round."""
-    floor = [result.seconds for result in of.get("floor", [])]
-    return {
-        name: statistics.median(result.seconds / base for result, base in zip(results, floor, strict=True))
-        for name, results in of.items()
-        if floor
-    }
 
 
 def describe(name: str, result: Result, shell: int) -> str:

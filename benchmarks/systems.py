@@ -15,12 +15,13 @@ import shutil
 import signal
 import socket
 import sqlite3
+import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -541,6 +542,17 @@ def leave_out(name: str, kind: str, reason: Exception, results: dict[str, Any]) 
         raise reason
     print(f"FAILED {name} on {kind}: {reason}", file=sys.stderr, flush=True)
     del results[name]
+
+
+def print_ratios(kind: str, results: Mapping[str, Sequence[Any]], figure: str) -> None:
+    """For each system the median, over the rounds, of this figure by the floor's in the same round. Nothing without the
+    floor. `kind`: of the database; `results`: system → a result for each round."""
+    floor = [getattr(result, figure) for result in results.get("floor", [])]
+    for name in results if floor else []:
+        ratio = statistics.median(
+            getattr(result, figure) / base for result, base in zip(results[name], floor, strict=True)
+        )
+        print(f"{kind:10} {name:12} : floor = {ratio:.2f}", flush=True)
 
 
 @contextlib.contextmanager
