@@ -13,6 +13,9 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backoffice.settings")
     from django.core.management import execute_from_command_line
 
+    from backoffice import long_lived
+
+    long_lived.collect_seldom()
     try:
         execute_from_command_line(sys.argv)
     except KeyboardInterrupt:
