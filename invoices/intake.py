@@ -6,12 +6,11 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import psycopg
 from django.conf import settings
 from django.db import connection, transaction
 
@@ -25,6 +24,8 @@ from invoices.snapshot import is_object
 from invoices.wakeups import wake
 
 log = logging.getLogger(__name__)
+
+TOLD_SINGLY = 50  # events of one commit, at most, that have a line each in the log
 
 
 class NotSigned(Exception):
@@ -163,49 +164,39 @@ _WRITTEN = [
 ]
 
 
-_INTO = f"INSERT INTO {Event._meta.db_table} ({', '.join(str(field.column) for field in _WRITTEN)})"
-_ERASED = f"SELECT 1 FROM {Erasure._meta.db_table} WHERE customer"  # noqa: S608
-
-
 @cache
 def _insertion() -> str:
-    """PostgreSQL: of any number of rows, given as an array for each column, where no erasure tells of a customer among
-    them. Texts go to the server as they are (%b): nobody quotes a body, or reads it once more to find where it ends."""
-    types = [many_rows.type_of(field) for field in _WRITTEN]
-    arrays = ", ".join(f"{'%b' if type in ('varchar', 'text') else '%t'}::{type}[]" for type in types)
-    unless = f"WHERE NOT EXISTS ({_ERASED} = ANY(%b::varchar[]))"
-    return f"{_INTO} SELECT * FROM unnest({arrays}) {unless} ON CONFLICT DO NOTHING RETURNING id"  # noqa: S608
-
-
-@cache
-def _insertion_of_one() -> str:
-    """SQLite: of one row, where no erasure tells of its customers, which are given as JSON, and its id is not there: a
-    trigger refuses the second one, whatever is to be done where two meet."""
-    erased = f"{_ERASED} IN (SELECT value FROM json_each(%s))"  # noqa: S608
-    known = f"SELECT 1 FROM {Event._meta.db_table} WHERE id = %s"  # noqa: S608
+    """Of one row, where no erasure tells of its customers, which are given as JSON after its columns, and its id is not
+    there. On SQLite the id is given once more, because a trigger refuses the second one, whatever is to be done where
+    two meet."""
+    into = f"INSERT INTO {Event._meta.db_table} ({', '.join(str(field.column) for field in _WRITTEN)})"
+    erased = f"SELECT 1 FROM {Erasure._meta.db_table} WHERE customer"  # noqa: S608
+    if connection.vendor == "postgresql":
+        places = ", ".join(f"${place}::{many_rows.type_of(field)}" for place, field in enumerate(_WRITTEN, 1))
+        customers = f"SELECT json_array_elements_text(${len(_WRITTEN) + 1}::text::json)"
+        unless = f"WHERE NOT EXISTS ({erased} = ANY(ARRAY({customers})))"
+        return f"{into} SELECT {places} {unless} ON CONFLICT DO NOTHING RETURNING id"
     places = ", ".join(["%s"] * len(_WRITTEN))
-    return f"{_INTO} SELECT {places} WHERE NOT EXISTS ({erased}) AND NOT EXISTS ({known})"
+    known = f"SELECT 1 FROM {Event._meta.db_table} WHERE id = %s"  # noqa: S608
+    unless = f"WHERE NOT EXISTS ({erased} IN (SELECT value FROM json_each(%s))) AND NOT EXISTS ({known})"  # noqa: S608
+    return f"{into} SELECT {places} {unless}"
 
 
 def _insert(rows: list[Event]) -> set[str]:
-    """Inserts those that the journal does not have, in one transaction. Their ids. On PostgreSQL it is one round trip,
-    and none is inserted where a customer of any was erased."""
+    """Inserts those that the journal does not have, and of whose customers none was erased, in one transaction. Their
+    ids. On PostgreSQL it is one round trip."""
     if not rows:
         return set()
-    values = [many_rows.values_of(field, rows) for field in _WRITTEN]
+    columns = zip(*(many_rows.values_of(field, rows) for field in _WRITTEN), strict=True)
+    given = [[*values, json.dumps(sorted(_customers_of(row)))] for row, values in zip(rows, columns, strict=True)]
     if connection.vendor == "postgresql":
-        customers = sorted(set().union(*map(_customers_of, rows)))
-        connection.ensure_connection()
-        # Statements between two synchronisations are one transaction, or part of the caller's.
-        with connection.wrap_database_errors, connection.connection.pipeline():
-            lock, insertion = psycopg.Cursor(connection.connection), psycopg.Cursor(connection.connection)
-            lock.execute(erasures.SHARED_LOCK, prepare=True)
-            insertion.execute(_insertion(), [*values, customers], prepare=True)
-        return {id for (id,) in insertion.fetchall()}
+        insertions = [(_insertion(), values) for values in given]
+        _, *inserted = connection.in_one_round_trip([(erasures.SHARED_LOCK, ()), *insertions])  # type: ignore[attr-defined]
+        return {id for ids in inserted for id in ids}
     written = set()
     with transaction.atomic(), connection.cursor() as cursor:
-        for row, *columns in zip(rows, *values, strict=True):
-            cursor.execute(_insertion_of_one(), [*columns, json.dumps(sorted(_customers_of(row))), row.pk])
+        for row, values in zip(rows, given, strict=True):
+            cursor.execute(_insertion(), [*values, row.pk])
             if cursor.rowcount:
                 written.add(row.pk)
     return written
@@ -225,8 +216,14 @@ def _compare_and_insert(rows: list[Event]) -> set[str]:
     return {row.pk for row in new}
 
 
-def tell(new: Iterable[Event]) -> None:
-    """Each event begins a trace of its own, linked to that of its webhook: the workers that process it go on there."""
+def tell(new: Sequence[Event]) -> None:
+    """Each event begins a trace of its own, linked to that of its webhook: the workers that process it go on there.
+
+    Of many at once, which an import brings, the log has the number, and each one only where DEBUG is wanted.
+    """
+    many = len(new) > TOLD_SINGLY
+    if many:
+        logs.tell(log, "events received", events=len(new), source=str(new[0].source))
     for event in new:
         if event.state == Event.State.IGNORED:
             counters.EVENTS.labels("ignored").inc()
@@ -236,6 +233,7 @@ def tell(new: Iterable[Event]) -> None:
             logs.tell(
                 log,
                 "event received",
+                level=logging.DEBUG if many else logging.INFO,
                 event=event.pk,
                 type=event.type,
                 state=str(event.state),

@@ -15,6 +15,7 @@ from django.db import IntegrityError, connection, transaction
 from invoices import clock, intake, wakeups, webhooks
 from invoices.models import Erasure, Event
 from tests.helpers.events import sign, stripe_event
+from tests.helpers.told import listening
 
 
 def numbered(number: int = 1, **changes: Any) -> dict[str, Any]:
@@ -185,3 +186,17 @@ class TestManyInOneStatement:
                 intake.write([refused, intake.event_row(of_customer("cus_1", 3))])
             intake.write([intake.event_row(numbered(4))])
         assert set(Event.objects.values_list("pk", flat=True)) == {"evt_1", "evt_4"}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("number", [intake.TOLD_SINGLY, intake.TOLD_SINGLY + 1])
+def test_of_many_at_once_the_log_has_their_number(number: int) -> None:
+    with listening() as told:
+        assert len(intake.journal(intake.event_row(numbered(each)) for each in range(number))) == number
+    received, together = told.lines("event received"), told.lines("events received")
+    assert {line["event"] for line in received} == {numbered(each)["id"] for each in range(number)}
+    if number > intake.TOLD_SINGLY:
+        assert {line["level"] for line in received} == {"DEBUG"}
+        assert [(line["level"], line["events"], line["source"]) for line in together] == [("INFO", number, "webhook")]
+    else:
+        assert {line["level"] for line in received} == {"INFO"} and not together

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import select
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
 from django.db.backends.postgresql import base
 from django.db.backends.postgresql.operations import DatabaseOperations
 from django.db.backends.postgresql.psycopg_any import register_tzloader
+from psycopg import errors
+from psycopg.pq import ExecStatus
 from psycopg.types.datetime import TimestamptzLoader
+
+Statement = tuple[str, Sequence[Any]]  # with $1 … for parameters, and the parameters
 
 
 class _PreparedCursor(psycopg.Cursor[Any]):
@@ -58,6 +63,93 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if self.timezone != loader.timezone:
             register_tzloader(self.timezone, cursor)  # as in `create_cursor`
         return self._prepare_cursor(cursor)  # type: ignore[attr-defined]
+
+    def in_one_round_trip(self, statements: Sequence[Statement]) -> list[list[str | None]]:
+        """Runs these statements, all or none, and returns for each the first column of its rows as text. Statements of
+        the same text that follow each other are parsed once. Raises what the first one that fails raises.
+
+        This is libpq's pipeline mode: between two synchronisations the statements are one transaction, or part of the
+        caller's. psycopg's own takes three times the CPU, which was a third of what a webhook cost. A text goes to the
+        server in binary, with its length: in libpq's text format it would end at the first NUL.
+        """
+        self.ensure_connection()
+        self.validate_no_broken_transaction()
+        with self.wrap_database_errors:
+            if not self.connection.autocommit:
+                self.connection.execute("")  # psycopg sends BEGIN before a statement of its own, and before no other
+            return _Pipeline(self.connection).run(statements)
+
+
+class _Pipeline:
+    """One use of libpq's pipeline mode on a connection of psycopg."""
+
+    def __init__(self, connection: Any) -> None:
+        self.connection, self.libpq = connection, connection.pgconn
+
+    def run(self, statements: Sequence[Statement]) -> list[list[str | None]]:
+        given = [[_spelled(parameter) for parameter in parameters] for _, parameters in statements]
+        try:
+            runs = self._send(statements, given)
+            results = self._results()
+            self.libpq.exit_pipeline_mode()
+        except BaseException:  # KeyboardInterrupt too: nobody could tell what is under way from what comes after it
+            self.connection.close()
+            raise
+        for result in results:
+            if result.status not in (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK):
+                raise errors.error_from_result(result, encoding=self.connection.info.encoding)
+        told = [result for result, is_run in zip(results, runs, strict=True) if is_run]
+        return [[_text(result.get_value(row, 0)) for row in range(result.ntuples)] for result in told]
+
+    def _send(self, statements: Sequence[Statement], given: Sequence[list[bytes | None]]) -> list[bool]:
+        """For each result that is to come: whether a statement was run; otherwise one was parsed.
+
+        They have no name at the server. What has one lasts until psycopg says `DEALLOCATE ALL`, which it does after
+        any rollback on this connection, whoever holds it then.
+        """
+        sent: list[bool] = []
+        parsed = None
+        self.libpq.enter_pipeline_mode()
+        for (statement, parameters), values in zip(statements, given, strict=True):
+            if statement != parsed:
+                self.libpq.send_prepare(b"", statement.encode())
+                parsed = statement
+                sent.append(False)
+            self.libpq.send_query_prepared(b"", values, [isinstance(each, str) for each in parameters])
+            sent.append(True)
+        self.libpq.pipeline_sync()
+        return sent
+
+    def _results(self) -> list[Any]:
+        """Of all that was sent, in that order. Sends and receives at the same time: where neither side receives, and
+        both have much to send, each would wait for the other."""
+        found: list[Any] = []
+        sending = bool(self.libpq.flush())
+        poll = select.poll()
+        poll.register(self.libpq.socket, select.POLLIN | (select.POLLOUT if sending else 0))
+        while True:
+            while self.libpq.is_busy():
+                poll.poll()
+                self.libpq.consume_input()
+                if sending and not self.libpq.flush():
+                    sending = False
+                    poll.modify(self.libpq.socket, select.POLLIN)
+            result = self.libpq.get_result()
+            if result is None:  # the end of one statement's results
+                if self.connection.closed:
+                    raise psycopg.OperationalError("The connection to the database is lost.")
+            elif result.status == ExecStatus.PIPELINE_SYNC:
+                return found
+            else:
+                found.append(result)
+
+
+def _spelled(parameter: Any) -> bytes | None:
+    return None if parameter is None else str(parameter).encode()
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode()
 
 
 def _has_ended(connection: Any) -> bool:

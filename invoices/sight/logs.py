@@ -19,6 +19,8 @@ _ENCODER = json.JSONEncoder(default=str)
 def tell(log: logging.Logger, message: str, *, level: int = logging.INFO, **fields: Any) -> None:
     """Writes one line: what happened, always in the same words, and the fields that say with what. Empty fields are
     left out. No field is ever a text that a person or Stripe wrote."""
+    if not log.isEnabledFor(level):
+        return
     log.log(
         level, message, extra={"fields": {name: value for name, value in fields.items() if value not in ("", None)}}
     )
