@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from invoices import intake, sync
 from invoices.models import MIRRORED, partitions
@@ -192,3 +193,34 @@ def test_the_storage_can_be_taken_back_and_given_again() -> None:
             growth.compress(apps, editor)
             growth.store(apps, editor)
     assert options_of("invoices_operation")["autovacuum_vacuum_scale_factor"] == "0.01"
+
+
+DONE_BEFORE = """
+INSERT INTO invoices_event (id, type, created, api_version, account, object_type, object_id, request_id,
+    idempotency_key, body, source, state, attempts, error)
+SELECT 'evt_before_' || n, 'invoice.paid', to_timestamp(%s - n), '', '', 'invoice', 'in_' || n, '', '', '{}', 'webhook',
+    'pending', 0, ''
+FROM generate_series(1, 5000) n;
+UPDATE invoices_event SET state = 'done' WHERE id LIKE 'evt_before_%%';
+ANALYZE invoices_event
+"""
+
+
+def test_events_are_claimed_by_their_keys() -> None:
+    """The index of pending events has an entry for each that was pending since the last vacuum. A plan that goes by it
+    takes longer with every event that was done."""
+    events = [stripe_event(InvoiceObject(), id=f"evt_{number:03}") for number in range(40)]
+    with connection.cursor() as cursor:
+        cursor.execute(DONE_BEFORE, [events[0]["created"]])
+    intake.write(intake.event_row(event) for event in events)
+    with CaptureQueriesContext(connection) as captured:
+        assert sync.process_events() == 40
+    claimed = [query["sql"] for query in captured if re.match(r'SELECT .* FROM "invoices_event"', query["sql"])]
+    assert claimed
+    with connection.cursor() as cursor:
+        for statement in claimed:
+            cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS) {statement}")
+            plan = "\n".join(line for (line,) in cursor.fetchall())
+            assert "_pkey" in plan, plan
+            found = re.search(r"Buffers: shared hit=(\d+)", plan)
+            assert found and int(found[1]) < 400, plan

@@ -310,6 +310,18 @@ def test_four_workers_share_the_work_and_do_each_event_once(monkeypatch: pytest.
 
 
 @pytest.mark.django_db(transaction=True)
+def test_one_of_the_last_second_of_all_holds_up_no_other() -> None:
+    """Its span ends after what a moment can be: the object is read instead."""
+    last = 253_402_300_799  # 9999-12-31 23:59:59
+    journalled(InvoiceObject(id="in_last"), "evt_last", created=last)
+    assert sync.process_events() == 1
+    journalled(InvoiceObject(id="in_next"), "evt_next")
+    assert sync.process_events() == 1
+    assert states() == {"evt_last": "pending", "evt_next": "done"}
+    assert ScheduledRefetch.objects.get().object_id == "in_last"
+
+
+@pytest.mark.django_db(transaction=True)
 class TestGathering:
     """Under load batches are few and large; what comes alone waits for nobody."""
 
