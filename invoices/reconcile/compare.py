@@ -8,7 +8,7 @@ from typing import Any
 
 from invoices import clock, scheduled_refetches
 from invoices.mirror import VOLATILE, Decision, Outcome, content
-from invoices.models import Drift, Event, ReconciliationRun
+from invoices.models import Drift, Event, PendingEvent, ReconciliationRun
 from invoices.models.reading import storable, storable_json, text
 
 MAX_DIFFERENCES_PER_OBJECT = 25  # drift rows of one object
@@ -33,6 +33,8 @@ def differences(ours: Any, theirs: Any, path: str = "") -> Iterator[tuple[str, A
 
 def pending(ids: list[str]) -> set[str]:
     """Those of these objects for which an event is pending: it explains their difference."""
+    if not PendingEvent.objects.exists():
+        return set()
     waiting = Event.objects.filter(state=Event.State.PENDING, object_id__in=ids)
     return set(waiting.values_list("object_id", flat=True))
 
@@ -81,7 +83,10 @@ def _found_before(run: ReconciliationRun, ids: list[str]) -> dict[str, str]:
 
     A healed object is equal by now. It counts as what was recorded: its drift row and the counts then agree.
     """
-    found = Drift.objects.filter(run=run, object_id__in=ids).exclude(kind=Drift.Kind.UNREADABLE)
+    drift = Drift.objects.filter(run=run)
+    if not drift.exists():
+        return {}
+    found = drift.filter(object_id__in=ids).exclude(kind=Drift.Kind.UNREADABLE)
     return {id: "healed" if healed_at else "failed" for id, healed_at in found.values_list("object_id", "healed_at")}
 
 
