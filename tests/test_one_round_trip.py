@@ -129,7 +129,6 @@ def test_a_connection_that_ends_meanwhile_is_an_operational_error() -> None:
     run((INTO, ["a", ""]))
     with pytest.raises(OperationalError):
         run((INTO, ["b", ""]), ("SELECT pg_terminate_backend(pg_backend_pid())", ()), ("SELECT pg_sleep(1)", ()))
-    connection.close()
     assert ids() == ["a"]
     with connection.cursor() as cursor:  # Django's own statements, too
         cursor.execute("SELECT 1")
@@ -147,5 +146,9 @@ def test_interrupted_in_the_middle_the_connection_is_not_used_again(monkeypatch:
         patch.setattr(base._Pipeline, "_results", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run(("SELECT 1", ()))
-    connection.close()
+    assert ids() == ["a"]
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt), transaction.atomic():
+        run((INTO, ["b", ""]))
+        patch.setattr(base._Pipeline, "_results", interrupted)
+        run(("SELECT 1", ()))
     assert ids() == ["a"]
