@@ -11,7 +11,7 @@ THRESHOLDS = (20_000, 20, 20)
 
 
 def collect_seldom() -> None:
-    """Called once in each process, before it does its work. What it has made so far is not looked at again."""
+    """Called once in each process. What it has made so far is not looked at again."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*THRESHOLDS)

@@ -109,7 +109,12 @@ class Door:
         self.waiting_bytes += size
         if self.writing is None or self.writing.done():
             self.writing = asyncio.create_task(self._write())
-        return await written
+        try:
+            return await written
+        finally:
+            # An error has this frame in its traceback, and the frame has the future, which has the error. While the
+            # database is away, such circles would keep the bodies until the collector looks.
+            del written
 
     async def _write(self) -> None:
         while self.waiting:

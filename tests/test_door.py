@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import logging
 import threading
-from collections.abc import Awaitable, Callable, Iterable
+import weakref
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -292,3 +295,30 @@ class TestWhatIsNotSimplyWritten:
         assert [each.status for each in seen] == [200, 200]
         assert "ada@example.com" not in Event.objects.get(pk="evt_0001").body
         assert Event.objects.count() == 2
+
+
+def test_what_is_refused_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even until the collector looks: while the database is away, each may be a megabyte."""
+    refused: weakref.WeakSet[Event] = weakref.WeakSet()
+
+    def written(rows: Sequence[Event]) -> list[bool | Exception]:
+        refused.update(rows)
+        return [OperationalError("away") for _ in rows]
+
+    async def scenario(server: serving.Server) -> None:
+        monkeypatch.setattr(webhooks, "_written", written)
+        for number in range(20):
+            answer = await delivery(event(number)).ask(server)
+            assert answer.status == 503
+            seen.append(len(refused))
+
+    seen: list[int] = []
+    logging.disable()  # pytest keeps what is logged, with its arguments
+    gc.collect()
+    gc.disable()
+    try:
+        with_server(scenario)
+    finally:
+        gc.enable()
+        logging.disable(logging.NOTSET)
+    assert max(seen) <= 2 and not refused
