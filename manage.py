@@ -11,12 +11,12 @@ def main() -> None:
 
         leave_the_shell(os.environ)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backoffice.settings")
-    from django.core.management import execute_from_command_line
-
-    from backoffice import long_lived
-
-    long_lived.collect_seldom()
     try:
+        from django.core.management import execute_from_command_line
+
+        from backoffice import long_lived
+
+        long_lived.collect_seldom()
         execute_from_command_line(sys.argv)
     except KeyboardInterrupt:
         raise SystemExit(130) from None

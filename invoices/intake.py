@@ -25,7 +25,7 @@ from invoices.wakeups import wake
 
 log = logging.getLogger(__name__)
 
-TOLD_SINGLY = 50  # events of one commit, at most, that have a line each in the log
+TOLD_SINGLY = 50  # new events of a list, at most, that have a line each in the log
 
 
 class NotSigned(Exception):
@@ -148,12 +148,19 @@ def write(events: Iterable[Event]) -> list[Event]:
     # In the order of the ids, so that two writers of the same events never wait for each other.
     ordered = [rows[pk] for pk in sorted(rows)]
     written = _insert([row for row in ordered if not archives.may_hold(row)])
+    _wake_for(
+        rows[pk] for pk in written
+    )  # now: outside a transaction they are committed, whatever becomes of the others
     if left := [row for row in ordered if row.pk not in written]:
-        written |= _compare_and_insert(left)
-    new = [row for pk, row in rows.items() if pk in written]
+        compared = _compare_and_insert(left)
+        _wake_for(rows[pk] for pk in compared)
+        written |= compared
+    return [row for pk, row in rows.items() if pk in written]
+
+
+def _wake_for(new: Iterable[Event]) -> None:
     if any(row.state == Event.State.PENDING for row in new):
         transaction.on_commit(lambda: wake("process_events"), robust=True)
-    return new
 
 
 # What is written of a new row. The other columns have the defaults of the database.
