@@ -15,6 +15,7 @@ django.setup()
 from django.conf import settings  # noqa: E402
 from django.test.utils import setup_databases, setup_test_environment, teardown_databases  # noqa: E402
 
+from backoffice import long_lived  # noqa: E402
 from tests.sandbox_process import SandboxProcess  # noqa: E402
 
 
@@ -25,6 +26,7 @@ def database() -> Iterator[None]:
     made = setup_databases(verbosity=0, interactive=False)
     try:
         print(f"database: {settings.DATABASES['default']['ENGINE'].rpartition('.')[2]}")
+        long_lived.freeze()  # as the processes that are measured do at their start
         yield
     finally:
         teardown_databases(made, verbosity=0)
