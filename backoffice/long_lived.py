@@ -11,9 +11,7 @@ THRESHOLDS = (20_000, 20, 20)
 
 
 def collect_seldom() -> None:
-    """Called once in each process. What it has made so far is not looked at again."""
-    gc.collect()
-    gc.freeze()
+    """Called once in each process."""
     gc.set_threshold(*THRESHOLDS)
 
 
@@ -24,5 +22,7 @@ def freeze() -> None:
     no request goes on meanwhile. Afterwards a pass looks only at what was made since. The addresses are loaded first,
     with all that they import, which Django would otherwise do in the first request.
     """
-    get_resolver().url_patterns  # noqa: B018  a property that loads them
     collect_seldom()
+    get_resolver().url_patterns  # noqa: B018  a property that loads them
+    gc.collect()
+    gc.freeze()
