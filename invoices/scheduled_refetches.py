@@ -80,12 +80,12 @@ def schedule(
 def waiting(object: str, ids: list[str]) -> set[str]:
     """Those of these objects that are about to be read. Not those that were given up: nobody will read them."""
     found: set[str] = set()
-    waiting = ScheduledRefetch.objects.filter(object_type=object, given_up_at=None)
-    if len(ids) > 1 and not waiting.exists():
+    rows = ScheduledRefetch.objects.filter(object_type=object, given_up_at=None)
+    if len(ids) > 1 and not rows.exists():  # to ask for one id costs no more than this
         return found
     for start in range(0, len(ids), IDS_PER_QUERY):
-        rows = waiting.filter(object_id__in=ids[start : start + IDS_PER_QUERY])
-        found.update(rows.values_list("object_id", flat=True))
+        those = rows.filter(object_id__in=ids[start : start + IDS_PER_QUERY])
+        found.update(those.values_list("object_id", flat=True))
     return found
 
 

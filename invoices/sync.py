@@ -33,14 +33,8 @@ MAX_EVENT_ATTEMPTS = 5  # after which an event is failed, and waits for a person
 REFETCH_THREADS = 4
 UNANSWERED = (gateway.OutcomeUnknown, gateway.RateLimited)  # Stripe did not say anything of the object
 REFETCHES_PER_ROUND = 16  # so that what a person looks at waits for no more than these
-NOT_PROCESSED = (
-    "livemode",
-    "account",
-    "source",
-    "next_attempt_at",
-    "processed_at",
-    "error",
-)  # columns that nobody reads
+# Columns of an event that nobody reads who processes it.
+UNREAD_COLUMNS = ("livemode", "account", "source", "next_attempt_at", "processed_at", "error")
 # A deadlock, a lock that was held too long, a database that is down: the same event will succeed later.
 TRANSIENT_ERRORS = (OperationalError, InterfaceError)
 
@@ -153,7 +147,7 @@ def _events_of(waiting: list[PendingEvent]) -> list[Event]:
     The database is not asked for those that are pending: PostgreSQL would go by the index of the pending ones, which
     has an entry for each event that was pending since the table was last vacuumed.
     """
-    stored = Event.stored(waiting).defer(*NOT_PROCESSED) if waiting else ()
+    stored = Event.stored(waiting).defer(*UNREAD_COLUMNS) if waiting else ()
     found = {event.pk: event for event in stored if event.state == Event.State.PENDING}
     if astray := [each.pk for each in waiting if each.pk not in found]:
         log.error("%d events wait, and are not in the journal, such as %s.", len(astray), astray[0])
