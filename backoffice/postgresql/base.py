@@ -69,7 +69,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         the same text that follow each other are parsed once. Raises what the first one that fails raises.
 
         This is libpq's pipeline mode: between two synchronisations the statements are one transaction, or part of the
-        caller's. psycopg's own takes twice the CPU, which was a third of what a webhook cost. A text goes to the
+        caller's. psycopg's own takes three times the CPU, which was a third of what a webhook cost. A text goes to the
         server in binary, with its length: in libpq's text format it would end at the first NUL.
         """
         self.ensure_connection()
