@@ -12,8 +12,8 @@ from rest_framework.response import Response
 
 from invoices import operations, request_origin
 from invoices.api import expand, parameters
-from invoices.api.base import MAX_ID_LENGTH, StripeView, require_permissions
-from invoices.api.envelope import ApiError, invalid, no_such_object, permission_denied
+from invoices.api.base import MAX_ID_LENGTH, StripeView, require_permissions, require_scope
+from invoices.api.envelope import ApiError, invalid, no_such_object
 from invoices.api.serializers import stripe_object
 from invoices.models import DECLINES, Code, Invoice, Operation
 from invoices.operations.request import MAX_KEY_LENGTH, made_by_key
@@ -42,8 +42,7 @@ class ActionView(StripeView):
         params = self.clean(parameters.flatten(nested))
         key = idempotency_key(request)
         token: Any = request.auth
-        if token.read_only:
-            raise permission_denied("this key may only read")
+        require_scope(request, self.entry.name)
         if len(id) > MAX_ID_LENGTH or parameters.UNSTORABLE_CHARACTER.search(id) or _deleted(id):
             raise no_such_object("invoice", id[:MAX_ID_LENGTH], self.param)
         headers = {"Idempotency-Key": key} if key else {}

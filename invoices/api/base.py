@@ -54,6 +54,13 @@ def require_permissions(request: Request, *permissions: str) -> None:
             raise permission_denied(permission)
 
 
+def require_scope(request: Request, scope: str) -> None:
+    """Raises ApiError (403) where the caller's token is not for this, whatever its user may do."""
+    token: Any = request.auth
+    if not token.allows(scope):
+        raise permission_denied("this key may only read" if token.read_only else f"this key is not for {scope}")
+
+
 class StripeView(ViewSet):
     """One endpoint in Stripe's manner."""
 

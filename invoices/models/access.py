@@ -45,6 +45,10 @@ class ApiToken(ImmutableModel, AbstractAuthToken):
     def __str__(self) -> str:
         return self.name
 
+    def allows(self, scope: str) -> bool:
+        """Whether it may be used for this: `read`, `feed`, `pass_through`, or the name of an action."""
+        return not self.read_only or scope in ("read", "feed")
+
     rules = Rules(
         changing=frozenset({"name", "read_only", "expiry"}),
         once=frozenset({"created_by_id", "revoked_at", "revoked_by_id"}),
