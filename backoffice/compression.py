@@ -81,8 +81,8 @@ class CompressionMiddleware:
 def _may_be_compressed(request: HttpRequest, response: Any) -> bool:
     if not CONTENT_TYPES.match(response.headers.get("Content-Type", "")) or "Content-Encoding" in response.headers:
         return False
-    if request.path_info.startswith(NEVER) or "ETag" in response.headers:
-        return False
+    if request.path_info.startswith(NEVER) or response.headers.get("ETag", "W/").startswith('"'):
+        return False  # a strong ETag is of the bytes as they are
     if response.streaming:
         return not response.is_async
     return len(response.content) >= MIN_BYTES

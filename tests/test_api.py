@@ -552,6 +552,35 @@ def test_replies_carry_what_an_sdk_reads(api):
     assert api.client.get("/v1/invoices", headers=api.headers | {"Accept": "text/html"}).json()["object"] == "list"
 
 
+def test_what_has_not_changed_is_not_sent_again(api):
+    store(invoice("in_1"), invoice("in_2"))
+    tags = {}
+    for path in ("/v1/invoices/in_1", "/v1/invoices"):
+        first = api.get(path)
+        tags[path] = first["ETag"]
+        again = api.client.get(path, headers=api.headers | {"If-None-Match": f'"other", {first["ETag"]}'})
+        assert (again.status_code, again.content, again["ETag"]) == (304, b"", first["ETag"])
+        assert again["Request-Id"] and again["Stripe-Version"] and "no-store" not in again["Cache-Control"]
+    store(invoice("in_1", description="changed"))
+    for path, tag in tags.items():
+        changed = api.client.get(path, headers=api.headers | {"If-None-Match": tag})
+        assert changed.status_code == 200 and changed["ETag"] != tag
+
+
+def test_a_tag_opens_nothing_without_a_token(api):
+    store(invoice("in_1"))
+    tag = api.get("/v1/invoices/in_1")["ETag"]
+    refused = Client().get("/v1/invoices/in_1", headers={"If-None-Match": tag})
+    assert refused.status_code == 401 and "ETag" not in refused and "no-store" in refused["Cache-Control"]
+
+
+def test_a_tagged_answer_is_compressed_all_the_same(api):
+    store(*(invoice(f"in_{n}") for n in range(5)))
+    plain = api.get("/v1/invoices")
+    packed = api.client.get("/v1/invoices", headers=api.headers | {"Accept-Encoding": "gzip"})
+    assert packed["Content-Encoding"] == "gzip" and packed["ETag"] == plain["ETag"]
+
+
 def test_another_account_is_not_served_from_this_mirror(api):
     response = api.client.get("/v1/invoices", headers=api.headers | {"Stripe-Account": "acct_other"})
     assert error(response, 403)["code"] == "account_invalid"

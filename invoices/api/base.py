@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -18,6 +19,7 @@ from rest_framework.viewsets import ViewSet
 
 from invoices.api import expand, parameters
 from invoices.api.auth import ApiTokenAuthentication
+from invoices.api.conditional import tagged
 from invoices.api.envelope import ApiError, invalid, no_such_object, permission_denied
 from invoices.api.filters import apply_filters
 from invoices.api.pagination import Page
@@ -89,6 +91,7 @@ class StripeView(ViewSet):
         response["Request-Id"] = request_id(request)
         response["Stripe-Version"] = settings.STRIPE_API_VERSION
         response["Cache-Control"] = "no-cache, no-store"
+        response.add_post_render_callback(partial(tagged, request))
         return response
 
 
