@@ -23,9 +23,9 @@ from invoices.admin import search
 from invoices.admin.base import Facts, MirroredAdmin
 from invoices.admin.formatting import moment
 from invoices.admin.invoices import wording as invoice_wording
-from invoices.admin.streaming import streamed
 from invoices.models import Customer, Disclosure, Invoice
 from invoices.models.reading import is_id, member, text
+from invoices.streaming import streamed
 
 INVOICES_PER_CUSTOMER = 50  # on the page of a customer
 LOOKS_SHOWN = 20  # on the page of what is stored: the newest

@@ -91,7 +91,8 @@ class StripeView(ViewSet):
         response["Request-Id"] = request_id(request)
         response["Stripe-Version"] = settings.STRIPE_API_VERSION
         response["Cache-Control"] = "no-cache, no-store"
-        response.add_post_render_callback(partial(tagged, request))
+        if not response.streaming:
+            response.add_post_render_callback(partial(tagged, request))
         return response
 
 

@@ -9,6 +9,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
 
 from invoices.api import expand
+from invoices.api.exports import CONTENT_TYPES, MAX_ROWS
 from invoices.api.pagination import DEFAULT_LIMIT, MAX_LIMIT
 from invoices.operations import Action, Parameter
 from invoices.operations.parameters import MAX_TEXT_LENGTH
@@ -87,6 +88,24 @@ def describe_list_and_retrieve(view: Any, tag: str) -> Any:
     )(view)
 
 
+def describe_export(view: Any, tag: str) -> Any:
+    """Describes an Export by the filters of its list. Returns the view."""
+    filters = [
+        _query(name, found.schema, found.label or "") for name, found in view.filterset_class.base_filters.items()
+    ]
+    kind = CONTENT_TYPES[view.format]
+    return extend_schema_view(
+        export=extend_schema(
+            tags=[tag],
+            operation_id=f"{view.object_type}_{view.format}",
+            summary=f"{tag} as a file, newest first",
+            description=f"Up to {MAX_ROWS} rows. Where there are more, the header `Link` has the address of the next file.",
+            parameters=[*filters, LIST_PARAMETERS[1]],
+            responses={(200, kind): OpenApiResponse({"type": "string"}), **_errors(400, 401, 403)},
+        )
+    )(view)
+
+
 def describe_action(view: Any) -> Any:
     """Describes an ActionView by its action's entry. Returns the view."""
     action: Action = view.entry
@@ -137,8 +156,11 @@ def _expandable_paths(object_type: str) -> Iterator[str]:
 
 
 def _responses(success: dict[str, Any], *error_statuses: int) -> dict[int, Any]:
-    errors = {status: OpenApiResponse(_ref("error"), ERRORS[status]) for status in error_statuses}
-    return {200: OpenApiResponse(success), **errors}
+    return {200: OpenApiResponse(success), **_errors(*error_statuses)}
+
+
+def _errors(*statuses: int) -> dict[int, Any]:
+    return {status: OpenApiResponse(_ref("error"), ERRORS[status]) for status in statuses}
 
 
 def _list_of(component: str) -> dict[str, Any]:

@@ -47,7 +47,12 @@ def stripe_text(object_type: str, stored: str | None) -> Json:
         return Json("{}")
     if object_type == "invoice" and stored.count('"line_item"') > NESTED_LIST_LENGTH:
         return to_json(with_first_lines(object_type, json.loads(stored)))
-    return Json(stored if stored.isascii() else stored.encode("ascii", "json_escapes").decode())
+    return ascii_json(stored)
+
+
+def ascii_json(text: str) -> Json:
+    """The same JSON in ASCII."""
+    return Json(text if text.isascii() else text.encode("ascii", "json_escapes").decode())
 
 
 def to_json(value: Any) -> Json:

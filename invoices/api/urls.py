@@ -1,21 +1,30 @@
 """The API's addresses: /v1 as at Stripe, and its description below /api."""
 
+from typing import Any
+
 from django.urls import URLPattern, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from invoices.api import views
 from invoices.api.actions import ActionView
-from invoices.api.schema import describe_action, describe_list_and_retrieve
+from invoices.api.exports import CONTENT_TYPES, export_view
+from invoices.api.schema import describe_action, describe_export, describe_list_and_retrieve
 from invoices.door import for_insiders
 from invoices.operations import ACTIONS
 
 
 def _list_and_retrieve(name: str, view: type[views.ListAndRetrieveView], tag: str) -> list[URLPattern]:
+    files = [path(f"v1/{name}.{kind}", _export(view, kind, tag)) for kind in CONTENT_TYPES]
     view = describe_list_and_retrieve(view, tag)
     return [
+        *files,
         path(f"v1/{name}", view.as_view({"get": "list"})),
         path(f"v1/{name}/<str:id>", view.as_view({"get": "retrieve"})),
     ]
+
+
+def _export(view: type[views.ListAndRetrieveView], kind: str, tag: str) -> Any:
+    return describe_export(export_view(view, kind), tag).as_view({"get": "export"})
 
 
 def _action(name: str) -> URLPattern:

@@ -7,8 +7,8 @@ from typing import Any
 from invoices import money
 from invoices.admin.invoices import wording as invoice_wording
 from invoices.admin.operations import wording
-from invoices.admin.streaming import Echo, cell
 from invoices.models import Batch, BatchItem, Invoice, Operation
+from invoices.streaming import Echo, cell
 
 COLUMNS = "invoice number customer amount state code decline_code message advice operation".split()
 CHUNK_SIZE = 50  # invoices that are read together

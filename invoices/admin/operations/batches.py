@@ -23,9 +23,9 @@ from invoices.admin.formatting import ago, badge, moment
 from invoices.admin.links import page_url
 from invoices.admin.operations import batch_csv, wording
 from invoices.admin.paging import paging, with_query
-from invoices.admin.streaming import streamed
 from invoices.models import Batch, BatchItem, Operation
 from invoices.operations import ACTIONS, label_of, requesters
+from invoices.streaming import streamed
 
 INVOICES_PER_PAGE = 50  # the CSV file has all of them
 STATES_IN_ORDER = (  # of the tabs: what went wrong, what goes on (`waiting`: not begun), what has ended

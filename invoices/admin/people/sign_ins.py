@@ -17,9 +17,9 @@ from invoices import sign_ins
 from invoices.admin.base import Facts, RecordAdmin
 from invoices.admin.filters import DayRangeFilter
 from invoices.admin.formatting import DASH, badge, moment
-from invoices.admin.streaming import Echo, cell, streamed
 from invoices.keyset import Order
 from invoices.models import SignInRecord
+from invoices.streaming import Echo, cell, streamed
 
 What = SignInRecord.What
 ROWS_AT_ONCE = 500
