@@ -55,7 +55,7 @@ class Export(ListAndRetrieveView):
 
     format: str  # ndjson, csv
 
-    def export(self, request: Request) -> HttpResponseBase:
+    def list(self, request: Request) -> HttpResponseBase:  # type: ignore[override]
         """The rows after `starting_after`, newest first. Raises ApiError."""
         asked = parameters.flatten(parameters.of_request(request))
         for name in ("limit", "ending_before"):
@@ -92,7 +92,7 @@ class Export(ListAndRetrieveView):
         found = dict(texts.values_list("pk", "text"))
         return (ascii_json(found[key]) for key in keys if found.get(key))
 
-    def _columns(self) -> list[str]:
+    def _columns(self) -> Sequence[str]:
         """The names of a table's columns."""
         if not isinstance(self, MirrorView):
             return [name for name in list(self._serializer().fields) if name not in NESTED]
@@ -115,7 +115,7 @@ class Export(ListAndRetrieveView):
     def _serializer(self) -> Serializer:
         return SERIALIZERS[self.object_type]()
 
-    def _rows(self, keys: Sequence[Any]) -> list[Any]:
+    def _rows(self, keys: Sequence[Any]) -> Sequence[Any]:
         found = {row.pk: row for row in self.visible_rows().filter(pk__in=keys)}
         return [found[key] for key in keys if key in found]
 

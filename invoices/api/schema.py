@@ -95,11 +95,11 @@ def describe_export(view: Any, tag: str) -> Any:
     ]
     kind = CONTENT_TYPES[view.format]
     return extend_schema_view(
-        export=extend_schema(
+        list=extend_schema(
             tags=[tag],
             operation_id=f"{view.object_type}_{view.format}",
             summary=f"{tag} as a file, newest first",
-            description=f"Up to {MAX_ROWS} rows. Where there are more, the header `Link` has the address of the next file.",
+            description=f"Up to {MAX_ROWS} rows. Where there are more, `Link` has the address of the next file.",
             parameters=[*filters, LIST_PARAMETERS[1]],
             responses={(200, kind): OpenApiResponse({"type": "string"}), **_errors(400, 401, 403)},
         )

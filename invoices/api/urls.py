@@ -24,7 +24,7 @@ def _list_and_retrieve(name: str, view: type[views.ListAndRetrieveView], tag: st
 
 
 def _export(view: type[views.ListAndRetrieveView], kind: str, tag: str) -> Any:
-    return describe_export(export_view(view, kind), tag).as_view({"get": "export"})
+    return describe_export(export_view(view, kind), tag).as_view({"get": "list"})
 
 
 def _action(name: str) -> URLPattern:
