@@ -66,7 +66,7 @@ lock:
 
 # The demo's data goes too.
 clean:
-	rm -rf $(VENV) .demo .coverage htmlcov staticfiles test-results .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .demo .clients .coverage htmlcov staticfiles test-results .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.run: requirements.txt

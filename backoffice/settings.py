@@ -418,7 +418,7 @@ MIGRATION_MODULES = {"knox": None}  # knox's own token table is not created: Api
 REST_KNOX = {"AUTH_HEADER_PREFIX": "Bearer", "TOKEN_TTL": timedelta(days=365), "TOKEN_MODEL": KNOX_TOKEN_MODEL}
 REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "invoices.api.envelope.exception_handler",
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "invoices.api.schema.StripeSchema",
     "DEFAULT_AUTHENTICATION_CLASSES": ["invoices.api.auth.ApiTokenAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
 }

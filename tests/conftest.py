@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.handlers.base import BaseHandler
 from django.test import Client, TransactionTestCase
 from pytest_django import DjangoDbBlocker
 from xdist.remote import Producer
@@ -19,6 +20,7 @@ from xdist.scheduler import LoadScopeScheduling
 from invoices import account, clock, gateway, refetch, sync
 from tests.crash.wire import Wire
 from tests.factories import invoice_at, user_in_group
+from tests.helpers import described
 from tests.helpers.database import Emptier
 from tests.helpers.events import WEBHOOK_SECRET, sign
 from tests.sandbox_process import SandboxProcess
@@ -181,6 +183,33 @@ def deliver(sandbox: SandboxProcess, post_event: Callable[..., Any]) -> Callable
         return len(new)
 
     return bring
+
+
+@pytest.fixture(autouse=True)
+def replies_are_as_described(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every reply of the API that this process sends, to Django's test client or by the live server, is compared with
+    the API's description. The test fails at its end, because the reply may be sent in another thread.
+
+    `pytest.mark.odd_objects` is for tests in which the mirror holds what Stripe would not send: Stripe's objects are
+    then not looked into.
+    """
+    answer = BaseHandler.get_response
+    odd = request.node.get_closest_marker("odd_objects") is not None
+    found: list[str] = []
+
+    def get_response(handler: BaseHandler, asked: Any) -> Any:
+        response = answer(handler, asked)
+        if asked.path.startswith("/v1"):
+            method, path = asked.method, asked.path
+            body = described.plain_body(response)
+            faults = described.faults(method, path, response.status_code, response.headers, body, odd=odd)
+            found.extend(f"{method} {path} → {response.status_code}: {fault}" for fault in faults)
+        return response
+
+    monkeypatch.setattr(BaseHandler, "get_response", get_response)
+    yield
+    if found:
+        pytest.fail("Not as /api/schema/ describes it:\n" + "\n".join(dict.fromkeys(found)), pytrace=False)
 
 
 @pytest.fixture(autouse=True)

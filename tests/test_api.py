@@ -179,6 +179,7 @@ def test_a_deleted_draft_is_gone_and_still_a_cursor(api):
     assert error(api.get(f"/v1/invoices/{newest[1]}"), 404)["code"] == "resource_missing"
 
 
+@pytest.mark.odd_objects
 def test_an_invoice_without_a_moment_stands_last_and_pages_do_not_lose_it(api):
     newest = many(3)
     store(invoice("in_x", created=None), invoice("in_y", created=None))
@@ -301,6 +302,7 @@ def test_payments_by_invoice_status_and_payment(api):
 # --- one invoice, its lines, and what is expanded --------------------------------------------------------------------
 
 
+@pytest.mark.odd_objects
 def test_an_invoice_comes_out_as_it_went_in(api):
     odd = invoice("in_1", unheard_of={"a": [1, None, 1.5]}, memo="\ud83d half an emoji, ü, \u2028", big=2**70)
     del odd["status_transitions"], odd["currency"]
@@ -337,6 +339,7 @@ def test_lines_that_we_do_not_hold_yet_are_said_to_be_more(api):
     assert api.get("/v1/invoices/in_1/lines").json()["has_more"] is True
 
 
+@pytest.mark.odd_objects
 @pytest.mark.parametrize("lines", [None, {"invoiceitems": []}, [], "nothing"])
 def test_lines_of_an_old_shape_break_nothing(api, lines):
     store(invoice("in_1", lines=lines))
@@ -831,15 +834,13 @@ def test_the_schema_says_what_the_actions_say(client):
         "off_session",
         "forgive",
         "paid_out_of_band",
-        "expand",
+        "expand[]",
     }
+    as_json = pay["requestBody"]["content"]["application/json"]["schema"]
+    assert set(as_json["properties"]) == {name.removesuffix("[]") for name in body["properties"]}
     names = {parameter["name"] for parameter in schema["paths"]["/v1/invoices"]["get"]["parameters"]}
     assert {"customer", "status", "created[gte]", "due_date[lt]", "limit", "starting_after", "expand[]"} <= names
     assert {"bearer", "basic"} == {scheme["scheme"] for scheme in schema["components"]["securitySchemes"].values()}
-    referred = {
-        ref.rsplit("/", 1)[1] for ref in json.dumps(schema).split('"$ref": "')[1:] for ref in [ref.split('"')[0]]
-    }
-    assert referred <= set(schema["components"]["schemas"])
 
 
 def test_the_pages_fetch_nothing_from_elsewhere(client):

@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 from django.db.models import TextField
 from django.db.models.functions import Cast
 from django.http.response import HttpResponseBase
+from drf_spectacular.utils import extend_schema_view
 from rest_framework.request import Request
 from rest_framework.serializers import Serializer
 
@@ -26,6 +27,7 @@ from invoices.api.base import ListAndRetrieveView
 from invoices.api.envelope import invalid
 from invoices.api.filters import apply_filters
 from invoices.api.pagination import Page
+from invoices.api.schema import STARTING_AFTER, describe, query
 from invoices.api.serializers import (
     DriftSerializer,
     OperationSerializer,
@@ -120,9 +122,19 @@ class Export(ListAndRetrieveView):
         return [found[key] for key in keys if key in found]
 
 
-def export_view(view: type[ListAndRetrieveView], format: str) -> type[Export]:
-    """A view that answers with the rows of this one as a file."""
-    return type(f"{view.__name__.removesuffix('View')}{format.title()}", (Export, view), {"format": format})
+def export_view(view: type[ListAndRetrieveView], kind: str, tag: str) -> Any:
+    """A view, with its description, that answers with the rows of this one as a file. `kind`: ndjson or csv."""
+    name = f"{view.__name__.removesuffix('View')}{kind.title()}"
+    filters = (query(name, each.schema, each.label or "") for name, each in view.filterset_class.base_filters.items())
+    described = describe(
+        tag,
+        f"{tag} as a file, newest first",
+        {"type": "string"},
+        parameters=[*filters, STARTING_AFTER],
+        description=f"Up to {MAX_ROWS} rows. Where there are more, `Link` has the address of the next file.",
+        media_type=CONTENT_TYPES[kind],
+    )
+    return extend_schema_view(list=described)(type(name, (Export, view), {"format": kind}))
 
 
 def _in_major_units(record: Record) -> Record:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
 
 from invoices.api import expand
-from invoices.api.exports import CONTENT_TYPES, MAX_ROWS
 from invoices.api.pagination import DEFAULT_LIMIT, MAX_LIMIT
+from invoices.api.schema_shapes import list_of, ref
 from invoices.operations import Action, Parameter
 from invoices.operations.parameters import MAX_TEXT_LENGTH
 from invoices.operations.request import MAX_KEY_LENGTH
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 PARAMETER_SCHEMAS: dict[str, dict[str, Any]] = {  # by the kind of a parameter of an action
@@ -25,29 +29,44 @@ PARAMETER_SCHEMAS: dict[str, dict[str, Any]] = {  # by the kind of a parameter o
     "date": {"type": "string", "format": "date"},
     "choice": {"type": "string"},
 }
-ERRORS = {  # HTTP status → what it means
+# HTTP status → what it means. Which of them an endpoint can answer is said by `StripeSchema.error_statuses`.
+ERRORS = {
     400: "Wrong or unknown parameter, or the invoice's state forbids it",
     401: "No key, or a wrong one",
     402: "The payment was declined: a `card_error`, with Stripe's decline code and our code",
     403: "The key may not do this",
     404: "No such object",
+    408: "The body did not arrive in time",
     409: "Under way, or the outcome is not known yet: ask again with the same `Idempotency-Key`",
-    503: "Stripe cannot be reached; nothing was sent",
+    413: "The body is too large",
+    429: "Too many requests: send it again after `Retry-After` seconds",
+    500: "A fault of ours",
+    502: "Stripe had an internal error, or refused our own key; the operation says what came of it",
+    503: "Too much to do, or Stripe cannot be reached; nothing was sent",
+    504: "It takes longer than a client is let wait. It goes on: look at what came of it",
 }
+OF_EVERY_ENDPOINT = (400, 401, 403, 408, 413, 429, 500, 503, 504)
+OF_ACTIONS = (402, 404, 409, 502)
+# Headers of the replies, by their names in `schema_objects.HEADERS`.
+HEADERS_OF_EVERY_REPLY = ("Request-Id", "X-Request-ID", "Stripe-Version")
+HEADERS_OF_ERRORS = ("Stripe-Should-Retry", "Retry-After")
+HEADERS_OF_ACTIONS = ("Idempotency-Key", "Idempotent-Replayed", "Invoice-Desk-Operation")
+HEADERS_OF_OBJECTS = ("Invoice-Desk-Seen-At",)
+
+# What Stripe's operation ids call the id in the address, where that is not one of the list: `GetEventsId`.
+STRIPES_NAME_OF_ID = {"credit_notes": "id", "events": "id", "payment_intents": "intent"}
 
 
-def _ref(component: str) -> dict[str, str]:
-    return {"$ref": f"#/components/schemas/{component}"}
-
-
-def _query(name: str, schema: dict[str, Any], description: str) -> OpenApiParameter:
+def query(name: str, schema: dict[str, Any], description: str) -> OpenApiParameter:
+    """A parameter in the address."""
     return OpenApiParameter(name, schema, OpenApiParameter.QUERY, description=description)
 
 
+STARTING_AFTER = query("starting_after", {"type": "string"}, "The id after which the page begins: older ones")
 LIST_PARAMETERS = [
-    _query("limit", {"type": "integer", "default": DEFAULT_LIMIT}, f"How many, 1 to {MAX_LIMIT}; clamped in silence"),
-    _query("starting_after", {"type": "string"}, "The id after which the page begins: older ones"),
-    _query("ending_before", {"type": "string"}, "The id before which the page ends: newer ones"),
+    query("limit", {"type": "integer", "default": DEFAULT_LIMIT}, f"How many, 1 to {MAX_LIMIT}; clamped in silence"),
+    STARTING_AFTER,
+    query("ending_before", {"type": "string"}, "The id before which the page ends: newer ones"),
 ]
 ID = OpenApiParameter("id", {"type": "string"}, OpenApiParameter.PATH)
 IDEMPOTENCY_KEY = OpenApiParameter(
@@ -58,69 +77,111 @@ IDEMPOTENCY_KEY = OpenApiParameter(
 )
 
 
+class StripeSchema(AutoSchema):
+    """One endpoint's description. What all endpoints share is said here: errors, headers, and how they are named."""
+
+    def get_operation(self, *args: Any, **kwargs: Any) -> dict[str, Any] | None:
+        operation = super().get_operation(*args, **kwargs)
+        if operation is None:
+            return None
+        replies: dict[str, Any] = operation["responses"]
+        for status in self.error_statuses():
+            content = {JSON: {"schema": ref("error")}}
+            replies.setdefault(str(status), {"description": ERRORS[status], "content": content})
+        for status, reply in replies.items():
+            reply["headers"] = {
+                name: {"$ref": f"#/components/headers/{name}"} for name in self.headers_of(int(status))
+            } | reply.get("headers", {})
+        operation["responses"] = dict(sorted(replies.items()))
+        return operation
+
+    def error_statuses(self) -> set[int]:
+        of_this = OF_ACTIONS if self.method == "POST" else (404,) if "{" in self.path else ()
+        return {*OF_EVERY_ENDPOINT, *of_this}
+
+    def headers_of(self, status: int) -> tuple[str, ...]:
+        of_errors = HEADERS_OF_ERRORS if status >= 400 else ()
+        of_this = HEADERS_OF_ACTIONS if self.method == "POST" else HEADERS_OF_OBJECTS if status < 400 else ()
+        return (*HEADERS_OF_EVERY_REPLY, *of_errors, *of_this, *(("WWW-Authenticate",) if status == 401 else ()))
+
+    def get_operation_id(self) -> str:
+        """As Stripe names its own: the method and the path, as one word: `PostInvoicesInvoicePay`."""
+        names = self.path.split("/")[2:]
+        for place, name in enumerate(names):
+            if name.startswith("{"):
+                names[place] = STRIPES_NAME_OF_ID.get(names[place - 1], names[place - 1].removesuffix("s"))
+        words = re.split("[_.]", "_".join(names))  # `invoices.csv`, a list as a file, is two
+        return "".join(word.title() for word in [self.method.lower(), *words])
+
+    def get_override_parameters(self) -> list[Any]:
+        given = [*super().get_override_parameters(), *([IDEMPOTENCY_KEY] if self.method == "POST" else [])]
+        return [ID, *given] if "{id}" in self.path else given
+
+    def _is_list_view(self, serializer: Any = None) -> bool:
+        """Never: a reply is described whole, with the list's envelope. drf-spectacular would make an array of it."""
+        return False
+
+
+def describe(
+    tag: str,
+    summary: str,
+    reply: dict[str, Any],
+    *,
+    parameters: Iterable[OpenApiParameter] = (),
+    body: dict[str, Any] | None = None,
+    description: str = "",
+    media_type: str = JSON,
+) -> Callable[[Handler], Handler]:
+    """Describes one method of a StripeView: what it takes, and what it answers when all is well.
+
+    `reply` is the schema of its body, such as `ref("invoice")` or `list_of("invoice")`; `body` that of the request's.
+    The id in the address, errors and headers are described by StripeSchema.
+    """
+    return extend_schema(
+        tags=[tag],
+        summary=summary,
+        description=description or None,
+        parameters=list(parameters),
+        request={FORM: _as_form(body), JSON: body} if body else None,
+        responses={(200, media_type): OpenApiResponse(reply, "It is so")},
+    )
+
+
+def _as_form(body: dict[str, Any]) -> dict[str, Any]:
+    """The same body in a form, where an array is written as `expand[]=…`, once for each item."""
+    properties = {
+        f"{name}[]" if schema.get("type") == "array" else name: schema for name, schema in body["properties"].items()
+    }
+    return {**body, "properties": properties}
+
+
 def describe_list_and_retrieve(view: Any, tag: str) -> Any:
     """Describes a ListAndRetrieveView by its filters and by what can be expanded. Returns the view."""
     filter_parameters = [
-        _query(name, found.schema, found.label or "") for name, found in view.filterset_class.base_filters.items()
+        query(name, found.schema, found.label or "") for name, found in view.filterset_class.base_filters.items()
     ]
-    if hasattr(view, "lines"):
-        view.lines = extend_schema(
-            tags=[tag],
-            operation_id=f"{view.object_type}_lines",
-            summary="List an invoice's lines",
-            parameters=[ID, *LIST_PARAMETERS],
-            responses=_responses(_list_of("line_item"), 400, 401, 403, 404),
-        )(view.lines)
-    return extend_schema_view(
-        list=extend_schema(
-            tags=[tag],
-            summary=f"List {tag.lower()}, newest first",
-            parameters=[*filter_parameters, *LIST_PARAMETERS, *_expand_parameter(view.object_type)],
-            filters=False,
-            responses=_responses(_list_of(view.object_type), 400, 401, 403),
-        ),
-        retrieve=extend_schema(
-            tags=[tag],
-            summary="Retrieve one by its id",
-            parameters=[ID, *_expand_parameter(view.object_type)],
-            responses=_responses(_ref(view.object_type), 400, 401, 403, 404),
-        ),
-    )(view)
-
-
-def describe_export(view: Any, tag: str) -> Any:
-    """Describes an Export by the filters of its list. Returns the view."""
-    filters = [
-        _query(name, found.schema, found.label or "") for name, found in view.filterset_class.base_filters.items()
-    ]
-    kind = CONTENT_TYPES[view.format]
-    return extend_schema_view(
-        list=extend_schema(
-            tags=[tag],
-            operation_id=f"{view.object_type}_{view.format}",
-            summary=f"{tag} as a file, newest first",
-            description=f"Up to {MAX_ROWS} rows. Where there are more, `Link` has the address of the next file.",
-            parameters=[*filters, LIST_PARAMETERS[1]],
-            responses={(200, kind): OpenApiResponse({"type": "string"}), **_errors(400, 401, 403)},
-        )
-    )(view)
+    expandable = _expand_parameter(view.object_type)
+    of_list = describe(
+        tag,
+        f"List {tag.lower()}, newest first",
+        list_of(view.object_type),
+        parameters=[*filter_parameters, *LIST_PARAMETERS, *expandable],
+    )
+    of_one = describe(tag, "Retrieve one by its id", ref(view.object_type), parameters=expandable)
+    return extend_schema_view(list=of_list, retrieve=of_one)(view)
 
 
 def describe_action(view: Any) -> Any:
     """Describes an ActionView by its action's entry. Returns the view."""
     action: Action = view.entry
-    body = _body(action)
-    return extend_schema_view(
-        create=extend_schema(
-            tags=["Actions"],
-            operation_id=f"invoices_{action.name}",
-            summary=action.label,
-            description=f"{action.undo} Needs the permission `{action.permission}`.",
-            parameters=[ID, IDEMPOTENCY_KEY],
-            request={FORM: body, JSON: body},
-            responses=_responses(_ref("invoice"), *ERRORS),
-        )
-    )(view)
+    of_action = describe(
+        "Actions",
+        action.label,
+        ref("invoice"),
+        body=_body(action),
+        description=f"{action.undo} Needs the permission `{action.permission}`.",
+    )
+    return extend_schema_view(create=of_action)(view)
 
 
 def _body(action: Action) -> dict[str, Any]:
@@ -145,7 +206,7 @@ def _expand_parameter(object_type: str) -> list[OpenApiParameter]:
         return []
     paths = ", ".join(_expandable_paths(object_type))
     description = f"What to show whole instead of its id: {paths}. In a list, each begins with `data.`"
-    return [_query("expand[]", {"type": "array", "items": {"type": "string"}}, description)]
+    return [query("expand[]", {"type": "array", "items": {"type": "string"}}, description)]
 
 
 def _expandable_paths(object_type: str) -> Iterator[str]:
@@ -153,27 +214,6 @@ def _expandable_paths(object_type: str) -> Iterator[str]:
         yield f"`{'.'.join(members)}`"
         if member_type == "payments":
             yield "`payments.data.payment.payment_intent`"
-
-
-def _responses(success: dict[str, Any], *error_statuses: int) -> dict[int, Any]:
-    return {200: OpenApiResponse(success), **_errors(*error_statuses)}
-
-
-def _errors(*statuses: int) -> dict[int, Any]:
-    return {status: OpenApiResponse(_ref("error"), ERRORS[status]) for status in statuses}
-
-
-def _list_of(component: str) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "required": ["object", "data", "has_more", "url"],
-        "properties": {
-            "object": {"type": "string", "enum": ["list"]},
-            "data": {"type": "array", "items": _ref(component)},
-            "has_more": {"type": "boolean"},
-            "url": {"type": "string"},
-        },
-    }
 
 
 class TokenScheme(OpenApiAuthenticationExtension):

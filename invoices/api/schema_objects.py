@@ -1,148 +1,116 @@
-"""The objects in the API's description at /api/schema/, as components that its endpoints refer to by name."""
+"""The components of the API's description: Stripe's objects, ours, the error, and the headers of replies."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from invoices import operations
+from invoices.api.schema_shapes import BOOLEAN, INTEGER, TEXT, Schema, array, ref, shape
+from invoices.api.schema_stripe import ERROR_MEMBERS, STRIPES_OBJECTS
 from invoices.models import Operation
 
-TEXT, INTEGER, BOOLEAN = {"type": "string"}, {"type": "integer"}, {"type": "boolean"}
-ANY_OBJECT: dict[str, Any] = {"type": "object", "additionalProperties": True}
+_INVOICE: Schema = {"description": "An id, or the invoice when expanded", "anyOf": [TEXT, ref("invoice")]}
 
-
-def _object(description: str, **properties: Any) -> dict[str, Any]:
-    return {"type": "object", "description": description, "properties": properties, "additionalProperties": True}
-
-
-def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
-    return {**schema, "nullable": True}
-
-
-COMPONENTS = {
+OUR_OBJECTS: dict[str, Schema] = {
     "error": {
         "type": "object",
+        "description": "Stripe's error envelope",
         "required": ["error"],
         "properties": {
             "error": {
-                **_object(
-                    "Stripe's error envelope",
-                    type=TEXT,
-                    code={
+                **ERROR_MEMBERS,
+                "required": ["type", "message"],
+                "properties": {
+                    **ERROR_MEMBERS["properties"],
+                    "code": {
                         **TEXT,
                         "description": f"Stripe's, or ours: {', '.join(f'`{one}`' for one in operations.HTTP_STATUS)}",
                     },
-                    message=TEXT,
-                    param=TEXT,
-                    decline_code=TEXT,
-                    stripe_code={**TEXT, "description": "Stripe's own code, where ours is another"},
-                    operation={**TEXT, "description": "The id of the operation, at `/v1/operations/:id`"},
-                ),
-                "required": ["type", "message"],
+                    "stripe_code": {**TEXT, "description": "Stripe's own code, where ours is another"},
+                    "operation": {**TEXT, "description": "The id of the operation, at `/v1/operations/:id`"},
+                },
             }
         },
     },
-    "invoice": _object(
-        "Stripe's invoice, member by member as Stripe sent it, with its first ten lines",
-        id=TEXT,
-        object=TEXT,
-        number=_or_null(TEXT),
-        status=_or_null(TEXT),
-        currency=TEXT,
-        customer={"description": "An id, or the customer when expanded"},
-        total=INTEGER,
-        amount_due=INTEGER,
-        amount_paid=INTEGER,
-        amount_remaining=INTEGER,
-        created=INTEGER,
-        due_date=_or_null(INTEGER),
-        lines=ANY_OBJECT,
-        payments={**ANY_OBJECT, "description": "Only when expanded"},
-    ),
-    "line_item": _object("A line of an invoice", id=TEXT, object=TEXT, amount=INTEGER, currency=TEXT),
-    "invoice_payment": _object(
-        "A payment, or an attempt at one, of an invoice",
-        id=TEXT,
-        object=TEXT,
-        invoice={"description": "An id, or the invoice when expanded"},
-        status=TEXT,
-        amount_requested=INTEGER,
-        amount_paid=_or_null(INTEGER),
-        currency=TEXT,
-        payment=ANY_OBJECT,
-    ),
-    "operation": _object(
+    "operation": shape(
         "One thing that somebody asked for, and what came of it",
-        id=TEXT,
-        object=TEXT,
+        kind="operation",
+        texts="id! source shell_user reason ticket idempotency_key request_id batch? actor? approver? code "
+        "decline_code message advice outcome_by decision_reason stripe_request_id",
+        moments="created! finished? decided?",
+        objects="params expected error? before after",
+        invoice=_INVOICE,
         action={**TEXT, "enum": list(operations.ACTIONS)},
-        invoice={"description": "An id, or the invoice when expanded"},
         state={**TEXT, "enum": list(Operation.State.values)},
-        created=INTEGER,
-        finished=_or_null(INTEGER),
         processing={**BOOLEAN, "description": "Stripe took the payment, and a bank has not decided yet"},
-        actor=_or_null(TEXT),
-        token=_or_null(_object("With which the API was asked", name=TEXT, created_by=_or_null(TEXT))),
-        shell_user={**TEXT, "description": "Who ran the command: `user@host`, or empty"},
-        reason=TEXT,
-        request_id=TEXT,
-        batch=_or_null(TEXT),
-        params=ANY_OBJECT,
-        code=TEXT,
-        decline_code=TEXT,
-        message=TEXT,
-        advice=TEXT,
-        error=_or_null(ANY_OBJECT),
-        calls={"type": "array", "items": ANY_OBJECT},
-        contradictions={
-            "type": "array",
-            "description": "Stripe's events that say otherwise than this operation",
-            "items": _object(
-                "What an event says, and what a person did about it",
-                event=TEXT,
-                message=TEXT,
-                found=INTEGER,
-                resolved=_or_null(INTEGER),
-                resolved_by=_or_null(TEXT),
-                resolution=TEXT,
-            ),
-        },
+        token={**shape("With which the API was asked", texts="name created_by?"), "nullable": True},
+        calls=array(
+            shape(
+                "A call to Stripe",
+                texts="name key sent_at? first_sent_at? answered_at? request_id?",
+                integers="status?",
+            )
+        ),
+        contradictions=array(
+            shape(
+                "An event of Stripe's that says otherwise than this operation, and what a person did about it",
+                texts="event message resolved_by? resolution",
+                moments="found resolved?",
+            )
+        ),
     ),
-    "reconciliation_run": _object(
+    "reconciliation_run": shape(
         "One reconciliation. seen = same + imported + healed + in_flight + failed",
-        id=TEXT,
-        object=TEXT,
-        kind=TEXT,
-        state=TEXT,
-        created=INTEGER,
-        finished=_or_null(INTEGER),
-        dry_run=BOOLEAN,
-        seen=INTEGER,
-        same=INTEGER,
-        imported=INTEGER,
-        healed=INTEGER,
-        in_flight=INTEGER,
-        failed=INTEGER,
-        exit_code=_or_null(INTEGER),
+        kind="reconciliation_run",
+        texts="id! kind state error",
+        moments="created! finished?",
+        integers="seen same imported healed in_flight failed events exit_code?",
+        booleans="dry_run",
+        objects="params",
     ),
-    "drift": _object(
+    "drift": shape(
         "One difference between Stripe and the mirror that no event explained",
-        id=TEXT,
-        object=TEXT,
-        run=TEXT,
-        created=INTEGER,
-        healed=_or_null(INTEGER),
-        kind=TEXT,
-        object_type=TEXT,
-        object_id=TEXT,
-        field=TEXT,
-        ours={},
-        theirs={},
+        kind="drift",
+        texts="id! run kind object_type object_id invoice field reason",
+        moments="created! healed?",
+        ours={"description": "What the mirror had"},
+        theirs={"description": "What Stripe had"},
     ),
+}
+
+HEADERS: dict[str, Schema] = {
+    "Request-Id": {
+        "description": "The request's id, by which the log and `/v1/operations?request_id=…` know it",
+        "required": True,
+        "schema": TEXT,
+    },
+    "X-Request-ID": {"description": "The same as `Request-Id`", "schema": TEXT},
+    "Stripe-Version": {"description": "The version of Stripe's API that the objects have", "schema": TEXT},
+    "Stripe-Should-Retry": {
+        "description": "Whether the same request can be sent again, with the same `Idempotency-Key`",
+        "schema": {"type": "string", "enum": ["true", "false"]},
+    },
+    "Retry-After": {"description": "In how many seconds the request can be sent again", "schema": INTEGER},
+    "Idempotency-Key": {"description": "The key as it was sent", "schema": TEXT},
+    "Idempotent-Replayed": {
+        "description": "The key was sent before: this is the same operation's reply",
+        "schema": {"type": "string", "enum": ["true"]},
+    },
+    "Invoice-Desk-Operation": {
+        "description": "The id of the operation, at `/v1/operations/:id`",
+        "schema": {"type": "string", "format": "uuid"},
+    },
+    "Invoice-Desk-Seen-At": {
+        "description": "Until when, by Stripe's clock, the object is known to have been so, within 3 seconds; UTC",
+        "schema": {"type": "string", "format": "date-time"},
+    },
+    "WWW-Authenticate": {"description": "How a token is sent", "required": True, "schema": TEXT},
 }
 
 
 def add_components(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-    """A hook of drf-spectacular's (`POSTPROCESSING_HOOKS`): adds the objects to the finished description."""
-    result.setdefault("components", {}).setdefault("schemas", {}).update(COMPONENTS)
+    """A hook of drf-spectacular's (`POSTPROCESSING_HOOKS`): adds the components to the finished description."""
+    components = result.setdefault("components", {})
+    components.setdefault("schemas", {}).update({**STRIPES_OBJECTS, **OUR_OBJECTS})
+    components["headers"] = HEADERS
     return result

@@ -8,7 +8,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 from invoices.api import views
 from invoices.api.actions import ActionView
 from invoices.api.exports import CONTENT_TYPES, export_view
-from invoices.api.schema import describe_action, describe_export, describe_list_and_retrieve
+from invoices.api.schema import describe_action, describe_list_and_retrieve
 from invoices.door import for_insiders
 from invoices.operations import ACTIONS
 
@@ -24,7 +24,7 @@ def _list_and_retrieve(name: str, view: type[views.ListAndRetrieveView], tag: st
 
 
 def _export(view: type[views.ListAndRetrieveView], kind: str, tag: str) -> Any:
-    return describe_export(export_view(view, kind), tag).as_view({"get": "list"})
+    return export_view(view, kind, tag).as_view({"get": "list"})
 
 
 def _action(name: str) -> URLPattern:

@@ -17,6 +17,8 @@ from invoices.api.base import ListAndRetrieveView, StripeView, list_response
 from invoices.api.envelope import unrecognized_url
 from invoices.api.expand import parse_paths
 from invoices.api.pagination import Page
+from invoices.api.schema import LIST_PARAMETERS, describe
+from invoices.api.schema_shapes import list_of
 from invoices.api.serializers import (
     DriftSerializer,
     Json,
@@ -94,6 +96,7 @@ class InvoiceView(MirrorView):
     filterset_class = filters.InvoiceFilter
     permission = "invoices.view_invoice"
 
+    @describe("Invoices", "List an invoice's lines", list_of("line_item"), parameters=LIST_PARAMETERS)
     def lines(self, request: Request, id: str) -> Response:
         """All lines of one invoice, in Stripe's order, by cursor."""
         nested = parameters.of_request(request)

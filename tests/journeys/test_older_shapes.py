@@ -24,7 +24,7 @@ from tests.factories import InvoiceObject
 from tests.helpers.stripe_state import make_all_due
 from tests.sandbox_process import SandboxProcess
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.odd_objects]
 Post = Callable[..., Any]
 
 CHILD: dict[str, Any] = {"object": "list", "has_more": False, "total_count": 1}

@@ -17,6 +17,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
 from sandbox.params import parse
+from tests.helpers.json_schema import as_json_schema
 
 VARIABLE = "STRIPE_OPENAPI"
 Schema = dict[str, Any]
@@ -118,16 +119,3 @@ class Contract:
             if self._validator(json.dumps(as_json_schema(schema))).is_valid(typed):
                 return typed
         return value
-
-
-def as_json_schema(node: Any) -> Any:
-    """JSON Schema from OpenAPI 3.0: `nullable` becomes a type of null."""
-    if isinstance(node, list):
-        return [as_json_schema(one) for one in node]
-    if not isinstance(node, dict):
-        return node
-    made = {name: as_json_schema(one) for name, one in node.items()}
-    if made.pop("nullable", False) is True:
-        inner = {name: made.pop(name) for name in list(made) if name not in ("description", "title")}
-        made["anyOf"] = [inner, {"type": "null"}]
-    return made
