@@ -114,6 +114,18 @@ STRIPE_ACCOUNT = env.str("STRIPE_ACCOUNT", default="")
 STRIPE_API_VERSION = "2026-10-28.endive"
 # Requests per second that reconciliation and scheduled refetches may send, of all processes together. 0: no limit.
 STRIPE_REQUESTS_PER_SECOND = env.int("STRIPE_REQUESTS_PER_SECOND", default=10)
+# Reads per second that callers of the API may cause, of what the mirror does not hold: of all processes together. 0: no
+# limit.
+STRIPE_LIVE_READS_PER_SECOND = env.int("STRIPE_LIVE_READS_PER_SECOND", default=10)
+# A restricted key that may only read, for what is passed on to Stripe for callers of the API; empty: nothing is.
+STRIPE_PASS_THROUGH_KEY = secret("STRIPE_PASS_THROUGH_KEY")
+if STRIPE_PASS_THROUGH_KEY and not STRIPE_PASS_THROUGH_KEY.startswith("rk_"):
+    raise ImproperlyConfigured(
+        "STRIPE_PASS_THROUGH_KEY must be a restricted key (rk_…) that may only read: callers of the API choose what is "
+        "asked with it."
+    )
+# Requests per second that are passed on, of all processes together. 0: no limit.
+STRIPE_PASS_THROUGH_PER_SECOND = env.int("STRIPE_PASS_THROUGH_PER_SECOND", default=5)
 # Seconds for which a reconciliation retries while Stripe or the database does not answer, before the run fails.
 RECONCILE_PATIENCE_SECONDS = env.float("RECONCILE_PATIENCE_SECONDS", default=7200)
 # Seconds after which a call to Stripe is given up, from connecting to the last byte. The outcome of an action is then
@@ -426,7 +438,7 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "The invoice desk",
     "DESCRIPTION": (
         "Stripe's API shape over the mirror: any Stripe SDK can be pointed at this host. Amounts are in minor units, "
-        "times in seconds since 1970, UTC. Reads never wait for Stripe; actions are performed before they answer, at "
+        "times in seconds since 1970, UTC. Reads come from the mirror; actions are performed before they answer, at "
         "most once per `Idempotency-Key`, and stand in `/v1/operations` with who asked and what came of it."
     ),
     "VERSION": "1",
@@ -438,7 +450,17 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "TAGS": [
         {"name": tag}
-        for tag in ("Invoices", "Actions", "Invoice payments", "Operations", "Reconciliation runs", "Drift")
+        for tag in (
+            "Invoices",
+            "Actions",
+            "Invoice payments",
+            "Customers",
+            "Payment intents",
+            "Events",
+            "Operations",
+            "Reconciliation runs",
+            "Drift",
+        )
     ],
     "POSTPROCESSING_HOOKS": ["invoices.api.schema_objects.add_components"],
 }

@@ -27,7 +27,12 @@ class AccountRefused(Exception):
 
 def key_is_live() -> bool:
     """Whether STRIPE_SECRET_KEY is a key of live mode."""
-    return settings.STRIPE_SECRET_KEY.startswith(("sk_live", "rk_live"))
+    return mode_of(settings.STRIPE_SECRET_KEY) == "live"
+
+
+def mode_of(key: str) -> str:
+    """`live` or `test`: of which mode a key of Stripe's is."""
+    return "live" if key.startswith(("sk_live", "rk_live")) else "test"
 
 
 def recorded() -> AccountRecord | None:

@@ -10,17 +10,18 @@ our locks. On PostgreSQL the connection goes back to the pool for the time of th
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import math
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
 import stripe
@@ -32,6 +33,7 @@ from invoices.deadline import DeadlineSession
 from invoices.models.reading import NotFinite, float_of, is_id, json_of, member, text
 from invoices.sight import counters, logs, tracing
 from invoices.snapshot import ReadTime, Snapshot, is_object, of_read
+from invoices.thresholds import KEY_CHECK_LASTS
 
 log = logging.getLogger(__name__)
 
@@ -145,6 +147,19 @@ class Reply:
         return of_read(found["object"], found["id"], found, self.time)
 
 
+class Answered(Protocol):
+    """What is counted of an answer."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def request_id(self) -> str: ...
+
+
+Answer = TypeVar("Answer", bound=Answered)
+
+
 class _BodyKept(stripe.RequestsClient):
     """Keeps the body of a 2xx answer for us, and gives the SDK an empty object in its place: the SDK would parse it a
     first time, into ordered dictionaries that nobody reads."""
@@ -183,6 +198,7 @@ class _Client(threading.local):
 
 
 _client = _Client()
+_passing_client = _Client()  # with the key that may only read: `pass_on`
 
 
 def _send(method: str, path: str, params: Mapping[str, Any], *, idempotency_key: str | None = None) -> Reply:
@@ -237,12 +253,17 @@ def _has(object: str, id: str) -> bool:
 
 
 def _exchange(method: str, path: str, params: Mapping[str, Any], *, idempotency_key: str | None = None) -> Reply:
-    """One request, counted and told of: by its address without ids, its status, and Stripe's id of it."""
+    """One request, observed."""
+    return _observed(method, path, lambda: _sent(method, path, params, idempotency_key))
+
+
+def _observed(method: str, path: str, send: Callable[[], Answer]) -> Answer:
+    """Sends, and counts and tells of it: by its address without ids, its status, and Stripe's id of it."""
     verb, endpoint = method.upper(), counters.endpoint(path)
     started, status, request_id = time.monotonic(), "none", ""
     with tracing.span(f"{verb} {endpoint}", kind="client", http__request__method=verb, url__template=endpoint) as span:
         try:
-            reply = _sent(method, path, params, idempotency_key)
+            reply = send()
             status, request_id = str(reply.status), reply.request_id
             return reply
         except GatewayError as error:
@@ -268,8 +289,7 @@ def _exchange(method: str, path: str, params: Mapping[str, Any], *, idempotency_
 def _sent(method: str, path: str, params: Mapping[str, Any], idempotency_key: str | None) -> Reply:
     client = _client.get(settings.STRIPE_SECRET_KEY, settings.STRIPE_API_BASE, settings.STRIPE_TIMEOUT_SECONDS)
     begun_at = clock.now()
-    if connection.vendor == "postgresql":
-        connection.close()  # back to the pool: a request that hangs must not hold a connection that pages need
+    _give_connection_back()
     options = {"idempotency_key": idempotency_key} if idempotency_key else {}
     started = time.monotonic()
     try:
@@ -289,6 +309,11 @@ def _sent(method: str, path: str, params: Mapping[str, Any], idempotency_key: st
         status=status,
         replayed=headers.get("idempotent-replayed") == "true",
     )
+
+
+def _give_connection_back() -> None:
+    if connection.vendor == "postgresql":
+        connection.close()  # back to the pool: a request that hangs must not hold a connection that pages need
 
 
 def parsed(body: bytes) -> Any:
@@ -376,6 +401,76 @@ def _seconds(header: str | None) -> float | None:
     except ValueError:
         return None
     return seconds if math.isfinite(seconds) and seconds >= 0 else None
+
+
+# --- passing on ------------------------------------------------------------------------------------------------------
+
+# What the SDK takes for its own options, wherever it stands among the parameters: a caller must not choose these.
+OPTIONS_OF_THE_SDK = frozenset(
+    "api_key stripe_version stripe_account stripe_context max_network_retries idempotency_key content_type headers "
+    "base usage".split()
+)
+
+
+@dataclass(frozen=True)
+class Passed:
+    """Stripe's answer to a request of a caller's, as it came: also a refusal."""
+
+    status: int
+    body: str  # JSON
+    request_id: str
+    headers: Mapping[str, str]  # names in small letters
+
+
+def pass_on(method: str, path: str, params: Mapping[str, Any]) -> Passed:
+    """Sends a caller's request once, with STRIPE_PASS_THROUGH_KEY. `params` are nested, as the caller gave them; none
+    has a name of OPTIONS_OF_THE_SDK. The caller has checked the path. Raises GatewayError where Stripe did not answer,
+    and WrongAccount where the key is not of the mirror's account and mode."""
+    if connection.in_atomic_block:
+        raise RuntimeError("Stripe is never called inside a database transaction.")
+    _check_account()
+    _check_passing_key()
+    return _observed(method, path, lambda: _passed(method, path, params))
+
+
+def _passed(method: str, path: str, params: Mapping[str, Any]) -> Passed:
+    key, base, timeout = settings.STRIPE_PASS_THROUGH_KEY, settings.STRIPE_API_BASE, settings.STRIPE_TIMEOUT_SECONDS
+    client = _passing_client.get(key, base, timeout)
+    _give_connection_back()
+    try:
+        response = client.raw_request(method, path, **params)
+        status, given, body = response.code, response.headers, _passing_client.http.body.decode()
+    except stripe.StripeError as error:
+        if error.http_status is None or not isinstance(member(member(error.json_body, "error"), "type"), str):
+            raise _translate(error) from error
+        status, given, body = error.http_status, error.headers, str(error.http_body)
+    except Exception as error:  # an answer of a shape that the SDK did not expect
+        raise OutcomeUnknown(f"The answer could not be read ({type(error).__name__}).") from error
+    headers = _lower(given)
+    if not headers.get("request-id") or not isinstance(parsed(body.encode()), dict):
+        raise _not_stripes(status, headers)
+    return Passed(status, body, headers["request-id"], headers)
+
+
+_known_passing_keys: dict[str, float] = {}  # a key's fingerprint → `time.monotonic()` until which it counts as right
+
+
+def _check_passing_key() -> None:
+    """Raises WrongAccount where STRIPE_PASS_THROUGH_KEY is of another account or mode than the mirror."""
+    key = settings.STRIPE_PASS_THROUGH_KEY
+    fingerprint = hashlib.sha256(f"{settings.STRIPE_API_BASE} {key}".encode()).hexdigest()
+    if _known_passing_keys.get(fingerprint, 0.0) > time.monotonic():
+        return
+    if account.mode_of(key) != account.mode_of(settings.STRIPE_SECRET_KEY):
+        raise WrongAccount("STRIPE_PASS_THROUGH_KEY is of another mode than STRIPE_SECRET_KEY.")
+    record, told = account.recorded(), _observed("get", "/v1/account", lambda: _passed("get", "/v1/account", {}))
+    named = ACCOUNT_ID.search(told.body)  # in the account itself, or in the refusal of a key that may not read it
+    if record and named and named[0] != record.account:
+        raise WrongAccount("STRIPE_PASS_THROUGH_KEY is of another account than this mirror.")
+    _known_passing_keys[fingerprint] = time.monotonic() + KEY_CHECK_LASTS.total_seconds()
+
+
+# --- acting and reading ----------------------------------------------------------------------------------------------
 
 
 def act(path: str, params: Mapping[str, Any], *, idempotency_key: str) -> Reply:

@@ -1,11 +1,13 @@
 """The limit on the requests that we send to Stripe, shared by all processes of all hosts: the database keeps it.
 
 Throttled are the reads of reconciliation and catch-up, scheduled refetches, and the items of a batch. What a person or
-an API client waits for is not: single actions, settling, and the reads of a page.
+an API client waits for is not: single actions, settling, and the reads of a page. What callers of our API cause us to
+read has budgets of its own (`take`): it never waits, and is refused beyond them.
 """
 
 from __future__ import annotations
 
+import math
 import time
 
 from django.conf import settings
@@ -17,6 +19,7 @@ from invoices.sight import counters
 NAME = "stripe-requests"
 # A slot further ahead than this was written before the database's clock was set back: it is ignored.
 MAX_SECONDS_AHEAD = 600.0
+BURST_SECONDS = 10.0  # a budget that was not used for so long lets so many seconds' worth of requests pass at once
 
 # One statement, so that a process which is frozen in the middle of it holds no lock that the others wait for.
 _TAKE = f"""
@@ -24,6 +27,14 @@ _TAKE = f"""
     ON CONFLICT (name) DO UPDATE SET next_at = %s + CASE
         WHEN slot.next_at > {{now}} AND slot.next_at < {{now}} + {MAX_SECONDS_AHEAD} THEN slot.next_at ELSE {{now}} END
     RETURNING next_at - %s - {{now}}
+"""  # noqa: S608  of our own names only
+# The same, but where the next free moment is too far ahead nothing is written, and no row comes back.
+_TAKE_OR_REFUSE = f"""
+    INSERT INTO {ThrottleSlot._meta.db_table} AS slot (name, next_at) VALUES (%s, {{now}} + %s)
+    ON CONFLICT (name) DO UPDATE SET next_at = %s + CASE
+        WHEN slot.next_at > {{now}} AND slot.next_at < {{now}} + {MAX_SECONDS_AHEAD} THEN slot.next_at ELSE {{now}} END
+    WHERE slot.next_at + %s <= {{now}} + %s OR slot.next_at >= {{now}} + {MAX_SECONDS_AHEAD}
+    RETURNING name
 """  # noqa: S608  of our own names only
 _NOW = {
     "postgresql": "extract(epoch FROM clock_timestamp())::float8",
@@ -53,3 +64,18 @@ def _take_slot(step: float) -> float:
     if connection.vendor == "postgresql" and not connection.in_atomic_block:
         connection.close()  # back to the pool while we wait
     return seconds
+
+
+def take(budget: str, rate: int, number: int = 1) -> int:
+    """Takes so many requests from this budget of `rate` requests a second, all or none: 0 if they may be sent,
+    otherwise the seconds after which it is worth asking again. A rate of 0 is no limit.
+
+    At most BURST_SECONDS' worth passes at once. More than that is never granted: the caller refuses it before.
+    """
+    if not rate:
+        return 0
+    step, most = number / rate, max(BURST_SECONDS, 1 / rate)
+    with connection.cursor() as cursor:
+        cursor.execute(_TAKE_OR_REFUSE.format(now=_NOW[connection.vendor]), [budget, step, step, step, most])
+        granted = cursor.fetchone() is not None
+    return 0 if granted else max(1, math.ceil(step))

@@ -18,6 +18,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from invoices import account, clock, gateway, refetch, sync
+from invoices.api import live
 from tests.crash.wire import Wire
 from tests.factories import invoice_at, user_in_group
 from tests.helpers import described
@@ -214,8 +215,9 @@ def replies_are_as_described(request: pytest.FixtureRequest, monkeypatch: pytest
 
 @pytest.fixture(autouse=True)
 def stripe_answers_again() -> None:
-    """What a test before learned of Stripe's silence is forgotten."""
+    """What a test before learned of Stripe's silence, and of what Stripe does not have, is forgotten."""
     sync.rest.end()
+    live.forget()
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ if os.environ.pop("PYTEST_XDIST_WORKER", "") or "DATA_DIR" not in os.environ:
 os.environ.setdefault("STRIPE_SECRET_KEY", "sk_test_sandbox")
 os.environ.setdefault("STRIPE_WEBHOOK_SECRETS", "whsec_old,whsec_sandbox")
 os.environ.setdefault("STRIPE_REQUESTS_PER_SECOND", "0")
+os.environ.setdefault("STRIPE_LIVE_READS_PER_SECOND", "0")
+os.environ.setdefault("STRIPE_PASS_THROUGH_PER_SECOND", "0")
 os.environ.setdefault("API_REQUESTS_PER_MINUTE", "0")
 os.environ.setdefault("API_USER_REQUESTS_PER_MINUTE", "0")
 os.environ.setdefault("API_REFUSALS_PER_MINUTE", "0")

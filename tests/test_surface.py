@@ -157,7 +157,7 @@ def test_a_secret_that_is_given_twice(monkeypatch: pytest.MonkeyPatch) -> None:
         ("/admin/", 302),
         ("/nowhere", 404),
         ("/v1/invoices", 401),
-        ("/v1/nothing", 404),
+        ("/v1/nothing", 401),
         ("/webhooks/stripe", 405),
         ("/api/docs/", 200),
         ("/api/schema/", 200),

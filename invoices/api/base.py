@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import builtins
 import json
 import re
 from collections.abc import Iterable
+from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db.models import QuerySet
@@ -17,17 +19,20 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
-from invoices.api import expand, parameters
+from invoices.api import expand, live, parameters
 from invoices.api.auth import ApiTokenAuthentication
 from invoices.api.conditional import tagged
 from invoices.api.envelope import ApiError, invalid, no_such_object, permission_denied
 from invoices.api.filters import apply_filters
 from invoices.api.pagination import Page
 from invoices.api.serializers import Json, StripeRenderer
+from invoices.models import MIRRORED
 from invoices.request_origin import request_id
 
 STRIPE_VERSION = re.compile(r"20[0-9]{2}-[0-9]{2}-[0-9]{2}(\.[a-z_]+)?", re.ASCII)
 MAX_ID_LENGTH = 255
+SOURCE = "Invoice-Desk-Source"  # where what is shown comes from: one of these two
+MIRROR, STRIPE = "mirror", "stripe"  # STRIPE: Stripe was asked for this answer
 
 
 class AlwaysJsonNegotiation(BaseContentNegotiation):
@@ -63,10 +68,20 @@ def require_scope(request: Request, scope: str) -> None:
         raise permission_denied("this key may only read" if token.read_only else f"this key is not for {scope}")
 
 
+def require_reads(request: Request) -> None:
+    """Raises ApiError (403) unless the caller may be shown what Stripe answers, whatever stands in it: its token is for
+    what is passed through, and its user may view every mirrored kind."""
+    require_scope(request, "pass_through")
+    require_permissions(request, *map(expand.view_permission, MIRRORED))
+
+
 class StripeView(ViewSet):
     """One endpoint in Stripe's manner."""
 
     permission: str  # to see what the endpoint shows
+    is_of_stripe = False  # whether it shows Stripe's objects
+    source = MIRROR  # a request makes it STRIPE where Stripe was asked
+    not_before: datetime | None = None  # what the caller must not be shown an older state than
     authentication_classes = [ApiTokenAuthentication]
     permission_classes = [HasViewPermission]
     parser_classes = [parameters.FormParser, parameters.JsonParser]
@@ -84,6 +99,7 @@ class StripeView(ViewSet):
         if account != settings.STRIPE_ACCOUNT:
             message = f"The provided key does not have access to account '{account[:100]}'."
             raise ApiError(403, message, code="account_invalid")
+        self.not_before = live.not_before(request)
 
     def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
         """Adds the headers that Stripe's SDKs read."""
@@ -93,6 +109,8 @@ class StripeView(ViewSet):
         response["Cache-Control"] = "no-cache, no-store"
         if not response.streaming:
             response.add_post_render_callback(partial(tagged, request))
+        if self.is_of_stripe and response.status_code < 400:
+            response[SOURCE] = self.source
         return response
 
 
@@ -103,6 +121,7 @@ class ListAndRetrieveView(StripeView):
     id_param = "id"  # the `param` of the 404 for an unknown id
     time_column: str  # lists are ordered by it
     filterset_class: type[FilterSet]
+    arrays: ClassVar[dict[str, str]] = {}  # parameters of the list that `listed_rows` takes → what each is for
 
     def all_rows(self) -> QuerySet[Any]:
         """All rows that a cursor may name, deleted ones included."""
@@ -111,6 +130,10 @@ class ListAndRetrieveView(StripeView):
     def visible_rows(self) -> QuerySet[Any]:
         """The rows that are listed and retrieved."""
         return self.all_rows()
+
+    def listed_rows(self, nested: parameters.Nested) -> QuerySet[Any]:
+        """The rows that are listed. Takes from the parameters what is no filter by a single value. Raises ApiError."""
+        return self.visible_rows()
 
     def to_object(self, row: Any) -> dict[str, Any]:
         """The row as the API shows it."""
@@ -123,16 +146,22 @@ class ListAndRetrieveView(StripeView):
     def list(self, request: Request) -> Response:
         nested = parameters.of_request(request)
         paths = self.take_expand(request, nested, in_list=True)
+        listed = self.listed_rows(nested)
         values = parameters.flatten(nested)
         page = Page.take_from(values)
-        rows = apply_filters(self.visible_rows(), self.filterset_class, values)
+        rows = apply_filters(listed, self.filterset_class, values)
         if not paths and (texts := self.texts_of(rows)) is not None:
             found, has_more = page.of_rows(texts, self.all_rows(), self.time_column, self.object_type)
             return Response(joined(map(self.to_json, found), has_more, request.path))
         found, has_more = page.of_rows(rows, self.all_rows(), self.time_column, self.object_type)
         objects = [self.to_object(row) for row in found]
-        expand.expand(objects, paths)
+        self.expand_all(request, objects, paths)
         return list_response(request, objects, has_more)
+
+    def expand_all(self, request: Request, objects: builtins.list[dict[str, Any]], paths: expand.Paths) -> None:
+        """Expands the paths in these objects, in place. Raises ApiError."""
+        if expand.expand_with_reads(objects, paths, lambda: require_reads(request)):
+            self.source = STRIPE
 
     def texts_of(self, rows: QuerySet[Any]) -> QuerySet[Any] | None:
         """The same rows, each as the text of its object, where that is stored."""
@@ -147,10 +176,11 @@ class ListAndRetrieveView(StripeView):
         paths = self.take_expand(request, nested)
         parameters.refuse_unknown(parameters.flatten(nested), ())
         row = self.find(id)
-        found = self.to_object(row) if paths else self.to_content(row)
-        if paths:
-            expand.expand([found], paths)
-        return Response(found, headers=self.object_headers(row))
+        if not paths:
+            return Response(self.to_content(row), headers=self.object_headers(row))
+        objects = [self.to_object(row)]
+        self.expand_all(request, objects, paths)
+        return Response(objects[0], headers=self.object_headers(row))
 
     def to_content(self, row: Any) -> Any:
         """What is sent of one row where nothing is expanded: the object, or its JSON."""

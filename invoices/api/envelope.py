@@ -11,6 +11,7 @@ from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.response import Response
 
+from invoices.api.stripe_addresses import address_of
 from invoices.request_origin import request_id
 
 log = logging.getLogger(__name__)
@@ -82,6 +83,23 @@ def unrecognized_url(request: HttpRequest) -> ApiError:
     return ApiError(404, f"Unrecognized request URL ({request.method}: {request.path}).{hint} {HELP_MESSAGE}")
 
 
+def not_served(request: HttpRequest, more: str = "") -> ApiError:
+    """404: Stripe has this address, and the desk does not serve it. It says nothing about the object."""
+    message = (
+        f"The invoice desk does not serve {request.method} {request.path}, which is an address of Stripe's API: ask "
+        f"Stripe itself. {more} This does not mean that there is no such object. What the desk serves stands in "
+        "/api/docs/."
+    )
+    return ApiError(404, message.replace("  ", " "), code="not_served")
+
+
+def unknown_address(request: HttpRequest) -> ApiError:
+    """404: `not_served` where Stripe has such an address with this method, otherwise in Stripe's words."""
+    if address_of(request.method or "", request.path):
+        return not_served(request)
+    return unrecognized_url(request)
+
+
 def too_large() -> ApiError:
     """413: the body is larger than parameters.MAX_BODY_BYTES."""
     return ApiError(413, "The request is larger than we accept.")
@@ -98,7 +116,7 @@ def to_api_error(error: Exception, request: Any) -> ApiError:
     if isinstance(error, ApiError):
         return error
     if isinstance(error, exceptions.MethodNotAllowed | exceptions.NotFound | Http404):
-        return unrecognized_url(request)
+        return unknown_address(request)
     if isinstance(error, exceptions.UnsupportedMediaType):
         return invalid(CONTENT_TYPE_MESSAGE)
     if isinstance(error, exceptions.PermissionDenied | PermissionDenied):

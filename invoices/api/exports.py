@@ -7,6 +7,7 @@ length is so many requests, none of which takes long, and one that broke off goe
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -26,17 +27,18 @@ from invoices.api import parameters
 from invoices.api.base import ListAndRetrieveView
 from invoices.api.envelope import invalid
 from invoices.api.filters import apply_filters
+from invoices.api.mirror_views import MirrorView
 from invoices.api.pagination import Page
 from invoices.api.schema import STARTING_AFTER, describe, query
 from invoices.api.serializers import (
     DriftSerializer,
+    Json,
     OperationSerializer,
     RunSerializer,
     UnixTimeField,
     ascii_json,
     to_json,
 )
-from invoices.api.views import MirrorView
 from invoices.models.reading import member
 from invoices.streaming import Echo, cell, streamed
 
@@ -59,13 +61,15 @@ class Export(ListAndRetrieveView):
 
     def list(self, request: Request) -> HttpResponseBase:  # type: ignore[override]
         """The rows after `starting_after`, newest first. Raises ApiError."""
-        asked = parameters.flatten(parameters.of_request(request))
+        nested = parameters.of_request(request)
+        asked = parameters.flatten(nested)
+        listed = self.listed_rows(nested)
         for name in ("limit", "ending_before"):
             if name in asked:
                 raise invalid(f"A file begins after starting_after and has {MAX_ROWS} rows. Leave out {name}.", name)
-        values = dict(asked)
+        values = parameters.flatten(nested)
         page = replace(Page.take_from(values), limit=MAX_ROWS)
-        rows = apply_filters(self.visible_rows(), self.filterset_class, values)
+        rows = apply_filters(listed, self.filterset_class, values)
         ids = rows.values_list("pk", flat=True)
         keys, has_more = page.of_rows(ids, self.all_rows(), self.time_column, self.object_type)
         answer = streamed(self._lines(keys), CONTENT_TYPES[self.format], request.path.rpartition("/")[2])
@@ -89,7 +93,7 @@ class Export(ListAndRetrieveView):
     def _texts(self, keys: Sequence[Any]) -> Iterator[str]:
         """Each object as JSON, an invoice with all its lines. What is gone meanwhile is left out."""
         if not isinstance(self, MirrorView):
-            return (to_json(self.to_object(row)) for row in self._rows(keys))
+            return (_in_one_line(self.to_object(row)) for row in self._rows(keys))
         texts = self.visible_rows().filter(pk__in=keys).annotate(text=Cast("data", TextField()))
         found = dict(texts.values_list("pk", "text"))
         return (ascii_json(found[key]) for key in keys if found.get(key))
@@ -135,6 +139,13 @@ def export_view(view: type[ListAndRetrieveView], kind: str, tag: str) -> Any:
         media_type=CONTENT_TYPES[kind],
     )
     return extend_schema_view(list=described)(type(name, (Export, view), {"format": kind}))
+
+
+def _in_one_line(found: Any) -> Json:
+    """An object, or the body of an event as it came, as JSON."""
+    if not isinstance(found, Json):
+        return to_json(found)
+    return to_json(json.loads(found)) if "\n" in found else ascii_json(found)
 
 
 def _in_major_units(record: Record) -> Record:

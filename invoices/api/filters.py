@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,11 +12,13 @@ from uuid import UUID
 from django import forms
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
-from django.db.models import Q, QuerySet
+from django.db.models import Q, QuerySet, TextField, Value
+from django.db.models.functions import Cast, StrIndex
+from django.db.models.lookups import GreaterThan
 from django_filters import FilterSet
 from django_filters.filters import Filter
 
-from invoices import clock
+from invoices import clock, prepared
 from invoices.api.envelope import ApiError, invalid
 from invoices.api.parameters import integer, one_of, refuse_unknown
 from invoices.models import Drift, Operation, ReconciliationRun
@@ -27,6 +31,16 @@ SECOND = timedelta(seconds=1)
 UNINDEXED = ("billing_reason", "total", "amount_due", "amount_paid", "amount_remaining", "status_transitions")
 NARROW = ("customer", "subscription", "number", "customer_email")
 MAX_SPAN = timedelta(days=31)
+
+MAX_TYPES = 20  # of events, in one list; Stripe's number
+# Each type of event once, by the next one after the last in the index, so that not every event is read.
+HELD_TYPES = """
+    WITH RECURSIVE held (type) AS (
+        SELECT min(type) FROM invoices_event
+        UNION ALL SELECT (SELECT min(event.type) FROM invoices_event AS event WHERE event.type > held.type) FROM held
+        WHERE held.type IS NOT NULL)
+    SELECT type FROM held WHERE type IS NOT NULL
+"""
 
 
 class _Integer(forms.Field):
@@ -80,6 +94,31 @@ class LowerFilter(TextFilter):
 
     def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
         return super().filter(qs, value.lower() if value else value)
+
+
+class ExactEmailFilter(LowerFilter):
+    """A customer's e-mail, letter by letter as Stripe compares it: the column finds it in small letters, by its index,
+    and of those few the object tells the spelling."""
+
+    def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
+        if not value:
+            return qs
+        text, place = Cast("data", TextField()), Q()
+        for spelled in (json.dumps(value, ensure_ascii=False), json.dumps(value)):
+            place |= Q(GreaterThan(StrIndex(text, Value(f'"email":{spelled}')), 0))
+        return super().filter(qs, value).filter(place)
+
+
+class EventTypeFilter(TextFilter):
+    """A type of event, or several of them: `*` stands for any text. Only types that the journal holds are looked for,
+    because no index serves the beginning of a text."""
+
+    def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
+        if not value or "*" not in value:
+            return super().filter(qs, value)
+        wanted = re.compile(".*".join(map(re.escape, value.split("*"))))
+        found = [type for (type,) in prepared.rows(HELD_TYPES, []) if wanted.fullmatch(type)]
+        return qs.filter(type__in=found)
 
 
 class ChoiceFilter(Filter):
@@ -212,6 +251,27 @@ InvoicePaymentFilter = _filterset_class(
         **_range_filters(MomentFilter, "created", label="When Stripe made it"),
     },
 )
+CustomerFilter = _filterset_class(
+    "CustomerFilter",
+    {
+        "email": ExactEmailFilter("email", label="E-mail, letter by letter"),
+        **_range_filters(MomentFilter, "created", label="When Stripe made it"),
+    },
+)
+PaymentIntentFilter = _filterset_class(
+    "PaymentIntentFilter",
+    {
+        "customer": TextFilter("customer", label="Customer id"),
+        **_range_filters(MomentFilter, "created", label="When Stripe made it"),
+    },
+)
+EventFilter = _filterset_class(
+    "EventFilter",
+    {
+        "type": EventTypeFilter("type", label="Type; `*` stands for any text, as in `invoice.*`"),
+        **_range_filters(MomentFilter, "created", label="When Stripe made it"),
+    },
+)
 OperationFilter = _filterset_class(
     "OperationFilter",
     {
@@ -272,6 +332,16 @@ def apply_filters(rows: QuerySet[Any], filterset_class: type[FilterSet], values:
     if filterset_class is InvoiceFilter:
         _refuse_wide(cleaned, values)
     return rows
+
+
+def of_types(rows: QuerySet[Any], types: list[str], type: str | None) -> QuerySet[Any]:
+    """The events of these types; all where none is named. Raises ApiError."""
+    if types and type is not None:
+        message = "You may only specify one of these parameters: type, types."
+        raise ApiError(400, message, code="parameters_exclusive")
+    if len(types) > MAX_TYPES:
+        raise invalid(f"You can pass up to {MAX_TYPES} types.", "types")
+    return rows.filter(type__in=types) if types else rows
 
 
 def _refuse_wide(cleaned: dict[str, Any], given: Iterable[str]) -> None:

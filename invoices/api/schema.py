@@ -10,9 +10,9 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
 
-from invoices.api import expand
+from invoices.api import expandable
 from invoices.api.pagination import DEFAULT_LIMIT, MAX_LIMIT
-from invoices.api.schema_shapes import list_of, ref
+from invoices.api.schema_shapes import TEXT, array, list_of, ref
 from invoices.operations import Action, Parameter
 from invoices.operations.parameters import MAX_TEXT_LENGTH
 from invoices.operations.request import MAX_KEY_LENGTH
@@ -42,7 +42,7 @@ ERRORS = {
     429: "Too many requests: send it again after `Retry-After` seconds",
     500: "A fault of ours",
     502: "Stripe had an internal error, or refused our own key; the operation says what came of it",
-    503: "Too much to do, or Stripe cannot be reached; nothing was sent",
+    503: "Too much to do, or Stripe cannot be reached: an action was not sent, what the mirror lacks not read",
     504: "It takes longer than a client is let wait. It goes on: look at what came of it",
 }
 OF_EVERY_ENDPOINT = (400, 401, 403, 408, 413, 429, 500, 503, 504)
@@ -51,7 +51,7 @@ OF_ACTIONS = (402, 404, 409, 502)
 HEADERS_OF_EVERY_REPLY = ("Request-Id", "X-Request-ID", "Stripe-Version")
 HEADERS_OF_ERRORS = ("Stripe-Should-Retry", "Retry-After")
 HEADERS_OF_ACTIONS = ("Idempotency-Key", "Idempotent-Replayed", "Invoice-Desk-Operation")
-HEADERS_OF_OBJECTS = ("Invoice-Desk-Seen-At",)
+HEADERS_OF_OBJECTS = ("Invoice-Desk-Seen-At", "Invoice-Desk-Source", "ETag", "Link")
 
 # What Stripe's operation ids call the id in the address, where that is not one of the list: `GetEventsId`.
 STRIPES_NAME_OF_ID = {"credit_notes": "id", "events": "id", "payment_intents": "intent"}
@@ -69,6 +69,12 @@ LIST_PARAMETERS = [
     query("ending_before", {"type": "string"}, "The id before which the page ends: newer ones"),
 ]
 ID = OpenApiParameter("id", {"type": "string"}, OpenApiParameter.PATH)
+NOT_BEFORE = OpenApiParameter(
+    "Invoice-Desk-Not-Before",
+    {"type": "string"},
+    OpenApiParameter.HEADER,
+    description="Seconds since 1970, or ISO 8601: what may be older than this is read from Stripe first.",
+)
 IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
     {"type": "string", "maxLength": MAX_KEY_LENGTH},
@@ -88,6 +94,8 @@ class StripeSchema(AutoSchema):
         for status in self.error_statuses():
             content = {JSON: {"schema": ref("error")}}
             replies.setdefault(str(status), {"description": ERRORS[status], "content": content})
+        if self.method == "GET":
+            replies["304"] = {"description": "It has not changed since the answer whose `ETag` was sent"}
         for status, reply in replies.items():
             reply["headers"] = {
                 name: {"$ref": f"#/components/headers/{name}"} for name in self.headers_of(int(status))
@@ -160,14 +168,16 @@ def describe_list_and_retrieve(view: Any, tag: str) -> Any:
     filter_parameters = [
         query(name, found.schema, found.label or "") for name, found in view.filterset_class.base_filters.items()
     ]
-    expandable = _expand_parameter(view.object_type)
+    filter_parameters += [query(f"{name}[]", array(TEXT), label) for name, label in view.arrays.items()]
+    expandable = expand_parameter(view.object_type)
     of_list = describe(
         tag,
         f"List {tag.lower()}, newest first",
         list_of(view.object_type),
         parameters=[*filter_parameters, *LIST_PARAMETERS, *expandable],
     )
-    of_one = describe(tag, "Retrieve one by its id", ref(view.object_type), parameters=expandable)
+    not_before = [NOT_BEFORE] if view.is_of_stripe else []
+    of_one = describe(tag, "Retrieve one by its id", ref(view.object_type), parameters=[*expandable, *not_before])
     return extend_schema_view(list=of_list, retrieve=of_one)(view)
 
 
@@ -201,8 +211,8 @@ def _parameter_schema(parameter: Parameter) -> dict[str, Any]:
     return schema
 
 
-def _expand_parameter(object_type: str) -> list[OpenApiParameter]:
-    if object_type not in expand.EXPANDABLE:
+def expand_parameter(object_type: str) -> list[OpenApiParameter]:
+    if object_type not in expandable.EXPANDABLE:
         return []
     paths = ", ".join(_expandable_paths(object_type))
     description = f"What to show whole instead of its id: {paths}. In a list, each begins with `data.`"
@@ -210,7 +220,7 @@ def _expand_parameter(object_type: str) -> list[OpenApiParameter]:
 
 
 def _expandable_paths(object_type: str) -> Iterator[str]:
-    for members, member_type in expand.EXPANDABLE.get(object_type, {}).items():
+    for members, member_type in expandable.EXPANDABLE.get(object_type, {}).items():
         yield f"`{'.'.join(members)}`"
         if member_type == "payments":
             yield "`payments.data.payment.payment_intent`"

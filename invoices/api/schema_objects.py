@@ -104,6 +104,12 @@ HEADERS: dict[str, Schema] = {
         "description": "Until when, by Stripe's clock, the object is known to have been so, within 3 seconds; UTC",
         "schema": {"type": "string", "format": "date-time"},
     },
+    "Invoice-Desk-Source": {
+        "description": "Where what is shown was taken from: the mirror, or Stripe for this reply",
+        "schema": {"type": "string", "enum": ["mirror", "stripe"]},
+    },
+    "ETag": {"description": "Send it as `If-None-Match`: what has not changed is not sent again", "schema": TEXT},
+    "Link": {"description": "Of a list as a file: the address of the next one", "schema": TEXT},
     "WWW-Authenticate": {"description": "How a token is sent", "required": True, "schema": TEXT},
 }
 

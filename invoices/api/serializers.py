@@ -55,6 +55,13 @@ def ascii_json(text: str) -> Json:
     return Json(text if text.isascii() else text.encode("ascii", "json_escapes").decode())
 
 
+def received_text(body: str) -> Json:
+    """A body that Stripe sent, byte for byte. What is no JSON in it, such as NaN, becomes null."""
+    if "NaN" in body or "Infinity" in body:
+        return to_json(json.loads(body, parse_constant=lambda name: None))
+    return Json(body)
+
+
 def to_json(value: Any) -> Json:
     """Without spaces, in ASCII: all other characters are escaped, because UTF-8 cannot hold half a surrogate pair."""
     return Json(json.dumps(value, separators=(",", ":")))

@@ -67,6 +67,9 @@ class Event(ImmutableModel):
             models.Index("object_id", models.F("created").desc(), name="event_object"),
             models.Index("idempotency_key", name="event_key", condition=~Q(idempotency_key="")),
             models.Index(models.F("received_at").desc(), name="event_received"),
+            # The API's list, newest first; and that of one type.
+            models.Index(models.F("created").desc(), models.F("id").desc(), name="event_newest"),
+            models.Index("type", models.F("created").desc(), models.F("id").desc(), name="event_type_newest"),
         ]
         permissions = [("replay_event", "Can replay an event")]
 

@@ -25,6 +25,11 @@ STRIPE_REQUESTS = Histogram(
     ["method", "endpoint", "status"],
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30),
 )
+FOR_CALLERS = Counter(
+    "invoice_desk_asked_for_callers",
+    "Requests to Stripe for a caller of the API, by why they were made and what came of them",
+    ["why", "outcome"],
+)
 EVENTS = Counter("invoice_desk_processed_events", "Attempts at events, and events ignored", ["outcome"])
 EVENT_LAG = Histogram(
     "invoice_desk_event_lag_seconds",

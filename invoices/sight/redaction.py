@@ -24,6 +24,7 @@ SHORTEST_SECRET = 6  # a shorter one would be found everywhere
 SECRET_SETTINGS = (
     "SECRET_KEY",
     "STRIPE_SECRET_KEY",
+    "STRIPE_PASS_THROUGH_KEY",
     "EMAIL_HOST_PASSWORD",
     "SENTRY_DSN",
 )

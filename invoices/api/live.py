@@ -1,0 +1,227 @@
+"""Reads from Stripe that a caller's request causes: of what the mirror does not hold, or holds in too old a state.
+
+They are bounded, so that nobody can use the desk as a hammer: by a budget that all processes share, by how many a
+process makes at a time, and by a memory of what Stripe has just said that it does not have. Where a bound is reached or
+Stripe does not answer, the caller is told so (429, 503): never that the object does not exist.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from weakref import WeakValueDictionary
+
+from django.conf import settings
+from rest_framework.request import Request
+
+from invoices import gateway, intake, refetch, throttle
+from invoices.api.envelope import ApiError, invalid
+from invoices.models import Event
+from invoices.sight import counters
+
+BUDGET = "live-reads"  # of STRIPE_LIVE_READS_PER_SECOND
+AT_A_TIME = 8  # reads of one process, so that a Stripe that hangs leaves threads for those who read the mirror
+WAIT_SECONDS = 2.0  # for one of these, and for somebody else's read of the same object
+MISSING_SECONDS = 5.0  # for which a 404 of Stripe's is remembered
+MAX_REMEMBERED = 10_000  # such ids
+HANGING_SECONDS = 2.0  # a read that took longer, and brought nothing, begins a rest
+REST_SECONDS = 5.0  # in which nothing is asked
+MAX_AHEAD = timedelta(seconds=60)  # by which a caller's clock may be ahead of ours
+
+# How the ids of each kind begin. What does not is no id of Stripe's, and is not asked for.
+ID_PREFIXES = {
+    "invoice": ("in",),
+    "customer": ("cus",),
+    "payment_intent": ("pi",),
+    "invoice_payment": ("inpay",),
+    "event": ("evt",),
+}
+ID = re.compile(r"([a-z]{1,20})_[A-Za-z0-9_]{1,230}", re.ASCII)
+SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?", re.ASCII)
+
+_missing: dict[tuple[str, str], float] = {}  # kind and id → `time.monotonic()` until which Stripe is not asked again
+_slots = threading.BoundedSemaphore(AT_A_TIME)
+_locks: WeakValueDictionary[tuple[str, str], threading.Lock] = WeakValueDictionary()
+_making_locks = threading.Lock()
+
+
+class _Rest:
+    """Of this process, after a read that hung."""
+
+    until = 0.0  # `time.monotonic()`
+
+
+_rest = _Rest()
+
+
+def forget() -> None:
+    """This process knows nothing of what Stripe said before."""
+    _missing.clear()
+    _rest.until = 0.0
+
+
+# --- what a caller asks for -------------------------------------------------------------------------------------------
+
+
+def not_before(request: Request) -> datetime | None:
+    """The moment of the header `Invoice-Desk-Not-Before`: no older state of an object may be shown. Seconds since 1970,
+    or ISO 8601 with a zone. Raises ApiError (400)."""
+    given = request.headers.get("Invoice-Desk-Not-Before")
+    if given is None:
+        return None
+    given = given.strip()
+    try:
+        found = datetime.fromtimestamp(float(given), UTC) if SECONDS.fullmatch(given) else datetime.fromisoformat(given)
+    except (ValueError, OverflowError, OSError):
+        found = None
+    if found is None or found.tzinfo is None:
+        raise invalid(
+            "Invalid Invoice-Desk-Not-Before: it must be a time in seconds since 1970, such as 1760000000, or with its "
+            "zone, such as 2025-10-09T08:53:20Z."
+        )
+    if found > datetime.now(UTC) + MAX_AHEAD:
+        raise invalid("Invalid Invoice-Desk-Not-Before: it is in the future. It must be in seconds, not milliseconds.")
+    return found.astimezone(UTC)
+
+
+def may_be_id(object_type: str, id: str) -> bool:
+    """Whether Stripe may have an object of this kind with this id, by its form."""
+    match = ID.fullmatch(id)
+    return match is not None and match[1] in ID_PREFIXES.get(object_type, (match[1],))
+
+
+@contextmanager
+def one_at_a_time(object_type: str, id: str) -> Iterator[None]:
+    """Of those in this process who miss the same object, one reads it, and the others find it in the mirror then."""
+    with _making_locks:
+        lock = _locks.get((object_type, id))
+        if lock is None:
+            lock = _locks[object_type, id] = threading.Lock()
+    if not lock.acquire(timeout=WAIT_SECONDS + settings.STRIPE_TIMEOUT_SECONDS):
+        raise unavailable("Stripe has not answered yet. Please try again.")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def bring(object_type: str, id: str, why: str) -> bool:
+    """Reads a mirrored object, and stores it in the mirror with what belongs to it. Whether Stripe has it. `why` is for
+    the metrics. Raises ApiError."""
+    if not may_be_id(object_type, id) or _is_remembered(object_type, id):
+        return False
+    with _asking(why):
+        found = refetch.bring(object_type, id)
+    if not found:
+        _remember(object_type, id)
+    return found
+
+
+def bring_event(id: str) -> bool:
+    """Reads an event, and journals it as the catch-up does. Whether Stripe has it; it keeps events for thirty days.
+    Raises ApiError."""
+    if not may_be_id("event", id) or _is_remembered("event", id):
+        return False
+    event = read(f"/v1/events/{id}", "missing")
+    if event is None:
+        _remember("event", id)
+        return False
+    intake.journal([intake.event_row(event, source=Event.Source.CATCH_UP)])
+    return True
+
+
+def read(path: str, why: str, **params: Any) -> dict[str, Any] | None:
+    """What Stripe answers at this address, as it came; None for a 404. Raises ApiError."""
+    with _asking(why):
+        try:
+            return gateway.read(path, **params).data
+        except gateway.Missing:
+            return None
+
+
+def _is_remembered(object_type: str, id: str) -> bool:
+    return _missing.get((object_type, id), 0.0) > time.monotonic()
+
+
+def _remember(object_type: str, id: str) -> None:
+    if len(_missing) >= MAX_REMEMBERED:
+        _missing.clear()
+    _missing[object_type, id] = time.monotonic() + MISSING_SECONDS
+
+
+@contextmanager
+def _asking(why: str) -> Iterator[None]:
+    """Around one read: within the bounds, counted, and with Stripe's errors as ours."""
+    outcome = "refused"
+    try:
+        with _within_bounds():
+            outcome = "failed"
+            yield
+            outcome = "answered"
+    except gateway.GatewayError as error:
+        raise api_error(error) from error
+    finally:
+        counters.FOR_CALLERS.labels(why, outcome).inc()
+
+
+@contextmanager
+def _within_bounds() -> Iterator[None]:
+    if (left := _rest.until - time.monotonic()) > 0:
+        raise unavailable("Stripe does not answer, so it is not asked for some seconds.", left)
+    if seconds := throttle.take(BUDGET, settings.STRIPE_LIVE_READS_PER_SECOND):
+        raise over_budget(settings.STRIPE_LIVE_READS_PER_SECOND, seconds)
+    if not _slots.acquire(timeout=WAIT_SECONDS):
+        raise unavailable("Too many requests wait for Stripe.")
+    started = time.monotonic()
+    try:
+        yield
+    except gateway.OutcomeUnknown:
+        if time.monotonic() - started > HANGING_SECONDS:
+            _rest.until = time.monotonic() + REST_SECONDS
+        raise
+    finally:
+        _slots.release()
+
+
+# --- what the caller is told ------------------------------------------------------------------------------------------
+
+
+def _wait(seconds: float) -> Mapping[str, str]:
+    return {"Retry-After": str(max(1, math.ceil(seconds))), "Stripe-Should-Retry": "true"}
+
+
+def unavailable(message: str, seconds: float = 1.0) -> ApiError:
+    """503: what the mirror does not hold could not be read. It says nothing about whether it exists."""
+    said = f"This has to be read from Stripe, which was not possible. {message}"
+    return ApiError(503, said, type="api_error", code="stripe_unavailable", headers=dict(_wait(seconds)))
+
+
+def over_budget(rate: int, seconds: float) -> ApiError:
+    """429: the budget of requests to Stripe for callers is spent."""
+    message = (
+        f"This has to be read from Stripe, which is asked at most {rate} times a second for all callers together. "
+        "Please try again; what the mirror holds is not limited by this."
+    )
+    return ApiError(429, message, code="rate_limit", headers=dict(_wait(seconds)))
+
+
+def api_error(error: gateway.GatewayError) -> ApiError:
+    """What Stripe's answer to our read, or its silence, is to a caller."""
+    if isinstance(error, gateway.RateLimited):
+        return ApiError(429, error.message, code="rate_limit", headers=dict(_wait(error.retry_after or 1.0)))
+    if isinstance(error, gateway.RefusedByStripe):
+        param = error.body.get("param")
+        return ApiError(400, error.message, code=error.code or None, param=param if isinstance(param, str) else None)
+    if isinstance(error, gateway.NotAllowed | gateway.WrongAccount):
+        message = "Stripe does not let the desk read this with its own key. Please tell those who run the desk."
+        return ApiError(502, message, type="api_error", headers={"Stripe-Should-Retry": "false"})
+    return unavailable(error.message, error.retry_after or 1.0)
