@@ -14,6 +14,7 @@ import stripe
 from django.conf import settings
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
+from drf_spectacular.generators import EndpointEnumerator
 from drf_spectacular.validation import validate_schema
 
 from invoices.api.pass_through import Elsewhere
@@ -38,9 +39,9 @@ def routes(patterns: Any, before: str = "") -> Iterator[tuple[str, Any]]:
 
 def test_every_address_below_v1_is_described_with_each_of_its_methods() -> None:
     served = {
-        (method.upper(), "/" + re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", route))
+        (method.upper(), EndpointEnumerator().get_path_from_regex(route))
         for route, view in routes(get_resolver().url_patterns)
-        if route.startswith("v1/") and view.cls is not Elsewhere
+        if route.removeprefix("^").startswith("v1") and view.cls is not Elsewhere
         for method in view.actions
         if method != "head"
     }
@@ -89,8 +90,8 @@ def test_every_endpoint_describes_what_can_become_of_a_request() -> None:
     for (method, address), operation in described.operations().items():
         statuses = set(operation["responses"])
         assert {"200", "400", "401", "403", "413", "429", "500", "503"} <= statuses, address
-        assert ("404" in statuses) is ("{id}" in address)
-        assert {"402", "409", "502"} <= statuses or method == "GET"
+        assert "404" in statuses or "{" not in address
+        assert {"402", "409", "502"} <= statuses or method != "POST"
         for status, reply in operation["responses"].items():
             assert reply["description"]
             assert {"Request-Id", "Stripe-Version"} <= set(reply["headers"])

@@ -22,9 +22,13 @@ from invoices import clock, prepared
 from invoices.api.envelope import ApiError, invalid
 from invoices.api.parameters import integer, one_of, refuse_unknown
 from invoices.models import Drift, Operation, ReconciliationRun
+from invoices.models.reading import BIGINT_LIMIT
 from invoices.operations import ACTIONS
 
 SECOND = timedelta(seconds=1)
+FIRST_SECOND, LAST_SECOND = -62_135_596_800, 253_402_300_799  # a datetime has the years 1 to 9999
+# In the description: an empty value is refused, because Stripe would take it for an attempt to unset the parameter.
+TEXT = {"type": "string", "minLength": 1}
 
 # Filters of invoices that no index serves. They look through what another filter leaves, so there must be one that
 # leaves few: one of these, or a range of `created` that is no longer than this.
@@ -86,7 +90,7 @@ class TextFilter(Filter):
     """Exactly this text, spaces included: a value that was stripped empty would drop the filter and show every row."""
 
     field_class = forms.Field
-    schema = {"type": "string"}
+    schema = TEXT
 
 
 class LowerFilter(TextFilter):
@@ -142,7 +146,7 @@ class UuidFilter(Filter):
     """The id of a row of ours. Text that is no UUID finds nothing, and is no error."""
 
     field_class = forms.Field
-    schema = {"type": "string", "format": "uuid"}
+    schema = TEXT
 
     def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
         try:
@@ -165,14 +169,14 @@ class IntegerFilter(Filter):
     """A whole number: minor units, or a count."""
 
     field_class = _Integer
-    schema = {"type": "integer"}
+    schema = {"type": "integer", "minimum": -BIGINT_LIMIT, "maximum": BIGINT_LIMIT - 1}
 
 
 class MomentFilter(Filter):
     """A time in seconds since 1970. Columns are compared by whole seconds, because the API shows whole seconds."""
 
     field_class = _Moment
-    schema = {"type": "integer"}
+    schema = {"type": "integer", "minimum": FIRST_SECOND, "maximum": LAST_SECOND}
 
     def filter(self, qs: QuerySet[Any], value: datetime | None) -> QuerySet[Any]:
         if value is None:

@@ -11,8 +11,10 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
 
 from invoices.api import expandable
+from invoices.api.filters import TEXT, IntegerFilter
 from invoices.api.pagination import DEFAULT_LIMIT, MAX_LIMIT
-from invoices.api.schema_shapes import TEXT, array, list_of, ref
+from invoices.api.schema_shapes import AMOUNT, array, list_of, ref
+from invoices.money import MAX_MINOR_UNITS
 from invoices.operations import Action, Parameter
 from invoices.operations.parameters import MAX_TEXT_LENGTH
 from invoices.operations.request import MAX_KEY_LENGTH
@@ -22,10 +24,10 @@ Handler = TypeVar("Handler", bound=Callable[..., Any])
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 PARAMETER_SCHEMAS: dict[str, dict[str, Any]] = {  # by the kind of a parameter of an action
     "flag": {"type": "boolean"},
-    "text": {"type": "string", "maxLength": MAX_TEXT_LENGTH},
-    "id": {"type": "string", "maxLength": MAX_TEXT_LENGTH},
-    "payment_method": {"type": "string", "maxLength": MAX_TEXT_LENGTH},
-    "money": {"type": "integer", "minimum": 1, "description": "Minor units"},
+    "text": TEXT | {"maxLength": MAX_TEXT_LENGTH},
+    "id": TEXT | {"maxLength": MAX_TEXT_LENGTH},
+    "payment_method": TEXT | {"maxLength": MAX_TEXT_LENGTH},
+    "money": AMOUNT | {"minimum": 1, "maximum": MAX_MINOR_UNITS - 1},
     "date": {"type": "string", "format": "date"},
     "choice": {"type": "string"},
 }
@@ -62,11 +64,13 @@ def query(name: str, schema: dict[str, Any], description: str) -> OpenApiParamet
     return OpenApiParameter(name, schema, OpenApiParameter.QUERY, description=description)
 
 
-STARTING_AFTER = query("starting_after", {"type": "string"}, "The id after which the page begins: older ones")
+STARTING_AFTER = query("starting_after", TEXT, "The id after which the page begins: older ones")
 LIST_PARAMETERS = [
-    query("limit", {"type": "integer", "default": DEFAULT_LIMIT}, f"How many, 1 to {MAX_LIMIT}; clamped in silence"),
+    query(
+        "limit", {**IntegerFilter.schema, "default": DEFAULT_LIMIT}, f"How many, 1 to {MAX_LIMIT}; clamped in silence"
+    ),
     STARTING_AFTER,
-    query("ending_before", {"type": "string"}, "The id before which the page ends: newer ones"),
+    query("ending_before", TEXT, "The id before which the page ends: newer ones"),
 ]
 ID = OpenApiParameter("id", {"type": "string"}, OpenApiParameter.PATH)
 NOT_BEFORE = OpenApiParameter(
@@ -87,7 +91,7 @@ class StripeSchema(AutoSchema):
     """One endpoint's description. What all endpoints share is said here: errors, headers, and how they are named."""
 
     def get_operation(self, *args: Any, **kwargs: Any) -> dict[str, Any] | None:
-        operation = super().get_operation(*args, **kwargs)
+        operation: Any = super().get_operation(*args, **kwargs)
         if operation is None:
             return None
         replies: dict[str, Any] = operation["responses"]
@@ -196,7 +200,7 @@ def describe_action(view: Any) -> Any:
 
 def _body(action: Action) -> dict[str, Any]:
     properties = {parameter.name: _parameter_schema(parameter) for parameter in action.parameters}
-    properties["expand"] = {"type": "array", "items": {"type": "string"}}
+    properties["expand"] = array(TEXT)
     body: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
     required = [parameter.name for parameter in action.parameters if parameter.required]
     return body | ({"required": required} if required else {})
@@ -216,7 +220,7 @@ def expand_parameter(object_type: str) -> list[OpenApiParameter]:
         return []
     paths = ", ".join(_expandable_paths(object_type))
     description = f"What to show whole instead of its id: {paths}. In a list, each begins with `data.`"
-    return [query("expand[]", {"type": "array", "items": {"type": "string"}}, description)]
+    return [query("expand[]", array(TEXT), description)]
 
 
 def _expandable_paths(object_type: str) -> Iterator[str]:

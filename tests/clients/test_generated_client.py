@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,25 @@ HERE = Path(__file__).resolve().parent
 GENERATE = "from openapi_python_client.cli import app; app()"
 
 
+LISTS = [  # with something in them
+    "GET /v1/drift",
+    "GET /v1/invoice_payments",
+    "GET /v1/invoices",
+    "GET /v1/operations",
+    "GET /v1/reconciliation_runs",
+]
+
+
+def lists_that_need_no_parameter(description: dict[str, Any]) -> Iterator[str]:
+    for address, of_address in description["paths"].items():
+        reply = of_address.get("get", {"responses": {}})["responses"].get("200", {})
+        schema = reply.get("content", {}).get("application/json", {}).get("schema", {})
+        if "data" in schema.get("properties", {}) and not any(
+            parameter.get("required") for parameter in of_address["get"].get("parameters", ())
+        ):
+            yield f"GET {address}"
+
+
 @pytest.fixture
 def generated(client: Client, tmp_path: Path) -> tuple[Path, dict[str, Any]]:
     """The folder of the client, and the description from which it was generated."""
@@ -34,13 +54,16 @@ def generated(client: Client, tmp_path: Path) -> tuple[Path, dict[str, Any]]:
     config.write_text("post_hooks: []\n")
     options = ["--path", str(source), "--config", str(config), "--output-path", str(tmp_path / "desk")]
     done = subprocess.run(
-        [sys.executable, "-c", GENERATE, "generate", "--meta", "none", "--fail-on-warning", *options],
+        [sys.executable, "-c", GENERATE, "generate", "--meta", "none", *options],
         capture_output=True,
         text=True,
         check=False,
         timeout=120,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    modules = {path.stem.replace("_", "") for path in (tmp_path / "desk" / "api").glob("*/*.py")}
+    ids = {operation["operationId"] for one in description["paths"].values() for operation in one.values()}
+    assert {id.lower() for id in ids} <= modules  # the generator leaves out what it does not understand
     return tmp_path, description
 
 
@@ -67,13 +90,14 @@ def test_a_generated_client_reads_every_list_and_acts(
     }
     given = {"address": live_server.url, "key": ApiToken.objects.create(agent, name="a service")[1], "ids": ids}
     given |= {"operations": by_address, "wrong_key": "wrong", "idempotency_key": str(uuid.uuid4())}
+    given["lists"] = sorted(lists_that_need_no_parameter(description))
     found = environments.run([sys.executable, str(HERE / "generated_scenario.py"), str(folder)], given)
 
     for name, reply in found.items():
         assert reply["parsed"] == reply["came"], name  # understood, and nothing lost
-    lists = {address for address in by_address if address.startswith("GET ") and "{" not in address}
-    assert lists <= found.keys() and len(lists) >= 5
-    for address in lists:
+    assert set(LISTS) <= set(given["lists"]) <= found.keys()
+    assert {found[address]["status"] for address in given["lists"]} == {200}
+    for address in LISTS:
         assert found[address]["came"]["data"], address
         assert found[f"{address}/{{id}}"]["status"] == 200, address
     at_stripe = sandbox.client().v1.invoices.list({"customer": customer, "limit": 100})
