@@ -25,6 +25,7 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -32,10 +33,13 @@ from urllib.parse import unquote_to_bytes
 from django.conf import settings
 from django.db import InterfaceError, InternalError, OperationalError
 
+from backoffice.fairness import Callers, Place, TooMany
 from backoffice.forwarding import FORWARDING_HEADERS, client
 from backoffice.headers import HEADERS
 from backoffice.middleware import accepted_request_id, is_for_api
-from invoices import webhooks
+from invoices import turns, webhooks
+from invoices.api.auth import key_of, too_many
+from invoices.api.envelope import ApiError
 from invoices.sight import context, tracing
 
 log = logging.getLogger(__name__)
@@ -202,6 +206,7 @@ class Server:
     def __init__(self, django: Callable[..., Any]) -> None:
         self.django = django
         self.lane, self.door = Lane(settings.REQUEST_THREADS), webhooks.Door()
+        self.callers = Callers()
         self.threads = ThreadPoolExecutor(settings.REQUEST_THREADS, thread_name_prefix="request")
         self.under_way: set[asyncio.Future[Answer]] = set()
         self.receiving: dict[Body, None] = {}  # those that are not complete, oldest first
@@ -223,6 +228,8 @@ class Server:
         except Refused as refused:
             log.warning("%s %s (%s): %s %s", request.method, request.path, request.id, refused.status, refused.sentence)
             answer = _refusal(request, refused)
+        except TooMany as refused:
+            answer = _throttled(request, too_many(refused.seconds))
         try:
             async with asyncio.timeout(READER_SECONDS) as deadline:
                 await _send(answer, send, deadline, head_only=request.method == "HEAD")
@@ -232,7 +239,7 @@ class Server:
             answer.body.close()
 
     async def _answer(self, request: Request, receive: Receive) -> Answer:
-        """Raises Refused, HungUp."""
+        """Raises Refused, TooMany, HungUp."""
         if request.path == "/healthz":
             if request.method not in ("GET", "HEAD"):
                 raise Refused(405, "Only GET and HEAD.")
@@ -240,12 +247,25 @@ class Server:
         if request.is_webhook:
             return await self._take_webhook(request, receive)
         body = await self._body(request, receive)
-        await self.lane.enter()
-        run = contextvars.Context().run  # what one request notes for its log is not there in the next
-        work = asyncio.get_running_loop().run_in_executor(self.threads, run, self._call_django, request.environ(body))
+        place = await self._place_of(request)
+        try:
+            await self.lane.enter()
+        except BaseException:
+            if place:
+                place.leave()
+            raise
+        loop, alone = (
+            asyncio.get_running_loop(),
+            contextvars.Context(),
+        )  # what one request notes is not there in the next
+        if place:
+            alone.run(turns.giving_up.set, partial(loop.call_soon_threadsafe, place.give_up_turn))
+        work = loop.run_in_executor(self.threads, alone.run, self._call_django, request.environ(body))
         self.under_way.add(work)
         work.add_done_callback(self.under_way.discard)
         work.add_done_callback(lambda _: self.lane.free.release())
+        if place:
+            work.add_done_callback(lambda _: place.leave())
         try:
             # This waits, and cancels nothing: what Django has begun, such as a call to Stripe, goes on to its end.
             await asyncio.wait([work], timeout=settings.REQUEST_SECONDS)
@@ -260,6 +280,11 @@ class Server:
         except Exception as error:
             log.exception("%s %s (%s) failed.", request.method, request.path, request.id)
             raise Refused(500, "An unknown error occurred. Please try again.") from error
+
+    async def _place_of(self, request: Request) -> Place | None:
+        """Waits until the request's token may go on. None for what brings no token. Raises TooMany."""
+        key = key_of(request.headers.get("authorization", "")) if is_for_api(request.path) else ""
+        return await self.callers.enter(key) if key else None
 
     async def _take_webhook(self, request: Request, receive: Receive) -> Answer:
         """Raises Refused, HungUp. An accepted one is told of in the log by its event, which has the request's id."""
@@ -422,6 +447,12 @@ def _refusal(request: Request, refused: Refused) -> Answer:
         answer.headers.append(("Connection", "close"))
     if refused.status == 405:
         answer.headers.append(("Allow", "GET, HEAD"))
+    return answer
+
+
+def _throttled(request: Request, error: ApiError) -> Answer:
+    answer = _json(request, error.status_code, {"error": error.error})
+    answer.headers += [*error.headers.items(), ("Request-Id", request.id)]
     return answer
 
 

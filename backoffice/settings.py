@@ -85,9 +85,14 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
+# --- what one API token may take of one web process (backoffice/fairness.py) -----------------------------------------
+API_REQUESTS_PER_SECOND = env.float("API_REQUESTS_PER_SECOND", default=100)  # 0: no limit
+API_BURST = env.int("API_BURST", default=200)  # requests that may come at once after a pause
+API_REQUESTS_AT_ONCE = env.int("API_REQUESTS_AT_ONCE", default=2)  # that compute; those that wait for Stripe aside
+
 # --- how many requests in a minute (invoices/request_limits.py; 0: no limit) -----------------------------------------
-API_REQUESTS_PER_MINUTE = env.int("API_REQUESTS_PER_MINUTE", default=3000)  # with one token
-API_USER_REQUESTS_PER_MINUTE = env.int("API_USER_REQUESTS_PER_MINUTE", default=6000)  # with all tokens of a user
+API_REQUESTS_PER_MINUTE = env.int("API_REQUESTS_PER_MINUTE", default=6000)  # with one token
+API_USER_REQUESTS_PER_MINUTE = env.int("API_USER_REQUESTS_PER_MINUTE", default=12000)  # with all tokens of a user
 API_REFUSALS_PER_MINUTE = env.int("API_REFUSALS_PER_MINUTE", default=120)  # without a valid token, from one address
 SIGN_INS_PER_MINUTE = env.int("SIGN_INS_PER_MINUTE", default=120)  # forms sent to the sign-in pages from one address
 SIGN_IN_PATHS = ("/admin/login/", "/account/")
@@ -112,6 +117,9 @@ STRIPE_ACCOUNT = env.str("STRIPE_ACCOUNT", default="")
 # The version that the pinned SDK speaks. An object in an event of another version is refetched from Stripe, unless the
 # event tells that the object was deleted.
 STRIPE_API_VERSION = "2026-10-28.endive"
+# The first version with today's invoices. An API client that asks for an older one expects `paid`, `charge`,
+# `payment_intent` and `subscription`, and is refused unless its token says that it knows.
+STRIPE_OLDEST_VERSION = "2025-03-31.basil"
 # Requests per second that reconciliation and scheduled refetches may send, of all processes together. 0: no limit.
 STRIPE_REQUESTS_PER_SECOND = env.int("STRIPE_REQUESTS_PER_SECOND", default=10)
 # Reads per second that callers of the API may cause, of what the mirror does not hold: of all processes together. 0: no

@@ -28,7 +28,7 @@ import stripe
 from django.conf import settings
 from django.db import connection
 
-from invoices import account, clock, throttle
+from invoices import account, clock, throttle, turns
 from invoices.deadline import DeadlineSession
 from invoices.models.reading import NotFinite, float_of, is_id, json_of, member, text
 from invoices.sight import counters, logs, tracing
@@ -290,6 +290,7 @@ def _sent(method: str, path: str, params: Mapping[str, Any], idempotency_key: st
     client = _client.get(settings.STRIPE_SECRET_KEY, settings.STRIPE_API_BASE, settings.STRIPE_TIMEOUT_SECONDS)
     begun_at = clock.now()
     _give_connection_back()
+    turns.give_up()
     options = {"idempotency_key": idempotency_key} if idempotency_key else {}
     started = time.monotonic()
     try:

@@ -1,21 +1,31 @@
-"""API tokens: who may make one and for whom, making and revoking it, and the record of its use."""
+"""API tokens: who may make one, for whom and for what, making and revoking it, and the record of its use."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import OuterRef, QuerySet, Subquery
 
 from invoices import clock, sign_ins
-from invoices.models import ApiToken, TokenRecord
+from invoices.models import ApiToken, Scope, TokenRecord
+from invoices.operations import ACTIONS
 from invoices.operations.refusals import Invalid
 from invoices.operations.requesters import SERVICE_GROUP
 from invoices.request_origin import Origin
 
+DEFAULT_DAYS, MAX_DAYS = 365, 3650  # for which a token is valid
+MAX_NAME_LENGTH = 255  # characters
 MAX_USERS_OFFERED = 500  # for whom a token can be made
 MAX_USES_REMEMBERED = 10_000  # in each process
+
+# What a token can be for, in plain words.
+SCOPES: dict[str, str] = {
+    **{scope.value: scope.label for scope in Scope},
+    **{action.name: f"Act: {action.may}" for action in ACTIONS.values()},
+}
 
 What = TokenRecord.What
 _uses: set[tuple[str, date, str]] = set()  # token, UTC day and address that this process has recorded
@@ -47,26 +57,82 @@ def _may_no_more(service: User, maker: User) -> bool:
 
 
 def make(
-    maker: User, user: User, *, name: str, lifetime: timedelta, read_only: bool, origin: Origin
+    maker: User,
+    user: User,
+    *,
+    name: str,
+    lifetime: timedelta,
+    scopes: Iterable[str],
+    origin: Origin,
+    any_stripe_version: bool = False,
+    shell_user: str = "",
 ) -> tuple[ApiToken, str]:
-    """Makes a token that acts for `user`. Returns it, and the key, of which only a hash is stored. Raises Invalid."""
+    """Makes a token that acts for `user`. Returns it, and the key, of which only a hash is stored. Raises Invalid.
+
+    `scopes`: of SCOPES, at least one. `any_stripe_version`: its program does without what older versions of Stripe's
+    API had. `shell_user`: who ran the command, where a command makes it.
+    """
     if not users_for(maker).filter(pk=user.pk).exists():
         raise Invalid("user", "A token acts for the one who makes it, or for a service user.")
+    if not name.strip() or len(name) > MAX_NAME_LENGTH or not name.isprintable():
+        raise Invalid("name", f"A token has a name of at most {MAX_NAME_LENGTH} characters.")
+    if not timedelta(0) < lifetime <= timedelta(days=MAX_DAYS):
+        raise Invalid("days", f"A token is valid for 1 to {MAX_DAYS} days.")
+    given = _in_order(scopes)
     with transaction.atomic():
-        token, key = ApiToken.objects.create(user, expiry=None, name=name, read_only=read_only, created_by=maker)
+        token, key = ApiToken.objects.create(
+            user,
+            expiry=None,
+            name=name.strip(),
+            scopes=" ".join(given),
+            read_only=Scope.ACTIONS not in given,  # the version before knows no single actions: it lets it only read
+            any_stripe_version=any_stripe_version,
+            shell_user=shell_user[:255],
+            created_by=maker,
+        )
         ApiToken.objects.filter(pk=token.pk).update(expiry=clock.now() + lifetime)
         TokenRecord.objects.create(token=token, what=What.CREATED, by=maker, **_of(origin))
-        sign_ins.record(sign_ins.What.TOKEN_MADE, user=user, by=maker, detail=f"“{name}”")
+        detail = f"“{token.name}” for {', '.join(given)}" + (f", in the name of {maker}" if shell_user else "")
+        sign_ins.record(sign_ins.What.TOKEN_MADE, user=user, by=shell_user or maker, detail=detail)
     return token, key
 
 
-def revoke(token: ApiToken, by: User, origin: Origin) -> bool:
+def _in_order(scopes: Iterable[str]) -> list[str]:
+    """The scopes in the order of SCOPES, each once. Raises Invalid."""
+    given = set(scopes)
+    if unknown := sorted(given - SCOPES.keys()):
+        raise Invalid("scopes", f"There is no scope “{unknown[0]}”. The scopes are {', '.join(SCOPES)}.")
+    if not given:
+        raise Invalid("scopes", f"Say what the token is for. The scopes are {', '.join(SCOPES)}.")
+    return [scope for scope in SCOPES if scope in given]
+
+
+def may_revoke(person: User) -> bool:
+    return person.has_perm("invoices.delete_apitoken")
+
+
+def state_of(token: ApiToken, now: datetime) -> str:
+    """`active`, `expired` or `revoked`."""
+    if token.revoked_at is not None:
+        return "revoked"
+    return "expired" if token.expiry is not None and token.expiry < now else "active"
+
+
+def last_used(found: Iterable[ApiToken]) -> dict[str, datetime]:
+    """When each of these tokens was last used, to the day, as it is recorded. One that never was is left out."""
+    uses = TokenRecord.objects.filter(token=OuterRef("pk"), what=What.USED).order_by("-at").values("at")
+    asked = ApiToken.objects.filter(pk__in=[token.pk for token in found])
+    return {pk: at for pk, at in asked.values_list("pk", Subquery(uses[:1])) if at is not None}
+
+
+def revoke(token: ApiToken, by: User, origin: Origin, *, shell_user: str = "") -> bool:
     """From now on the token opens nothing. False where it was revoked before."""
     with transaction.atomic():
         revoked = ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=clock.now(), revoked_by=by)
         if revoked:
             TokenRecord.objects.create(token=token, what=What.REVOKED, by=by, **_of(origin))
-            sign_ins.record(sign_ins.What.TOKEN_REVOKED, user=token.user, by=by, detail=f"“{token.name}”")
+            detail = f"“{token.name}”" + (f", in the name of {by}" if shell_user else "")
+            sign_ins.record(sign_ins.What.TOKEN_REVOKED, user=token.user, by=shell_user or by, detail=detail)
     return bool(revoked)
 
 

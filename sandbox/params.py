@@ -132,9 +132,11 @@ def decimal(value: Value, path: str) -> str:
 
 
 def boolean(value: Value, path: str) -> bool:
-    if value not in ("true", "false"):
+    """In any case: stripe-python before 12.0.1 sends `True`."""
+    lower = value.lower() if isinstance(value, str) else ""
+    if lower not in ("true", "false"):
         raise refusals.invalid_parameter(f"Invalid boolean: {quoted(value)}", path)
-    return bool(value == "true")
+    return bool(lower == "true")
 
 
 def one_of(*choices: str) -> Check:

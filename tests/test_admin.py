@@ -466,9 +466,11 @@ class TestTokens:
     def test_a_manager_sees_a_new_token_once(self, signed_in: Any, manager: User) -> None:
         client = signed_in(manager)
         page(client, self.NEW)
-        response = client.post(self.NEW, {"name": "billing", "user": manager.pk, "days": "30", "read_only": "on"})
+        response = client.post(
+            self.NEW, {"name": "billing", "user": manager.pk, "days": "30", "scopes": ["read", "feed"]}
+        )
         token = ApiToken.objects.get()
-        assert token.name == "billing" and token.read_only
+        assert (token.name, token.granted, token.any_stripe_version) == ("billing", ["read", "feed"], False)
         written = response.content.decode().split('<code id="token">')[1].split("<")[0]
         assert written.startswith(token.token_key)
         for path in (f"{token.pk}/", ""):

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote, urlencode
 
@@ -14,8 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from invoices import mirror
-from invoices.api import live, mirror_views, serializers
-from invoices.models import ApiToken, Drift, Invoice, Operation, ReconciliationRun
+from invoices.api import live, mirror_views, serializers, urls
+from invoices.api.pass_through import Elsewhere
+from invoices.models import ApiToken, Drift, Invoice, Operation, ReconciliationRun, Scope
 from invoices.operations import ACTIONS
 from invoices.snapshot import ReadTime, of_read
 
@@ -683,6 +685,116 @@ def test_a_user_without_permission_sees_nothing(db, path):
     assert (found["code"], found["type"]) == ("permission_denied", "invalid_request_error")
 
 
+def api_for(*scopes, group="Support agent", **options):
+    return Api(make_token(group, scopes=" ".join(scopes), **options)[1])
+
+
+def routes():
+    """Each address of the API with 1 for its ids, each method there, and the view that answers."""
+    for route in urls.urlpatterns:
+        address, view = "/" + re.sub("<[^>]*>", "1", str(route.pattern)), getattr(route.callback, "cls", None)
+        if address.startswith("/v1/") and view is not Elsewhere:
+            yield from ((address, method.upper(), view) for method in route.callback.actions)
+
+
+READING = sorted(address for address, method, view in routes() if method == "GET" and view.scope == Scope.READ)
+
+
+@pytest.mark.parametrize("path", READING)
+def test_a_token_reads_only_where_that_is_what_it_is_for(db, path):
+    for scopes in (["feed"], ["pay", "void"], ["pass_through", "approve", "actions"]):
+        found = error(api_for(*scopes).get(path), 403)
+        assert found["code"] == "permission_denied" and "'read'" in found["message"], scopes
+    assert api_for("read").get(path).status_code in (200, 404)
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_a_token_acts_only_as_it_is_for(db, action):
+    path = f"/v1/invoices/in_1/{action}?nope=1"
+    for scopes in (["read", "feed", "pass_through", "approve"], [name for name in ACTIONS if name != action]):
+        found = error(api_for(*scopes).post(path), 403)
+        assert found["code"] == "permission_denied" and f"'{action}'" in found["message"], scopes
+    for scopes in ([action], ["actions"], ["read", action]):
+        assert error(api_for(*scopes).post(path))["code"] == "parameter_unknown"
+    assert not Operation.objects.exists()
+
+
+def test_scopes_give_nothing_that_the_user_may_not(db):
+    store(invoice("in_1"))
+    found = error(api_for("read", "actions", group="Auditor").post("/v1/invoices/in_1/void"), 403)
+    assert found["message"] == "You may not void invoices."
+    assert error(api_for("read", group=None).get("/v1/invoices"), 403)["message"].endswith("invoices.view_invoice.")
+
+
+def test_a_token_that_only_acts_expands_nothing(db):
+    store(invoice("in_1"), customer())
+    body = "expand[]=customer"
+    assert "'read'" in error(api_for("void").post("/v1/invoices/in_1/void", body), 403)["message"]
+
+
+@pytest.mark.parametrize(
+    ("read_only", "allowed"), [(True, {"read", "feed"}), (False, {"read", "feed", "pay", "an_action_of_later"})]
+)
+def test_a_token_of_before_there_were_scopes_does_what_it_did(db, read_only, allowed):
+    token, _ = make_token(read_only=read_only)
+    asked = {"read", "feed", "pass_through", "approve", "pay", "an_action_of_later"}
+    assert {scope for scope in asked if token.allows(scope)} == allowed
+
+
+def test_an_action_of_a_later_version_is_not_in_a_list_of_actions(db):
+    token, _ = make_token(scopes=" ".join(ACTIONS))
+    assert token.allows("pay") and not token.allows("an_action_of_later")
+    assert not {*ACTIONS} & {*Scope.values}
+
+
+@pytest.mark.parametrize(("path", "method", "view"), [*routes()], ids=str)
+def test_every_address_refuses_parameters_that_it_does_not_know(db, path, method, view):
+    """In Stripe's words, all of them at once, and before anything is looked up."""
+    api = api_for(*Scope.values, group="Billing manager")
+    refused = [api.client.generic(method, f"{path}?nonsense=1&more[]=2", headers=api.headers)]
+    if method == "POST":
+        refused.append(api.post(path, "nonsense=1&more[]=2"))
+        refused.append(api.post(path, '{"nonsense": 1, "more": [2]}', "application/json"))
+    for found in map(error, refused):
+        assert (found["message"], found["param"], found["code"]) == (
+            "Received unknown parameters: nonsense, more[0]",
+            "nonsense",
+            "parameter_unknown",
+        )
+
+
+# --- Stripe's versions -----------------------------------------------------------------------------------------------
+
+
+def asking_for(version, token):
+    return Client().get("/v1/invoices", headers={"Authorization": f"Bearer {token[1]}", "Stripe-Version": version})
+
+
+@pytest.mark.parametrize(
+    "version", ["2024-04-10", "2024-09-30.acacia", "2025-02-24.acacia", "2025-03-30", "2020-08-27"]
+)
+def test_a_version_with_another_invoice_is_refused_unless_the_token_knows(db, version):
+    found = error(asking_for(version, make_token(any_stripe_version=False)))
+    assert found["code"] == "stripe_version_too_old"
+    assert conf.STRIPE_API_VERSION in found["message"] and version in found["message"]
+    knowing = asking_for(version, make_token(any_stripe_version=True))
+    assert knowing.status_code == 200 and knowing["Stripe-Version"] == conf.STRIPE_API_VERSION
+
+
+@pytest.mark.parametrize(
+    "version",
+    ["2025-03-31.basil", "2025-08-27.basil", "2025-09-30.clover", "2027-01-01.later", "2025-03-31.preview; a_beta=v1"],
+)
+def test_a_version_with_today_s_invoice_is_served(db, version):
+    assert asking_for(version, make_token(any_stripe_version=False)).status_code == 200
+
+
+def test_without_a_version_it_is_ours(db):
+    assert Api(make_token(any_stripe_version=False)[1]).get("/v1/invoices").status_code == 200
+    for wrong in ("not-a-version", "2025-03-31.basil;", "2025-03-31.basil; a=b", ""):
+        assert error(asking_for(wrong, make_token()))["message"] == f"Invalid Stripe API version: {wrong}"
+
+
 def test_expanding_needs_the_permission_to_view_what_is_expanded(db):
     store(invoice("in_1"), customer())
     token, key = make_token(group=None)
@@ -845,6 +957,7 @@ def test_reconciliation_runs_and_drift(api):
     assert ids(api.get("/v1/drift", run=first.pk)) == [str(left.pk), str(healed.pk)]
     assert ids(api.get("/v1/drift", healed="true")) == [str(healed.pk)]
     assert ids(api.get("/v1/drift", healed="false")) == [str(left.pk)]
+    assert ids(api.get("/v1/drift", healed="True")) == [str(healed.pk)]  # as stripe-python 8 writes it
     assert error(api.get("/v1/drift", healed="perhaps"))["message"] == "Invalid boolean: perhaps"
     found = api.get(f"/v1/drift/{healed.pk}").json()
     assert (found["ours"], found["theirs"], found["run"]) == ("open", "paid", str(first.pk))

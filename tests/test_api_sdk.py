@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import stripe
 from django.contrib.auth.models import User
+from django.test import Client
 
 from invoices import operations, refetch, sync
 from invoices.models import ApiToken, Invoice, InvoicePayment, Operation
@@ -284,6 +285,19 @@ def test_a_key_sent_twice_is_one_operation(
     assert caught.value.http_status == 400
     assert "order-66" in (caught.value.user_message or "")
     assert raised(caught).error["type"] == "idempotency_error"
+
+
+def test_a_boolean_may_be_written_as_older_sdks_do(sandbox: SandboxProcess, token: str, open_invoice: Any) -> None:
+    """stripe-python before 12.0.1 sends `True`. In another spelling it is the same request."""
+    headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": "order-66"}
+    replies = []
+    for written in ("paid_out_of_band=True", "paid_out_of_band=true", "paid_out_of_band=FALSE"):
+        address = f"/v1/invoices/{open_invoice.id}/pay"
+        reply = Client().generic("POST", address, written, "application/x-www-form-urlencoded", headers=headers)
+        replies.append((reply.status_code, reply.headers.get("Idempotent-Replayed", "")))
+    assert replies == [(200, ""), (200, "true"), (400, "")]
+    assert Operation.objects.get().params == {"paid_out_of_band": True}
+    assert sandbox.client().v1.invoices.retrieve(open_invoice.id).status == "paid"
 
 
 def test_a_declined_key_is_declined_again_without_a_charge(sandbox: SandboxProcess, desk: stripe.StripeClient) -> None:

@@ -5,12 +5,14 @@ Many of these are attempts of a manager alone, or of a thief with a support agen
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import re
 import socket
 import uuid
 from datetime import timedelta
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +26,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from knox.crypto import hash_token
 
-from invoices import clock, emails, operations, refetch, tokens
+from invoices import clock, emails, operations, refetch, request_origin, tokens
+from invoices.journal.content import _sha256, contents
 from invoices.management.demo import users
-from invoices.models import ApiToken, Invoice, Operation, TokenRecord
+from invoices.models import ApiToken, Invoice, Operation, SignInRecord, TokenRecord
 from invoices.models.immutable import ImmutableError
 from invoices.operations import decisions, requesters
 from invoices.operations.requesters import SERVICE_GROUP
@@ -66,7 +69,9 @@ def big(sandbox: SandboxProcess) -> str:
 
 def make(maker: User, user: User, name: str = "billing", **given: Any) -> tuple[ApiToken, str]:
     return tokens.make(
-        maker, user, **{"name": name, "lifetime": timedelta(days=1), "read_only": False, "origin": HERE, **given}
+        maker,
+        user,
+        **{"name": name, "lifetime": timedelta(days=1), "scopes": ["read", "actions"], "origin": HERE, **given},
     )
 
 
@@ -122,12 +127,12 @@ class TestWhoMayMakeOne:
         client = signed_in(manager)
         assert offered(client) == {"manager"}
         for other in (agent, service, chief):
-            answer = client.post(NEW, {"name": "x", "user": other.pk, "days": "30"})
+            answer = client.post(NEW, {"name": "x", "user": other.pk, "days": "30", "scopes": ["read"]})
             assert "A token acts for the one who makes it, or for a service user." in text(answer)
             with pytest.raises(operations.Invalid):
                 make(manager, other)
         assert not ApiToken.objects.exists()
-        client.post(NEW, {"name": "mine", "user": manager.pk, "days": "30"})
+        client.post(NEW, {"name": "mine", "user": manager.pk, "days": "30", "scopes": ["read"]})
         token = ApiToken.objects.get()
         assert (token.user, token.created_by) == (manager, manager)
 
@@ -135,8 +140,10 @@ class TestWhoMayMakeOne:
         User.objects.create_user("old-service", is_active=False).groups.add(Group.objects.get(name=SERVICE_GROUP))
         client = signed_in(chief)
         assert offered(client) == {"chief", "billing-service"}
-        assert "or for a service user" in text(client.post(NEW, {"name": "x", "user": agent.pk, "days": "30"}))
-        client.post(NEW, {"name": "x", "user": service.pk, "days": "30"}, REMOTE_ADDR="203.0.113.7")
+        assert "or for a service user" in text(
+            client.post(NEW, {"name": "x", "user": agent.pk, "days": "30", "scopes": ["read"]})
+        )
+        client.post(NEW, {"name": "x", "user": service.pk, "days": "30", "scopes": ["read"]}, REMOTE_ADDR="203.0.113.7")
         token = ApiToken.objects.get()
         record = token.records.get()
         assert (token.user, token.created_by) == (service, chief)
@@ -153,11 +160,75 @@ class TestWhoMayMakeOne:
         for user in (agent, auditor):
             client = signed_in(user)
             assert client.get(NEW).status_code == 403
-            assert client.post(NEW, {"name": "y", "user": user.pk, "days": "1"}).status_code == 403
+            assert client.post(NEW, {"name": "y", "user": user.pk, "days": "1", "scopes": ["read"]}).status_code == 403
         assert not ApiToken.objects.exists()
 
     def test_no_group_may_make_them_for_services(self, db: None) -> None:
         assert not Group.objects.filter(permissions__codename="add_service_token").exists()
+
+
+class TestWhatItIsFor:
+    def test_the_form_names_each_scope_in_plain_words(self, chief: User, service: User) -> None:
+        client = signed_in(chief)
+        form = text(client.get(NEW))
+        assert re.findall(r'name="scopes" value="(\w+)"', form) == list(tokens.SCOPES)
+        for words in ("Act: pay an invoice", "Follow the changes feed", "Decide on what waits for a second person"):
+            assert words in form
+        assert re.findall(r'value="(\w+)"[^>]* checked', form) == ["read"]
+        given = {"name": "dunning", "user": service.pk, "days": "30"}
+        assert "Say what the token is for." in text(client.post(NEW, given))
+        client.post(NEW, given | {"scopes": ["pay", "read"], "any_stripe_version": "on"})
+        token = ApiToken.objects.get()
+        assert (token.scopes, token.any_stripe_version) == ("read pay", True)
+        page = text(client.get(f"/admin/invoices/apitoken/{token.pk}/"))
+        assert "Act: pay an invoice" in page and "read, Pay" in page and "Void" not in page
+        shown = text(client.get("/admin/invoices/apitoken/"))
+        assert all(f">{scope}</span>" in shown for scope in ("read", "pay")) and "never" in shown
+
+    @pytest.mark.parametrize(
+        ("given", "param", "message"),
+        [
+            ({"scopes": []}, "scopes", "Say what the token is for."),
+            ({"scopes": ["read", "everything"]}, "scopes", "There is no scope “everything”."),
+            ({"name": " "}, "name", "A token has a name"),
+            ({"name": "x" * 256}, "name", "A token has a name"),
+            ({"lifetime": timedelta(0)}, "days", "A token is valid for 1 to 3650 days."),
+            ({"lifetime": timedelta(days=3651)}, "days", "A token is valid for 1 to 3650 days."),
+        ],
+    )
+    def test_what_makes_no_sense_is_refused(self, chief: User, given: dict[str, Any], param: str, message: str) -> None:
+        with pytest.raises(operations.Invalid, match=re.escape(message)) as refused:
+            make(chief, chief, **given)
+        assert refused.value.param == param and not ApiToken.objects.exists()
+
+    def test_the_version_before_lets_it_do_no_more(self, chief: User, service: User) -> None:
+        """It knows `read_only` alone, and not single actions."""
+        assert make(chief, service, scopes=["read", "pay"])[0].read_only
+        assert make(chief, service, scopes=["feed"])[0].read_only
+        assert not make(chief, service, scopes=["actions"])[0].read_only
+
+    def test_its_scopes_never_change(self, chief: User) -> None:
+        token, _ = make(chief, chief, scopes=["read"])
+        for change in ({"scopes": "read actions"}, {"any_stripe_version": True}, {"shell_user": "x@y"}):
+            with pytest.raises(ImmutableError, match="never changes"):
+                ApiToken.objects.filter(pk=token.pk).update(**change)
+
+    def test_tokens_of_before_are_chained_as_they_were(self, chief: User) -> None:
+        """The columns that the upgrade adds say nothing of them: their digest is that of the version before."""
+        token, _ = ApiToken.objects.create(chief, name="of before", created_by=chief)
+        ((_, content),) = contents("api_token", [token.pk])
+        evidence = {
+            "digest": token.digest,
+            "token_key": token.token_key,
+            "name": "of before",
+            "created": token.created,
+            "expiry": token.expiry,
+            "user_id": chief.pk,
+            "created_by_id": chief.pk,
+            "user__username": "chief",
+            "created_by__username": "chief",
+        }
+        assert content.digest == _sha256({name: value for name, value in evidence.items() if value is not None})
 
 
 class TestWhoCountsAsHavingAsked:
@@ -490,6 +561,99 @@ class TestTheCommandLine:
 def reason_against_actor(agent: User, operation: Operation) -> str:
     """Why the actor may not decide, also if she may decide on others' requests."""
     return reason_against(give(agent, "approve_operation"), operation)
+
+
+class TestTheCommand:
+    """`manage.py api_token`, by the rules of the admin."""
+
+    def run(self, *words: str) -> tuple[str, str]:
+        said, told = StringIO(), StringIO()
+        call_command("api_token", *words, stdout=said, stderr=told)
+        return said.getvalue(), told.getvalue()
+
+    def create(self, *words: str, user: str = "billing-service", by: str = "chief") -> tuple[str, str]:
+        return self.run("create", "--user", user, "--name", "dunning", "--by", by, "--scopes", "pay", "read", *words)
+
+    def test_a_key_is_printed_alone_and_opens_what_it_is_for(self, chief: User, service: User) -> None:
+        said, told = self.create("--days", "30")
+        key, token = said.strip(), ApiToken.objects.get()
+        assert token.digest == hash_token(key) and "acts as billing-service, for: read, pay" in told and key not in told
+        headers = {"Authorization": f"Bearer {key}"}
+        assert Client().get("/v1/invoices", headers=headers).status_code == 200
+        assert ask(key, "in_1").json()["error"]["code"] == "permission_denied"
+        assert (token.user, token.created_by, token.granted) == (service, chief, ["read", "pay"])
+        assert not token.any_stripe_version and token.shell_user == request_origin.shell_user()
+        assert token.expiry is not None and token.expiry - clock.now() < timedelta(days=30)
+        assert [record.what for record in token.records.order_by("at")] == ["created", "used"]
+        made = SignInRecord.objects.get(what="token_made")
+        assert (made.by, made.username) == (request_origin.shell_user(), "billing-service")
+        assert made.detail == "“dunning” for read, pay, in the name of chief"
+        page = text(signed_in(chief).get(f"/admin/invoices/apitoken/{token.pk}/"))
+        assert f"chief, by a command that {request_origin.shell_user()} ran" in page
+
+    def test_the_same_rules_as_in_the_admin(self, chief: User, service: User, agent: User, manager: User) -> None:
+        for given, message in (
+            ({"user": "agent"}, "acts for the one who makes it, or for a service user"),
+            ({"by": "manager"}, "acts for the one who makes it, or for a service user"),
+            ({"by": "agent", "user": "agent"}, "acts for the one who makes it"),
+            ({"by": "billing-service"}, "acts through API tokens alone"),
+            ({"user": "nobody"}, "There is no user “nobody”"),
+        ):
+            with pytest.raises(CommandError, match=message):
+                self.create(**given)
+        with pytest.raises(CommandError, match="There is no scope “everything”"):
+            self.create("everything")
+        assert not ApiToken.objects.exists()
+
+    def test_whoever_ran_it_does_not_approve(
+        self, big: str, chief: User, service: User, manager: User, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """`--by` names whom it likes: a manager with a shell would ask as the service, and approve it in the admin."""
+        monkeypatch.setenv("SUDO_USER", "manager")
+        key = self.create("void")[0].strip()
+        operation = waiting(key, big)
+        assert "made on the command line. That user has your name" in reason_against(manager, operation)
+        other = user_in_group("other", "Billing manager")
+        assert requesters.decision_refusal(operation, other) is None
+
+    def test_the_list(self, chief: User, service: User) -> None:
+        key = self.create("--any-stripe-version")[0].strip()
+        Client().get("/v1/invoices", headers={"Authorization": f"Bearer {key}"})
+        ApiToken.objects.create(service, name="of before", expiry=timedelta(days=-1))
+        gone, _ = make(chief, chief, name="gone")
+        tokens.revoke(gone, chief, HERE)
+        today = str(clock.now().date())
+        found = {token["name"]: token for token in json.loads(self.run("list", "--json")[0])["tokens"]}
+        assert {name: token["state"] for name, token in found.items()} == {
+            "dunning": "active",
+            "of before": "expired",
+            "gone": "revoked",
+        }
+        assert found["dunning"]["last_used"] == today and found["of before"]["last_used"] is None
+        assert found["dunning"]["any_stripe_version"] and found["dunning"]["created_by"] == "chief"
+        assert found["of before"]["scopes"] == ["read", "feed", "actions"]
+        lines = self.run("list")[0].splitlines()
+        assert lines[0].split() == ["name", "user", "scopes", "expires", "last", "used", "state", "begins", "with"]
+        assert len(lines) == 4 and key not in "".join(lines) and "read,pay" in "".join(lines)
+        assert key[:15] in "".join(lines)
+
+    def test_one_is_revoked_by_name_or_by_the_beginning_of_its_key(
+        self, chief: User, service: User, agent: User
+    ) -> None:
+        key = self.create()[0].strip()
+        with pytest.raises(CommandError, match="agent may not revoke tokens"):
+            self.run("revoke", "dunning", "--by", "agent")
+        self.create()
+        with pytest.raises(CommandError, match="several tokens “dunning”"):
+            self.run("revoke", "dunning")
+        assert "“dunning” of billing-service is revoked" in self.run("revoke", key[:15])[0]
+        assert ask(key, "in_1").status_code == 401
+        revoked = ApiToken.objects.get(token_key=key[:15])
+        assert revoked.revoked_by == chief and revoked.records.filter(what="revoked").get().by == chief
+        assert SignInRecord.objects.get(what="token_revoked").by == request_origin.shell_user()
+        self.run("revoke", "dunning")  # one is left
+        with pytest.raises(CommandError, match="no token “dunning” that is not revoked"):
+            self.run("revoke", "dunning")
 
 
 class TestTheDemo:

@@ -184,3 +184,16 @@ def test_the_readmes_line_is_the_one_that_is_tested() -> None:
     words = shlex.split(line[1].replace("\\\n", " "))
     own = ["backoffice.asgi:application", "--host", "0.0.0.0", "--port", "8000", "--workers", "2"]
     assert words == [*own, *WEB_OPTIONS]
+
+
+def test_a_token_that_sends_more_than_it_may_slows_no_other(
+    sandbox: SandboxProcess, agent: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("API_REQUESTS_PER_SECOND", "0.01")
+    monkeypatch.setenv("API_BURST", "3")
+    one, other = (f"Bearer {ApiToken.objects.create(agent, name=name)[1]}" for name in ("one", "other"))
+    with running(sandbox) as web:
+        answers = [web.ask("GET", "/v1/invoices", Authorization=one) for _ in range(4)]
+        assert [status for status, _ in answers] == [200, 200, 200, 429]
+        assert json.loads(answers[-1][1])["error"]["code"] == "rate_limit"
+        assert web.ask("GET", "/v1/invoices", Authorization=other)[0] == 200

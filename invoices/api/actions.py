@@ -15,7 +15,7 @@ from invoices.api import expand, parameters
 from invoices.api.base import MAX_ID_LENGTH, StripeView, require_permissions, require_scope
 from invoices.api.envelope import ApiError, invalid, no_such_object
 from invoices.api.serializers import stripe_object
-from invoices.models import DECLINES, Code, Invoice, Operation
+from invoices.models import DECLINES, Code, Invoice, Operation, Scope
 from invoices.operations.request import MAX_KEY_LENGTH, made_by_key
 
 RETRY = {"Stripe-Should-Retry": "true"}
@@ -31,6 +31,10 @@ class ActionView(StripeView):
     permission = "invoices.view_invoice"  # the response shows the invoice; `operations` checks the action's permission
 
     @property
+    def scope(self) -> str:  # type: ignore[override]
+        return self.entry.name
+
+    @property
     def param(self) -> str:
         """The `param` of the 404 for an unknown invoice: Stripe's endpoints differ in it."""
         return self.entry.id_parameter
@@ -38,11 +42,12 @@ class ActionView(StripeView):
     def create(self, request: Request, id: str) -> Response:
         nested = parameters.of_request(request)
         paths = expand.parse_paths("invoice", parameters.take_array(nested, "expand"))
+        if paths:
+            require_scope(request, Scope.READ)  # the reply shows the invoice to every key; the rest is read
         require_permissions(request, *expand.required_permissions(paths))
         params = self.clean(parameters.flatten(nested))
         key = idempotency_key(request)
         token: Any = request.auth
-        require_scope(request, self.entry.name)
         if len(id) > MAX_ID_LENGTH or parameters.UNSTORABLE_CHARACTER.search(id) or _deleted(id):
             raise no_such_object("invoice", id[:MAX_ID_LENGTH], self.param)
         headers = {"Idempotency-Key": key} if key else {}

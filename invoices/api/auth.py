@@ -42,25 +42,25 @@ class ApiTokenAuthentication(TokenAuthentication):
     def authenticate(self, request: Request) -> tuple[Any, ApiToken]:
         who = request_limits.caller(request.META.get("REMOTE_ADDR"))
         if seconds := request_limits.seconds_still_refused(REFUSED, who):
-            raise _too_many(seconds)
+            raise too_many(seconds)
         try:
             user, token = self._find(request)
         except ApiError:
             if seconds := request_limits.seconds_to_wait((REFUSED, who, settings.API_REFUSALS_PER_MINUTE)):
                 request_limits.remember_refused(REFUSED, who)
-                raise _too_many(seconds) from None
+                raise too_many(seconds) from None
             raise
         # Here nothing has begun: what is refused can be sent again under the same idempotency key.
         if seconds := request_limits.seconds_to_wait(
             ("token", token.pk, settings.API_REQUESTS_PER_MINUTE),
             ("user", user.pk, settings.API_USER_REQUESTS_PER_MINUTE),
         ):
-            raise _too_many(seconds)
+            raise too_many(seconds)
         tokens.record_use(token, clock.read_along(token.now), request_origin.origin(request))
         return user, token
 
     def _find(self, request: Request) -> tuple[Any, Any]:
-        key = _key(request.META.get("HTTP_AUTHORIZATION", ""))
+        key = key_of(request.META.get("HTTP_AUTHORIZATION", ""))
         if not key:
             raise _unauthorized(NO_KEY_MESSAGE)
         token = _find_token(key)
@@ -77,7 +77,7 @@ class ApiTokenAuthentication(TokenAuthentication):
         return token.user, token
 
 
-def _key(header: str) -> str:
+def key_of(header: str) -> str:
     """The key in an Authorization header. Empty for another scheme, and for what cannot be decoded."""
     scheme, _, value = header.strip().partition(" ")
     if scheme.lower() == "bearer":
@@ -93,8 +93,9 @@ def _key(header: str) -> str:
 # Everything that a request is judged by, in one statement: the token, its user, whether this is a service user, the
 # user's permissions, and the database's clock. It is read anew for each request, so that what was taken away is gone.
 FIND = """
-    SELECT token.digest, token.expiry, token.user_id, token.name, token.read_only, token.created_by_id,
-        token.revoked_at, holder.id, holder.is_superuser, holder.username, holder.is_staff, holder.is_active,
+    SELECT token.digest, token.expiry, token.user_id, token.name, token.read_only, token.scopes,
+        token.any_stripe_version, token.created_by_id, token.revoked_at,
+        holder.id, holder.is_superuser, holder.username, holder.is_staff, holder.is_active,
         {now},
         EXISTS (SELECT 1 FROM auth_user_groups AS joined JOIN auth_group AS service ON service.id = joined.group_id
             WHERE joined.user_id = holder.id AND service.name = %s),
@@ -103,7 +104,7 @@ FIND = """
     WHERE token.token_key = %s
 """
 # The first columns of `FIND`, in the order of their models. Others are read when they are asked for.
-TOKEN_COLUMNS = ("digest", "expiry", "user_id", "name", "read_only", "created_by_id", "revoked_at")
+TOKEN_COLUMNS = tuple("digest expiry user_id name read_only scopes any_stripe_version created_by_id revoked_at".split())
 USER_COLUMNS = ("id", "is_superuser", "username", "is_staff", "is_active")
 
 
@@ -143,7 +144,7 @@ def _unauthorized(message: str, code: str | None = None) -> ApiError:
     return ApiError(401, message, code=code, headers={"WWW-Authenticate": CHALLENGE})
 
 
-def _too_many(seconds: int) -> ApiError:
+def too_many(seconds: int) -> ApiError:
     """429, as Stripe answers it: its SDKs send the request again, after `seconds`."""
     headers = {"Retry-After": str(seconds), "Stripe-Should-Retry": "true"}
     return ApiError(429, TOO_MANY_MESSAGE, code="rate_limit", headers=headers)

@@ -22,14 +22,15 @@ from rest_framework.viewsets import ViewSet
 from invoices.api import expand, live, parameters
 from invoices.api.auth import ApiTokenAuthentication
 from invoices.api.conditional import tagged
-from invoices.api.envelope import ApiError, invalid, no_such_object, permission_denied
+from invoices.api.envelope import ApiError, invalid, no_such_object, permission_denied, scope_missing, version_too_old
 from invoices.api.filters import apply_filters
 from invoices.api.pagination import Page
 from invoices.api.serializers import Json, StripeRenderer
-from invoices.models import MIRRORED
+from invoices.models import MIRRORED, Scope
 from invoices.request_origin import request_id
 
-STRIPE_VERSION = re.compile(r"20[0-9]{2}-[0-9]{2}-[0-9]{2}(\.[a-z_]+)?", re.ASCII)
+# A date, since 2024-09-30 with the name of a release, and features of previews after it: `; feature_beta=v1`.
+STRIPE_VERSION = re.compile(r"(20[0-9]{2}-[0-9]{2}-[0-9]{2})(\.[a-z_]+)?(; ?[a-z0-9_]+=v[0-9]+)*", re.ASCII)
 MAX_ID_LENGTH = 255
 SOURCE = "Invoice-Desk-Source"  # where what is shown comes from: one of these two
 MIRROR, STRIPE = "mirror", "stripe"  # STRIPE: Stripe was asked for this answer
@@ -47,9 +48,10 @@ class AlwaysJsonNegotiation(BaseContentNegotiation):
 
 
 class HasViewPermission(BasePermission):
-    """The caller's user holds the permission that the view names."""
+    """The caller's token is for what the view names, and its user holds the permission that the view names."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
+        require_scope(request, view.scope)
         require_permissions(request, view.permission)
         return True
 
@@ -65,7 +67,19 @@ def require_scope(request: Request, scope: str) -> None:
     """Raises ApiError (403) where the caller's token is not for this, whatever its user may do."""
     token: Any = request.auth
     if not token.allows(scope):
-        raise permission_denied("this key may only read" if token.read_only else f"this key is not for {scope}")
+        raise scope_missing(scope)
+
+
+def _refuse_version(request: Request) -> None:
+    """Raises ApiError (400) for a Stripe-Version whose objects have another shape than ours. Versions are days, and a
+    release has its name from its first day on, so the day decides."""
+    version = request.headers.get("Stripe-Version", settings.STRIPE_API_VERSION)
+    found = STRIPE_VERSION.fullmatch(version)
+    if found is None:
+        raise invalid(f"Invalid Stripe API version: {version[:100]}")
+    token: Any = request.auth
+    if found[1] < settings.STRIPE_OLDEST_VERSION[:10] and not token.any_stripe_version:
+        raise version_too_old(version[:100])
 
 
 def require_reads(request: Request) -> None:
@@ -79,6 +93,7 @@ class StripeView(ViewSet):
     """One endpoint in Stripe's manner."""
 
     permission: str  # to see what the endpoint shows
+    scope: str = Scope.READ  # that the token needs
     is_of_stripe = False  # whether it shows Stripe's objects
     source = MIRROR  # a request makes it STRIPE where Stripe was asked
     not_before: datetime | None = None  # what the caller must not be shown an older state than
@@ -90,11 +105,9 @@ class StripeView(ViewSet):
     metadata_class = None
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Refuses a malformed Stripe-Version, and a Stripe-Account that is not ours. Raises ApiError."""
+        """Refuses a Stripe-Version that is wrong or too old, and a Stripe-Account that is not ours. Raises ApiError."""
         super().initial(request, *args, **kwargs)
-        version = request.headers.get("Stripe-Version", settings.STRIPE_API_VERSION)
-        if not STRIPE_VERSION.fullmatch(version):
-            raise invalid(f"Invalid Stripe API version: {version[:100]}")
+        _refuse_version(request)
         account = request.headers.get("Stripe-Account", settings.STRIPE_ACCOUNT)
         if account != settings.STRIPE_ACCOUNT:
             message = f"The provided key does not have access to account '{account[:100]}'."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
@@ -109,6 +110,24 @@ def permission_denied(permission: str) -> ApiError:
     """403: the key is valid, but its user lacks this permission."""
     message = f"The provided key does not have the required permissions for this endpoint: {permission}."
     return ApiError(403, message, code="permission_denied")
+
+
+def scope_missing(scope: str) -> ApiError:
+    """403: the key's user may do it, or may not: the key is not for it."""
+    message = f"The provided key is not for this: it lacks the scope '{scope}'. Use a key that has it."
+    return ApiError(403, message, code="permission_denied")
+
+
+def version_too_old(version: str) -> ApiError:
+    """400: the program expects members that our objects do not have."""
+    ours, oldest = settings.STRIPE_API_VERSION, settings.STRIPE_OLDEST_VERSION
+    message = (
+        f"This desk answers in Stripe's API version {ours}, and your request asks for {version}. Before {oldest} an "
+        "invoice had `paid`, `charge`, `payment_intent` and `subscription`; now it has not. Use an SDK of that version "
+        f"or a later one, or have it send the header Stripe-Version: {ours}. If your program does without those "
+        "members, use a key that is made for programs that know other versions."
+    )
+    return ApiError(400, message, code="stripe_version_too_old")
 
 
 def to_api_error(error: Exception, request: Any) -> ApiError:

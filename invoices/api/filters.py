@@ -24,6 +24,7 @@ from invoices.api.parameters import integer, one_of, refuse_unknown
 from invoices.models import Drift, Operation, ReconciliationRun
 from invoices.models.reading import BIGINT_LIMIT
 from invoices.operations import ACTIONS
+from invoices.operations.parameters import boolean
 
 SECOND = timedelta(seconds=1)
 FIRST_SECOND, LAST_SECOND = -62_135_596_800, 253_402_300_799  # a datetime has the years 1 to 9999
@@ -81,9 +82,10 @@ class _Choice(forms.Field):
 
 class _Flag(forms.Field):
     def clean(self, value: Any) -> bool | None:
-        if value not in (None, "true", "false"):
+        flag = boolean(value)
+        if value is not None and flag is None:
             raise ValidationError(f"Invalid boolean: {str(value)[:50]}")
-        return None if value is None else value == "true"
+        return flag
 
 
 class TextFilter(Filter):

@@ -91,7 +91,7 @@ class StripeSchema(AutoSchema):
     """One endpoint's description. What all endpoints share is said here: errors, headers, and how they are named."""
 
     def get_operation(self, *args: Any, **kwargs: Any) -> dict[str, Any] | None:
-        operation: Any = super().get_operation(*args, **kwargs)
+        operation = super().get_operation(*args, **kwargs)
         if operation is None:
             return None
         replies: dict[str, Any] = operation["responses"]
@@ -100,9 +100,9 @@ class StripeSchema(AutoSchema):
             replies.setdefault(str(status), {"description": ERRORS[status], "content": content})
         if self.method == "GET":
             replies["304"] = {"description": "It has not changed since the answer whose `ETag` was sent"}
-        for status, reply in replies.items():
+        for written, reply in replies.items():
             reply["headers"] = {
-                name: {"$ref": f"#/components/headers/{name}"} for name in self.headers_of(int(status))
+                name: {"$ref": f"#/components/headers/{name}"} for name in self.headers_of(int(written))
             } | reply.get("headers", {})
         operation["responses"] = dict(sorted(replies.items()))
         return operation

@@ -7,6 +7,7 @@
 | perform                          | succeeded           | refused or failed | unknown, or needs approval |            |
 | demo                             | ended by the person | did not come up   |                            |            |
 | pause, resume, pauses            | done                | refused           |                            |            |
+| api_token                        | done                | refused           |                            |            |
 | journal verify                   | the chain holds     | not walked        | broken                     |            |
 | archive_events                   | done                | not all archived  |                            |            |
 | erase_customer                   | done                | refused, or cut   |                            |            |

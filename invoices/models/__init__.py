@@ -1,7 +1,7 @@
 """What we keep: the mirror, its account and its scheduled refetches, the journal (events, operations, reconciliation,
 removals, sign-ins), API tokens and heartbeats (access), what hosts share (shared)."""
 
-from invoices.models.access import ApiToken, GivenPermission, Heartbeat, TokenRecord
+from invoices.models.access import ApiToken, GivenPermission, Heartbeat, Scope, TokenRecord
 from invoices.models.accounts import AccountRecord, CheckedKey
 from invoices.models.batch_items import BatchItem
 from invoices.models.calls import CallResult, RecordedCall
@@ -62,6 +62,7 @@ __all__ = [
     "RunProgress",
     "ScheduledRefetch",
     "ScheduledRun",
+    "Scope",
     "Sighting",
     "SignInArchive",
     "SignInRecord",

@@ -12,8 +12,18 @@ from invoices import clock
 from invoices.models.immutable import ImmutableModel, ImmutableQuerySet, Rules
 
 
+class Scope(models.TextChoices):
+    """What a token can be for, beside single actions, which go by their names. Whatever is none of these acts."""
+
+    READ = "read", "Read: lists, single objects and searches"
+    FEED = "feed", "Follow the changes feed"
+    PASS_THROUGH = "pass_through", "Read from Stripe itself what the desk does not hold"
+    APPROVE = "approve", "Decide on what waits for a second person"
+    ACTIONS = "actions", "Act: every action, also those that later versions add"
+
+
 class ApiToken(ImmutableModel, AbstractAuthToken):
-    """A token for the API: kept hashed, with a name and an expiry. It has its user's permissions, or only reads.
+    """A token for the API: kept hashed, with a name and an expiry. Its scopes narrow what its user may do.
 
     It is never deleted: operations name the token with which they were asked for. A revoked one opens nothing, and is
     not changed any more. `created_by` is empty where a version of this program that did not record it made the token.
@@ -27,7 +37,28 @@ class ApiToken(ImmutableModel, AbstractAuthToken):
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="auth_token_set"
     )
     name = models.CharField(max_length=255, help_text="Which service uses it; recorded as the reason of its operations")
-    read_only = models.BooleanField(default=False)
+    read_only = models.BooleanField(
+        default=False, help_text="What the version before goes by, and this one where there are no scopes"
+    )
+    scopes = models.TextField(
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Words of Scope and names of actions, with a space between them; empty: made before there were any",
+    )
+    any_stripe_version = models.BooleanField(
+        default=True,
+        db_default=True,
+        help_text="Its program knows that objects are those of our version, whichever it asks for. Those made before "
+        "this was asked keep it",
+    )
+    shell_user = models.CharField(
+        max_length=255,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Who ran the command that made it: user@host; empty: it was made in the admin",
+    )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="created_tokens"
     )
@@ -45,9 +76,17 @@ class ApiToken(ImmutableModel, AbstractAuthToken):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def granted(self) -> list[str]:
+        """The words of its scopes. Of a token without any: what it could do when it was made, with the feed."""
+        if self.scopes:
+            return self.scopes.split()
+        return [Scope.READ, Scope.FEED, *([] if self.read_only else [Scope.ACTIONS])]
+
     def allows(self, scope: str) -> bool:
-        """Whether it may be used for this: `read`, `feed`, `pass_through`, or the name of an action."""
-        return not self.read_only or scope in ("read", "feed")
+        """Whether it may be used for this: a word of Scope, or the name of an action. Its user is not asked about."""
+        granted = self.granted
+        return scope in granted or (scope not in Scope.values and Scope.ACTIONS in granted)
 
     rules = Rules(
         changing=frozenset({"name", "read_only", "expiry"}),

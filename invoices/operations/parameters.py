@@ -33,12 +33,18 @@ class Parameter:
         return _CLEAN[self.kind](self, value)
 
 
-def _flag(parameter: Parameter, value: Any) -> bool:
+def boolean(value: Any) -> bool | None:
+    """A boolean of JSON, or text in any case: stripe-python before 12.0.1 sends `True`. None: it is neither."""
     if isinstance(value, bool):
         return value
-    if value in ("true", "false"):
-        return value == "true"
-    raise Invalid(parameter.name, f"Invalid boolean: {value}")
+    return {"true": True, "false": False}.get(value.lower()) if isinstance(value, str) else None
+
+
+def _flag(parameter: Parameter, value: Any) -> bool:
+    flag = boolean(value)
+    if flag is None:
+        raise Invalid(parameter.name, f"Invalid boolean: {str(value)[:50]}")
+    return flag
 
 
 def _text(parameter: Parameter, value: Any) -> str:

@@ -34,7 +34,8 @@ def decision_refusal(record: Operation | Batch, person: User) -> Refusal | None:
     with which it was asked; whoever may make tokens for service users, where the token acts for one; and whoever may
     make tokens at all, where nobody knows who made it. On the command line `--as` proves nothing about who typed it,
     and the desk cannot know who has an account on that machine. So the actor counts, and a person of the same name as
-    the operating system's user; the page shows that user to everybody else who decides.
+    the operating system's user; the page shows that user to everybody else who decides. Of a token that was made on the
+    command line, such a person counts as its maker.
     """
     if not person.is_active or not person.has_perm(PERMISSION):
         reason = "You may not decide on requests. A billing manager decides."
@@ -48,14 +49,19 @@ def decision_refusal(record: Operation | Batch, person: User) -> Refusal | None:
 
 
 def _shell_reason(operation: Operation, person: User) -> str:
-    """`shell_user` is `name@host`, or `name@host (sudo by name)`. Empty where the request was not a command."""
-    written, name = operation.shell_user.casefold(), person.get_username().casefold()
-    if written.startswith(f"{name}@") or written.endswith(f"(sudo by {name})"):
+    """Empty where the request was not a command."""
+    if _has_name_of(operation.shell_user, person):
         return (
             f"It was asked on the command line by {operation.shell_user}. That user has your name, so you count as the "
             "one who asked. Somebody else must decide."
         )
     return ""
+
+
+def _has_name_of(shell_user: str, person: User) -> bool:
+    """`shell_user` is `name@host`, or `name@host (sudo by name)`."""
+    written, name = shell_user.casefold(), person.get_username().casefold()
+    return written.startswith(f"{name}@") or written.endswith(f"(sudo by {name})")
 
 
 def _token_reason(operation: Operation, person: User) -> str:
@@ -73,6 +79,11 @@ def _token_reason(operation: Operation, person: User) -> str:
         )
     if token.created_by_id == person.pk:
         return f"It was asked with the API token “{token.name}”, which you made. Somebody else must decide."
+    if _has_name_of(token.shell_user, person):
+        return (
+            f"It was asked with the API token “{token.name}”, which {token.shell_user} made on the command line. That "
+            "user has your name, so you count as the one who asked. Somebody else must decide."
+        )
     if token.user_id != token.created_by_id and person.has_perm(ApiToken.ADD_FOR_SERVICE):
         may = "As a superuser you may" if person.is_superuser else "You may"
         return (

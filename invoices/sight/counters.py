@@ -39,6 +39,13 @@ EVENT_LAG = Histogram(
 WEBHOOKS = Counter("invoice_desk_webhooks", "Deliveries to the webhook address, by what came of them", ["outcome"])
 RUNS = Counter("invoice_desk_reconciliations", "Reconciliations that ended", ["kind", "state"])
 SIGN_INS = Counter("invoice_desk_sign_ins", "Attempts to sign in to the admin", ["outcome"])
+THROTTLED = Counter(
+    "invoice_desk_refused_api_requests",
+    "API requests that one token sent beyond what a web process lets it have",
+    ["why"],
+)
+for _why in ("rate", "at once"):  # shown from the start
+    THROTTLED.labels(_why)
 THROTTLE_SLOTS = Counter("invoice_desk_throttle_slots", "Slots of the budget of requests to Stripe that were taken")
 THROTTLE_WAIT = Counter("invoice_desk_throttle_wait_seconds", "Seconds waited for slots of the budget")
 TASKS = Histogram(

@@ -237,8 +237,8 @@ from datetime import timedelta
 from django.contrib.auth.models import User
 from invoices import tokens
 person = User.objects.create_superuser("manager", "manager@example.com", None)
-where = {"address": "127.0.0.1", "request_id": "faults"}
-print(tokens.make(person, person, name="load", lifetime=timedelta(days=1), read_only=False, origin=where)[1])
+given = {"name": "load", "lifetime": timedelta(days=1), "scopes": ["read", "actions"]}
+print(tokens.make(person, person, **given, origin={"address": "127.0.0.1", "request_id": "faults"})[1])
 """
 
 

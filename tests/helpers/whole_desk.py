@@ -108,12 +108,18 @@ def _signature(body: bytes, secret: str) -> str:
 
 def _token(user: Any) -> str:
     from datetime import timedelta
+    from inspect import signature
 
     from invoices import tokens
     from invoices.request_origin import Origin
 
     origin = Origin(address="127.0.0.1", request_id="whole-desk")  # type: ignore[typeddict-item,unused-ignore]
-    return tokens.make(user, user, name="a service", lifetime=timedelta(hours=1), read_only=False, origin=origin)[1]
+    given: dict[str, Any] = {"name": "a service", "lifetime": timedelta(hours=1), "origin": origin}
+    if "scopes" in signature(tokens.make).parameters:
+        given["scopes"] = ["read", "actions"]
+    else:  # the version before
+        given["read_only"] = False
+    return tokens.make(user, user, **given)[1]
 
 
 if __name__ == "__main__":

@@ -45,6 +45,12 @@ def test_a_value_of_the_wrong_kind(shop: Shop, path: str, form: dict[str, str], 
     assert (answer.status, answer.error["param"], answer.error["message"]) == (400, param, message)
 
 
+@pytest.mark.parametrize(("written", "meant"), [("true", True), ("True", True), ("FALSE", False), ("False", False)])
+def test_the_case_of_a_boolean_does_not_matter(shop: Shop, written: str, meant: bool) -> None:
+    form = {"customer": shop.customer().id, "auto_advance": written}
+    assert shop.post("/v1/invoices", form).json["auto_advance"] is meant
+
+
 def test_an_unknown_currency_lists_the_known(shop: Shop) -> None:
     form = {"customer": shop.customer().id, "amount": "1", "currency": "doubloon"}
     error = shop.post("/v1/invoiceitems", form).error

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
@@ -12,14 +13,14 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, reverse
 from django.utils.decorators import method_decorator
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
 from invoices import clock, request_origin, second_factor, tokens
 from invoices.admin.base import Facts, RecordAdmin
-from invoices.admin.formatting import badge, moment
-from invoices.models import ApiToken
+from invoices.admin.formatting import badge, day, moment
+from invoices.models import ApiToken, Scope
 from invoices.operations import ACTIONS, Invalid
 
 MAX_RECORDS_SHOWN = 100  # of a token, the newest
@@ -30,7 +31,9 @@ MAKER_UNKNOWN = (
 
 
 class TokenForm(forms.Form):
-    name = forms.CharField(max_length=255, help_text="Which service uses it. Stands in the journal as the reason.")
+    name = forms.CharField(
+        max_length=tokens.MAX_NAME_LENGTH, help_text="Which service uses it. Stands in the journal as the reason."
+    )
     user = forms.ModelChoiceField(
         queryset=get_user_model().objects.none(),
         label="Acts as",
@@ -39,8 +42,23 @@ class TokenForm(forms.Form):
         empty_label=None,
         error_messages={"invalid_choice": "A token acts for the one who makes it, or for a service user."},
     )
-    days = forms.IntegerField(label="Valid for days", min_value=1, max_value=3650, initial=365)
-    read_only = forms.BooleanField(required=False, label="Read only", help_text="Takes every action away.")
+    days = forms.IntegerField(
+        label="Valid for days", min_value=1, max_value=tokens.MAX_DAYS, initial=tokens.DEFAULT_DAYS
+    )
+    scopes = forms.MultipleChoiceField(
+        label="What it is for",
+        choices=list(tokens.SCOPES.items()),
+        initial=[Scope.READ],
+        widget=forms.CheckboxSelectMultiple,
+        help_text="It does none of the rest, even if its user may.",
+        error_messages={"required": "Say what the token is for."},
+    )
+    any_stripe_version = forms.BooleanField(
+        required=False,
+        label="Its program knows other versions of Stripe's API",
+        help_text=f"If not, SDKs before {settings.STRIPE_OLDEST_VERSION} are refused: they expect an invoice with "
+        "paid, charge, payment_intent and subscription, which it no longer has.",
+    )
 
     def __init__(self, maker: Any, data: Any = None) -> None:
         super().__init__(data)
@@ -51,7 +69,7 @@ class TokenForm(forms.Form):
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(RecordAdmin):
-    list_display = ("name_", "user", "created_by", "may", "created_", "expires")
+    list_display = ("name_", "user", "created_by", "may", "last_used", "created_", "expires")
     list_select_related = ("user", "created_by")
     ordering = ("-created",)
     show_add_link = True
@@ -61,7 +79,12 @@ class ApiTokenAdmin(RecordAdmin):
         return tokens.may_make(request.user)  # type: ignore[arg-type]
 
     def may_revoke(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("invoices.delete_apitoken")
+        return tokens.may_revoke(request.user)  # type: ignore[arg-type]
+
+    def prepare(self, records: list[Any]) -> None:
+        last_used = tokens.last_used(records)
+        for record in records:
+            record.last_used_at = last_used.get(record.pk)
 
     def extra_urls(self) -> list[URLPattern]:
         return [self.at("<str:object_id>/revoke/", self.revoke_view, "revoke")]
@@ -87,8 +110,11 @@ class ApiTokenAdmin(RecordAdmin):
             ("Name", record.name),
             ("Acts as", record.user.get_username()),
             ("Made by", _maker(record)),
+            ("For", ", ".join(tokens.SCOPES.get(scope, scope) for scope in record.granted)),
             ("May", _may(record)),
+            ("Stripe-Version that it may send", _versions(record)),
             ("Begins with", record.token_key),
+            ("Last used", day(tokens.last_used([record]).get(record.pk), "never")),
             ("Created", moment(record.created)),
             ("Expires", moment(record.expiry, "never")),
             ("Revoked", _revoked(record)),
@@ -98,9 +124,13 @@ class ApiTokenAdmin(RecordAdmin):
     def name_(self, token: ApiToken) -> SafeString:
         return format_html('<span class="strong">{}</span>', token.name)
 
-    @admin.display(description="May")
+    @admin.display(description="For")
     def may(self, token: ApiToken) -> SafeString:
-        return badge("read only", "grey") if token.read_only else badge("act", "blue")
+        return format_html_join(" ", "{}", ((_scope_badge(scope),) for scope in token.granted))
+
+    @admin.display(description="Last used")
+    def last_used(self, token: Any) -> SafeString:
+        return day(token.last_used_at, "never")
 
     @admin.display(description="Created")
     def created_(self, token: ApiToken) -> SafeString:
@@ -108,11 +138,8 @@ class ApiTokenAdmin(RecordAdmin):
 
     @admin.display(description="Expires")
     def expires(self, token: ApiToken) -> SafeString:
-        if token.revoked_at:
-            return badge("revoked", "grey")
-        if token.expiry and token.expiry < clock.now():
-            return badge("expired", "grey")
-        return moment(token.expiry, "never")
+        state = tokens.state_of(token, clock.now())
+        return moment(token.expiry, "never") if state == "active" else badge(state, "grey")
 
 
 def _maker(token: ApiToken) -> str:
@@ -124,15 +151,28 @@ def _maker(token: ApiToken) -> str:
         if maker.is_active
         else ", who is no longer active but may still know it: make a new one, and revoke this one"
     )
-    return f"{maker.get_username()}{left}"
+    ran = f", by a command that {token.shell_user} ran" if token.shell_user else ""
+    return f"{maker.get_username()}{ran}{left}"
 
 
 def _may(token: ApiToken) -> str:
-    """What its user may do by now, in the words of the actions' buttons."""
-    if token.read_only:
-        return "read"
-    actions = [action.label for action in ACTIONS.values() if token.user.has_perm(action.permission)]
-    return ", ".join(["read", *actions])
+    """What it can do by now: what it is for, as far as its user may. Actions in the words of their buttons."""
+    reads = ["read"] if token.allows(Scope.READ) else []
+    actions = [
+        action.label
+        for action in ACTIONS.values()
+        if token.allows(action.name) and token.user.has_perm(action.permission)
+    ]
+    return ", ".join([*reads, *actions]) or "no action"
+
+
+def _scope_badge(scope: str) -> SafeString:
+    reads = scope in (Scope.READ, Scope.FEED, Scope.PASS_THROUGH)
+    return badge(scope.replace("_", " "), "grey" if reads else "blue")
+
+
+def _versions(token: ApiToken) -> str:
+    return "any" if token.any_stripe_version else f"{settings.STRIPE_OLDEST_VERSION} and later"
 
 
 def _revoked(token: ApiToken) -> str:
@@ -152,7 +192,8 @@ def _add(admin: ApiTokenAdmin, request: HttpRequest) -> HttpResponse:
                 given["user"],
                 name=given["name"],
                 lifetime=timedelta(days=given["days"]),
-                read_only=given["read_only"],
+                scopes=given["scopes"],
+                any_stripe_version=given["any_stripe_version"],
                 origin=request_origin.origin(request),
             )
         except Invalid as invalid:

@@ -1,0 +1,239 @@
+"""What one API token may take of a web process: requests a second with bursts, and requests at once."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextvars
+import json
+import logging
+import threading
+from typing import Any
+
+import pytest
+
+from backoffice import fairness, serving
+from invoices import gateway, turns
+from tests.helpers import asynchronous
+from tests.helpers.asgi import LIMIT, Client, Django
+from tests.sandbox_process import SandboxProcess
+
+
+@pytest.fixture(autouse=True)
+def answered_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fairness, "HOLD_SECONDS", 0.0)
+
+
+def of(key: str, path: str = "/v1/invoices", **headers: str) -> Client:
+    return Client("GET", path, headers={"authorization": f"Bearer {key}", **headers})
+
+
+def statuses(server: serving.Server, *clients: Client) -> Any:
+    async def each() -> list[int]:
+        return [(await client.ask(server)).status for client in clients]
+
+    return each()
+
+
+class Held:
+    """In Django's place: each request waits until the test lets it go on. `most`: of one token, at the same time."""
+
+    def __init__(self, *, gives_up: bool = False) -> None:
+        self.gives_up, self.go_on, self.lock = gives_up, threading.Event(), threading.Lock()
+        self.begun: list[str] = []
+
+    def __call__(self, environ: dict[str, Any], start: Any) -> Any:
+        with self.lock:
+            self.begun.append(environ["HTTP_AUTHORIZATION"].partition(" ")[2])
+        if self.gives_up:
+            turns.give_up()
+            turns.give_up()  # such as a second request to Stripe
+        assert self.go_on.wait(LIMIT)
+        start("200 OK", [])
+        return Answered()
+
+    async def has_begun(self, number: int) -> list[str]:
+        async with asyncio.timeout(LIMIT):
+            while len(self.begun) < number:
+                await asyncio.sleep(0.005)
+        await asyncio.sleep(0.05)  # what must not begin had time to
+        return sorted(self.begun)
+
+
+class Answered(list[bytes]):
+    def close(self) -> None:
+        """As a response of Django's has it."""
+
+
+class TestRate:
+    def test_a_burst_and_then_so_many_a_second(self, settings: Any) -> None:
+        settings.API_REQUESTS_PER_SECOND, settings.API_BURST = 10, 5
+        caller = fairness.Caller(100.0)
+        assert [caller.take(100.0) for _ in range(7)] == [0, 0, 0, 0, 0, 1, 1]
+        assert [caller.take(100.11) for _ in range(2)] == [0, 1]
+        assert [caller.take(1000.0) for _ in range(6)] == [0, 0, 0, 0, 0, 1]  # what a pause leaves is the burst
+
+    def test_a_slow_rate_says_when_to_come_again(self, settings: Any) -> None:
+        settings.API_REQUESTS_PER_SECOND, settings.API_BURST = 0.1, 1
+        caller = fairness.Caller(0.0)
+        assert [caller.take(0.0), caller.take(1.0), caller.take(10.0)] == [0, 9, 0]
+
+    def test_no_limit(self, settings: Any) -> None:
+        settings.API_REQUESTS_PER_SECOND, settings.API_BURST = 0, 1
+        caller = fairness.Caller(0.0)
+        assert not any(caller.take(0.0) for _ in range(1000))
+
+    def test_beyond_it_the_answer_is_stripe_s_and_nobody_else_is_meant(self, settings: Any) -> None:
+        settings.API_REQUESTS_PER_SECOND, settings.API_BURST = 0.001, 2
+        django, server = Django(), serving.Server(Django())
+        server.django = django
+        first = "Basic " + base64.b64encode(b"one:").decode()  # the same key, written in the other way
+        clients = [of("one"), of("one", **{"x-request-id": "req_12345678"}), of("one"), of("two")]
+        clients[0].scope["headers"] = [(b"authorization", first.encode())]
+        refused, page = clients[2], Client("GET", "/admin/", headers={"authorization": "Bearer one"})
+        nobody = [Client("GET", "/v1/invoices") for _ in range(5)]
+        assert asynchronous.run(statuses(server, *clients, page, *nobody)) == [200, 200, 429, 200, 200, *[200] * 5]
+        assert len(django.seen) == 9
+        error = json.loads(refused.body)["error"]
+        assert (error["code"], error["type"]) == ("rate_limit", "invalid_request_error")
+        assert refused.headers["retry-after"] == "1000" and refused.headers["stripe-should-retry"] == "true"
+        assert refused.headers["request-id"] == refused.headers["x-request-id"]
+        assert refused.headers["content-type"] == "application/json"
+
+    def test_an_answer_that_refuses_is_held_for_clients_that_ask_again_at_once(
+        self, settings: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        settings.API_REQUESTS_PER_SECOND, settings.API_BURST = 0.001, 1
+        monkeypatch.setattr(fairness, "HOLD_SECONDS", 30.0)
+        monkeypatch.setattr(fairness, "HELD_AT_ONCE", 2)
+
+        async def run() -> None:
+            server = serving.Server(Django())
+            await of("one").ask(server)
+            held = [asyncio.create_task(of("one").ask(server)) for _ in range(2)]
+            await asyncio.sleep(0.01)
+            assert (await of("one").ask(server)).status == 429  # more are not held
+            assert not any(task.done() for task in held)
+            for task in held:
+                task.cancel()  # as a server does when the connection ends
+            await asyncio.gather(*held, return_exceptions=True)
+            assert [caller.held for caller in server.callers.known.values()] == [0]
+
+        asynchronous.run(run())
+
+    def test_the_log_names_the_token_once_a_minute_and_not_its_key(
+        self, settings: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        settings.API_REQUESTS_PER_SECOND, settings.API_BURST = 0.001, 1
+        key = "93706ae4f0b1dc8ba21c9a50d6a6d3aa"
+        with caplog.at_level(logging.WARNING):
+            asynchronous.run(statuses(serving.Server(Django()), *(of(key) for _ in range(4))))
+        (line,) = [record.getMessage() for record in caplog.records]
+        assert line == "Requests with the API token that begins with 9370 are refused: too many (rate)."
+
+
+class TestTurns:
+    def test_one_token_s_connections_take_turns_and_another_s_do_not_wait(self, settings: Any) -> None:
+        settings.API_REQUESTS_AT_ONCE, settings.REQUEST_THREADS = 2, 8
+        django = Held()
+
+        async def run() -> None:
+            server = serving.Server(django)
+            tasks = [asyncio.create_task(of("many").ask(server)) for _ in range(16)]
+            assert await django.has_begun(2) == ["many"] * 2
+            tasks.append(asyncio.create_task(of("other").ask(server)))
+            assert await django.has_begun(3) == ["many"] * 2 + ["other"]
+            django.go_on.set()
+            assert {client.status for client in await asyncio.gather(*tasks)} == {200}
+            assert not any(caller.present or caller.waiting for caller in server.callers.known.values())
+
+        asynchronous.run(run())
+        assert len(django.begun) == 17
+
+    def test_who_waits_for_stripe_gives_up_the_turn_and_leaves_half_of_the_threads(self, settings: Any) -> None:
+        settings.API_REQUESTS_AT_ONCE, settings.REQUEST_THREADS = 1, 8
+        django = Held(gives_up=True)
+
+        async def run() -> None:
+            server = serving.Server(django)
+            tasks = [asyncio.create_task(of("many").ask(server)) for _ in range(16)]
+            assert await django.has_begun(4) == ["many"] * 4
+            tasks.append(asyncio.create_task(of("other").ask(server)))
+            assert await django.has_begun(5) == ["many"] * 4 + ["other"]
+            django.go_on.set()
+            await asyncio.gather(*tasks)
+            (many, _) = server.callers.known.values()
+            assert many.turns._value == 1 and many.threads._value == 4  # each was given back once
+
+        asynchronous.run(run())
+
+    def test_who_waits_too_long_or_with_too_many_is_told_to_come_again(
+        self, settings: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        settings.API_REQUESTS_AT_ONCE, settings.REQUEST_WAIT_SECONDS = 1, 0.05
+        monkeypatch.setattr(fairness, "WAITING_AT_ONCE", 3)
+        django = Held()
+
+        async def run() -> list[Client]:
+            server = serving.Server(django)
+            tasks = [asyncio.create_task(of("many").ask(server)) for _ in range(5)]
+            done, left = await asyncio.wait(tasks, timeout=LIMIT, return_when=asyncio.FIRST_COMPLETED)
+            while len(left) > 1:
+                more, left = await asyncio.wait(left, timeout=LIMIT, return_when=asyncio.FIRST_COMPLETED)
+                done |= more
+            django.go_on.set()
+            await asyncio.gather(*left)
+            assert not any(caller.present for caller in server.callers.known.values())
+            return [task.result() for task in done]
+
+        refused = asynchronous.run(run())
+        assert [client.status for client in refused] == [429] * 4 and len(django.begun) == 1
+        assert {client.headers["retry-after"] for client in refused} == {"1"}
+
+    def test_a_client_that_hangs_up_while_it_waits_leaves_its_place(self, settings: Any) -> None:
+        settings.API_REQUESTS_AT_ONCE = 1
+        django = Held()
+
+        async def run() -> None:
+            server = serving.Server(django)
+            first, second, third = (asyncio.create_task(of("many").ask(server)) for _ in range(3))
+            await django.has_begun(1)
+            second.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await second
+            django.go_on.set()
+            await asyncio.gather(first, third)
+            (caller,) = server.callers.known.values()
+            assert not caller.present and caller.turns._value == 1
+
+        asynchronous.run(run())
+        assert len(django.begun) == 2
+
+
+def test_a_process_keeps_few_keys_in_mind(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.API_REQUESTS_PER_SECOND = 0
+    monkeypatch.setattr(fairness, "MAX_CALLERS", 5)
+
+    async def run() -> None:
+        callers = fairness.Callers()
+        place = await callers.enter("under way")
+        for number in range(50):
+            (await callers.enter(f"guessed {number}")).leave()
+        assert len(callers.known) <= 6
+        assert place.caller in callers.known.values()
+
+    asynchronous.run(run())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_whoever_asks_stripe_gives_up_the_turn(sandbox: SandboxProcess) -> None:
+    given_up: list[str] = []
+    context = contextvars.Context()
+    context.run(turns.giving_up.set, lambda: given_up.append("turn"))
+    context.run(gateway.read, "/v1/account")
+    assert given_up
+
+
+def test_where_no_web_server_gives_turns_nothing_is_given_up() -> None:
+    turns.give_up()
+    assert turns.giving_up.get() is None
