@@ -15,6 +15,7 @@ from invoices.models import (
     MIRRORED,
     Batch,
     Contradiction,
+    CreditNote,
     Customer,
     Disclosure,
     Drift,
@@ -25,6 +26,7 @@ from invoices.models import (
     InvoicePayment,
     Operation,
     PaymentIntent,
+    Refund,
     Removal,
     ScheduledRefetch,
 )
@@ -44,6 +46,16 @@ def payments(customer: str) -> models.QuerySet:
 
 def intents(customer: str) -> models.QuerySet:
     return PaymentIntent.rows.filter(pk__in=intent_ids(customer))
+
+
+def credit_notes(customer: str) -> models.QuerySet:
+    """Also those of the customer's invoices, should one not name the customer."""
+    return CreditNote.rows.filter(pk__in=credit_note_ids(customer))
+
+
+def refunds(customer: str) -> models.QuerySet:
+    """Also those of the customer's payments: a refund need not name the customer."""
+    return Refund.rows.filter(pk__in=refund_ids(customer))
 
 
 def operations(customer: str) -> models.QuerySet:
@@ -68,9 +80,21 @@ def intent_ids(customer: str) -> set[str]:
     return _ids(PaymentIntent.rows.filter(customer=customer)) | _ids(paying, "payment_intent")
 
 
+def credit_note_ids(customer: str) -> set[str]:
+    of_invoices = CreditNote.rows.filter(invoice__in=_ids(invoices(customer)))
+    return _ids(CreditNote.rows.filter(customer=customer)) | _ids(of_invoices)
+
+
+def refund_ids(customer: str) -> set[str]:
+    charges = _ids(payments(customer).exclude(charge=None), "charge")
+    of_payments = Q(payment_intent__in=intent_ids(customer)) | Q(charge__in=charges)
+    return _ids(Refund.rows.filter(customer=customer)) | _ids(Refund.rows.filter(of_payments))
+
+
 def object_ids(customer: str) -> set[str]:
-    """The customer's own id, and those of its invoices and PaymentIntents."""
-    return {customer} | _ids(invoices(customer)) | intent_ids(customer)
+    """The customer's own id, and those of its invoices, PaymentIntents, credit notes and refunds."""
+    of_invoices = _ids(invoices(customer)) | intent_ids(customer)
+    return {customer} | of_invoices | credit_note_ids(customer) | refund_ids(customer)
 
 
 def _ids(rows: models.QuerySet, column: str = "pk") -> set[Any]:

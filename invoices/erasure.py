@@ -81,6 +81,8 @@ class Preview:
     customers: int
     invoices: int
     payment_intents: int
+    credit_notes: int
+    refunds: int
     events: int
     operations: int
     batches: int
@@ -105,6 +107,8 @@ JOURNAL: dict[str, Callable[[str], models.QuerySet]] = {
 MIRROR: dict[str, Callable[[str], models.QuerySet]] = {
     "invoice": customer_rows.invoices,
     "payment_intent": customer_rows.intents,
+    "credit_note": customer_rows.credit_notes,
+    "refund": customer_rows.refunds,
     "customer": customer_rows.customers,
 }
 
@@ -118,6 +122,8 @@ def preview(customer: str) -> Preview:
         customers=customer_rows.customers(customer).count(),
         invoices=customer_rows.invoices(customer).count(),
         payment_intents=customer_rows.intents(customer).count(),
+        credit_notes=customer_rows.credit_notes(customer).count(),
+        refunds=customer_rows.refunds(customer).count(),
         events=Event.objects.filter(customer_rows.events_of_objects(customer)).count(),
         operations=customer_rows.operations(customer).count(),
         batches=customer_rows.batches(customer).count(),
@@ -155,7 +161,7 @@ def _check_stripe(customer: str, known: personal.Known) -> None:
         found = gateway.retrieve("customer", customer)[0]
         if not found.deleted and not _is_redacted(found.data or {}, known):
             raise CannotErase(f"Stripe still has {customer} as it was. {how_to}")
-        for object in ("invoice", "payment_intent"):
+        for object in ("invoice", "payment_intent", "credit_note"):  # refunds cannot be listed by customer
             for snapshot in _listed(object, customer):
                 if where := known.where(snapshot.data):
                     raise CannotErase(f"Stripe still has personal data in {snapshot.id} ({where}). {how_to}")
@@ -189,8 +195,9 @@ def _listed(object: str, customer: str) -> Iterator[Snapshot]:
 def known_of(customer: str, archives: Archives) -> personal.Known:
     """The names, addresses and numbers that stand in this customer's rows and archived events."""
     known = personal.Known()
-    for rows in (MIRROR["customer"](customer), customer_rows.invoices(customer), customer_rows.intents(customer)):
-        for data in rows.exclude(data=None).values_list("data", flat=True).iterator(chunk_size=ROWS_AT_ONCE):
+    for rows_of in MIRROR.values():
+        rows = rows_of(customer).exclude(data=None)
+        for data in rows.values_list("data", flat=True).iterator(chunk_size=ROWS_AT_ONCE):
             known.learn(data)
     for body in (
         Event._base_manager.filter(customer_rows.events_of_objects(customer))
@@ -546,8 +553,7 @@ class Archives:
         created = Customer.rows.filter(pk=customer).values_list("created", flat=True).first()
         rows = journal.archives.current().order_by("month", "pk")
         self.rows = rows.filter(month__gte=created.astimezone(UTC).date().replace(day=1)) if created else rows
-        self._ids = {customer, *customer_rows.invoices(customer).values_list("pk", flat=True)}
-        self._ids.update(customer_rows.intents(customer).values_list("pk", flat=True))
+        self._ids = customer_rows.object_ids(customer)
 
     def concerns(self, line: str) -> bool:
         """Whether this line is one of the customer's events, or of an object that names the customer."""

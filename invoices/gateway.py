@@ -42,6 +42,8 @@ PATHS = {  # Stripe's `object` value → its list's path
     "invoice_payment": "/v1/invoice_payments",
     "payment_intent": "/v1/payment_intents",
     "customer": "/v1/customers",
+    "credit_note": "/v1/credit_notes",
+    "refund": "/v1/refunds",
 }
 OBJECTS_PER_PAGE = 100  # Stripe's maximum
 ACCOUNT_ID = re.compile(r"\bacct_\w+", re.ASCII)
@@ -517,7 +519,8 @@ def read(path: str, *, throttled: bool = False, **params: Any) -> Reply:
 
 
 def retrieve(object: str, id: str, *, throttled: bool = False) -> list[Snapshot]:
-    """One object as it is now, and what belongs to it: an invoice comes with all its lines and its payments.
+    """One object as it is now, and what belongs to it: an invoice comes with all its lines and its payments, a credit
+    note with all its lines.
 
     The object's own snapshot is the first. A 404 of Stripe's is a snapshot without data. Raises GatewayError for
     everything else.
@@ -541,12 +544,12 @@ def of_reply(reply: Reply, *, complete: bool = True, throttled: bool = False) ->
     further request: the mirror then keeps the later lines that it has, and schedules a refetch.
     """
     data = reply.data
+    if complete and is_object(data):
+        complete_lines(data, throttled=throttled)
     if data.get("object") != "invoice":
         return [reply.snapshot()] if is_object(data) else []
     payments = data.pop("payments", None)  # only there because we expand it: the stored object is Stripe's own
     shown, has_more = member(payments, "data"), member(payments, "has_more")
-    if complete:
-        complete_lines(data, throttled=throttled)
     if complete and (has_more or not isinstance(shown, list)):
         return [reply.snapshot(data), *_payments_of(data["id"], throttled)]
     return [reply.snapshot(item) for item in (data, *(shown if isinstance(shown, list) else ())) if is_object(item)]
@@ -558,17 +561,18 @@ def _payments_of(invoice: str, throttled: bool) -> Iterator[Snapshot]:
         yield from _snapshots_of(page)
 
 
-def complete_lines(invoice: dict[str, Any], *, throttled: bool = False) -> int:
-    """Adds the lines that the object leaves out: it holds the first ten. The number of requests that it took.
+def complete_lines(found: dict[str, Any], *, throttled: bool = False) -> int:
+    """Adds the lines that an invoice or a credit note leaves out: it holds the first ten. The number of requests that
+    it took; an object without lines takes none.
 
-    A finalized invoice's lines do not change. A draft's may while we read them; its `invoice.updated` follows. If the
-    line after which we continue was deleted, Stripe answers 400. The object then keeps its `has_more`, for which the
-    mirror schedules a refetch. Raises GatewayError.
+    The lines of a credit note and of a finalized invoice do not change. A draft's may while we read them; its
+    `invoice.updated` follows. If the line after which we continue was deleted, Stripe answers 400. The object then
+    keeps its `has_more`, for which the mirror schedules a refetch. Raises GatewayError.
     """
-    lines = invoice.get("lines")
+    lines = found.get("lines")
     if not isinstance(lines, dict) or not lines.get("has_more") or not lines.get("data"):
         return 0
-    path, later, requests = f"/v1/invoices/{invoice['id']}/lines", [], 0
+    path, later, requests = f"{PATHS[found['object']]}/{found['id']}/lines", [], 0
     try:
         for page in pages(path, throttled=throttled, starting_after=lines["data"][-1]["id"]):
             later += page.data["data"]
@@ -645,7 +649,8 @@ def list_page(object: str, *, throttled: bool = False, **params: Any) -> tuple[l
 
     A member that `is_object` does not accept stands in the reply, and has no snapshot.
 
-    Invoices of more than ten lines come with ten of them and `lines.has_more`; the mirror keeps the later ones.
+    Invoices and credit notes of more than ten lines come with ten of them and `lines.has_more`; the mirror keeps the
+    later ones.
     """
     reply = read_page(PATHS[object], throttled=throttled, **params)
     return _snapshots_of(reply), reply

@@ -25,6 +25,8 @@ VIEW = [
         "customer",
         "invoicepayment",
         "paymentintent",
+        "creditnote",
+        "refund",
         "operation",
         "event",
         "batch",

@@ -27,7 +27,7 @@ SIGHTINGS_KEPT = timedelta(days=60)  # twice as long as a full run takes by its 
 ROWS_PER_STATEMENT = 500  # rows locked or written, and ids listed, by one SQL statement
 
 # Members that Stripe changes without an event, or signs anew for every reply: they make no difference.
-SIGNED_ANEW = frozenset({"webhooks_delivered_at", "hosted_invoice_url", "invoice_pdf"})  # in replies, every time
+SIGNED_ANEW = frozenset({"webhooks_delivered_at", "hosted_invoice_url", "invoice_pdf", "pdf"})  # in replies, every time
 VOLATILE = SIGNED_ANEW | {"next_invoice_sequence"}
 
 

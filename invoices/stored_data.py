@@ -68,6 +68,14 @@ TABLES = (
         *("card or bank (brand, last four digits), decline reasons, receipt e-mail, addresses", READ_ANEW),
     ),
     Table(
+        *("credit_notes", "Credit notes", customer_rows.credit_notes, "created"),
+        *("amounts, lines with descriptions, memo, metadata, the address of the PDF", READ_ANEW),
+    ),
+    Table(
+        *("refunds", "Refunds", customer_rows.refunds, "created"),
+        *("amounts, the bank's reference, the e-mail for instructions, metadata", READ_ANEW),
+    ),
+    Table(
         *("events", "Events from Stripe", _events, "created"),
         *("earlier states of all of the above, also of cards and charges", REDACTED),
     ),

@@ -8,7 +8,7 @@ import json
 import time
 from typing import Any
 
-from sandbox import automatic_collection, cards, charging, redaction, seeds, timers
+from sandbox import automatic_collection, cards, charging, redaction, refunding, seeds, timers
 from sandbox import unknowns as unknown
 from sandbox.call import Call
 from sandbox.faults import ControlError
@@ -135,6 +135,23 @@ def settle(world: World, given: Body, id: str) -> Body:
         settled = db.get("payment_intent", id) or {}
     world.wake_deliveries.set()
     return visible(settled)
+
+
+def settle_refund(world: World, given: Body, id: str) -> Body:
+    """End a refund: the bank takes the money, or sends it back, or the refund is canceled."""
+    outcome = given.get("outcome")
+    if outcome not in refunding.OUTCOMES:
+        raise ControlError(f'settle takes {{"outcome": …}}, one of {", ".join(refunding.OUTCOMES)}.')
+    with world.store.write() as db:
+        refund = db.get("refund", id)
+        ends = refund is not None and (
+            refund["status"] == "pending" or (refund["status"], outcome) == ("succeeded", "failed")
+        )
+        if refund is None or not ends:
+            raise ControlError(f"{id} is not a refund that can end so: pending, or succeeded and now failed.")
+        refunding.end(Call(db, world, world.clock.now()), refund, outcome)
+    world.wake_deliveries.set()
+    return visible(refund)
 
 
 def charge_automatically(world: World, given: Body, id: str) -> Body:

@@ -25,6 +25,7 @@ ROUTES: dict[tuple[str, str], Handler] = {
     ("GET", "deliveries"): control.deliveries,
     ("POST", "redeliver/:id"): control.redeliver,
     ("POST", "payment_intents/:id/settle"): control.settle,
+    ("POST", "refunds/:id/settle"): control.settle_refund,
     ("POST", "invoices/:id/charge_automatically"): control.charge_automatically,
     ("POST", "customers/:id/redact"): control.redact_customer,
     ("GET", "mandates"): control.mandates,

@@ -33,6 +33,13 @@ EXPANDABLE = {
     "payment_intent.source": "source",
     "charge.customer": "customer",
     "charge.payment_intent": "payment_intent",
+    "refund.charge": "charge",
+    "refund.customer": "customer",
+    "refund.payment_intent": "payment_intent",
+    "refund.payment_method": "payment_method",
+    "credit_note.customer": "customer",
+    "credit_note.invoice": "invoice",
+    "credit_note.refunds.refund": "refund",
     "subscription.customer": "customer",
     "subscription.default_payment_method": "payment_method",
     "subscription.latest_invoice": "invoice",
@@ -42,7 +49,7 @@ EXPANDABLE = {
 ALWAYS_NULL = {  # expandable at Stripe; always null in the sandbox
     "application", "latest_revision", "on_behalf_of", "test_clock", "balance_transaction", "review", "discounts",
     "account_tax_ids", "application_fee", "source_transfer", "transfer", "failure_balance_transaction", "transfer_data",
-    "pending_setup_intent", "schedule",
+    "pending_setup_intent", "schedule", "transfer_reversal", "source_transfer_reversal", "customer_balance_transaction",
 }  # fmt: skip
 
 

@@ -15,8 +15,8 @@ PLACEHOLDER = "[redacted]"
 # Everything below these members, but for null and numbers, becomes the placeholder.
 PERSONAL = frozenset(
     "address billing_details custom_fields customer_address customer_email customer_name customer_phone "
-    "customer_shipping customer_tax_ids description email footer metadata phone receipt_email shipping "
-    "shipping_details".split()
+    "customer_shipping customer_tax_ids description email footer instructions_email memo metadata phone receipt_email "
+    "shipping shipping_details".split()
 )
 
 

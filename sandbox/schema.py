@@ -31,6 +31,8 @@ FILTER_COLUMNS: dict[str, dict[str, str]] = {
     },
     "payment_intent": {"created": "created", "customer": "customer"},
     "charge": {"created": "created", "customer": "customer", "payment_intent": "payment_intent", "status": "status"},
+    "refund": {"created": "created", "charge": "charge", "payment_intent": "payment_intent"},
+    "credit_note": {"created": "created", "customer": "customer", "invoice": "invoice"},
     "payment_record": {"created": "created"},
     "billing_portal.session": {"created": "created"},
     "webhook_endpoint": {"created": "created", "status": "status"},
@@ -50,6 +52,8 @@ INDEXED_COLUMNS = {
     "invoice_payment": ["invoice", "payment_intent", "payment_record", "created"],
     "payment_intent": ["customer", "created"],
     "charge": ["payment_intent"],
+    "refund": ["charge", "payment_intent", "created"],
+    "credit_note": ["customer", "invoice", "created"],
     "subscription": ["customer"],
     "event": ["created", "type"],
 }

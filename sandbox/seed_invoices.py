@@ -192,6 +192,36 @@ class PlantedInvoice:
         if status == "void":
             self.cancel_payment(at, "void_invoice")
 
+    def refund(self, amount: int) -> StripeObject:
+        """So many minor units of what was paid went back to the card."""
+        charge = self.rows["charge"][-1]
+        at = min(charge["created"] + self.dice.randrange(DAY_SECONDS, 5 * DAY_SECONDS), self.now - 20)
+        made = shapes.refund(at, charge, amount, "requested_by_customer", "succeeded")
+        charge.update(amount_refunded=amount, refunded=amount == charge["amount"])
+        self.rows["refund"].append(made)
+        return made
+
+    def credit(self, line: StripeObject, refunds: bool) -> None:
+        """A credit note over this line of the invoice. What it credits was paid, and is refunded; or it is not to be
+        paid any more."""
+        amount = line["amount"]
+        at = min(self.finalized_at + self.dice.randrange(4 * DAY_SECONDS, 8 * DAY_SECONDS), self.now - 10)
+        credited = shapes.credit_note_line("invoice_line_item", amount, line["description"], quantity=line["quantity"])
+        credited["invoice_line_item"] = line["id"]
+        note = shapes.credit_note(at, self.invoice, [credited], 0 if refunds else amount, 1)
+        note["reason"] = "order_change"
+        self.rows["credit_note"].append(note)
+        if refunds:
+            made = self.refund(amount)
+            note["refunds"] = [shapes.refund_of_credit_note(made)]
+            note["created"] = note["effective_at"] = made["created"]
+            self.invoice["post_payment_credit_notes_amount"] = amount
+            return
+        self.invoice["pre_payment_credit_notes_amount"] = amount
+        self.invoice["amount_due"] -= amount
+        self.invoice["amount_remaining"] -= amount
+        self.payment["amount_requested"] = self.intent["amount"] = self.invoice["amount_remaining"]
+
 
 def payment_record(at: int, amount: int, currency: str, customer: StripeObject) -> StripeObject:
     value, zero = {"currency": currency, "value": amount}, {"currency": currency, "value": 0}

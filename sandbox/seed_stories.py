@@ -25,6 +25,25 @@ def paid(planted: PlantedInvoice) -> None:
     planted.pay()
 
 
+def refunded(planted: PlantedInvoice) -> None:
+    paid(planted)
+    due = planted.invoice["amount_due"]
+    planted.refund(planted.dice.choice((due, due // 30 * 10)))  # all, or a third, in amounts that every currency has
+
+
+def credited(planted: PlantedInvoice) -> None:
+    planted.add_items(2)
+    planted.finalize()
+    planted.pay()
+    planted.credit(planted.invoice["lines"]["data"][0], refunds=True)
+
+
+def reduced(planted: PlantedInvoice) -> None:
+    planted.add_items(2)
+    planted.finalize()
+    planted.credit(planted.invoice["lines"]["data"][0], refunds=False)
+
+
 def sent(planted: PlantedInvoice) -> None:
     planted.add_items(planted.dice.choice((1, 1, 1, 2, 2, 4)))
     planted.set_due_in(days=int((planted.now - planted.at) / DAY_SECONDS) + 14)
@@ -120,6 +139,9 @@ Story = tuple[AbstractSet[str | None] | None, Callable[[PlantedInvoice], None]]
 STORIES: dict[str, Story] = {
     "paid": (WORKING_CARDS, paid),
     "open": (None, open_invoice),
+    "refunded": (WORKING_CARDS, refunded),
+    "credited": (WORKING_CARDS, credited),
+    "reduced": (None, reduced),
     "declined": (DECLINING_CARDS, declined),
     "overdue": (None, overdue),
     "partly paid": (None, partly_paid),

@@ -39,6 +39,14 @@ UNKNOWNS = {
     "out_of_band_payments": "The default InvoicePayment and its PaymentIntent are canceled; no paid one replaces them.",
     "third_decimal": "Documented: the last digit of three-decimal currencies is 0. The message was not seen.",
     "decimals_of_items": "Seen in charges alone: items and prices refuse too what cannot be charged.",
+    "refund_messages": "Not seen: the messages that refuse a refund.",
+    "refund_of_bank_debit": "A card's refund succeeds at once, a bank's is pending until it is settled.",
+    "refund_failed": "The charge counts a failed or canceled refund no more; no further event tells of the charge.",
+    "credit_messages": "Not seen: the messages that refuse a credit note.",
+    "credit_uncollectible": "Not seen: credit notes are issued for open and paid invoices alone.",
+    "credit_by_amount": "Not seen: a credit note by amount has one line of its own, without a description.",
+    "credit_pays": "Documented as paid with nothing remaining. invoice.paid is sent, and not payment_succeeded.",
+    "credit_void": "Documented for open invoices: one that credits what was paid cannot be voided.",
     "partial_then_card": "The default InvoicePayment asks for what remains, never for more.",
 }
 
@@ -53,6 +61,17 @@ ATTACH_TWICE = "This payment is already attached to an invoice."
 ATTACH_CURRENCY = "The currency of the payment ({}) must match the currency of the invoice ({})."
 ATTACH_CUSTOMER = "The payment belongs to another customer than the invoice."
 ATTACH_DEAD = "A payment that has failed or was canceled cannot be attached to an invoice."
+REFUND_OF_NOTHING = "One of the following params should be provided for this request: payment_intent or charge."
+REFUND_WITHOUT_CHARGE = "This PaymentIntent ({}) does not have a successful charge to refund."
+REFUND_UNPAID = "Charge {} was not paid, so it cannot be refunded."
+REFUNDED = "Charge {} has already been refunded."
+REFUND_TOO_LARGE = "Refund amount ({}) is greater than unrefunded amount on charge ({})."
+CREDIT_NOT_OPEN_OR_PAID = "Credit notes can only be issued for invoices that are open or paid."
+CREDIT_AMOUNT_OR_LINES = "You must pass either amount or lines, and not both."
+CREDIT_TOO_LARGE = "The amount of the credit note ({}) must be from 1 to what was not credited yet ({})."
+CREDIT_WAYS = "The sum of refund_amount, credit_amount and out_of_band_amount must be what was paid of it ({})."
+CREDIT_WITHOUT_CHARGE = "No charge of this invoice has as much left to refund."
+CREDIT_NOT_VOIDABLE = "Only an issued credit note of an open invoice that credits nothing that was paid can be voided."
 BANK_DAYS = 4  # from the charge of a bank account to the bank's decision
 THIRD_DECIMAL = "Invalid amount. Amounts in {} must be evenly divisible by 10."
 RETRY_DAYS = (3, 5, 7)  # days from each failed automatic charge to the next

@@ -11,7 +11,7 @@ import factory
 from django.contrib.auth.models import Group, User
 
 from invoices import clock, mirror
-from invoices.models import Customer, Invoice, InvoicePayment, PaymentIntent
+from invoices.models import MIRRORED
 from invoices.snapshot import Snapshot
 from tests.sandbox_process import SandboxProcess
 
@@ -89,6 +89,32 @@ class PaymentIntentObject(Object):
     currency = "usd"
 
 
+class CreditNoteObject(Object):
+    object = "credit_note"
+    id = factory.Sequence(lambda n: f"cn_{n:08d}")
+    number = factory.Sequence(lambda n: f"TEST-{n:04d}-CN-01")
+    invoice = "in_00000001"
+    customer = "cus_00000001"
+    status = "issued"
+    type = "pre_payment"
+    currency = "usd"
+    amount = 400
+    lines = factory.LazyAttribute(
+        lambda o: {"object": "list", "data": [], "has_more": False, "url": f"/v1/credit_notes/{o.id}/lines"}
+    )
+
+
+class RefundObject(Object):
+    object = "refund"
+    id = factory.Sequence(lambda n: f"re_{n:08d}")
+    charge = "ch_00000001"
+    payment_intent = "pi_00000001"
+    customer = "cus_00000001"
+    status = "succeeded"
+    currency = "usd"
+    amount = 400
+
+
 def stored(data: dict[str, Any], **changes: Any) -> Any:
     """Stores an object as if a read of this moment had brought it. The row."""
     data = {**data, **changes}
@@ -97,13 +123,7 @@ def stored(data: dict[str, Any], **changes: Any) -> Any:
         data["object"], data["id"], data, now - timedelta(seconds=3), now + timedelta(seconds=3), begun_at=clock.now()
     )
     mirror.store([snapshot])
-    models = {
-        "customer": Customer,
-        "invoice": Invoice,
-        "invoice_payment": InvoicePayment,
-        "payment_intent": PaymentIntent,
-    }
-    return models[data["object"]].objects.get(pk=data["id"])
+    return MIRRORED[data["object"]].objects.get(pk=data["id"])
 
 
 def user_in_group(username: str, group: str | None) -> User:

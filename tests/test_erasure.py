@@ -23,6 +23,7 @@ from invoices.models import (
     Batch,
     BatchItem,
     Contradiction,
+    CreditNote,
     Customer,
     Disclosure,
     Drift,
@@ -36,6 +37,7 @@ from invoices.models import (
     Operation,
     Pause,
     PaymentIntent,
+    Refund,
     ScheduledRefetch,
     UnchainedRow,
     partitions,
@@ -104,6 +106,9 @@ def customer(sandbox: SandboxProcess, deliver: Callable[[], int], manager: User)
     deliver()
     drain()
     act("pay", paid.id, manager)
+    credit: Any = {"invoice": paid.id, "amount": 100, "refund_amount": 100, "memo": f"For {NAME}"}
+    note = stripe.v1.credit_notes.create(credit)
+    stripe.v1.refunds.update(str(note.refunds[0].refund), {"metadata": {"called": NAME}})
     Operation.objects.create(
         action="pay", invoice=void.id, customer=id, actor=manager, source="admin", state="failed",
         reason="Ms Quistgaard asked on the phone", ticket=f"T-1 {EMAIL}", message="Your card was declined.",
@@ -158,6 +163,8 @@ def customer(sandbox: SandboxProcess, deliver: Callable[[], int], manager: User)
         for table in (
             "customer",
             "invoice",
+            "creditnote",
+            "refund",
             "event",
             "operation",
             "batch",
@@ -183,6 +190,8 @@ def sums() -> list[Any]:
     return [
         list(Invoice.objects.order_by("pk").values_list("pk", "status", "total", "amount_paid", "amount_remaining")),
         list(PaymentIntent.objects.order_by("pk").values_list("pk", "status", "amount", "decline_code")),
+        list(CreditNote.objects.order_by("pk").values_list("pk", "status", "amount", "number")),
+        list(Refund.objects.order_by("pk").values_list("pk", "status", "amount", "charge")),
         list(Operation.objects.order_by("pk").values_list("pk", "state", "actor", "invoice", "decline_code", "before")),
         list(Event.objects.order_by("pk").values_list("pk", "type", "created", "object_id", "state")),
         [each["key"] for operation in Operation.objects.order_by("pk") for each in map(vars_of, operation.calls)],

@@ -61,13 +61,23 @@ def requests(sandbox: SandboxProcess, agent: User, monkeypatch: pytest.MonkeyPat
     payment_lookups.payment_methods(customer.id)
     refetch.refetch("customer", customer.id)
     refetch.refetch("payment_intent", intent.id)
+    refunded: Any = {"invoice": invoice_paid(sandbox), "amount": 100, "refund_amount": 100}
+    note = sandbox.client().v1.credit_notes.create(refunded)
+    long: Any = {"invoice": opened(), "lines": [{"type": "custom_line_item", "unit_amount": 1}] * 12}
+    sandbox.client().v1.credit_notes.create(long)
+    refetch.refetch("credit_note", note.id)
+    refetch.refetch("refund", str(note.refunds[0].refund))
     reconcile.sweep_lists("sweep")
     reconcile.sweep_lists("full")
     reconcile.verify()
     monkeypatch.undo()
-    ours = re.compile(r"^(GET|POST) /v1/(invoices|invoice_payments|payment_|customers/|events|customers$)")
-    tests_own = {"POST /v1/payment_intents", "POST /v1/invoices"}  # how the test made them
+    ours = re.compile(r"^(GET|POST) /v1/(invoices|invoice_payments|payment_|customers/|events|customers$|credit_notes)")
+    tests_own = {"POST /v1/payment_intents", "POST /v1/invoices", "POST /v1/credit_notes"}  # how the test made them
     return [one for one in sent if ours.match(f"{one[0]} {one[1]}") and f"{one[0]} {one[1]}" not in tests_own]
+
+
+def invoice_paid(sandbox: SandboxProcess) -> str:
+    return str(sandbox.client().v1.invoices.pay(invoice_at(sandbox).id).id)
 
 
 @needs_description
@@ -76,7 +86,7 @@ def test_every_request_is_as_described(requests: list[Request]) -> None:
     assert description is not None
     contract = Contract(description)
     known = [one for one in requests if contract.operation(one[0], one[1])]
-    paths = {re.sub(r"/(in|cus|pi|pr|pm|inpay)_\w+", "/:id", f"{method} {path}") for method, path, _ in known}
+    paths = {re.sub(r"/(in|cus|pi|pr|pm|inpay|cn)_\w+", "/:id", f"{method} {path}") for method, path, _ in known}
     assert {
         "POST /v1/invoices/:id/pay", "POST /v1/invoices/:id/void", "POST /v1/invoices/:id/mark_uncollectible",
         "POST /v1/invoices/:id/finalize", "POST /v1/invoices/:id/send", "POST /v1/invoices/:id/attach_payment",
@@ -84,6 +94,7 @@ def test_every_request_is_as_described(requests: list[Request]) -> None:
         "GET /v1/invoices", "GET /v1/invoice_payments", "GET /v1/payment_intents", "GET /v1/customers",
         "GET /v1/events",
         "GET /v1/customers/:id", "GET /v1/payment_intents/:id", "GET /v1/customers/:id/payment_methods",
+        "GET /v1/credit_notes", "GET /v1/credit_notes/:id",
     } <= paths  # fmt: skip
     for method, path, form in known:
         contract.check_request(method, path, form or "")
@@ -123,6 +134,8 @@ def test_the_columns_are_members_of_the_sdks_classes() -> None:
                                 "payment", "status_transitions"},
         stripe.PaymentIntent: {"customer", "status", "currency", "amount", "amount_received", "payment_method",
                                "latest_charge", "last_payment_error"},
+        stripe.CreditNote: {"invoice", "customer", "number", "status", "type", "currency", "amount", "lines"},
+        stripe.Refund: {"charge", "payment_intent", "customer", "status", "currency", "amount"},
         stripe.Customer: {"email", "name", "invoice_settings", "default_source"},
     }  # fmt: skip
     for kind, read in members.items():

@@ -26,7 +26,17 @@ from invoices.admin.base import RecordAdmin
 from invoices.api import filters
 from invoices.api.pagination import Page
 from invoices.health import checks, gauges
-from invoices.models import ApiToken, Drift, Event, Invoice, InvoicePayment, Operation, ReconciliationRun
+from invoices.models import (
+    ApiToken,
+    CreditNote,
+    Drift,
+    Event,
+    Invoice,
+    InvoicePayment,
+    Operation,
+    ReconciliationRun,
+    Refund,
+)
 from invoices.models.refetches import ScheduledRefetch
 from tests.helpers.admin_pages import LIST
 from tests.helpers.database import without_triggers
@@ -202,6 +212,8 @@ API_LISTS: dict[str, tuple[Any, Any, str]] = {
     "invoices": (Invoice, filters.InvoiceFilter, "created"),
     "invoice_payments": (InvoicePayment, filters.InvoicePaymentFilter, "created"),
     "operations": (Operation, filters.OperationFilter, "created_at"),
+    "credit_notes": (CreditNote, filters.CreditNoteFilter, "created"),
+    "refunds": (Refund, filters.RefundFilter, "created"),
     "reconciliation_runs": (ReconciliationRun, filters.RunFilter, "started_at"),
     "drift": (Drift, filters.DriftFilter, "found_at"),
 }

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from invoices import clock, intake, mirror, sync
 from invoices.models import (
     MIRRORED,
+    CreditNote,
     Customer,
     Event,
     Invoice,
@@ -23,10 +24,18 @@ from invoices.models import (
     JournalLink,
     Mirrored,
     PaymentIntent,
+    Refund,
     many_rows,
 )
 from invoices.models.reading import one_line, storable, text
-from tests.factories import CustomerObject, InvoiceObject, InvoicePaymentObject, PaymentIntentObject
+from tests.factories import (
+    CreditNoteObject,
+    CustomerObject,
+    InvoiceObject,
+    InvoicePaymentObject,
+    PaymentIntentObject,
+    RefundObject,
+)
 from tests.helpers.events import stripe_event
 from tests.helpers.snapshots import ODD, event
 
@@ -37,6 +46,8 @@ OBJECTS = {
     Invoice: InvoiceObject,
     InvoicePayment: InvoicePaymentObject,
     PaymentIntent: PaymentIntentObject,
+    CreditNote: CreditNoteObject,
+    Refund: RefundObject,
 }
 
 

@@ -26,7 +26,15 @@ from invoices.models import (
     ReconciliationRun,
     personal,
 )
-from tests.factories import CustomerObject, InvoiceObject, InvoicePaymentObject, PaymentIntentObject, stored
+from tests.factories import (
+    CreditNoteObject,
+    CustomerObject,
+    InvoiceObject,
+    InvoicePaymentObject,
+    PaymentIntentObject,
+    RefundObject,
+    stored,
+)
 from tests.helpers.events import stripe_event
 
 pytestmark = pytest.mark.django_db
@@ -51,6 +59,8 @@ def everything(agent: User) -> Operation:
         stored(
             InvoicePaymentObject(id=f"inpay_{invoice}", invoice=invoice, payment={"payment_intent": f"pi_{invoice}"})
         )
+        stored(CreditNoteObject(id=f"cn_{invoice}", invoice=invoice, customer=None))
+        stored(RefundObject(id=f"re_{invoice}", payment_intent=f"pi_{invoice}", customer=None))
         stored(PaymentIntentObject(id=f"pi_{invoice}", client_secret=f"pi_{invoice}_secret_abcdefgh"))
         charge = {"id": f"ch_{invoice}", "object": "charge", "customer": customer, "name": name}
         for id, found in ((f"evt_{invoice}", InvoiceObject(id=invoice)), (f"evt_ch_{invoice}", charge)):
@@ -92,6 +102,7 @@ def test_every_table_that_erasure_knows_is_counted(everything: Operation) -> Non
     found = {each.table.name: each.count for each in stored_data.holdings(MINE)}
     assert found == {
         **dict.fromkeys(("customers", "invoices", "invoice_payments", "payment_intents", "events"), 1),
+        **dict.fromkeys(("credit_notes", "refunds"), 1),
         **dict.fromkeys(("operations", "batches", "contradictions", "drift", "emails"), 1),
         **dict.fromkeys(("refetches", "removals", "erasures", "disclosures"), 0),
     }

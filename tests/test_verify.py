@@ -62,6 +62,12 @@ def found(run: dict[str, Any]) -> dict[str, dict[str, int]]:
     return {object: kind["found"] for object, kind in run["report"]["kinds"].items() if kind["found"]}
 
 
+def charge_at(sandbox: SandboxProcess) -> str:
+    """A charge at Stripe that belongs to no PaymentIntent, and to no customer. Its id."""
+    given: Any = {"amount": 700, "currency": "usd", "source": "pm_card_visa"}
+    return str(sandbox.client().v1.charges.create(given).id)
+
+
 class TestEqual:
     def test_over_every_kind_status_and_currency(self, sandbox: SandboxProcess) -> None:
         sandbox.reset(invoices=120, seed=3)
@@ -104,10 +110,14 @@ class TestDifferences:
         """Changed at Stripe while no event reached us."""
         invoice, client = invoice_at(sandbox), sandbox.client()
         intent = client.v1.payment_intents.create({"amount": 500, "currency": "eur"})
+        refund = client.v1.refunds.create({"charge": charge_at(sandbox)})
+        note = client.v1.credit_notes.create({"invoice": invoice.id, "amount": 100})
         mirrored(sandbox)
         client.v1.invoices.update(invoice.id, {"metadata": {"order": "17"}})
         client.v1.customers.update(invoice.customer, {"name": "Another Name"})
         client.v1.payment_intents.update(intent.id, {"metadata": {"order": "17"}})
+        client.v1.refunds.update(refund.id, {"metadata": {"order": "17"}})
+        client.v1.credit_notes.update(note.id, {"metadata": {"order": "17"}})
         row = InvoicePayment.objects.get()
         InvoicePayment.objects.update(data={**row.data, "is_default": False}, is_default=False)
         code, run = prove()
@@ -117,11 +127,13 @@ class TestDifferences:
             ("differs", invoice.customer, "name"),
             ("differs", intent.id, "metadata.order"),
             ("differs", row.pk, "is_default"),
+            ("differs", refund.id, "metadata.order"),
+            ("differs", note.id, "metadata.order"),
         }
         assert found(run) == {object: {"differs": 1} for object in MIRRORED}
-        assert (run["seen"], run["same"], run["failed"]) == (5, 1, 4)
+        assert (run["seen"], run["same"], run["failed"]) == (7, 1, 6)
         code, said = run_command("reconcile", "--verify")
-        assert "DIFFERS" in said and "Not equal: 4 objects differ" in said
+        assert "DIFFERS" in said and "Not equal: 6 objects differ" in said
         assert f"{invoice.customer} name: 'Example Customer' here, 'Another Name' at Stripe (left)" in said
 
     @pytest.mark.parametrize("looked_up", [200, 1])

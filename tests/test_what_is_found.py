@@ -13,7 +13,18 @@ from celery.schedules import crontab
 from django.conf import settings as conf
 
 from invoices import gateway, mirror, reconcile, refetch
-from invoices.models import MIRRORED, Customer, Drift, Event, Invoice, InvoicePayment, PaymentIntent, ReconciliationRun
+from invoices.models import (
+    MIRRORED,
+    CreditNote,
+    Customer,
+    Drift,
+    Event,
+    Invoice,
+    InvoicePayment,
+    PaymentIntent,
+    ReconciliationRun,
+    Refund,
+)
 from invoices.reconcile import suspects
 from invoices.reconcile.windows import DAY_SECONDS, FULL_RUN_PARTS
 from tests.factories import InvoiceObject, invoice_at, stored
@@ -32,7 +43,8 @@ WITHIN = {"catch-up": "a quarter of an hour", "sweep": "a day", "part of a full 
 
 
 class Books:
-    """An account and its mirror, equal: an old paid invoice, a new paid one, an open one and a draft."""
+    """An account and its mirror, equal: an old paid invoice, a new paid one, an open one and a draft. Both that were
+    paid have a credit note and a refund."""
 
     def __init__(self, sandbox: SandboxProcess) -> None:
         self.sandbox, self.stripe = sandbox, sandbox.client()
@@ -48,7 +60,11 @@ class Books:
     def paid(self) -> str:
         id = str(invoice_at(self.sandbox, lines=3).id)
         self.stripe.v1.invoices.pay(id)
+        self.stripe.v1.credit_notes.create({"invoice": id, "amount": 100, "refund_amount": 100})
         return id
+
+    def refund(self, invoice: str) -> Refund:
+        return Refund.objects.get(payment_intent=self.payment(invoice).payment_intent)
 
     def payment(self, invoice: str) -> InvoicePayment:
         return InvoicePayment.objects.get(invoice_id=invoice)
@@ -76,6 +92,16 @@ def renamed(books: Books) -> tuple[str, str]:
     customer = str(Invoice.objects.values_list("customer_id", flat=True).get(pk=books.open))
     books.stripe.v1.customers.update(customer, {"email": "moved@example.com"})
     return "customer", customer
+
+
+def credited(books: Books) -> tuple[str, str]:
+    note = books.stripe.v1.credit_notes.create({"invoice": books.open, "amount": 100})
+    return "credit_note", note.id
+
+
+def refunded(books: Books) -> tuple[str, str]:
+    charge = books.stripe.v1.refunds.retrieve(books.refund(books.new).pk).charge
+    return "refund", books.stripe.v1.refunds.create({"charge": str(charge), "amount": 10}).id
 
 
 def deleted(books: Books) -> tuple[str, str]:
@@ -129,12 +155,17 @@ PLANTED: dict[str, Callable[[Books], tuple[str, str]]] = {
     "the webhook of an open invoice was lost": lambda books: described(books, books.open),
     "the webhook of a paid invoice was lost": lambda books: described(books, books.old),
     "the webhook of a customer was lost": renamed,
+    "the webhook of a credit note was lost": credited,
+    "the webhook of a refund was lost": refunded,
     "an open payment changed": lambda books: wrong(books.payment(books.open), "amount_requested", amount_requested=7),
     "a draft or open invoice changed without an event": lambda books: wrong(
         Invoice.objects.get(pk=books.open), "amount_due", amount_due=7
     ),
     "an invoice of the last 30 days changed without an event": lambda books: wrong(
         Invoice.objects.get(pk=books.new), "status", status="open"
+    ),
+    "a refund of the last 30 days changed without an event": lambda books: wrong(
+        books.refund(books.new), "status", status="pending"
     ),
     "a draft was deleted without an event": deleted_untold,
     "a row of the last 30 days is missing": lambda books: without(Invoice.objects.get(pk=books.new)),
@@ -145,6 +176,9 @@ PLANTED: dict[str, Callable[[Books], tuple[str, str]]] = {
         of_old(books, Customer), "email", email="was@example.com"
     ),
     "a PaymentIntent changed without an event": lambda books: wrong(of_old(books, PaymentIntent), "amount", amount=7),
+    "an old credit note changed without an event": lambda books: wrong(
+        CreditNote.objects.get(invoice_id=books.old), "amount", amount=7
+    ),
     "an old row is missing": lambda books: without(Invoice.objects.get(pk=books.old)),
     "a row that Stripe does not have": of_nobody,
     "one of the first ten lines of an old invoice is wrong": wrong_line,
@@ -154,6 +188,7 @@ PLANTED: dict[str, Callable[[Books], tuple[str, str]]] = {
     "a customer, payment or PaymentIntent differs": lambda books: wrong(
         of_old(books, Customer), "email", email="was@example.com"
     ),
+    "a credit note or refund differs": lambda books: wrong(books.refund(books.old), "", metadata={"told": "nobody"}),
     "a column says otherwise than its object": wrong_column,
     "a line after the tenth is wrong": wrong_later_line,
 }

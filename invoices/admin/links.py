@@ -19,6 +19,8 @@ MODELS_WITH_A_PAGE = {
     "customer": "customer",
     "invoice_payment": "invoicepayment",
     "payment_intent": "paymentintent",
+    "credit_note": "creditnote",
+    "refund": "refund",
 }
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from django.db import connection
 from django.db.models import Q, QuerySet
 
-from invoices.models import Customer, Invoice, InvoicePayment, PaymentIntent
+from invoices.models import CreditNote, Customer, Invoice, InvoicePayment, PaymentIntent, Refund
 
 # Rows of each kind that one term leads to; of more, the rest is left out. So a single letter reads no more than a name.
 MAX_MATCHES = 100
@@ -90,6 +90,20 @@ def _of_charge(queryset: QuerySet[Invoice], charge: str) -> QuerySet[Invoice]:
     return _of_payments(queryset, Q(charge=charge) | Q(payment_intent__in=intents))
 
 
+def _of_credit_note(queryset: QuerySet[Invoice], note: str) -> QuerySet[Invoice]:
+    found = CreditNote.objects.filter(pk=note).values_list("invoice_id", flat=True)
+    return queryset.filter(pk__in=[pk for pk in found if pk])
+
+
+def _of_refund(queryset: QuerySet[Invoice], refund: str) -> QuerySet[Invoice]:
+    found = Refund.objects.filter(pk=refund).first()
+    if found is None:
+        return queryset.none()
+    if found.payment_intent:
+        return _of_payments(queryset, Q(payment_intent=found.payment_intent))
+    return _of_payments(queryset, Q(charge=found.charge)) if found.charge else queryset.none()
+
+
 def _first_ids(queryset: QuerySet) -> Iterable[str]:
     return list(queryset.order_by().values_list("pk", flat=True)[:MAX_MATCHES])
 
@@ -101,6 +115,8 @@ _BY_ID = {
     "sub_": lambda term, queryset: queryset.filter(subscription=term),
     "pi_": lambda term, queryset: _of_payments(queryset, Q(payment_intent=term)),
     "inpay_": lambda term, queryset: _of_payments(queryset, Q(pk=term)),
+    "cn_": lambda term, queryset: _of_credit_note(queryset, term),
+    "re_": lambda term, queryset: _of_refund(queryset, term),
     "ch_": lambda term, queryset: _of_charge(queryset, term),
     "py_": lambda term, queryset: _of_charge(queryset, term),
 }

@@ -25,6 +25,8 @@ MENU = (
         (
             ("Payments", "payments", "invoicepayment"),
             ("PaymentIntents", "credit_card", "paymentintent"),
+            ("Credit notes", "request_quote", "creditnote"),
+            ("Refunds", "currency_exchange", "refund"),
             ("Events", "bolt", "event"),
         ),
     ),

@@ -278,6 +278,22 @@ EventFilter = _filterset_class(
         **_range_filters(MomentFilter, "created", label="When Stripe made it"),
     },
 )
+CreditNoteFilter = _filterset_class(
+    "CreditNoteFilter",
+    {
+        "invoice": TextFilter("invoice_id", label="Invoice id"),
+        "customer": TextFilter("customer", label="Customer id"),
+        **_range_filters(MomentFilter, "created", label="When Stripe made it"),
+    },
+)
+RefundFilter = _filterset_class(
+    "RefundFilter",
+    {
+        "charge": TextFilter("charge", label="Charge id"),
+        "payment_intent": TextFilter("payment_intent", label="PaymentIntent id"),
+        **_range_filters(MomentFilter, "created", label="When Stripe made it"),
+    },
+)
 OperationFilter = _filterset_class(
     "OperationFilter",
     {

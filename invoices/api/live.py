@@ -41,6 +41,8 @@ ID_PREFIXES = {
     "payment_intent": ("pi",),
     "invoice_payment": ("inpay",),
     "event": ("evt",),
+    "credit_note": ("cn",),
+    "refund": ("re", "pyr"),
 }
 ID = re.compile(r"([a-z]{1,20})_[A-Za-z0-9_]{1,230}", re.ASCII)
 SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?", re.ASCII)

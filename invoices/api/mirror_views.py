@@ -12,15 +12,15 @@ from django.db.models.functions import Cast
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from invoices import account, clock, prepared, scheduled_refetches
+from invoices import account, clock, gateway, prepared, scheduled_refetches
 from invoices.api import expand, filters, live, parameters
 from invoices.api.base import STRIPE, ListAndRetrieveView, list_response, require_permissions, require_reads
 from invoices.api.envelope import invalid, no_such_object
 from invoices.api.pagination import Page
 from invoices.api.schema import LIST_PARAMETERS, NOT_BEFORE, describe, expand_parameter
 from invoices.api.schema_shapes import list_of
-from invoices.api.serializers import Json, received_text, stripe_object, stripe_text, with_first_lines
-from invoices.models import Customer, Event, Invoice, InvoicePayment, Mirrored, PaymentIntent, lines
+from invoices.api.serializers import LINES, Json, received_text, stripe_object, stripe_text, with_first_lines
+from invoices.models import CreditNote, Customer, Event, Invoice, InvoicePayment, Mirrored, PaymentIntent, Refund, lines
 
 # One statement for the row and for what is asked of the queue of refetches. Django would take longer to write it.
 FIND = """
@@ -124,7 +124,56 @@ class MirrorView(ListAndRetrieveView):
         return {"Invoice-Desk-Seen-At": f"{row.seen_until:%Y-%m-%dT%H:%M:%SZ}"} if row.seen_until else {}
 
 
-class InvoiceView(MirrorView):
+class WithLines(MirrorView):
+    """Objects that stand there with their first ten lines, and have a list of all."""
+
+    def list_lines(self, request: Request, id: str) -> Response:
+        """All lines of one object, in Stripe's order, by cursor."""
+        line_type, nested = LINES[self.object_type], parameters.of_request(request)
+        wanted = parameters.take_array(nested, "expand")
+        paths = expand.parse_paths(line_type, wanted, in_list=True)
+        require_permissions(request, *expand.required_permissions(paths))
+        values = parameters.flatten(nested)
+        page = Page.take_from(values)
+        parameters.refuse_unknown(values, ())
+        held = (self.with_all_lines(id) or {}).get("lines")
+        mirrored = held.get("data") if isinstance(held, dict) else None
+        found, has_more = page.of_list(mirrored if isinstance(mirrored, list) else [], line_type)
+        if expand.expand(found, paths):
+            require_reads(request)
+            return self.lines_of_stripe(request, id, page, wanted)
+        return list_response(request, found, has_more)
+
+    def with_all_lines(self, id: str) -> Any:
+        """The object with all its lines: read from Stripe first where the mirror has only the first ones. Raises
+        ApiError."""
+        row = self.find(id)
+        data = json.loads(row.text or "null")
+        if not lines.are_cut(data):
+            return data
+        with live.one_at_a_time(self.object_type, id):
+            data = json.loads(self.find(id).text or "null")
+            if lines.are_cut(data):
+                live.bring(self.object_type, id, "lines")
+                self.source = STRIPE
+                data = json.loads(self.find(id).text or "null")
+        if lines.are_cut(data):  # a line was deleted while they were read, or a newer event came in between
+            raise live.unavailable("The lines changed while they were read.")
+        return data
+
+    def lines_of_stripe(self, request: Request, id: str, page: Page, wanted: list[str]) -> Response:
+        """The same page from Stripe, with what the mirror cannot expand."""
+        cursors = {"starting_after": page.starting_after, "ending_before": page.ending_before}
+        params = {name: id for name, id in cursors.items() if id}
+        address = f"{gateway.PATHS[self.object_type]}/{id}/lines"
+        found = live.read(address, "expand", limit=page.limit, expand=wanted, **params)
+        if found is None:
+            raise no_such_object(self.object_type, id, self.id_param)
+        self.source = STRIPE
+        return list_response(request, found.get("data") or [], found.get("has_more") is True)
+
+
+class InvoiceView(WithLines):
     """`/v1/invoices`"""
 
     object_type, id_param, model = "invoice", "invoice", Invoice
@@ -138,49 +187,34 @@ class InvoiceView(MirrorView):
         parameters=[*LIST_PARAMETERS, *expand_parameter("line_item"), NOT_BEFORE],
     )
     def lines(self, request: Request, id: str) -> Response:
-        """All lines of one invoice, in Stripe's order, by cursor."""
-        nested = parameters.of_request(request)
-        wanted = parameters.take_array(nested, "expand")
-        paths = expand.parse_paths("line_item", wanted, in_list=True)
-        require_permissions(request, *expand.required_permissions(paths))
-        values = parameters.flatten(nested)
-        page = Page.take_from(values)
-        parameters.refuse_unknown(values, ())
-        invoice = self.with_all_lines(id)
-        held = (invoice or {}).get("lines")
-        mirrored = held.get("data") if isinstance(held, dict) else None
-        found, has_more = page.of_list(mirrored if isinstance(mirrored, list) else [], "line_item")
-        if expand.expand(found, paths):
-            require_reads(request)
-            return self.lines_of_stripe(request, id, page, wanted)
-        return list_response(request, found, has_more)
+        """`/v1/invoices/:id/lines`"""
+        return self.list_lines(request, id)
 
-    def with_all_lines(self, id: str) -> Any:
-        """The invoice with all its lines: read from Stripe first where the mirror has only the first ones. Raises
-        ApiError."""
-        row = self.find(id)
-        invoice = json.loads(row.text or "null")
-        if not lines.are_cut(invoice):
-            return invoice
-        with live.one_at_a_time("invoice", id):
-            invoice = json.loads(self.find(id).text or "null")
-            if lines.are_cut(invoice):
-                live.bring("invoice", id, "lines")
-                self.source = STRIPE
-                invoice = json.loads(self.find(id).text or "null")
-        if lines.are_cut(invoice):  # a line was deleted while they were read, or a newer event came in between
-            raise live.unavailable("The invoice's lines changed while they were read.")
-        return invoice
 
-    def lines_of_stripe(self, request: Request, id: str, page: Page, wanted: list[str]) -> Response:
-        """The same page from Stripe, with what the mirror cannot expand."""
-        cursors = {"starting_after": page.starting_after, "ending_before": page.ending_before}
-        params = {name: id for name, id in cursors.items() if id}
-        found = live.read(f"/v1/invoices/{id}/lines", "expand", limit=page.limit, expand=wanted, **params)
-        if found is None:
-            raise no_such_object(self.object_type, id, self.id_param)
-        self.source = STRIPE
-        return list_response(request, found.get("data") or [], found.get("has_more") is True)
+class CreditNoteView(WithLines):
+    """`/v1/credit_notes`"""
+
+    object_type, id_param, model = "credit_note", "id", CreditNote
+    filterset_class = filters.CreditNoteFilter
+    permission = "invoices.view_creditnote"
+
+    @describe(
+        "Credit notes",
+        "List a credit note's lines",
+        list_of("credit_note_line_item"),
+        parameters=[*LIST_PARAMETERS, NOT_BEFORE],
+    )
+    def lines(self, request: Request, id: str) -> Response:
+        """`/v1/credit_notes/:id/lines`"""
+        return self.list_lines(request, id)
+
+
+class RefundView(MirrorView):
+    """`/v1/refunds`"""
+
+    object_type, id_param, model = "refund", "refund", Refund
+    filterset_class = filters.RefundFilter
+    permission = "invoices.view_refund"
 
 
 class InvoicePaymentView(MirrorView):

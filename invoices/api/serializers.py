@@ -13,6 +13,7 @@ from rest_framework.renderers import BaseRenderer
 from invoices.models import Contradiction, Drift, Mirrored, Operation, ReconciliationRun
 
 NESTED_LIST_LENGTH = 10  # items of a list inside an object, such as an invoice's lines; Stripe's number
+LINES = {"invoice": "line_item", "credit_note": "credit_note_line_item"}  # what has lines → the `object` value of one
 
 
 class Json(str):
@@ -20,7 +21,7 @@ class Json(str):
 
 
 def stripe_object(row: Mirrored) -> dict[str, Any] | None:
-    """A mirrored object as Stripe would show it now: an invoice with its first ten lines, a deleted customer as a stub.
+    """A mirrored object as Stripe would show it now: with its first ten lines, a deleted customer as a stub.
 
     None for any other deleted object: Stripe answers 404 for it.
     """
@@ -30,7 +31,7 @@ def stripe_object(row: Mirrored) -> dict[str, Any] | None:
 
 
 def with_first_lines(object_type: str, data: Any) -> Any:
-    lines = data.get("lines") if object_type == "invoice" and data else None
+    lines = data.get("lines") if object_type in LINES and data else None
     if isinstance(lines, dict) and isinstance(lines.get("data"), list) and len(lines["data"]) > NESTED_LIST_LENGTH:
         return {**data, "lines": {**lines, "data": lines["data"][:NESTED_LIST_LENGTH], "has_more": True}}
     return data
@@ -38,14 +39,14 @@ def with_first_lines(object_type: str, data: Any) -> Any:
 
 def stripe_text(object_type: str, stored: str | None) -> Json:
     """The same as `stripe_object` for an object that is not deleted, from the text in its row: it is shown as it is
-    stored, and read only where an invoice may have more lines than are shown.
+    stored, and read only where it may have more lines than are shown.
 
-    A line is an object that says `"object":"line_item"`. Inside a text of Stripe's each quotation mark is escaped, so
-    what is counted here is no less than the lines.
+    A line is an object that says `"object":"line_item"`, or what LINES has. Inside a text of Stripe's each quotation
+    mark is escaped, so what is counted here is no less than the lines.
     """
     if not stored:
         return Json("{}")
-    if object_type == "invoice" and stored.count('"line_item"') > NESTED_LIST_LENGTH:
+    if object_type in LINES and stored.count(f'"{LINES[object_type]}"') > NESTED_LIST_LENGTH:
         return to_json(with_first_lines(object_type, json.loads(stored)))
     return ascii_json(stored)
 

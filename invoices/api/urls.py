@@ -44,13 +44,18 @@ _docs = SpectacularSwaggerSplitView.as_view(url_name="api-schema", template_name
 
 urlpatterns = [
     # Words where an id stands otherwise.
-    re_path(r"^v1/(?:invoices/upcoming|invoices/create_preview|[a-z_]+/search)$", _elsewhere),
+    re_path(
+        r"^v1/(?:invoices/upcoming|invoices/create_preview|credit_notes/preview(?:/lines)?|[a-z_]+/search)$", _elsewhere
+    ),
     *_list_and_retrieve("invoices", mirror_views.InvoiceView, "Invoices"),
     path("v1/invoices/<str:id>/lines", mirror_views.InvoiceView.as_view({"get": "lines"})),
     *_list_and_retrieve("invoice_payments", mirror_views.InvoicePaymentView, "Invoice payments"),
     *_list_and_retrieve("customers", mirror_views.CustomerView, "Customers"),
     *_list_and_retrieve("payment_intents", mirror_views.PaymentIntentView, "Payment intents"),
     *_list_and_retrieve("events", mirror_views.EventView, "Events", kinds=["ndjson"]),
+    *_list_and_retrieve("credit_notes", mirror_views.CreditNoteView, "Credit notes"),
+    path("v1/credit_notes/<str:id>/lines", mirror_views.CreditNoteView.as_view({"get": "lines"})),
+    *_list_and_retrieve("refunds", mirror_views.RefundView, "Refunds"),
     *_list_and_retrieve("operations", views.OperationView, "Operations"),
     *_list_and_retrieve("reconciliation_runs", views.RunView, "Reconciliation runs"),
     *_list_and_retrieve("drift", views.DriftView, "Drift"),

@@ -11,7 +11,16 @@ from invoices.models.disclosures import Disclosure
 from invoices.models.emails import Email
 from invoices.models.erasures import ErasedRow, Erasure
 from invoices.models.events import Event, EventArchive, PendingEvent
-from invoices.models.mirrored import MIRRORED, Customer, Invoice, InvoicePayment, Mirrored, PaymentIntent
+from invoices.models.mirrored import (
+    MIRRORED,
+    CreditNote,
+    Customer,
+    Invoice,
+    InvoicePayment,
+    Mirrored,
+    PaymentIntent,
+    Refund,
+)
 from invoices.models.operations import Batch, Contradiction, Operation, Pause
 from invoices.models.reconciliation import Drift, ReconciliationRun
 from invoices.models.refetches import ScheduledRefetch
@@ -34,6 +43,7 @@ __all__ = [
     "CheckedKey",
     "Code",
     "Contradiction",
+    "CreditNote",
     "Customer",
     "Disclosure",
     "Drift",
@@ -57,6 +67,7 @@ __all__ = [
     "PendingEvent",
     "ReconciliationRun",
     "RecordedCall",
+    "Refund",
     "Removal",
     "RequestCount",
     "RunProgress",

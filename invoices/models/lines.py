@@ -1,5 +1,5 @@
-"""The lines of an invoice: whether what we hold of them is all that Stripe has, and adds up. Invoices are Stripe's
-objects, of any shape."""
+"""The lines of an invoice or a credit note: whether what we hold of them is all that Stripe has, and adds up. Both are
+Stripe's objects, of any shape."""
 
 from __future__ import annotations
 
@@ -59,7 +59,8 @@ def with_later(invoice: Object, ours: Object | None) -> tuple[Object, bool]:
 
     They are where we have all of them, the count is still Stripe's, the first ones are the same, and neither of the
     two is a draft: the lines of a finalized invoice do not change, and those of a draft may have changed before it
-    was finalized. Lines that are not certain keep Stripe's `has_more`, so that whoever sees them knows it.
+    was finalized. The lines of a credit note never change, and it does not say how many they are. Lines that are not
+    certain keep Stripe's `has_more`, so that whoever sees them knows it.
     """
     lines, held = invoice["lines"], member(ours, "lines", "data")
     first: list[Any] = lines["data"]
@@ -70,7 +71,7 @@ def with_later(invoice: Object, ours: Object | None) -> tuple[Object, bool]:
         later = [line for line in held[len(first) :] if _id(line) not in ids]
         certain = (
             member(ours, "lines", "has_more") is False
-            and len(first) + len(later) == lines.get("total_count")
+            and (len(first) + len(later) == lines.get("total_count") or invoice.get("object") == "credit_note")
             and held[: len(first)] == first
             and "draft" not in (text(invoice, "status"), text(ours, "status"))
         )

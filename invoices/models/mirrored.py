@@ -1,4 +1,4 @@
-"""The mirror's tables: Stripe's customers, invoices, invoice payments and payment intents.
+"""The mirror's tables: Stripe's customers, invoices and their payments, payment intents, credit notes and refunds.
 
 `invoices.mirror` alone writes them.
 """
@@ -337,7 +337,85 @@ class PaymentIntent(Mirrored):
         }
 
 
+class CreditNote(Mirrored):
+    OBJECT = "credit_note"
+    RANKS = {"issued": 0, "void": 1}
+    FINAL = ("void",)
+
+    invoice = models.ForeignKey(
+        Invoice,
+        null=True,
+        blank=True,
+        db_constraint=False,
+        db_index=False,
+        on_delete=models.DO_NOTHING,
+        related_name="credit_notes",
+    )
+    customer = models.CharField(max_length=255, null=True, blank=True)
+    number = models.CharField(max_length=255, null=True, blank=True)
+    status = models.CharField(max_length=32, null=True, blank=True)
+    type = models.CharField(
+        max_length=32, null=True, blank=True, help_text="Whether it credits what was not paid yet, what was, or both"
+    )
+    currency = models.CharField(max_length=8, null=True, blank=True)
+    amount = models.BigIntegerField(null=True, blank=True, help_text="Minor units, with tax")
+
+    class Meta(Mirrored.Meta):
+        indexes = [
+            *_indexes("creditnote"),
+            _known("creditnote_invoice", "invoice_id"),  # The credit notes of an invoice
+            _known("creditnote_customer", "customer"),  # Stripe's filter `customer`, and what is a customer's
+            _known("creditnote_number", "number"),  # Search by the number
+        ]
+
+    @classmethod
+    def columns(cls, data: Object) -> dict[str, Any]:
+        return super().columns(data) | {
+            "invoice_id": expandable_id(data, "invoice"),
+            "customer": expandable_id(data, "customer"),
+            "number": text(data, "number"),
+            "status": text(data, "status", limit=32),
+            "type": text(data, "type", limit=32),
+            "currency": text(data, "currency", limit=8),
+            "amount": integer(data, "amount"),
+        }
+
+
+class Refund(Mirrored):
+    OBJECT = "refund"
+    # A refund that succeeded can fail days later, when the customer's bank sends the money back.
+    RANKS = {"pending": 0, "requires_action": 0, "succeeded": 1, "failed": 2, "canceled": 2}
+    FINAL = ("failed", "canceled")
+
+    charge = models.CharField(max_length=255, null=True, blank=True)
+    payment_intent = models.CharField(max_length=255, null=True, blank=True)
+    customer = models.CharField(max_length=255, null=True, blank=True)
+    status = models.CharField(max_length=32, null=True, blank=True)
+    currency = models.CharField(max_length=8, null=True, blank=True)
+    amount = models.BigIntegerField(null=True, blank=True, help_text="Minor units")
+
+    class Meta(Mirrored.Meta):
+        indexes = [
+            *_indexes("refund"),
+            _known("refund_charge", "charge"),  # Stripe's filter `charge`
+            # Stripe's filter `payment_intent`, and the refunds of an invoice
+            _known("refund_intent", "payment_intent"),
+            _known("refund_customer", "customer"),  # What is a customer's
+        ]
+
+    @classmethod
+    def columns(cls, data: Object) -> dict[str, Any]:
+        return super().columns(data) | {
+            "charge": expandable_id(data, "charge"),
+            "payment_intent": expandable_id(data, "payment_intent"),
+            "customer": expandable_id(data, "customer"),
+            "status": text(data, "status", limit=32),
+            "currency": text(data, "currency", limit=8),
+            "amount": integer(data, "amount"),
+        }
+
+
 # `object` value → model. Every writer locks rows in this order of tables, so two writers cannot wait for each other.
 MIRRORED: dict[str, type[Mirrored]] = {
-    model.OBJECT: model for model in (Customer, Invoice, InvoicePayment, PaymentIntent)
+    model.OBJECT: model for model in (Customer, Invoice, InvoicePayment, PaymentIntent, CreditNote, Refund)
 }

@@ -34,6 +34,7 @@ PERSONAL: dict[str, str] = {
     **dict.fromkeys(("customer_tax_ids", "tax_id", "dob", "verified_name", "verified_email", "verified_phone"), WHO),
     **dict.fromkeys(("payer_details", "payer_email", "payer_name", "payer_id", "buyer_id", "cashtag"), WHO),
     **dict.fromkeys(("address", "customer_address", "shipping", "customer_shipping", "shipping_details"), WHERE),
+    **dict.fromkeys(("instructions_email", "email_sent_to"), WHO),
     **dict.fromkeys(("verified_address", "shipping_address", "billing_address"), WHERE),
     **dict.fromkeys(("line1", "line2", "postal_code", "city"), WHERE),
     **dict.fromkeys(("description", "footer", "custom_fields", "metadata", "statement_descriptor"), FREE),
@@ -49,11 +50,14 @@ PERSONAL: dict[str, str] = {
 }
 # `name` is also what a product, a coupon or one of our calls is called. In these objects it is a person's.
 NAMED_OBJECTS = frozenset({"customer", "card", "bank_account", "source"})
+# `pdf` is also how an invoice is to be printed. In a credit note it opens a page as `invoice_pdf` does.
+PERSONAL_OF_KIND = {**dict.fromkeys(NAMED_OBJECTS, "name"), "credit_note": "pdf"}  # kind → a member of it alone
 
 # The members whose values are looked for in every other text that belongs to the customer. The shortest is left to the
 # members' names: "Bo" or "1" stands in too many texts.
 NAMES = frozenset({"name", "customer_name", "individual_name", "business_name", "account_holder_name"})
-SOUGHT = NAMES | {"email", "customer_email", "receipt_email", "phone", "customer_phone", "line1", "line2"}
+SOUGHT = NAMES | {"email", "customer_email", "receipt_email", "instructions_email", "email_sent_to"}
+SOUGHT |= {"phone", "customer_phone", "line1", "line2"}
 SHORTEST_SOUGHT = 3
 MOST_SOUGHT = 1000  # values of one customer, so that memory is bounded
 
@@ -175,7 +179,7 @@ def redacted(document: Any, known: Known | None = None, kind: str = "") -> Any:
 
 def is_personal(name: str, kind: str = "") -> bool:
     """Whether a member of an object of this kind is personal."""
-    return name in PERSONAL or (name == "name" and kind in NAMED_OBJECTS)
+    return name in PERSONAL or PERSONAL_OF_KIND.get(kind) == name
 
 
 def _replaced(value: Any, known: Known | None) -> Any:
@@ -193,7 +197,7 @@ def facts(document: Any, kind: str = "") -> Any:
     """What an erasure leaves as it is: facts(redacted(document)) == facts(document), whatever is known."""
     if isinstance(document, dict):
         kind = _kind(document, kind)
-        personal_name = "name" if kind in NAMED_OBJECTS else None
+        personal_of_kind = PERSONAL_OF_KIND.get(kind)
         return {
             name: facts(value, _kind_of_previous(document, name))
             if isinstance(value, (dict, list))
@@ -201,7 +205,7 @@ def facts(document: Any, kind: str = "") -> Any:
             if not isinstance(value, str) or is_token(value)
             else ""
             for name, value in document.items()
-            if name not in PERSONAL and name != personal_name  # as `is_personal`, without a call for each member
+            if name not in PERSONAL and name != personal_of_kind  # as `is_personal`, without a call for each member
         }
     if isinstance(document, list):
         return [facts(value, kind) for value in document]

@@ -58,7 +58,8 @@ class ReportKind(TypedDict):
     # Which differ: "missing_here", "missing_at_stripe", "differs" and "columns" (an object may be in both of the last),
     # and "unreadable" (what Stripe sent of it cannot be compared).
     # Which do not: "in_flight" (an event or a refetch is under way), "next_sweep" (Stripe sends no event of it),
-    # "unlisted" (Stripe's list leaves it out; retrieved, it was equal). Zeros are left out.
+    # "unlisted" (Stripe's list leaves it out; retrieved, it was equal), "not_imported" (the mirror lacks it, and no
+    # full run has walked its kind yet: it is in neither side's sums). Zeros are left out.
     found: dict[str, int]
     oldest: str | None  # ISO 8601: creation of the oldest and of the newest one, of both sides
     newest: str | None

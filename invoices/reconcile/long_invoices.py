@@ -1,6 +1,6 @@
-"""Reads whole the listed invoices whose later lines a list does not show, and may differ from ours.
+"""Reads whole the listed invoices and credit notes whose later lines a list does not show, and may differ from ours.
 
-Stripe's lists hold an invoice's first ten lines. What we hold beyond them is compared only by reading the invoice.
+Stripe's lists hold the first ten lines of each. What we hold beyond them is compared only by reading the object.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from functools import partial
 
 from invoices import clock
-from invoices.models import Invoice, ReconciliationRun, lines
+from invoices.models import MIRRORED, ReconciliationRun, lines
 from invoices.reconcile import runs, unreadable
 from invoices.reconcile.retry import with_retries
 from invoices.snapshot import Snapshot
 
 
 def with_all_lines(run: ReconciliationRun, listed: list[Snapshot]) -> tuple[list[Snapshot], Counter[str]]:
-    """A page of a list, with whole reads instead of the invoices that need one; and the counts of those that cannot be
+    """A page of a list, with whole reads instead of the objects that need one; and the counts of those that cannot be
     read, which are recorded and left out.
 
     One is needed where the later lines are not certain to be Stripe's, or do not add up with the invoice as it was
@@ -35,7 +35,7 @@ def with_all_lines(run: ReconciliationRun, listed: list[Snapshot]) -> tuple[list
             snapshots.append(snapshot)
             continue
         try:
-            [read, *_] = with_retries(run, partial(unreadable.retrieve, "invoice", snapshot.id, throttled=True))
+            [read, *_] = with_retries(run, partial(unreadable.retrieve, snapshot.object, snapshot.id, throttled=True))
         except unreadable.FAULT_OF_AN_OBJECT as error:
             counts += unreadable.record_snapshot(run, snapshot, error)
         else:
@@ -45,14 +45,14 @@ def with_all_lines(run: ReconciliationRun, listed: list[Snapshot]) -> tuple[list
 
 
 def _to_read(run: ReconciliationRun, listed: list[Snapshot]) -> Iterator[str]:
-    cut = {snapshot.id: snapshot.data for snapshot in listed if snapshot.object == "invoice" and snapshot.data}
-    cut = {id: data for id, data in cut.items() if lines.are_cut(data)}
+    cut = {snapshot.id: snapshot.data for snapshot in listed if snapshot.data and lines.are_cut(snapshot.data)}
     if not cut:
         return
     if run.kind == ReconciliationRun.Kind.PART:
         yield from cut
         return
-    held = dict(Invoice.objects.filter(pk__in=cut).values_list("pk", "data"))
+    model = MIRRORED[listed[0].object]  # a page is of one kind
+    held = dict(model.objects.filter(pk__in=cut).values_list("pk", "data"))
     today = clock.now()
     for id, data in cut.items():
         merged, certain = lines.with_later(data, held.get(id))

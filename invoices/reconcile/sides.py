@@ -17,6 +17,8 @@ SUMS = {
     "invoice": ("total", "amount_paid", "amount_remaining"),
     "invoice_payment": ("amount_requested", "amount_paid"),
     "payment_intent": ("amount", "amount_received"),
+    "credit_note": ("amount",),
+    "refund": ("amount",),
 }
 LISTED_LINES = 10  # Stripe's lists show an invoice's first ten lines
 NONE = "–"  # stands for a currency or a status that an object does not have

@@ -26,7 +26,7 @@ from invoices import clock, gateway, interruption, scheduled_refetches
 from invoices.models import MIRRORED, Drift, Mirrored, ReconciliationRun
 from invoices.models.reading import moment, storable, storable_json, text
 from invoices.models.reconciliation import ReportDay
-from invoices.reconcile import compare, runs, unreadable
+from invoices.reconcile import compare, importing, runs, unreadable
 from invoices.reconcile.retry import with_retries
 from invoices.reconcile.rows import ids_newest_first
 from invoices.reconcile.sides import Figures, Side, comparable, figures
@@ -49,6 +49,7 @@ class Explanation(Enum):
 
     IN_FLIGHT = "in_flight"  # an event or a refetch is under way
     NEXT_SWEEP = "next_sweep"  # Stripe sends no event of this state
+    NOT_IMPORTED = "not_imported"  # no full run has walked this kind yet
 
 
 @dataclass
@@ -141,6 +142,7 @@ class WindowProof:
         # bounds the memory: `windows_of_proof`.
         self._met: set[str] = set()
         self._began = with_retries(run, clock.now)
+        self._is_awaited = with_retries(run, lambda: importing.is_awaited(window.object))
 
     # --- the walk -----------------------------------------------------------------------------------------------------
 
@@ -166,7 +168,7 @@ class WindowProof:
         """None where the object cannot be compared, which is recorded."""
         data = snapshot.data or {}
         try:
-            if self.all_lines and snapshot.object == "invoice":
+            if self.all_lines:
                 self._complete_lines(data)
             self._their_figures(data)
         except unreadable.FAULT_OF_AN_OBJECT as error:
@@ -214,9 +216,9 @@ class WindowProof:
             written = Drift.objects.filter(run=self.run, object_type=self.window.object, object_id__in=ids)
             with_retries(self.run, lambda: written.filter(found_at__lt=self._began).delete())
 
-    def _complete_lines(self, invoice: dict[str, Any]) -> None:
+    def _complete_lines(self, found: dict[str, Any]) -> None:
         try:
-            requests = with_retries(self.run, lambda: gateway.complete_lines(invoice, throttled=True))
+            requests = with_retries(self.run, lambda: gateway.complete_lines(found, throttled=True))
         except gateway.Missing:
             return  # a draft that was deleted since it was listed: it is a suspect, and is retrieved
         self.covered.line_requests += requests
@@ -225,6 +227,11 @@ class WindowProof:
     def _meet(self, id: str, created: datetime | None, theirs: Listed | None, ours: Mirrored | None) -> None:
         """Adds one object to the sides of its day that have it there."""
         day = _day(created)
+        if theirs and not ours and self._is_awaited:  # nothing that would have to be looked up, or written down
+            self.covered.seen += 1
+            self.covered.in_flight += 1
+            self.days[day].found[Explanation.NOT_IMPORTED.value] += 1
+            return
         our = self._our_figures(ours) if ours else None
         their = self._their_figures(theirs.data) if theirs else None
         covered = self.covered

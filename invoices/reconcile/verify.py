@@ -26,7 +26,7 @@ from invoices.reconcile.suspects import WindowProof
 from invoices.reconcile.threads import in_threads, taking
 from invoices.reconcile.windows import Window, windows_of_proof
 
-VERSION = 2  # of the report
+VERSION = 3  # of the report: one of before has no credit notes and no refunds
 THREADS = 3  # windows that are walked at once
 ALL_LINES, LISTED_LINES = "all", "listed"
 
@@ -37,8 +37,9 @@ NOT_SHOWN = [
     "those that it lacks cannot be found. There are none in live mode.",
     "What Stripe created after the newest page of a list was read is not covered.",
     "Of an object are not compared, because Stripe changes them without an event: webhooks_delivered_at, a customer's "
-    "next_invoice_sequence, the address of invoice_pdf, and of hosted_invoice_url more than whether there is one. Nor "
-    "are members that Stripe shows only when they are expanded, such as amount_paid_off_stripe.",
+    "next_invoice_sequence, the address of invoice_pdf and of a credit note's pdf, and of hosted_invoice_url more than "
+    "whether there is one. Nor are members that Stripe shows only when they are expanded, such as "
+    "amount_paid_off_stripe.",
     "Events are not compared: states are. Stripe lists events for 30 days only, and the catch-up reads them.",
 ]
 LATER_LINES_NOT_SHOWN = "Lines after an invoice's tenth were counted, and not compared (--lines listed)."
@@ -215,7 +216,8 @@ def _close(run: ReconciliationRun) -> None:
     for object, kind in report["kinds"].items():
         kind["digest"] = _digest([day for day in days if day["object"] == object])
     report["digest"] = _digest(days)
-    report["equal"] = not run.failed and all(day["equal"] for day in days)
+    awaited = any(kind["found"].get("not_imported") for kind in report["kinds"].values())
+    report["equal"] = not run.failed and not awaited and all(day["equal"] for day in days)
     with transaction.atomic():
         mail_finance(runs.finish(run, runs.CLEAN if report["equal"] else runs.NOT_EQUAL, report=report))
 

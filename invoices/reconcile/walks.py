@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from invoices import gateway
-from invoices.models import InvoicePayment, ReconciliationRun
+from invoices.models import CreditNote, InvoicePayment, ReconciliationRun
 from invoices.models.reading import integer, is_id, member
 from invoices.reconcile.long_invoices import with_all_lines
 from invoices.reconcile.retry import with_retries
@@ -24,7 +24,7 @@ from invoices.snapshot import Snapshot, is_object
 
 PAGES_PER_SPLIT = 80  # a split may cost one request more, so there is one for so many pages that were read
 SECONDS_BETWEEN_LOOKS = 0.5  # of a thread without a window, at whether there is one, or the run ends
-UNORDERED = frozenset({InvoicePayment.OBJECT})  # Stripe promises no order of their list
+UNORDERED = frozenset({InvoicePayment.OBJECT, CreditNote.OBJECT})  # Stripe promises no order of their lists
 FAR_FUTURE = 2**40  # Stripe's seconds
 
 

@@ -1,5 +1,6 @@
 """New objects as Stripe creates them, with every member that the API shows."""
 
+from sandbox.shapes.credits import credit_note, credit_note_line, refund, refund_of_credit_note
 from sandbox.shapes.customers import billing_details, customer, no_address, of_customer
 from sandbox.shapes.invoices import hosted_urls, invoice, invoiceitem, line, price_details
 from sandbox.shapes.payments import charge, invoice_payment, payment_intent
@@ -15,6 +16,8 @@ from sandbox.shapes.subscriptions import (
 __all__ = [
     "billing_details",
     "charge",
+    "credit_note",
+    "credit_note_line",
     "customer",
     "hosted_urls",
     "invoice",
@@ -28,6 +31,8 @@ __all__ = [
     "price",
     "price_details",
     "product",
+    "refund",
+    "refund_of_credit_note",
     "subscription",
     "subscription_line",
     "subscription_parent",

@@ -29,7 +29,16 @@ PAGES: tuple[dict[str, str], ...] = (
     {"before": ""},
 )  # of a list: the first, two inside, the last
 # Of the tables that grow with the work of people and of the desk itself, for each invoice.
-FEWER = {"operation": 0.1, "drift": 0.05, "run": 0.05, "sign_in": 0.1, "refetch": 0.02, "email": 0.02, "batch": 0.005}
+FEWER = {
+    "credit": 0.1,
+    "operation": 0.1,
+    "drift": 0.05,
+    "run": 0.05,
+    "sign_in": 0.1,
+    "refetch": 0.02,
+    "email": 0.02,
+    "batch": 0.005,
+}
 
 FIRST_NAMES = (
     "anna",
@@ -125,6 +134,16 @@ def _statements(sizes: Sizes, bodies: Bodies, user: int) -> Iterator[str]:
         INSERT INTO invoices_paymentintent (id, created, data, stored_at, customer, status, latest_charge)
         SELECT 'pi_' || g, {made(n)}, {body(bodies.intent)}, now(), 'cus_' || {whose}, 'succeeded', 'ch_' || g
         FROM generate_series(1, {n}) g"""
+    yield f"""
+        INSERT INTO invoices_creditnote (id, created, data, stored_at, invoice_id, customer, number, status, type)
+        SELECT 'cn_' || g, {made(few["credit"])}, '{{}}', now(), 'in_' || g * 5, 'cus_' || g % {customers},
+            'A-' || g || '-CN-01', CASE WHEN g % 50 = 0 THEN 'void' ELSE 'issued' END, 'pre_payment'
+        FROM generate_series(1, {few["credit"]}) g"""
+    yield f"""
+        INSERT INTO invoices_refund (id, created, data, stored_at, charge, payment_intent, customer, status)
+        SELECT 're_' || g, {made(few["credit"])}, '{{}}', now(), 'ch_' || g * 5, 'pi_' || g * 5,
+            'cus_' || g % {customers}, CASE WHEN g % 50 = 0 THEN 'failed' ELSE 'succeeded' END
+        FROM generate_series(1, {few["credit"]}) g"""
     yield f"""
         INSERT INTO invoices_batch (id, action, items, actor_id, reason, ticket, params, request_id, created_at,
             finished_at, decision_reason, decision_request_id)
@@ -248,6 +267,8 @@ def searches(sizes: Sizes, choose: Callable[[int], int]) -> dict[str, dict[str, 
             "intent": f"pi_{choose(n)}",
             "payment": f"inpay_{choose(n)}",
             "charge": f"ch_{choose(n)}",
+            "credit note": f"cn_{choose(few['credit'])}",
+            "refund": f"re_{choose(few['credit'])}",
             "e-mail": f"person{customer}@example.com",
             "unknown e-mail": "nobody@example.com",
             "letter": first[0],
@@ -265,6 +286,13 @@ def searches(sizes: Sizes, choose: Callable[[int], int]) -> dict[str, dict[str, 
         },
         "invoicepayment": {"id": f"inpay_{choose(n)}", "invoice": f"in_{choose(n)}", "intent": f"pi_{choose(n)}"},
         "paymentintent": {"id": f"pi_{choose(n)}", "customer": f"cus_{customer}"},
+        "creditnote": {
+            "id": f"cn_{choose(few['credit'])}",
+            "invoice": f"in_{choose(n)}",
+            "customer": f"cus_{customer}",
+            "number": f"A-{choose(few['credit'])}-CN-01",
+        },
+        "refund": {"id": f"re_{choose(few['credit'])}", "intent": f"pi_{choose(n)}", "charge": f"ch_{choose(n)}"},
         "event": {"id": f"evt_{choose(sizes.events)}", "object": f"in_{choose(n)}"},
         "operation": {"invoice": f"in_{operation}", "person": "lists", "nobody": "nobody"},
         "drift": {"object": f"in_{choose(few['drift'])}"},
@@ -335,6 +363,8 @@ class Addresses:
             "large customer": f"cus_{(customer // 50) * 50 + 1}",
             "invoicepayment": f"inpay_{choose(n)}",
             "paymentintent": f"pi_{choose(n)}",
+            "creditnote": f"cn_{choose(few['credit'])}",
+            "refund": f"re_{choose(few['credit'])}",
             "event": f"evt_{choose(self.sizes.events)}",
             "missing event": "evt_missing",
             "signinrecord": choose(few["sign_in"]),
@@ -362,6 +392,11 @@ class Addresses:
             "api invoice, lines": f"/v1/invoices/in_{choose(n)}/lines",
             "api invoice, unknown": "/v1/invoices/in_unknown",
             "api invoice_payment": f"/v1/invoice_payments/inpay_{choose(n)}",
+            "api credit_note": f"/v1/credit_notes/cn_{choose(few['credit'])}",
+            "api credit_note, lines": f"/v1/credit_notes/cn_{choose(few['credit'])}/lines",
+            "api credit_notes, starting_after": f"/v1/credit_notes?starting_after=cn_{choose(few['credit'])}",
+            "api refund": f"/v1/refunds/re_{choose(few['credit'])}",
+            "api refunds, starting_after": f"/v1/refunds?starting_after=re_{choose(few['credit'])}",
             "api operation, unknown": "/v1/operations/00000000-0000-0000-0000-000000000000",
             "api drift, unknown": f"/v1/drift/{few['drift'] * 10**6}",
         }
@@ -411,6 +446,16 @@ def api_filters(sizes: Sizes, choose: Callable[[int], int]) -> dict[str, dict[st
                 {"payment[type]": "payment_record", "payment[payment_record]": "pyr_7"},
             ],
             "created": [{"created[lt]": seconds}],
+        },
+        "credit_notes": {
+            "invoice": [{"invoice": f"in_{invoice}"}],
+            "customer": [{"customer": customer}, {"customer": customer, "created[lt]": seconds}],
+            "created": [{"created[lt]": seconds}, {"created[gt]": seconds}],
+        },
+        "refunds": {
+            "charge": [{"charge": f"ch_{invoice}"}],
+            "payment_intent": [{"payment_intent": f"pi_{invoice}"}],
+            "created": [{"created[lt]": seconds}, {"created[gt]": seconds}],
         },
         "operations": {
             "state": [{"state": value} for value in (*Operation.State.values, "unfinished")],

@@ -10,11 +10,17 @@ from invoices import clock, mirror, sync
 from invoices.models import MIRRORED, ScheduledRefetch
 from tests.sandbox_process import SandboxProcess
 
-PATHS = {"invoice": "invoices", "invoice_payment": "invoice_payments", "payment_intent": "payment_intents"}
+PATHS = {
+    "invoice": "invoices",
+    "invoice_payment": "invoice_payments",
+    "payment_intent": "payment_intents",
+    "credit_note": "credit_notes",
+    "refund": "refunds",
+}
 
 
 def at_stripe(sandbox: SandboxProcess, object: str) -> dict[str, dict[str, Any]]:
-    """Everything of one kind as the sandbox has it now, by id; an invoice with all its lines."""
+    """Everything of one kind as the sandbox has it now, by id; with all its lines, if it has lines."""
     client = sandbox.client()
     found: dict[str, dict[str, Any]] = {}
     after: dict[str, Any] = {}
@@ -22,9 +28,9 @@ def at_stripe(sandbox: SandboxProcess, object: str) -> dict[str, dict[str, Any]]
         page = json.loads(client.raw_request("get", f"/v1/{PATHS[object]}", limit=100, **after).body)
         for one in page["data"]:
             found[one["id"]] = one
-            if object == "invoice" and one["lines"]["has_more"]:
-                lines = client.v1.invoices.line_items.list(one["id"], {"limit": 100}).auto_paging_iter()
-                one["lines"] |= {"data": [json.loads(str(line)) for line in lines], "has_more": False}
+            if one.get("lines", {}).get("has_more"):
+                lines = client.raw_request("get", f"/v1/{PATHS[object]}/{one['id']}/lines", limit=100)
+                one["lines"] |= {"data": json.loads(lines.body)["data"], "has_more": False}
         if not page["has_more"]:
             return found
         after = {"starting_after": page["data"][-1]["id"]}

@@ -138,6 +138,29 @@ class Convergence(RuleBasedStateMachine):
     def pay(self, number: int, with_: dict[str, Any]) -> None:
         self.at_stripe(lambda: self.stripe.v1.invoices.pay(self.one(number), with_))
 
+    @has_some
+    @rule(number=numbers, paid=st.booleans())
+    def credit(self, number: int, paid: bool) -> None:
+        """What was paid, with a refund; or what was not, which lowers the open payment without an event."""
+        given: Any = {"invoice": self.one(number), "amount": 50, **({"refund_amount": 50} if paid else {})}
+        self.at_stripe(lambda: self.stripe.v1.credit_notes.create(given))
+        self.lost = self.lost or not paid
+
+    @has_some
+    @rule(values=st.lists(st.sampled_from("ab"), min_size=1, max_size=3), what=st.sampled_from(["edit", "end"]))
+    def change_credits(self, values: list[str], what: str) -> None:
+        """The newest credit note and refund: edited there and back within a second, or voided and failed."""
+        for note in self.stripe.v1.credit_notes.list({"limit": 1}).data:
+            for value in values if what == "edit" else ():
+                self.at_stripe(partial(self.stripe.v1.credit_notes.update, note.id, {"memo": value}))
+            if what == "end":
+                self.at_stripe(partial(self.stripe.v1.credit_notes.void_credit_note, note.id))
+        for refund in self.stripe.v1.refunds.list({"limit": 1}).data:
+            for value in values if what == "edit" else ():
+                self.at_stripe(partial(self.stripe.v1.refunds.update, refund.id, {"metadata": {"v": value}}))
+            if what == "end" and refund.status == "succeeded":
+                self.at_stripe(partial(self.sandbox.post, f"refunds/{refund.id}/settle", outcome="failed"))
+
     @rule(seconds=st.sampled_from([1, 2, 4, 6, 30]))
     def time_passes(self, seconds: int) -> None:
         self.sandbox.clock(advance=seconds, freeze=True)
@@ -210,7 +233,7 @@ class Convergence(RuleBasedStateMachine):
         snapshots = gateway.retrieve("invoice", self.one(number))
         self.held.append(partial(mirror.store, snapshots))
 
-    @rule(object=st.sampled_from(["invoice", "invoice_payment"]))
+    @rule(object=st.sampled_from(["invoice", "invoice_payment", "credit_note", "refund"]))
     def fetch_a_page(self, object: str) -> None:
         snapshots, _ = gateway.list_page(object)
         self.held.append(partial(mirror.store, snapshots))
@@ -259,11 +282,11 @@ class Convergence(RuleBasedStateMachine):
                 drain()
             else:
                 assert unequal(self.sandbox, "invoice_payment", only=is_paid) == []
-                assert unequal(self.sandbox, "invoice") == []
+                assert not any(unequal(self.sandbox, object) for object in ("invoice", "credit_note", "refund"))
                 run = reconcile.sweep_lists()
                 assert run.exit_code == reconcile.CLEAN, list(Drift.objects.filter(run=run).values())
                 drain()
-            for object in ("invoice", "invoice_payment"):
+            for object in ("invoice", "invoice_payment", "credit_note", "refund"):
                 assert unequal(self.sandbox, object) == []
             gone = Invoice.objects.exclude(deleted_at=None)
             assert not {row.pk for row in gone} & set(at_stripe(self.sandbox, "invoice"))

@@ -22,8 +22,8 @@ from tests.sandbox.shop import Answer, Shop
 from tests.sandbox.tour import tour
 from tests.sandbox_process import SandboxProcess
 
-# Addresses of the description that the sandbox does not answer: search, credit notes, refunds.
-ELSEWHERE = re.compile(r"/search$|/v1/credit_notes|report_refund$|report_payment_attempt_informational$")
+# Addresses of the description that the sandbox does not answer: search, refunds of payment records.
+ELSEWHERE = re.compile(r"/search$|report_refund$|report_payment_attempt_informational$")
 
 
 class Watched(Shop):
@@ -95,6 +95,7 @@ def test_every_planted_object_is_as_described(contract: Contract) -> None:
             ("/v1/payment_intents", "payment_intent"),
             ("/v1/payment_records", "payment_record"),
             ("/v1/customers", "customer"),
+            ("/v1/credit_notes", "credit_note"),
         ):
             for obj in everything(shop, path):
                 contract.check_object(kind, obj)
@@ -159,6 +160,9 @@ RESOURCES: dict[str, type] = {
     "payment_method": stripe.PaymentMethod,
     "customer": stripe.Customer,
     "charge": stripe.Charge,
+    "credit_note": stripe.CreditNote,
+    "credit_note_line_item": stripe.CreditNoteLineItem,
+    "refund": stripe.Refund,
     "event": stripe.Event,
     "source": stripe.Source,
     "price": stripe.Price,
@@ -218,6 +222,14 @@ PARAMS: dict[str, str] = {
     "POST /v1/payment_records/report_payment": "PaymentRecordReportPaymentParams",
     "GET /v1/payment_records": "PaymentRecordListParams",
     "GET /v1/events": "EventListParams",
+    "POST /v1/credit_notes": "CreditNoteCreateParams",
+    "GET /v1/credit_notes": "CreditNoteListParams",
+    "POST /v1/credit_notes/:id": "CreditNoteUpdateParams",
+    "POST /v1/credit_notes/:id/void": "CreditNoteVoidCreditNoteParams",
+    "GET /v1/credit_notes/:id/lines": "CreditNoteLineItemListParams",
+    "POST /v1/refunds": "RefundCreateParams",
+    "POST /v1/refunds/:id": "RefundUpdateParams",
+    "GET /v1/refunds": "RefundListParams",
     "GET /v1/webhook_endpoints": "WebhookEndpointListParams",
     "POST /v1/webhook_endpoints": "WebhookEndpointCreateParams",
     "POST /v1/webhook_endpoints/:id": "WebhookEndpointUpdateParams",
@@ -226,6 +238,11 @@ PARAMS: dict[str, str] = {
 BEYOND = {
     "CustomerCreateParams": {
         "business_name", "cash_balance", "individual_name", "tax", "tax_id_data", "test_clock", "validate",
+    },
+    "CreditNoteCreateParams": {"refunds", "shipping_cost"},
+    "CreditNoteListParams": {"customer_account"},
+    "RefundCreateParams": {
+        "currency", "customer", "instructions_email", "origin", "refund_application_fee", "reverse_transfer",
     },
     "CustomerUpdateParams": {
         "bank_account", "business_name", "card", "cash_balance", "default_source", "individual_name", "tax",

@@ -47,11 +47,27 @@ def test_the_money_adds_up(planted: Shop) -> None:
     for one in invoices(planted):
         payments = [payment for payment in one["payments"]["data"] if payment["status"] == "paid"]
         received = sum(payment["amount_paid"] for payment in payments)
-        assert one["total"] == one["amount_due"]
+        assert one["total"] == one["amount_due"] + one["pre_payment_credit_notes_amount"]
         assert one["amount_remaining"] == one["amount_due"] - one["amount_paid"]
         if one["amount_paid_off_stripe"] != one["amount_paid"] or payments:
             assert received == one["amount_paid"]
         assert (one["number"] is None) == (one["status"] == "draft")
+
+
+def test_credit_notes_and_refunds_are_there_and_agree_with_what_they_reduce(planted: Shop) -> None:
+    notes = planted.get("/v1/credit_notes", limit=100, **{"expand[]": "data.invoice"}).json["data"]
+    refunds = planted.get("/v1/refunds", limit=100, **{"expand[]": "data.charge"}).json["data"]
+    assert {"pre_payment", "post_payment"} == {note["type"] for note in notes}
+    for note in notes:
+        credited = (
+            note["invoice"]["pre_payment_credit_notes_amount"],
+            note["invoice"]["post_payment_credit_notes_amount"],
+        )
+        assert credited == (note["pre_payment_amount"], note["post_payment_amount"])
+        assert note["number"].startswith(note["invoice"]["number"])
+        assert sum(one["amount_refunded"] for one in note["refunds"]) == note["post_payment_amount"]
+    assert {True, False} == {refund["charge"]["refunded"] for refund in refunds}
+    assert all(refund["charge"]["amount_refunded"] == refund["amount"] for refund in refunds)
 
 
 def test_numbers_are_unique(planted: Shop) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.sandbox.shop import Shop
 
+CUSTOM_LINE = {"type": "custom_line_item", "unit_amount": "1", "quantity": "2", "description": "one"}
 CARDS = ("pm_card_visa", "pm_card_chargeCustomerFail", "pm_card_threeDSecure2Required")
 
 
@@ -15,6 +16,7 @@ def tour(shop: Shop) -> None:
     invoices(shop, customer, methods)
     records(shop, customer)
     intents(shop, customer, methods)
+    credits(shop, customer)
     endpoints(shop)
     everything_else(shop, customer)
 
@@ -117,6 +119,35 @@ def intents(shop: Shop, customer: str, methods: list[str]) -> None:
     ok(shop.get("/v1/payment_intents", customer=customer))
     bank = draft(shop, customer)
     ok(shop.post(f"/v1/invoices/{bank}/pay", {"payment_method": "pm_usBankAccount_processing"}))
+
+
+def credits(shop: Shop, customer: str) -> None:
+    """Credit notes of a paid invoice and of an open one, and refunds."""
+    paid = draft(shop, customer, 9000)
+    ok(shop.post(f"/v1/invoices/{paid}/add_lines", {f"lines[{n}][amount]": "10" for n in range(12)}))
+    invoice = ok(shop.post(f"/v1/invoices/{paid}/pay"))
+    line = invoice["lines"]["data"][0]["id"]
+    lines = {"lines[0][type]": "invoice_line_item", "lines[0][invoice_line_item]": line, "lines[0][amount]": "1000"}
+    ways = {"refund_amount": "500", "credit_amount": "300", "out_of_band_amount": "200"}
+    told = {"memo": "late", "reason": "order_change", "metadata[a]": "b", "email_type": "none"}
+    note = ok(shop.post("/v1/credit_notes", {"invoice": paid, **lines, **ways, **told}))
+    ok(shop.get(f"/v1/credit_notes/{note['id']}", **{"expand[0]": "invoice", "expand[1]": "refunds.refund"}))
+    ok(shop.post(f"/v1/credit_notes/{note['id']}", {"memo": "later"}))
+    assert shop.post(f"/v1/credit_notes/{note['id']}/void").status == 400
+    many = {f"lines[{n}][{name}]": value for n in range(12) for name, value in CUSTOM_LINE.items()}
+    note = ok(shop.post("/v1/credit_notes", {"invoice": paid, **many, "out_of_band_amount": "24"}))
+    assert len(ok(shop.get(f"/v1/credit_notes/{note['id']}/lines", limit=100))["data"]) == 12
+    opened = draft(shop, customer, 4000)
+    ok(shop.post(f"/v1/invoices/{opened}/finalize", {"auto_advance": "false"}))
+    note = ok(shop.post("/v1/credit_notes", {"invoice": opened, "amount": "1500"}))
+    ok(shop.post(f"/v1/credit_notes/{note['id']}/void"))
+    ok(shop.get("/v1/credit_notes", invoice=opened, customer=customer, limit=2, **{"created[gte]": "1"}))
+    intent = ok(shop.get("/v1/refunds"))["data"][0]["payment_intent"]
+    refund = ok(shop.post("/v1/refunds", {"payment_intent": intent, "amount": "700", "reason": "duplicate"}))
+    ok(shop.post(f"/v1/refunds/{refund['id']}", {"metadata[a]": "b"}))
+    ok(shop.get(f"/v1/refunds/{refund['id']}", **{"expand[0]": "charge", "expand[1]": "payment_intent"}))
+    ok(shop.get("/v1/refunds", charge=refund["charge"], payment_intent=intent, **{"created[gte]": "1"}))
+    assert shop.post("/v1/refunds", {"charge": refund["charge"], "amount": "99999"}).status == 400
 
 
 def endpoints(shop: Shop) -> None:

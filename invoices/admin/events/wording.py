@@ -24,6 +24,12 @@ EVENT_TYPES = {
     "payment_intent.requires_action": "The customer must confirm the charge",
     "payment_intent.processing": "Charge on its way",
     "payment_intent.canceled": "Charge withdrawn",
+    "credit_note.created": "Credit note issued",
+    "credit_note.updated": "Credit note changed",
+    "credit_note.voided": "Credit note voided",
+    "refund.created": "Refund made",
+    "refund.updated": "Refund changed",
+    "refund.failed": "Refund failed",
 }
 
 

@@ -22,7 +22,17 @@ from invoices.admin.invoices.under_way import UnderWay, money_under_way_of
 from invoices.admin.links import dashboard_url
 from invoices.admin.operations import wording as operation_wording
 from invoices.admin.operations.contradictions import contradictions_of
-from invoices.models import Contradiction, Customer, Event, Invoice, InvoicePayment, Operation, PaymentIntent
+from invoices.models import (
+    Contradiction,
+    CreditNote,
+    Customer,
+    Event,
+    Invoice,
+    InvoicePayment,
+    Operation,
+    PaymentIntent,
+    Refund,
+)
 from invoices.models.reading import member, printable
 from invoices.operations import ACTIONS, Action, Invalid, Refusal, eligibility
 
@@ -179,6 +189,22 @@ class InvoicePage:
             )
             for row in self._rows
         ]
+
+    @cached_property
+    def credit_notes(self) -> list[CreditNote]:
+        if not self.request.user.has_perm("invoices.view_creditnote"):
+            return []
+        found = CreditNote.objects.filter(invoice_id=self.invoice.pk).order_by("-created", "-id").defer("data")
+        return list(found[:MAX_ROWS])
+
+    @cached_property
+    def refunds(self) -> list[Refund]:
+        """Of the PaymentIntents that paid it."""
+        intents = [row.payment_intent for row in self._rows if row.payment_intent]
+        if not intents or not self.request.user.has_perm("invoices.view_refund"):
+            return []
+        found = Refund.objects.filter(payment_intent__in=intents).order_by("-created", "-id").defer("data")
+        return list(found[:MAX_ROWS])
 
     def _attempts(self) -> dict[str, list[Attempt]]:
         """The attempts to charge each PaymentIntent, newest first. They come from events; where those did not reach us,

@@ -1,1 +1,2 @@
-"""Payments of invoices (InvoicePayment) and the PaymentIntents behind them, as mirrored from Stripe."""
+"""Payments of invoices (InvoicePayment), the PaymentIntents behind them, credit notes and refunds, as mirrored from
+Stripe."""

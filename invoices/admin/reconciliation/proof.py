@@ -27,6 +27,7 @@ FOUND = {
     "columns": ("Columns wrong", "with wrong columns"),
     "unreadable": ("Unreadable", "unreadable"),
     "in_flight": ("In flight", "in flight"),
+    "not_imported": ("Not imported", "not imported yet"),
 }
 
 

@@ -17,10 +17,13 @@ Kind = ReconciliationRun.Kind
 PERMISSION = "invoices.run_reconciliation"
 STARTABLE = {  # name and description of the buttons above the list; a run over one invoice starts from its page
     Kind.SWEEP: ("Sweep", "Every invoice that is not final, and all of the last 30 days."),
-    Kind.FULL: ("Everything", "All invoices, payments, customers and PaymentIntents. Takes longest."),
+    Kind.FULL: (
+        "Everything",
+        "All invoices, payments, customers, PaymentIntents, credit notes and refunds. Takes longest.",
+    ),
     Kind.VERIFY: (
         "Prove equality",
-        "Every customer, invoice with all lines, payment and PaymentIntent, from both sides. Heals nothing.",
+        "Every customer, invoice with all lines, payment, PaymentIntent, credit note and refund. Heals nothing.",
     ),
 }
 

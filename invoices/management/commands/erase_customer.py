@@ -25,6 +25,8 @@ LABELS = {
     "customers": "customers",
     "invoices": "invoices",
     "payment_intents": "payment intents",
+    "credit_notes": "credit notes",
+    "refunds": "refunds",
     "events": "events of these objects, and the others whose bodies name the customer",
     "operations": "operations",
     "batches": "batches",

@@ -108,6 +108,7 @@ COLUMNS = {  # of the table of kinds: heading → member of `ReportKind`, or of 
     "unreadable": "unreadable",
     "in flight": "in_flight",
     "next sweep": "next_sweep",
+    "not imported": "not_imported",
 }
 
 

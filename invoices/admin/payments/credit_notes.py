@@ -1,0 +1,58 @@
+"""Credit notes, which reduce a finalized invoice: the list, and the page of one."""
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.utils.safestring import SafeString
+
+from invoices import money
+from invoices.admin.base import Facts, MirroredAdmin
+from invoices.admin.formatting import badge, moment, words
+from invoices.admin.links import object_link
+from invoices.models import CreditNote
+from invoices.models.reading import member, text
+from invoices.models.reading import moment as moment_of
+
+
+@admin.register(CreditNote)
+class CreditNoteAdmin(MirroredAdmin):
+    list_display = ("id_", "number_", "invoice_", "amount_", "type_", "status_", "created_", "as_of")
+    search_help_text = "cn_…, in_…, cus_…, number"
+    empty_hint = "Search takes whole ids or a whole number: cn_…, in_…, cus_…"
+
+    def find(self, term: str, queryset: QuerySet) -> QuerySet:
+        return queryset.filter(Q(pk=term) | Q(invoice_id=term) | Q(customer=term) | Q(number=term))
+
+    def facts(self, record: CreditNote) -> Facts:
+        def amount(name: str) -> str:
+            return money.text(member(record.data, name), record.currency)
+
+        return [
+            ("Number", record.number or "–"),
+            ("Invoice", object_link("invoice", record.invoice_id or "")),
+            ("Customer", object_link("customer", record.customer or "")),
+            ("Status", badge(record.status or "unreadable")),
+            ("Amount", money.text(record.amount, record.currency)),
+            ("Of what was not paid yet", amount("pre_payment_amount")),
+            ("Of what was paid", amount("post_payment_amount")),
+            ("Reason", words(text(record.data, "reason") or "–")),
+            ("Memo", text(record.data, "memo", limit=5000) or "–"),
+            ("Created", moment(record.created)),
+            ("Voided", moment(moment_of(record.data, "voided_at"))),
+            ("Id", record.pk),
+        ]
+
+    @admin.display(description="Number")
+    def number_(self, note: CreditNote) -> str:
+        return note.number or "–"
+
+    @admin.display(description="Invoice")
+    def invoice_(self, note: CreditNote) -> SafeString:
+        return object_link("invoice", note.invoice_id or "")
+
+    @admin.display(description="Amount")
+    def amount_(self, note: CreditNote) -> str:
+        return money.text(note.amount, note.currency)
+
+    @admin.display(description="Credits")
+    def type_(self, note: CreditNote) -> str:
+        return words(note.type or "–")

@@ -1,0 +1,56 @@
+"""Refunds: the list, and the page of one."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+
+from invoices import money
+from invoices.admin.base import Facts, MirroredAdmin
+from invoices.admin.formatting import badge, moment, words
+from invoices.admin.links import object_link
+from invoices.admin.payments.payment_intents import MAX_INVOICES_SHOWN
+from invoices.models import InvoicePayment, Refund
+from invoices.models.reading import text
+
+
+@admin.register(Refund)
+class RefundAdmin(MirroredAdmin):
+    list_display = ("id_", "amount_", "status_", "intent_", "charge_", "created_", "as_of")
+    search_help_text = "re_…, pi_…, ch_…, cus_…"
+    empty_hint = "Search takes whole ids: re_…, pi_…, ch_…, cus_…"
+
+    def find(self, term: str, queryset: QuerySet) -> QuerySet:
+        return queryset.filter(Q(pk=term) | Q(payment_intent=term) | Q(charge=term) | Q(customer=term))
+
+    def page_context(self, request: HttpRequest, record: Refund) -> dict[str, Any]:
+        intent = record.payment_intent
+        paid = InvoicePayment.objects.filter(payment_intent=intent)[:MAX_INVOICES_SHOWN] if intent else []
+        return {**super().page_context(request, record), "paid_invoices": [payment.invoice_id for payment in paid]}
+
+    def facts(self, record: Refund) -> Facts:
+        return [
+            ("Status", badge(record.status or "unreadable")),
+            ("Amount", money.text(record.amount, record.currency)),
+            ("Reason", words(text(record.data, "reason") or "–")),
+            *([("Why it failed", words(why))] if (why := text(record.data, "failure_reason")) else []),
+            ("PaymentIntent", object_link("payment_intent", record.payment_intent or "")),
+            ("Charge", record.charge or "–"),
+            ("Customer", object_link("customer", record.customer or "")),
+            ("Created", moment(record.created)),
+            ("Id", record.pk),
+        ]
+
+    @admin.display(description="Amount")
+    def amount_(self, refund: Refund) -> str:
+        return money.text(refund.amount, refund.currency)
+
+    @admin.display(description="PaymentIntent")
+    def intent_(self, refund: Refund) -> SafeString:
+        return object_link("payment_intent", refund.payment_intent or "")
+
+    @admin.display(description="Charge")
+    def charge_(self, refund: Refund) -> str:
+        return refund.charge or "–"
