@@ -146,6 +146,9 @@ WEBHOOK_TOLERANCE_SECONDS = 300  # the greatest age of a signature, or lead; the
 REQUEST_MAX_BYTES = env.int("REQUEST_MAX_BYTES", default=1024 * 1024)  # a larger body is refused, of a webhook as above
 REQUEST_BODY_SECONDS = env.float("REQUEST_BODY_SECONDS", default=10.0)  # in which a body must be here
 REQUEST_THREADS = env.int("REQUEST_THREADS", default=32)  # requests that are worked on at once, webhooks aside
+# Callers of the API who may wait for an outcome at once, in one process: each holds a thread. Beyond it they hear at
+# once that it is not known yet.
+OUTCOME_WAITERS = env.int("OUTCOME_WAITERS", default=REQUEST_THREADS // 4)
 REQUEST_WAIT_SECONDS = env.float("REQUEST_WAIT_SECONDS", default=10.0)  # for a thread; then 503
 # Seconds for which a client waits at most. What was begun goes on to its end.
 REQUEST_SECONDS = env.float("REQUEST_SECONDS", default=60.0)

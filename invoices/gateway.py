@@ -17,7 +17,7 @@ import math
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -34,6 +34,7 @@ from invoices.models.reading import NotFinite, float_of, is_id, json_of, member,
 from invoices.sight import counters, logs, tracing
 from invoices.snapshot import ReadTime, Snapshot, is_object, of_read
 from invoices.thresholds import KEY_CHECK_LASTS
+from invoices.unfold import unfold
 
 log = logging.getLogger(__name__)
 
@@ -58,8 +59,9 @@ class GatewayError(Exception):
     """Stripe did not do what was asked, or gave no answer.
 
     `status` is the HTTP status, None without an answer. `body` is Stripe's error object, or empty. `date` is the
-    answer's Date header (Stripe's clock). `retry_after` is in seconds, None where Stripe named no wait. `replayed`: the
-    request repeated an idempotency key, and this is the answer to the first request.
+    answer's Date header (Stripe's clock). `retry_after` is in seconds, None where Stripe named no wait. `should_retry`
+    is what Stripe advises, None where it says nothing. `replayed`: the request repeated an idempotency key, and this is
+    the answer to the first request.
     """
 
     def __init__(
@@ -71,11 +73,13 @@ class GatewayError(Exception):
         request_id: str = "",
         date: datetime | None = None,
         retry_after: float | None = None,
+        should_retry: bool | None = None,
         replayed: bool = False,
     ) -> None:
         super().__init__(message)
         self.message, self.status, self.body = message, status, body or {}
         self.request_id, self.retry_after, self.replayed = request_id, retry_after, replayed
+        self.should_retry = should_retry
         self.date = date or datetime.now(UTC)
 
     @property
@@ -390,6 +394,7 @@ def _translate(error: stripe.StripeError) -> GatewayError:
         "date": _date(headers),
         "replayed": headers.get("idempotent-replayed") == "true",
         "retry_after": _seconds(headers.get("retry-after")),
+        "should_retry": {"true": True, "false": False}.get(headers.get("stripe-should-retry", "")),
     }
     message = text(body, "message", limit=2000) or "Stripe gave no reason."
     if error.http_status == 400 and body.get("type") == "idempotency_error":
@@ -537,22 +542,25 @@ def retrieve(object: str, id: str, *, throttled: bool = False) -> list[Snapshot]
         return [of_read(object, id, None, read_time)]
 
 
-def of_reply(reply: Reply, *, complete: bool = True, throttled: bool = False) -> list[Snapshot]:
-    """The snapshots in a reply that holds one object: the object, and an invoice's payments.
+def of_reply(
+    reply: Reply, *, expanded: Iterable[str] = ("payments",), complete: bool = True, throttled: bool = False
+) -> list[Snapshot]:
+    """The snapshots in a reply that holds one object: the object, an invoice's payments, and what was expanded.
 
-    What the reply leaves out (lines after the tenth, payments after the tenth) is read too. `complete=False` sends no
-    further request: the mirror then keeps the later lines that it has, and schedules a refetch.
+    `expanded` are the paths with which it was asked for: what they show is no part of the object, and is a snapshot of
+    its own where it is of a mirrored kind. What the reply leaves out (lines after the tenth, payments after the tenth)
+    is read too. `complete=False` sends no further request: the mirror then keeps the later lines that it has, and
+    schedules a refetch.
     """
-    data = reply.data
+    data, shown = unfold(reply.data, expanded)
     if complete and is_object(data):
         complete_lines(data, throttled=throttled)
     if data.get("object") != "invoice":
-        return [reply.snapshot()] if is_object(data) else []
-    payments = data.pop("payments", None)  # only there because we expand it: the stored object is Stripe's own
-    shown, has_more = member(payments, "data"), member(payments, "has_more")
-    if complete and (has_more or not isinstance(shown, list)):
+        return [reply.snapshot(item) for item in (data, *shown) if is_object(item)]
+    payments = reply.data.get("payments")
+    if complete and (member(payments, "has_more") or not isinstance(member(payments, "data"), list)):
         return [reply.snapshot(data), *_payments_of(data["id"], throttled)]
-    return [reply.snapshot(item) for item in (data, *(shown if isinstance(shown, list) else ())) if is_object(item)]
+    return [reply.snapshot(item) for item in (data, *shown) if is_object(item)]
 
 
 def _payments_of(invoice: str, throttled: bool) -> Iterator[Snapshot]:

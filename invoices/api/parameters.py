@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -174,6 +175,31 @@ def take_array(nested: Nested, name: str) -> list[str]:
         if not isinstance(item, str):
             raise invalid(f"Invalid string: {str(item)[:50]}", f"{name}[{index}]")
     return list(flatten({name: value}).values())
+
+
+def take_seconds(request: Request, nested: Nested, name: str, header: str, *, default: int, most: int) -> int:
+    """How long the caller would wait: `?name=` in the address, or a header. It is no parameter of what is asked for, so
+    in a body it stays where it is, and is unknown there. Raises ApiError."""
+    asked = decode(request.META.get("QUERY_STRING", "").encode("latin-1", errors="replace")).get(name)
+    if asked is not None and nested.get(name) == asked:
+        del nested[name]
+    if asked is None:
+        asked = request.headers.get(header, default)
+    seconds = integer(asked, name)
+    if not 0 <= seconds <= most:
+        raise invalid(f"Invalid {name}: it is a whole number of seconds, from 0 to {most}.", name)
+    return seconds
+
+
+def header_text(request: Request, name: str, most: int) -> str:
+    """A text that people write, in a header: UTF-8, or Latin-1 where it is none. Empty without it. Raises ApiError."""
+    text = request.headers.get(name, "")
+    with contextlib.suppress(UnicodeError):
+        text = text.encode("latin-1").decode()  # WSGI hands over each byte as a character
+    text = text.strip()
+    if len(text) > most or not text.isprintable():
+        raise invalid(f"Invalid {name}: at most {most} printable characters.", name)
+    return text
 
 
 def integer(value: Any, name: str) -> int:

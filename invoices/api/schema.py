@@ -15,9 +15,9 @@ from invoices.api.filters import TEXT, IntegerFilter
 from invoices.api.pagination import DEFAULT_LIMIT, MAX_LIMIT
 from invoices.api.schema_shapes import AMOUNT, array, list_of, ref
 from invoices.money import MAX_MINOR_UNITS
-from invoices.operations import Action, Parameter
+from invoices.operations import Action, Parameter, waiting
 from invoices.operations.parameters import MAX_TEXT_LENGTH
-from invoices.operations.request import MAX_KEY_LENGTH
+from invoices.operations.request import MAX_KEY_LENGTH, MAX_REASON_LENGTH, MAX_TICKET_LENGTH
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
@@ -41,7 +41,7 @@ ERRORS = {
     408: "The body did not arrive in time",
     409: "Under way, or the outcome is not known yet: ask again with the same `Idempotency-Key`",
     413: "The body is too large",
-    429: "Too many requests: send it again after `Retry-After` seconds",
+    429: "Too many requests, here or at Stripe: nothing was applied, and the same key may be used again",
     500: "A fault of ours",
     502: "Stripe had an internal error, or refused our own key; the operation says what came of it",
     503: "Too much to do, or Stripe cannot be reached: an action was not sent, what the mirror lacks not read",
@@ -84,6 +84,20 @@ IDEMPOTENCY_KEY = OpenApiParameter(
     {"type": "string", "maxLength": MAX_KEY_LENGTH},
     OpenApiParameter.HEADER,
     description="Sent twice, it is the same operation. Yours alone: unique per user.",
+)
+WAIT = query(
+    "wait",
+    {"type": "integer", "minimum": 0, "maximum": waiting.MAX_SECONDS, "default": waiting.DEFAULT_SECONDS},
+    "For how many seconds the answer is held while the outcome is not known",
+)
+REASON = OpenApiParameter(
+    "Invoice-Desk-Reason",
+    {"type": "string", "maxLength": MAX_REASON_LENGTH},
+    OpenApiParameter.HEADER,
+    description="Why, for the journal; without it, the token's name",
+)
+TICKET = OpenApiParameter(
+    "Invoice-Desk-Ticket", {"type": "string", "maxLength": MAX_TICKET_LENGTH}, OpenApiParameter.HEADER
 )
 
 
@@ -193,17 +207,43 @@ def describe_action(view: Any) -> Any:
         action.label,
         ref("invoice"),
         body=_body(action),
+        parameters=[WAIT, REASON, TICKET],
         description=f"{action.undo} Needs the permission `{action.permission}`.",
     )
     return extend_schema_view(create=of_action)(view)
 
 
+def describe_decisions(view: Any) -> Any:
+    """Describes the ways to decide on an operation. Returns the view."""
+    reason = {"type": "string", "maxLength": MAX_REASON_LENGTH}
+    amount = {"type": "integer", "minimum": 0, "description": "Minor units: no more than this is agreed to"}
+    ways: dict[str, tuple[str, dict[str, Any]]] = {
+        "approve": ("Agree to another's request, which is then carried out", {"amount": amount, "reason": reason}),
+        "reject": ("Decline another's request, with a reason", {"reason": reason}),
+        "withdraw": ("Take back your own request", {}),
+    }
+    described = {
+        name: describe(
+            "Operations",
+            summary,
+            ref("operation"),
+            body=_closed_object(properties, ["reason"] if name == "reject" else []),
+            parameters=[WAIT],
+        )
+        for name, (summary, properties) in ways.items()
+    }
+    return extend_schema_view(**described)(view)
+
+
+def _closed_object(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
+    properties = {**properties, "expand": array(TEXT)}
+    body: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
+    return body | ({"required": required} if required else {})
+
+
 def _body(action: Action) -> dict[str, Any]:
     properties = {parameter.name: _parameter_schema(parameter) for parameter in action.parameters}
-    properties["expand"] = array(TEXT)
-    body: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
-    required = [parameter.name for parameter in action.parameters if parameter.required]
-    return body | ({"required": required} if required else {})
+    return _closed_object(properties, [parameter.name for parameter in action.parameters if parameter.required])
 
 
 def _parameter_schema(parameter: Parameter) -> dict[str, Any]:

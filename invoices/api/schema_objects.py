@@ -26,7 +26,7 @@ OUR_OBJECTS: dict[str, Schema] = {
                         **TEXT,
                         "description": f"Stripe's, or ours: {', '.join(f'`{one}`' for one in operations.HTTP_STATUS)}",
                     },
-                    "stripe_code": {**TEXT, "description": "Stripe's own code, where ours is another"},
+                    "desk_code": {**TEXT, "description": "Ours, beside Stripe's: what it means stands in docs/api.md"},
                     "operation": {**TEXT, "description": "The id of the operation, at `/v1/operations/:id`"},
                 },
             }
@@ -36,7 +36,7 @@ OUR_OBJECTS: dict[str, Schema] = {
         "One thing that somebody asked for, and what came of it",
         kind="operation",
         texts="id! source shell_user reason ticket idempotency_key request_id batch? actor? approver? code "
-        "decline_code message advice outcome_by decision_reason stripe_request_id",
+        "decline_code message advice outcome_by decision_reason stripe_request_id currency",
         moments="created! finished? decided?",
         objects="params expected error? before after",
         invoice=_INVOICE,
@@ -44,6 +44,9 @@ OUR_OBJECTS: dict[str, Schema] = {
         state={**TEXT, "enum": list(Operation.State.values)},
         processing={**BOOLEAN, "description": "Stripe took the payment, and a bank has not decided yet"},
         token={**shape("With which the API was asked", texts="name created_by?"), "nullable": True},
+        decision_token={**shape("With which the decision was told", texts="name created_by?"), "nullable": True},
+        expand={**array(TEXT), "nullable": True},
+        approval_amount={**INTEGER, "nullable": True, "description": "Minor units: to what a second person agrees"},
         calls=array(
             shape(
                 "A call to Stripe",

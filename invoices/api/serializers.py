@@ -10,7 +10,7 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.renderers import BaseRenderer
 
-from invoices.models import Contradiction, Drift, Mirrored, Operation, ReconciliationRun
+from invoices.models import ApiToken, Contradiction, Drift, Mirrored, Operation, ReconciliationRun
 
 NESTED_LIST_LENGTH = 10  # items of a list inside an object, such as an invoice's lines; Stripe's number
 LINES = {"invoice": "line_item", "credit_note": "credit_note_line_item"}  # what has lines → the `object` value of one
@@ -110,6 +110,12 @@ class ContradictionSerializer(serializers.ModelSerializer):
         fields = ("event", "message", "found", "resolved", "resolved_by", "resolution")
 
 
+def _token(token: ApiToken | None) -> dict[str, Any] | None:
+    if token is None:
+        return None
+    return {"name": token.name, "created_by": token.created_by.get_username() if token.created_by else None}
+
+
 class OperationSerializer(serializers.ModelSerializer):
     """One thing that somebody asked for, and what came of it. `after` is {} where the invoice was not read after it."""
 
@@ -122,6 +128,7 @@ class OperationSerializer(serializers.ModelSerializer):
     actor = serializers.SerializerMethodField()
     approver = serializers.SerializerMethodField()
     token = serializers.SerializerMethodField()
+    decision_token = serializers.SerializerMethodField()
     calls = serializers.SerializerMethodField()
     contradictions = ContradictionSerializer(many=True, read_only=True)
 
@@ -142,7 +149,10 @@ class OperationSerializer(serializers.ModelSerializer):
             "reason",
             "ticket",
             "params",
+            "expand",
             "expected",
+            "currency",
+            "approval_amount",
             "idempotency_key",
             "request_id",
             "batch",
@@ -158,6 +168,7 @@ class OperationSerializer(serializers.ModelSerializer):
             "approver",
             "decided",
             "decision_reason",
+            "decision_token",
             "calls",
             "stripe_request_id",
             "contradictions",
@@ -171,10 +182,11 @@ class OperationSerializer(serializers.ModelSerializer):
 
     def get_token(self, operation: Operation) -> dict[str, Any] | None:
         """The token with which the API was asked, and who made it, where that is known."""
-        token = operation.token
-        if token is None:
-            return None
-        return {"name": token.name, "created_by": token.created_by.get_username() if token.created_by else None}
+        return _token(operation.token)
+
+    def get_decision_token(self, operation: Operation) -> dict[str, Any] | None:
+        """The token with which the API was told the decision."""
+        return _token(operation.decision_token)
 
     def get_calls(self, operation: Operation) -> list[dict[str, Any]]:
         """The calls to Stripe and when they were sent, without parameters and Stripe's answers."""

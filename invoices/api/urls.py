@@ -9,9 +9,10 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 from invoices.api import mirror_views, views
 from invoices.api.actions import ActionView
 from invoices.api.base import ListAndRetrieveView
+from invoices.api.decisions import DecidedOperationView
 from invoices.api.exports import CONTENT_TYPES, export_view
 from invoices.api.pass_through import Elsewhere
-from invoices.api.schema import describe_action, describe_list_and_retrieve
+from invoices.api.schema import describe_action, describe_decisions, describe_list_and_retrieve
 from invoices.door import for_insiders
 from invoices.operations import ACTIONS
 
@@ -56,7 +57,11 @@ urlpatterns = [
     *_list_and_retrieve("credit_notes", mirror_views.CreditNoteView, "Credit notes"),
     path("v1/credit_notes/<str:id>/lines", mirror_views.CreditNoteView.as_view({"get": "lines"})),
     *_list_and_retrieve("refunds", mirror_views.RefundView, "Refunds"),
-    *_list_and_retrieve("operations", views.OperationView, "Operations"),
+    *_list_and_retrieve("operations", describe_decisions(DecidedOperationView), "Operations"),
+    *[
+        path(f"v1/operations/<str:id>/{verdict}", DecidedOperationView.as_view({"post": verdict}))
+        for verdict in ("approve", "reject", "withdraw")
+    ],
     *_list_and_retrieve("reconciliation_runs", views.RunView, "Reconciliation runs"),
     *_list_and_retrieve("drift", views.DriftView, "Drift"),
     *[_action(name) for name in ACTIONS],

@@ -20,7 +20,7 @@ class OperationView(ListAndRetrieveView):
     permission = "invoices.view_operation"
 
     def all_rows(self) -> QuerySet[Any]:
-        found = Operation.objects.select_related("actor", "approver", "token__created_by")
+        found = Operation.objects.select_related("actor", "approver", "token__created_by", "decision_token__created_by")
         return found.prefetch_related("contradictions__resolved_by")
 
     def to_object(self, row: Operation) -> dict[str, Any]:

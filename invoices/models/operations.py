@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import models
@@ -14,6 +15,7 @@ from invoices import clock
 from invoices.models.batch_items import BatchItemsField
 from invoices.models.calls import CallsField, RecordedCall
 from invoices.models.codes import DECLINES, Code, OutcomeBy
+from invoices.models.fields import ObjectField
 from invoices.models.immutable import Forbidden, ImmutableModel, Rules
 
 # PostgreSQL reads no JSON with `\u0000` or half a surrogate pair in it. They become text here, on both sides alike.
@@ -90,6 +92,12 @@ class Operation(ImmutableModel):
 
     # what
     params = models.JSONField(default=dict, blank=True, help_text="The action's parameters after checking")
+    expand = ObjectField(
+        default=list,
+        null=True,
+        blank=True,
+        help_text="What the API's caller wants to see whole; empty where an older version did not write it",
+    )
     expected = models.JSONField(default=dict, blank=True, help_text="status, amount_remaining as the caller saw them")
     payment_method = models.CharField(
         max_length=255, blank=True, help_text="The id of the payment method that this charges; empty if nobody knows it"
@@ -162,6 +170,15 @@ class Operation(ImmutableModel):
     decision_reason = models.TextField(blank=True)
     decision_address = models.GenericIPAddressField(null=True, blank=True)
     decision_request_id = models.CharField(max_length=255, blank=True)
+    decision_token = models.ForeignKey(
+        "ApiToken",
+        null=True,
+        blank=True,
+        db_index=False,
+        on_delete=models.PROTECT,
+        related_name="+",
+        help_text="With which the API was told the decision",
+    )
     announced_at = models.DateTimeField(null=True, blank=True, help_text="When the approvers were told")
 
     class Meta:
@@ -227,6 +244,9 @@ class Operation(ImmutableModel):
             ("override_operation", "Can charge again within the decline cooldown, and resolve unknown outcomes"),
         ]
 
+    # Not stored: what Stripe has just answered to this process (`operations.claims.Heard`), where it was this one.
+    heard: Any = None
+
     def __str__(self) -> str:
         return f"{self.action} {self.invoice}"
 
@@ -244,7 +264,12 @@ class Operation(ImmutableModel):
                 *("message", "advice", "error", "stripe_request_id", "finished_at", "outcome_by"),
             }
         ),
-        decision=frozenset({"approver_id", "decided_at", "decision_reason", "decision_address", "decision_request_id"}),
+        decision=frozenset(
+            {
+                *("approver_id", "decided_at", "decision_reason", "decision_address", "decision_request_id"),
+                "decision_token_id",
+            }
+        ),
         reopened=("state", State.RUNNING, State.AWAITING_APPROVAL),  # it is judged anew: more is at stake than before
         final=FINAL,
         texts=frozenset({"reason", "ticket", "message", "advice", "decision_reason", "card_fingerprint"}),

@@ -158,7 +158,8 @@ def _refusals(model: Any, rules: Rules, dialect: Any) -> list[tuple[str, str]]:
     if rules.reopened:
         column, before, after = rules.reopened
         reopened = f" AND NOT (OLD.{column} = {_literal(before)} AND NEW.{column} = {_literal(after)})"
-    for column in sorted(rules.once | rules.decision):
+    there = {column.attname for column in model._meta.concrete_fields}  # a later migration may add one of them
+    for column in sorted((rules.once | rules.decision) & there):
         is_set = f"OLD.{column} IS NOT NULL AND CAST(OLD.{column} AS text) <> ''"
         exception = reopened if column in rules.decision else ""
         refusals.append((f"{is_set} AND {differ([column])}{exception}", f"has its {column} already"))

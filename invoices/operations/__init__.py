@@ -5,6 +5,7 @@
 
 from invoices.operations import (
     advice,
+    answers,
     approval,
     batch,
     contradictions,
@@ -16,6 +17,7 @@ from invoices.operations import (
     pauses,
     payment_lookups,
     requesters,
+    waiting,
 )
 from invoices.operations.action import Action
 from invoices.operations.actions import ACTIONS, label_of
@@ -33,6 +35,7 @@ __all__ = [
     "Parameter",
     "Refusal",
     "advice",
+    "answers",
     "approval",
     "batch",
     "contradictions",
@@ -49,4 +52,5 @@ __all__ = [
     "request",
     "requesters",
     "settle_due",
+    "waiting",
 ]

@@ -132,14 +132,18 @@ class Action(ABC):
 
 # --- words and parts that several actions share -----------------------------------------------------------------------
 
-# With this in a call's parameters, Stripe's reply shows the payments too, so that the mirror has them in the same
-# transaction as the outcome.
-EXPAND_PAYMENTS = {"expand": ["payments"]}
+
+def expanding(operation: Operation) -> dict[str, Any]:
+    """Part of the parameters of a call that answers with the invoice: what Stripe shows whole in its answer.
+
+    The payments, so that the mirror has them in the same transaction as the outcome, and what the caller wants to see.
+    """
+    return {"expand": list(dict.fromkeys(["payments", *(operation.expand or ())]))}
 
 
 def as_given(operation: Operation, results: Results) -> dict[str, Any]:
     """A call's parameters where Stripe's are the same as ours."""
-    return {**operation.params, **EXPAND_PAYMENTS}
+    return {**operation.params, **expanding(operation)}
 
 
 def invoice_call(name: str, effect: Effect) -> tuple[Call, ...]:

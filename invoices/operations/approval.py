@@ -90,7 +90,7 @@ def need(
 def _need_of_another_word(operation: Operation | None, amount: int) -> Need | None:
     """A second person had to agree to it, for example to a batch as a whole, and her word no longer counts."""
     approver = operation.approver if operation else None
-    if operation is None or approver is None or decision_refusal(operation, approver) is None:
+    if operation is None or approver is None or _may_still_decide(operation, approver):
         return None
     return Need(amount, f"{approver} agreed to it, and may no longer decide on it.")
 
@@ -155,7 +155,11 @@ def covers(operation: Operation, amount: int) -> bool:
     approver, agreed = operation.approver, operation.approval_amount
     if approver is None or agreed is None or amount > agreed:
         return False
-    return decision_refusal(operation, approver) is None
+    return _may_still_decide(operation, approver)
+
+
+def _may_still_decide(operation: Operation, approver: Any) -> bool:
+    return decision_refusal(operation, approver, operation.decision_token) is None
 
 
 def waiting(invoice: str) -> QuerySet[Operation]:

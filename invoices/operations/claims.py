@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
 from django.db import transaction
@@ -20,12 +20,22 @@ class LostClaim(Exception):
     """Another process has taken the operation over; this one stops, and changes nothing more."""
 
 
+@dataclass
+class Heard:
+    """What Stripe answered, whole, for the caller for whom this process has asked. Nothing of it is stored: it holds
+    what was expanded, client secrets and cards."""
+
+    invoice: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+
+
 @dataclass(frozen=True)
 class Claim:
     """The right to work on one operation, until the lease lapses."""
 
     id: uuid.UUID
     token: uuid.UUID
+    heard: Heard = field(default_factory=Heard, compare=False)
 
     def hold(self, **changes: Any) -> Operation:
         """Writes, renews the lease, and returns the operation as it now is. Raises LostClaim."""

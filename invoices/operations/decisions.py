@@ -15,8 +15,8 @@ from django.db.models.functions import Coalesce
 from django.urls import reverse
 
 from invoices import clock, emails, gateway, money
-from invoices.models import Batch, Code, Email, Invoice, Operation, OutcomeBy
-from invoices.operations import approval, contradictions, eligibility, requesters, told
+from invoices.models import ApiToken, Batch, Code, Email, Invoice, Operation, OutcomeBy
+from invoices.operations import approval, contradictions, eligibility, outcomes, requesters, told
 from invoices.operations.actions import ACTIONS, label_of
 from invoices.operations.perform import perform
 from invoices.operations.refusals import Invalid, Refusal
@@ -70,20 +70,22 @@ def approve(
     reason: str = "",
     address: str | None = None,
     request_id: str = "",
+    token: ApiToken | None = None,
 ) -> Operation:
     """Agrees to the amount as Stripe has it now, and performs. `expected` is what the approver saw of the invoice,
-    `amount` (minor units) what the page named. Where it is more by now, the gate asks for a new word.
+    `amount` (minor units) what the page named. Where it is more by now, the gate asks for a new word. `token`: with
+    which the API was told.
 
     Raises Refusal: not allowed, decided already, no longer possible, Stripe away (then it still waits).
     """
-    operation = _waiting_for(id, approver, State.AWAITING_APPROVAL)
+    operation = _waiting_for(id, approver, token, State.AWAITING_APPROVAL)
     action = ACTIONS[operation.action]
     payment = action.look_up(operation.params)
     try:
         refetch("invoice", operation.invoice)
     except gateway.GatewayError as error:
         message = "Stripe cannot be reached to look at the invoice. Nothing was decided; try again."
-        raise Refusal(Code.STRIPE_UNAVAILABLE, message) from error
+        raise outcomes.unavailable(message, error) from error
     if refusal := eligibility.invoice_refusal_in_mirror(action, operation.invoice, operation.params):
         _close(operation, State.FAILED, refusal.code, f"When it was to be approved: {refusal.message}")
         raise refusal
@@ -104,6 +106,7 @@ def approve(
                 decision_reason=reason.strip(),
                 decision_address=address,
                 decision_request_id=request_id,
+                decision_token=token,
                 **seen,
             )
             if won and action.charges(operation.params):
@@ -116,10 +119,10 @@ def approve(
     return perform(operation.pk)
 
 
-def _waiting_for(id: uuid.UUID | str, approver: User, *states: str) -> Operation:
+def _waiting_for(id: uuid.UUID | str, approver: User, token: ApiToken | None, *states: str) -> Operation:
     """The operation on which this person may decide, in one of these states. Raises Refusal."""
     operation = Operation.objects.get(pk=id)
-    if refusal := requesters.decision_refusal(operation, approver):
+    if refusal := requesters.decision_refusal(operation, approver, token):
         raise refusal
     if operation.state not in states:
         raise Refusal(Code.INVOICE_CHANGED, f"This request no longer waits: it is {operation.get_state_display()}.")
@@ -133,13 +136,19 @@ def _waiting_for(id: uuid.UUID | str, approver: User, *states: str) -> Operation
 
 @told.decision("reject")
 def reject(
-    id: uuid.UUID | str, *, approver: User, reason: str, address: str | None = None, request_id: str = ""
+    id: uuid.UUID | str,
+    *,
+    approver: User,
+    reason: str,
+    address: str | None = None,
+    request_id: str = "",
+    token: ApiToken | None = None,
 ) -> Operation:
     """Declines the request, with a reason for the one who asked; also one that was approved, as long as nothing was
     sent, for example because the action is paused. Raises Invalid, Refusal."""
     if not reason.strip():
         raise Invalid("reason", "Please say why: the person who asked will read it.")
-    operation = _waiting_for(id, approver, State.AWAITING_APPROVAL, State.READY)
+    operation = _waiting_for(id, approver, token, State.AWAITING_APPROVAL, State.READY)
     return _close(
         operation,
         State.CANCELLED,
@@ -150,11 +159,19 @@ def reject(
         decision_reason=reason.strip(),
         decision_address=address,
         decision_request_id=request_id,
+        decision_token=token,
     )
 
 
 @told.decision("withdraw")
-def withdraw(id: uuid.UUID | str, *, actor: User, address: str | None = None, request_id: str = "") -> Operation:
+def withdraw(
+    id: uuid.UUID | str,
+    *,
+    actor: User,
+    address: str | None = None,
+    request_id: str = "",
+    token: ApiToken | None = None,
+) -> Operation:
     """The one who asked takes the request back, as long as nothing was sent. Raises Refusal."""
     operation = Operation.objects.get(pk=id)
     if operation.actor_id != actor.pk:
@@ -166,6 +183,7 @@ def withdraw(id: uuid.UUID | str, *, actor: User, address: str | None = None, re
         f"Withdrawn by {actor}.",
         decision_address=address,
         decision_request_id=request_id,
+        decision_token=token,
     )
 
 

@@ -56,7 +56,7 @@ class Unreadable(Exception):
 
     def __init__(self, error: gateway.GatewayError) -> None:
         super().__init__(error.message)
-        self.message = error.message
+        self.error, self.message = error, error.message
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from invoices.operations import payment_method
 from invoices.operations.action import Action
 from invoices.operations.advice import advice_for
 from invoices.operations.payment_method import PaymentMethodFacts
+from invoices.operations.refusals import Refusal
 
 # Stripe's codes, and decline codes, which say that the customer must authenticate (3-D Secure).
 AUTHENTICATION_CODES = frozenset(
@@ -80,6 +81,19 @@ def reduced(error: gateway.GatewayError) -> dict[str, Any]:
         elif isinstance(value, str):
             kept[member] = value
     return cast("dict[str, Any]", storable_json(kept))
+
+
+def of_rate_limit(error: gateway.GatewayError) -> dict[str, Any] | None:
+    """Stripe's 429 with its advice, so that a caller of the API hears it as Stripe said it; None for another error."""
+    if not isinstance(error, gateway.RateLimited):
+        return None
+    advice = {"retry_after": error.retry_after, "should_retry": error.should_retry}
+    return reduced(error) | {name: value for name, value in advice.items() if value is not None}
+
+
+def unavailable(message: str, error: gateway.GatewayError) -> Refusal:
+    """The refusal where Stripe had to be asked before anything was sent, and did not answer."""
+    return Refusal(Code.STRIPE_UNAVAILABLE, message, error=of_rate_limit(error))
 
 
 def is_under_way(action: Action, operation: Operation, invoice: dict[str, Any]) -> bool:

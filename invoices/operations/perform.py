@@ -30,7 +30,9 @@ def perform(id: uuid.UUID | str, *, throttled: bool = False) -> Operation:
     claim = take(id, Q(state=State.READY), state=State.RUNNING)
     if claim is not None:
         start(claim, throttled=throttled)
-    return Operation.objects.get(pk=id)
+    operation = Operation.objects.get(pk=id)
+    operation.heard = claim.heard if claim is not None else None
+    return operation
 
 
 def start(claim: Claim, *, throttled: bool = False) -> None:
@@ -128,6 +130,7 @@ def _asked_anew(operation: Operation, closed: gate.SecondPersonNeeded) -> dict[s
         "decision_reason": "",
         "decision_address": None,
         "decision_request_id": "",
+        "decision_token": None,
         "announced_at": None,
         "settle_at": clock.now(),  # from here its days count: see decisions.expire
     }
@@ -145,7 +148,8 @@ def _end_unread(claim: Claim, unreadable: gate.Unreadable) -> None:
         )
         return
     message = f"Stripe cannot be reached ({unreadable.message}). {_nothing_done(operation)} Try again soon."
-    claim.finish(State.FAILED, [], **_not_sent(Code.STRIPE_UNAVAILABLE, message))
+    error = outcomes.of_rate_limit(unreadable.error)
+    claim.finish(State.FAILED, [], error=error, **_not_sent(Code.STRIPE_UNAVAILABLE, message))
 
 
 def _results(operation: Operation) -> dict[str, CallResult]:
@@ -272,6 +276,7 @@ def _mark_rate_limited(claim: Claim, operation: Operation, call: RecordedCall, e
         State.FAILED,
         [],
         calls=with_call(operation, _with_error(call, error)),
+        error=outcomes.of_rate_limit(error),
         stripe_request_id=error.request_id,
         **_not_sent(Code.STRIPE_UNAVAILABLE, message),
     )
@@ -291,6 +296,7 @@ def mark_unknown(claim: Claim, operation: Operation, call: RecordedCall, error: 
 def mark_refused(claim: Claim, operation: Operation, call: RecordedCall, error: gateway.GatewayError) -> None:
     """Stripe refused the call for good. Stores that, then reads what the invoice is afterwards: a refused `pay` of a
     draft, for example, leaves it finalized."""
+    claim.heard.error = error.body
     outcome = outcomes.of_error(error)
     if done := done_before(operation):
         outcome["message"] = f"{done} Then Stripe refused: {error.message}"
@@ -328,7 +334,9 @@ def mark_answered(claim: Claim, operation: Operation, call: RecordedCall, reply:
     if {recorded.name for recorded in calls if recorded.result} < {each.name for each in action.calls}:
         claim.hold(calls=calls)
         return True
-    data, snapshots = invoice_afterwards(operation, reply)
+    if not reply.replayed:
+        claim.heard.invoice = reply.data
+    data, snapshots = invoice_afterwards(operation, call, reply)
     if outcomes.is_under_way(action, operation, data):
         outcome = outcomes.under_way(operation, data)
         claim.wait_for_bank(snapshots, calls=calls, stripe_request_id=reply.request_id, **outcome)
@@ -338,7 +346,9 @@ def mark_answered(claim: Claim, operation: Operation, call: RecordedCall, reply:
     return False
 
 
-def invoice_afterwards(operation: Operation, reply: gateway.Reply) -> tuple[dict[str, Any], list[Snapshot]]:
+def invoice_afterwards(
+    operation: Operation, call: RecordedCall, reply: gateway.Reply
+) -> tuple[dict[str, Any], list[Snapshot]]:
     """The invoice after the action, and what of it goes into the mirror.
 
     The reply to a repeated key shows the invoice as it was at the first answer, so the invoice is read instead.
@@ -350,4 +360,4 @@ def invoice_afterwards(operation: Operation, reply: gateway.Reply) -> tuple[dict
         except gateway.GatewayError:
             scheduled_refetches.schedule([("invoice", operation.invoice)])
             return reply.data, []
-    return reply.data, gateway.of_reply(reply, complete=False)
+    return reply.data, gateway.of_reply(reply, expanded=call.params.get("expand", ()), complete=False)

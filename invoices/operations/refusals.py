@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from invoices.models import Code
 
@@ -39,7 +39,7 @@ class Refusal(Exception):
 
     `code` is stable, `message` is for people. `param` names the parameter at fault, if one is. `operation` is the one
     that stands in the way, or the journal row of this refusal. `until` (aware, UTC) is when the reason ends by itself,
-    where that is known.
+    where that is known. `error` is Stripe's 429, where that is the reason.
     """
 
     def __init__(
@@ -50,9 +50,11 @@ class Refusal(Exception):
         param: str | None = None,
         operation: Operation | None = None,
         until: datetime | None = None,
+        error: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
         self.code, self.message, self.param, self.operation, self.until = code, message, param, operation, until
+        self.error = error
 
     @property
     def http_status(self) -> int:

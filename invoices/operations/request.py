@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -14,7 +14,7 @@ from django.db import IntegrityError, transaction
 
 from invoices import clock, gateway
 from invoices.models import ApiToken, Batch, Code, Invoice, Operation
-from invoices.operations import approval, eligibility, money_under_way, told
+from invoices.operations import approval, eligibility, money_under_way, outcomes, told
 from invoices.operations.action import Action
 from invoices.operations.actions import ACTIONS
 from invoices.operations.claims import facts
@@ -34,6 +34,7 @@ KEY_NAMESPACE = uuid.UUID("6f1c1a52-6a2e-4d0c-9f59-0d6f3a4f6f5e")  # of the ids 
 RANDOM = 4
 MAX_KEY_LENGTH = 255  # characters of an idempotency key, as at Stripe
 MAX_REASON_LENGTH = 5000  # characters
+MAX_TICKET_LENGTH = 255  # characters
 
 Actor = AbstractBaseUser | AnonymousUser
 
@@ -52,6 +53,7 @@ def request(
     actor: Actor,
     source: str,
     params: Mapping[str, Any] | None = None,
+    expand: Sequence[str] = (),
     reason: str = "",
     ticket: str = "",
     expected: Mapping[str, Any] | None = None,
@@ -67,6 +69,7 @@ def request(
 ) -> Operation:
     """Journals an operation that is ready to be performed. Sent twice, it is the same operation.
 
+    `expand`: what Stripe is to show whole in its answer, for the caller; part of what is asked for, as at Stripe.
     `expected` are the status and amounts (minor units) that the caller saw; where they have changed, nothing is sent.
     `operation_id` comes from a form, `idempotency_key` from an API client. `override` lifts the decline cooldown for
     those who may. `token`: with which the API was asked; `shell_user`: who ran the command, `name@host` of the
@@ -90,8 +93,9 @@ def request(
         actor=actor,  # type: ignore[misc]
         source=source,
         params=dict(params or {}),
+        expand=list(expand),
         reason=reason.strip()[:MAX_REASON_LENGTH].replace("\x00", ""),
-        ticket=ticket.strip()[:255].replace("\x00", ""),
+        ticket=ticket.strip()[:MAX_TICKET_LENGTH].replace("\x00", ""),
         expected=dict(expected or {}),
         idempotency_key=idempotency_key,
         address=address,
@@ -154,7 +158,9 @@ def _same_request(operation: Operation) -> Operation | None:
         earlier = made_by_key(operation.actor, operation.idempotency_key)  # type: ignore[arg-type]
     if earlier is None:
         return None
-    if earlier.fingerprint != operation.fingerprint or earlier.actor_id != operation.actor_id:
+    # An earlier version of this program did not write what was to be expanded.
+    same = earlier.fingerprint == operation.fingerprint and earlier.expand in (None, operation.expand)
+    if not same or earlier.actor_id != operation.actor_id:
         raise Refusal(
             Code.IDEMPOTENCY_KEY_REUSED,
             "Keys for idempotent requests can only be used with the same parameters they were first used with. "
@@ -184,7 +190,7 @@ def _check_invoice(
             if refusal is not None and refusal.code != Code.RESOURCE_MISSING:
                 raise _refuse(operation, refusal) from error
             message = "Stripe cannot be reached to check this invoice. Nothing was sent; try again soon."
-            raise _refuse(operation, Refusal(Code.STRIPE_UNAVAILABLE, message)) from error
+            raise _refuse(operation, outcomes.unavailable(message, error)) from error
         refusal = eligibility.invoice_refusal_in_mirror(action, operation.invoice, operation.params)
         if refusal is None and charges:
             ours = Operation.objects.filter(money_under_way.of_invoices([operation.invoice])).first()
@@ -232,7 +238,7 @@ def _method_to_charge(
             "A charge of this customer was declined within the hour, and Stripe does not say which card would be "
             f"charged now ({error.message}). Nothing was sent; try again soon."
         )
-        raise _refuse(operation, Refusal(Code.STRIPE_UNAVAILABLE, message)) from error
+        raise _refuse(operation, outcomes.unavailable(message, error)) from error
 
 
 def _create(

@@ -27,8 +27,11 @@ def is_service_user(user: Any) -> bool:
     return known
 
 
-def decision_refusal(record: Operation | Batch, person: User) -> Refusal | None:
+def decision_refusal(record: Operation | Batch, person: User, token: ApiToken | None = None) -> Refusal | None:
     """Why this person may not approve or reject this request; None if she may. Every decision asks it.
+
+    `token`: with which she says so. Whoever made it may hold it still, and so decides too: neither its user nor its
+    maker may have asked, and both must be allowed to decide.
 
     A second person is one who cannot have asked. These count as having asked: the actor; whoever made the API token
     with which it was asked; whoever may make tokens for service users, where the token acts for one; and whoever may
@@ -37,15 +40,33 @@ def decision_refusal(record: Operation | Batch, person: User) -> Refusal | None:
     the operating system's user; the page shows that user to everybody else who decides. Of a token that was made on the
     command line, such a person counts as its maker.
     """
-    if not person.is_active or not person.has_perm(PERMISSION):
-        reason = "You may not decide on requests. A billing manager decides."
-    elif record.actor_id == person.pk:
-        reason = "Somebody else must decide on your own request."
-    elif isinstance(record, Operation):
-        reason = _shell_reason(record, person) or _token_reason(record, person)
-    else:
-        reason = ""
+    reason = _reason(record, person)
+    if not reason and token is not None and token.created_by_id != person.pk:
+        reason = _maker_reason(record, token)
     return Refusal(Code.PERMISSION_DENIED, reason) if reason else None
+
+
+def _reason(record: Operation | Batch, person: User) -> str:
+    if not person.is_active or not person.has_perm(PERMISSION):
+        return "You may not decide on requests. A billing manager decides."
+    if record.actor_id == person.pk:
+        return "Somebody else must decide on your own request."
+    if isinstance(record, Operation):
+        return _shell_reason(record, person) or _token_reason(record, person)
+    return ""
+
+
+def _maker_reason(record: Operation | Batch, token: ApiToken) -> str:
+    """Why a token that somebody else made for its user, such as one of a service user, may not decide."""
+    maker = token.created_by
+    if maker is None:
+        return f"Nobody knows who made the API token “{token.name}”, so it cannot decide. Make a new one."
+    if reason := _reason(record, maker):
+        return (
+            f"{maker} made the API token “{token.name}”, may hold it still, and may not decide on this request: "
+            f"“{reason}” Somebody else must decide."
+        )
+    return ""
 
 
 def _shell_reason(operation: Operation, person: User) -> str:

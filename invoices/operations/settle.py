@@ -67,12 +67,14 @@ def _due(now: datetime) -> Q:
     )
 
 
-def settle(id: uuid.UUID | str) -> bool:
-    """Claims the operation and looks at it once. Does nothing if another process has it.
+def settle(id: uuid.UUID | str, *, at_once: bool = False) -> bool:
+    """Claims the operation and looks at it once. Does nothing if another process has it, or before its turn. `at_once`:
+    an unknown outcome is looked at before its turn, because somebody waits for it.
 
     Returns False if Stripe did not answer.
     """
-    claim = take(id, _due(clock.now()))
+    unknown = Q(state=State.UNKNOWN) & unclaimed()
+    claim = take(id, _due(clock.now()) | unknown if at_once else _due(clock.now()))
     if claim is None:
         return True
     try:
@@ -97,9 +99,10 @@ def _look(claim: Claim) -> bool:
     return True
 
 
-def _payment_error(data: dict[str, Any]) -> dict[str, Any]:
-    error = member(data, "last_payment_error")
-    return error if isinstance(error, dict) else {}
+def _payment_error(intent: dict[str, Any]) -> dict[str, Any]:
+    """Why this PaymentIntent's charge did not go through, with the PaymentIntent, as Stripe's own error has it."""
+    error = member(intent, "last_payment_error")
+    return {"payment_intent": intent, **error} if error and isinstance(error, dict) else {}
 
 
 class Settlement:
@@ -194,6 +197,7 @@ class Settlement:
             error = {
                 "code": "invoice_payment_intent_requires_action",
                 "message": "The customer must authenticate this payment.",
+                "payment_intent": next(iter(evidence.intents), None),
             }
         self.finish(State.FAILED, evidence, event, **outcomes.of_failed_charge(error))
 

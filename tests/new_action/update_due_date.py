@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from invoices.models import Code, Invoice, InvoicePayment, Operation
-from invoices.operations.action import EXPAND_PAYMENTS, Action, Call, Params, Results
+from invoices.operations.action import Action, Call, Params, Results, expanding
 from invoices.operations.effects import invoice_shows
 from invoices.operations.parameters import Parameter
 from invoices.operations.refusals import Refusal
@@ -14,7 +14,7 @@ from invoices.operations.refusals import Refusal
 
 def _due_date(operation: Operation, results: Results) -> dict[str, Any]:
     day = datetime.fromisoformat(operation.params["due_date"]).replace(tzinfo=UTC)
-    return {"due_date": int(day.timestamp()), **EXPAND_PAYMENTS}
+    return {"due_date": int(day.timestamp()), **expanding(operation)}
 
 
 class UpdateDueDate(Action):

@@ -60,6 +60,7 @@ def _facts(record: Operation) -> Facts:
         ("Request", record.request_id),
         ("Approved or rejected by", str(record.approver or "")),
         ("Their reason", record.decision_reason),
+        ("Decided with the API token", str(record.decision_token or "")),
         ("Decided from address", record.decision_address or ""),
         ("Decision's request", record.decision_request_id),
         ("Looked at again", f"{record.settle_attempts} times" if record.settle_attempts else ""),

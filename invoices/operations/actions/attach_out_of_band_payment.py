@@ -10,7 +10,7 @@ from typing import Any
 
 from invoices import money
 from invoices.models import Invoice, InvoicePayment, Operation
-from invoices.operations.action import EXPAND_PAYMENTS, Action, Call, Params, Results, remaining
+from invoices.operations.action import Action, Call, Params, Results, expanding, remaining
 from invoices.operations.effects import object_created, payment_attached
 from invoices.operations.parameters import Parameter
 from invoices.operations.payment_lookups import AttachablePayment
@@ -41,7 +41,7 @@ def _report_payment(operation: Operation, results: Results) -> dict[str, Any]:
 
 
 def _attach_record(operation: Operation, results: Results) -> dict[str, Any]:
-    return {"payment_record": results["report_payment"].id, **EXPAND_PAYMENTS}
+    return {"payment_record": results["report_payment"].id, **expanding(operation)}
 
 
 class AttachOutOfBandPayment(Action):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from invoices import gateway
-from invoices.models import Code, Invoice, InvoicePayment
+from invoices.models import Invoice, InvoicePayment
+from invoices.operations import outcomes
 from invoices.operations.action import Action, Params, invoice_call
 from invoices.operations.effects import payment_attached
 from invoices.operations.parameters import Parameter
@@ -50,7 +51,7 @@ class AttachPayment(Action):
             raise Invalid(name, error.message) from error
         except gateway.GatewayError as error:
             message = "Stripe cannot be reached to look at the payment. Nothing was sent; try again soon."
-            raise Refusal(Code.STRIPE_UNAVAILABLE, message) from error
+            raise outcomes.unavailable(message, error) from error
 
     def payment_refusal(self, invoice: Invoice, params: Params, payment: AttachablePayment | None) -> Refusal | None:
         name = self._named(params)

@@ -1,0 +1,97 @@
+"""Holds a caller of the API until an operation has an outcome, so that a program need not ask again and again.
+
+What came of it is found out by settling, under its own claim and by its own rules; here it is only asked to look at
+once. Whoever waits holds no connection to the database, and only so many wait at the same time in one process, because
+each of them holds one of its threads.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from django.conf import settings
+from django.db import connection
+
+from invoices import clock, interruption
+from invoices.models import Operation
+from invoices.operations.settle import settle
+
+State = Operation.State
+DEFAULT_SECONDS = 8  # for which an action's answer is held
+MAX_SECONDS = 30
+INTERVAL_SECONDS = 0.2  # between two looks at the journal
+BEING_DONE = (State.RUNNING, State.UNKNOWN)
+NOT_OVER = (*Operation.UNFINISHED, State.AWAITING_APPROVAL)
+
+
+class _Places:
+    """How many wait at the moment, in this process."""
+
+    def __init__(self) -> None:
+        self._lock, self._taken = threading.Lock(), 0
+
+    @contextmanager
+    def one(self) -> Iterator[bool]:
+        """A place to wait in; False where all are taken."""
+        with self._lock:
+            free = self._taken < settings.OUTCOME_WAITERS
+            self._taken += free
+        try:
+            yield free
+        finally:
+            with self._lock:
+                self._taken -= free
+
+
+_places = _Places()
+
+
+def settled(operation: Operation, seconds: float) -> Operation:
+    """The operation once it has an outcome: it is looked at on the spot, then whenever its turn comes. As it is, where
+    that takes longer than so many seconds, or too many wait already."""
+    if operation.state not in BEING_DONE or seconds <= 0:
+        return operation
+    deadline, looked = time.monotonic() + seconds, False
+
+    def look(found: Operation) -> None:
+        nonlocal looked
+        if found.state == State.UNKNOWN and not looked:
+            looked = True
+            settle(found.pk, at_once=True)
+        elif _is_due(found):
+            settle(found.pk)
+
+    look(operation)
+    return _wait(operation.pk, deadline, lambda found: found.state not in BEING_DONE, look)
+
+
+def over(id: uuid.UUID, seconds: float) -> Operation:
+    """The operation once it is over, or money is under way: what waits for a second person is waited for too. Nothing
+    is looked at: that is for the workers."""
+    return _wait(id, time.monotonic() + seconds, lambda found: found.state not in NOT_OVER, lambda found: None)
+
+
+def _wait(
+    id: uuid.UUID, deadline: float, is_over: Callable[[Operation], bool], look: Callable[[Operation], None]
+) -> Operation:
+    operation = Operation.objects.get(pk=id)
+    with _places.one() as may_wait:
+        while may_wait and not is_over(operation) and time.monotonic() < deadline and not interruption.asked():
+            if connection.vendor == "postgresql":
+                connection.close()  # back to the pool, for the time of the rest
+            time.sleep(max(0.0, min(INTERVAL_SECONDS, deadline - time.monotonic())))
+            operation = Operation.objects.get(pk=id)
+            if not is_over(operation):
+                look(operation)
+    return Operation.objects.get(pk=id)
+
+
+def _is_due(operation: Operation) -> bool:
+    """Whether its turn to be settled has come. Asked before `settle` claims it, because that is a write."""
+    if operation.claimed_until is not None:
+        return operation.claimed_until < clock.now()
+    return operation.state == State.UNKNOWN and (operation.settle_at is None or operation.settle_at <= clock.now())
