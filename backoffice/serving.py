@@ -22,6 +22,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -37,7 +38,7 @@ from backoffice.fairness import Callers, Place, TooMany
 from backoffice.forwarding import FORWARDING_HEADERS, client
 from backoffice.headers import HEADERS
 from backoffice.middleware import accepted_request_id, is_for_api
-from invoices import turns, webhooks
+from invoices import turns, waiting, webhooks
 from invoices.api.auth import key_of, too_many
 from invoices.api.envelope import ApiError
 from invoices.sight import context, tracing
@@ -59,6 +60,7 @@ WAITING_AT_ONCE = 128  # complete requests that wait for a thread; each may hold
 RETRY_AFTER_SECONDS = 5
 SPOOL_BYTES = 512 * 1024  # of an answer, in memory
 CHUNK_BYTES = 64 * 1024
+WOKEN_AT_ONCE = 4  # requests that waited for a change and are asked again; a change may wake hundreds
 # Seconds for which a client may take nothing of its answer, and in which requests end when the process is stopped.
 READER_SECONDS = 30.0
 STOP_SECONDS = 20.0
@@ -207,6 +209,7 @@ class Server:
         self.django = django
         self.lane, self.door = Lane(settings.REQUEST_THREADS), webhooks.Door()
         self.callers = Callers()
+        self.waiting_room, self.woken = waiting.WaitingRoom(), asyncio.Semaphore(WOKEN_AT_ONCE)
         self.threads = ThreadPoolExecutor(settings.REQUEST_THREADS, thread_name_prefix="request")
         self.under_way: set[asyncio.Future[Answer]] = set()
         self.receiving: dict[Body, None] = {}  # those that are not complete, oldest first
@@ -247,6 +250,47 @@ class Server:
         if request.is_webhook:
             return await self._take_webhook(request, receive)
         body = await self._body(request, receive)
+        hold = waiting.Hold()
+        answer = await self._ask_django(request, body, hold)
+        return answer if hold.wanted is None else await self._keep_until_changed(answer, request, body, hold, receive)
+
+    async def _keep_until_changed(
+        self, answer: Answer, request: Request, body: bytes, hold: waiting.Hold, receive: Receive
+    ) -> Answer:
+        """The answer of a view that waits for a change: another one as soon as there is a change, else this one when
+        its time is over. Raises Refused, HungUp."""
+        loop = asyncio.get_running_loop()
+        hung_up = asyncio.create_task(_hung_up(receive))
+        try:
+            end = loop.time() + hold.wanted.seconds if hold.wanted else 0
+            while hold.wanted is not None and await self._changed(hold.wanted, end - loop.time(), hung_up):
+                async with self.woken:
+                    answer.body.close()
+                    hold = waiting.Hold()
+                    answer = await self._ask_django(request, body, hold)
+        except BaseException:
+            answer.body.close()
+            raise
+        finally:
+            hung_up.cancel()
+        return answer
+
+    async def _changed(self, wanted: waiting.Wanted, seconds: float, hung_up: asyncio.Task[None]) -> bool:
+        """Whether there was such a change within so many seconds. Raises Refused, HungUp."""
+        try:
+            told = self.waiting_room.enter(wanted)
+        except waiting.Full:
+            raise Refused(503, "Too many requests wait for a change. Try again in a few seconds.") from None
+        try:
+            await asyncio.wait([told, hung_up], timeout=max(seconds, 0), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self.waiting_room.leave(told)
+        if hung_up.done():
+            raise HungUp
+        return told.done() and told.result()
+
+    async def _ask_django(self, request: Request, body: bytes, hold: waiting.Hold) -> Answer:
+        """Raises Refused, TooMany."""
         place = await self._place_of(request)
         try:
             await self.lane.enter()
@@ -254,13 +298,11 @@ class Server:
             if place:
                 place.leave()
             raise
-        loop, alone = (
-            asyncio.get_running_loop(),
-            contextvars.Context(),
-        )  # what one request notes is not there in the next
+        loop, alone = asyncio.get_running_loop(), contextvars.Context()  # what one request notes is not in the next
         if place:
             alone.run(turns.giving_up.set, partial(loop.call_soon_threadsafe, place.give_up_turn))
-        work = loop.run_in_executor(self.threads, alone.run, self._call_django, request.environ(body))
+        environ = {**request.environ(body), waiting.HOLD: hold}
+        work = loop.run_in_executor(self.threads, alone.run, self._call_django, environ)
         self.under_way.add(work)
         work.add_done_callback(self.under_way.discard)
         work.add_done_callback(lambda _: self.lane.free.release())
@@ -404,9 +446,11 @@ class Server:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 watch = asyncio.create_task(_end_with(os.getppid()))
+                _when_stopped(self.waiting_room.close)
                 await send({"type": "lifespan.startup.complete"})
             elif message["type"] == "lifespan.shutdown":
                 watch.cancel()
+                self.waiting_room.close()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(STOP_SECONDS):
                         if self.under_way:
@@ -423,6 +467,29 @@ async def _end_with(parent: int) -> None:
         await asyncio.sleep(PARENT_SECONDS)
     log.warning("The main process of the web server is gone; this one ends too.")
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _when_stopped(what: Callable[[], None]) -> None:
+    """Has this done in the event loop as soon as the process is told to stop. granian tells us of it only when no
+    request is left, and waits for them."""
+    if threading.current_thread() is not threading.main_thread():  # Python sets signal handlers only there
+        return
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        before = signal.getsignal(number)
+
+        def stop(number: int, frame: Any, before: Any = before) -> None:
+            loop.call_soon_threadsafe(what)
+            if callable(before):
+                before(number, frame)
+
+        signal.signal(number, stop)
+
+
+async def _hung_up(receive: Receive) -> None:
+    """Ends when the client has closed the connection."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def _drop(work: asyncio.Future[Answer]) -> None:

@@ -21,6 +21,7 @@ class InvoicesConfig(AppConfig):
         check_timeout(settings.STRIPE_TIMEOUT_SECONDS)
         post_migrate.connect(_create_groups, sender=self)
         post_migrate.connect(_make_partitions, sender=self)
+        post_migrate.connect(_record_changes, sender=self)
         m2m_changed.connect(_let_in, sender=get_user_model().groups.through)
         post_migrate.connect(_grant, sender=self)
         from invoices import people_watch
@@ -54,6 +55,12 @@ def _make_partitions(**kwargs: Any) -> None:
     from invoices.models import partitions
 
     partitions.make_ahead()
+
+
+def _record_changes(**kwargs: Any) -> None:
+    from invoices.models import change_triggers
+
+    change_triggers.make_missing(**kwargs)
 
 
 def _grant(**kwargs: Any) -> None:

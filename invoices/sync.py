@@ -15,7 +15,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import QuerySet
 
 from invoices import clock, gateway, intake, interruption, mirror, refetch, scheduled_refetches
-from invoices.models import MIRRORED, Event, PendingEvent, UnchainedRow, grants
+from invoices.models import MIRRORED, Event, PendingEvent, grants
 from invoices.models.events import UNREADABLE_PREFIX
 from invoices.models.reading import is_id, json_of, storable
 from invoices.operations import contradictions, money_under_way
@@ -374,8 +374,8 @@ def tend_queues() -> None:
     """
     if connection.vendor == "postgresql" and not connection.in_atomic_block and grants.may_vacuum_queues():
         with connection.cursor() as cursor:
-            for queue in (PendingEvent, UnchainedRow):
-                cursor.execute(f"VACUUM (SKIP_LOCKED) {queue._meta.db_table}")
+            for queue in grants.QUEUES:
+                cursor.execute(f"VACUUM (SKIP_LOCKED) {queue}")
 
 
 def replay(ids: Sequence[str] = ()) -> int:

@@ -114,11 +114,13 @@ class StripeSchema(AutoSchema):
             replies.setdefault(str(status), {"description": ERRORS[status], "content": content})
         if self.method == "GET":
             replies["304"] = {"description": "It has not changed since the answer whose `ETag` was sent"}
-        for written, reply in replies.items():
-            reply["headers"] = {
-                name: {"$ref": f"#/components/headers/{name}"} for name in self.headers_of(int(written))
-            } | reply.get("headers", {})
+        for code, reply in replies.items():
+            headers = {name: {"$ref": f"#/components/headers/{name}"} for name in self.headers_of(int(code))}
+            reply["headers"] = headers | reply.get("headers", {})
         operation["responses"] = dict(sorted(replies.items()))
+        body = operation.get("requestBody", {})
+        if any("required" in one["schema"] for one in body.get("content", {}).values()):
+            body["required"] = True
         return operation
 
     def error_statuses(self) -> set[int]:

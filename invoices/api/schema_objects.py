@@ -7,7 +7,7 @@ from typing import Any
 from invoices import operations
 from invoices.api.schema_shapes import BOOLEAN, INTEGER, TEXT, Schema, array, ref, shape
 from invoices.api.schema_stripe import ERROR_MEMBERS, STRIPES_OBJECTS
-from invoices.models import Operation
+from invoices.models import MIRRORED, Operation
 
 _INVOICE: Schema = {"description": "An id, or the invoice when expanded", "anyOf": [TEXT, ref("invoice")]}
 
@@ -78,6 +78,22 @@ OUR_OBJECTS: dict[str, Schema] = {
         moments="created! healed?",
         ours={"description": "What the mirror had"},
         theirs={"description": "What Stripe had"},
+    ),
+    "change": shape(
+        "That one object of the mirror became another",
+        kind="change",
+        texts="object_id!",
+        moments="created!",
+        booleans="deleted!",
+        sequence={**INTEGER, "description": "Its place: 1, 2, 3 and so on, without gaps"},
+        type={**TEXT, "description": "The kind of object, and what happened, such as `invoice.updated`"},
+        object_type={**TEXT, "enum": sorted(MIRRORED)},
+        snapshot={
+            "type": "object",
+            "nullable": True,
+            "additionalProperties": True,
+            "description": "The object as the mirror has it now, at least as new as the change",
+        },
     ),
 }
 

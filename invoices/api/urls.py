@@ -9,6 +9,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 from invoices.api import mirror_views, views
 from invoices.api.actions import ActionView
 from invoices.api.base import ListAndRetrieveView
+from invoices.api.changes import ChangesView
 from invoices.api.decisions import DecidedOperationView
 from invoices.api.exports import CONTENT_TYPES, export_view
 from invoices.api.pass_through import Elsewhere
@@ -64,6 +65,7 @@ urlpatterns = [
     ],
     *_list_and_retrieve("reconciliation_runs", views.RunView, "Reconciliation runs"),
     *_list_and_retrieve("drift", views.DriftView, "Drift"),
+    path("v1/changes", ChangesView.as_view({"get": "follow"})),
     *[_action(name) for name in ACTIONS],
     re_path(r"^v1(?:/[\s\S]*)?$", _elsewhere),
     path("api/schema/", for_insiders(SpectacularAPIView.as_view(), also_staff=True), name="api-schema"),

@@ -10,7 +10,7 @@ from celery import Celery, current_app
 from django.db.models import Count, Min
 
 from invoices import clock, reconcile
-from invoices.models import Heartbeat, PendingEvent, ReconciliationRun
+from invoices.models import Heartbeat, PendingEvent, ReconciliationRun, change_triggers
 from invoices.thresholds import (
     CATCH_UP_STALE,
     COVERAGE_STALE,
@@ -61,11 +61,18 @@ class LastSuccesses(TypedDict):
     proof: LastSuccess
 
 
+class FeedHealth(TypedDict):
+    """The triggers without which the changes feed leaves changes out; none where all is well."""
+
+    missing_triggers: list[str]
+
+
 class DatabaseHealth(TypedDict):
-    """What the database knows: workers, events, reconciliation. These are members of the reply of /readyz."""
+    """What the database knows: workers, events, the feed, reconciliation. These are members of the reply of /readyz."""
 
     worker: WorkerHealth
     events: EventHealth
+    changes: FeedHealth
     last_reconciliation: ReconciliationHealth | None
     last_successes: LastSuccesses
     installed_seconds_ago: float | None  # since the first sweep or full run: before it nothing can be late
@@ -102,6 +109,7 @@ def database_health() -> DatabaseHealth:
             "pending": pending["count"],
             "oldest_pending_seconds": seconds_since(pending["oldest_received_at"], now),
         },
+        "changes": {"missing_triggers": change_triggers.missing()},
         "last_reconciliation": _last_reconciliation(found.sweep, now),
         "last_successes": {
             "sweep": _since(finished_at(found.sweep), now),
@@ -142,6 +150,8 @@ def reasons_not_ready(health: DatabaseHealth) -> Iterator[str]:
         yield f"no worker seen for {worker_seconds:.0f} s"
     if event_seconds is not None and event_seconds > EVENT_STUCK.total_seconds():
         yield f"an event has been waiting for {event_seconds:.0f} s"
+    if health["changes"]["missing_triggers"]:
+        yield "not every change reaches the feed: `manage.py migrate` makes the triggers that are missing"
     if run is None:
         yield "no reconciliation has finished yet"
     elif run["seconds_ago"] > RECONCILIATION_STALE.total_seconds():

@@ -15,6 +15,7 @@
 | settle_operations                | done                | failed            |                            |            |
 | account                          | done                | refused           |                            |            |
 | remove_foreign                   | done, or previewed  | a named row left  |                            |            |
+| changes                          | all was told        | not all recorded  |                            |            |
 
 2 is the usage error of every command. Ctrl-C ends any command but `demo` with 130, as a shell expects.
 """

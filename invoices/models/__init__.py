@@ -6,6 +6,7 @@ from invoices.models.accounts import AccountRecord, CheckedKey
 from invoices.models.batch_items import BatchItem
 from invoices.models.calls import CallResult, RecordedCall
 from invoices.models.chain import CHAINED, JournalHead, JournalLink, UnchainedRow
+from invoices.models.changes import Change, UnnumberedChange
 from invoices.models.codes import DECLINES, Code, OutcomeBy
 from invoices.models.disclosures import Disclosure
 from invoices.models.emails import Email
@@ -40,6 +41,7 @@ __all__ = [
     "Batch",
     "BatchItem",
     "CallResult",
+    "Change",
     "CheckedKey",
     "Code",
     "Contradiction",
@@ -80,4 +82,5 @@ __all__ = [
     "ThrottleSlot",
     "TokenRecord",
     "UnchainedRow",
+    "UnnumberedChange",
 ]

@@ -16,14 +16,16 @@ from django.db import connection, transaction
 from invoices.models import partitions
 from invoices.models.access import GivenPermission
 from invoices.models.chain import JournalHead, UnchainedRow
+from invoices.models.changes import Change, UnnumberedChange
 from invoices.models.events import PendingEvent
 from invoices.models.immutable import ImmutableModel
 from invoices.models.reconciliation import ReconciliationRun
 
 # Only `migrate` writes these.
 READ_ONLY = frozenset({"django_migrations", "django_content_type", "auth_permission", GivenPermission._meta.db_table})
+ONLY_GROWS = frozenset({Change._meta.db_table})  # of which no row is changed either
 KEPT = frozenset({ReconciliationRun._meta.db_table, JournalHead._meta.db_table})  # of which no row is ever deleted
-QUEUES = (PendingEvent._meta.db_table, UnchainedRow._meta.db_table)
+QUEUES = tuple(queue._meta.db_table for queue in (PendingEvent, UnchainedRow, UnnumberedChange))
 
 
 def statements(role: str) -> list[str]:
@@ -61,6 +63,8 @@ def _of_tables() -> Iterator[tuple[str, str]]:
         elif issubclass(model, ImmutableModel):
             columns = sorted(updatable(model))
             yield table, "SELECT, INSERT" + (f", UPDATE ({', '.join(map(_quoted, columns))})" if columns else "")
+        elif table in ONLY_GROWS:
+            yield table, "SELECT, INSERT"
         elif table in KEPT:
             yield table, "SELECT, INSERT, UPDATE"
         else:

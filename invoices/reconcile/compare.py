@@ -161,6 +161,5 @@ def _rows(run: ReconciliationRun, outcome: Outcome, *, healed: bool) -> list[Dri
 
 def short(data: dict[str, Any]) -> dict[str, Any]:
     """The members of a missing object that finance needs."""
-    names: tuple[str, ...] = ("id", "number", "status", "currency", "total", "amount", "amount_due", "amount_remaining", "amount_paid")
-    names += ("created",)
+    names = "id number status currency total amount amount_due amount_remaining amount_paid created".split()
     return {name: data[name] for name in names if name in data}

@@ -34,7 +34,8 @@ def scenario(given: dict[str, Any]) -> dict[str, Any]:
         if one in operations and found[address]["came"].get("data"):
             found[one] = ask(client, operations[one], found[address]["came"]["data"][0]["id"])
 
-    invoices, walked, after = operations["GET /v1/invoices"], [], {}
+    invoices, walked = operations["GET /v1/invoices"], []
+    after: dict[str, str] = {}
     while True:
         page = ask(client, invoices, customer=ids["customer"], limit=2, **after)["parsed"]
         walked += page["data"]
