@@ -142,6 +142,16 @@ STRIPE_TIMEOUT_SECONDS = env.float("STRIPE_TIMEOUT_SECONDS", default=15.0)
 WEBHOOK_MAX_BYTES = 1024 * 1024  # a larger body is refused
 WEBHOOK_TOLERANCE_SECONDS = 300  # the greatest age of a signature, or lead; the default of Stripe's SDK
 
+# --- events for the company's services: invoices/fanout ---------------------------------------------------------------
+# Networks inside to which events are sent all the same, also without TLS. Every other address must be public.
+WEBHOOK_ENDPOINTS_ALLOWED_NETWORKS = networks(
+    "WEBHOOK_ENDPOINTS_ALLOWED_NETWORKS", env.list("WEBHOOK_ENDPOINTS_ALLOWED_NETWORKS", default=[])
+)
+# A file of certificates (PEM) that vouch for the services; empty: the public ones.
+WEBHOOK_ENDPOINTS_CA_FILE = env.str("WEBHOOK_ENDPOINTS_CA_FILE", default="")
+# Seconds in which a service must have answered. DELIVERY_LEASE must be much longer.
+WEBHOOK_ENDPOINTS_TIMEOUT_SECONDS = 10.0
+
 # --- requests: backoffice/serving.py ----------------------------------------------------------------------------------
 REQUEST_MAX_BYTES = env.int("REQUEST_MAX_BYTES", default=1024 * 1024)  # a larger body is refused, of a webhook as above
 REQUEST_BODY_SECONDS = env.float("REQUEST_BODY_SECONDS", default=10.0)  # in which a body must be here
@@ -419,6 +429,7 @@ CELERY_BEAT_SCHEDULER = "backoffice.beat:Scheduler"
 CELERY_BEAT_SCHEDULE = {  # the numbers are seconds; the clock times are UTC
     "events": _every("process_events", 1),
     "refetches": _every("perform_refetches", 1),
+    "deliveries": _every("deliver_events", 1),
     "settle": _every("settle_operations", 5),
     "batches": _every("run_batches", 5),
     "chain": _every("chain_journal", 30),

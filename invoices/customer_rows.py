@@ -17,6 +17,7 @@ from invoices.models import (
     Contradiction,
     CreditNote,
     Customer,
+    DeskEvent,
     Disclosure,
     Drift,
     Email,
@@ -130,6 +131,11 @@ def emails(customer: str) -> models.QuerySet:
         | Q(kind=kinds.BATCH_APPROVAL, about__in=_as_text(batches(customer)))
         | Q(kind=kinds.CONTRADICTION, about__in=_as_text(contradictions(customer)))
     )
+
+
+def desk_events(customer: str) -> models.QuerySet:
+    """What services are told of this customer's operations."""
+    return DeskEvent.objects.filter(operation__in=_ids(operations(customer)))
 
 
 def _as_text(rows: models.QuerySet) -> list[str]:

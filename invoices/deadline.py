@@ -81,7 +81,7 @@ class _Now(threading.local):
 _now = _Now()  # the deadline of the request that this thread makes
 
 
-class _WithDeadline:
+class WithDeadline:
     """Tells the deadline on which socket the request goes out: a new connection, a kept one, or a proxy's tunnel.
 
     Looking up a name and connecting have time limits of their own, for each address and for the TLS handshake. They are
@@ -96,18 +96,23 @@ class _WithDeadline:
         super().send(data)  # type: ignore[misc]
 
 
-class _Connection(_WithDeadline, HTTPConnection):
+class PlainConnection(WithDeadline, HTTPConnection):
     pass
 
 
-class _SecureConnection(_WithDeadline, HTTPSConnection):
+class SecureConnection(WithDeadline, HTTPSConnection):
     pass
 
 
-class _Adapter(HTTPAdapter):
+class Adapter(HTTPAdapter):
+    """Makes each connection of these classes."""
+
+    plain: type[HTTPConnection] = PlainConnection
+    secure: type[HTTPSConnection] = SecureConnection
+
     def get_connection_with_tls_context(self, *given: Any, **options: Any) -> Any:
         pool: Any = super().get_connection_with_tls_context(*given, **options)
-        pool.ConnectionCls = _SecureConnection if pool.scheme == "https" else _Connection
+        pool.ConnectionCls = self.secure if pool.scheme == "https" else self.plain
         return pool
 
 
@@ -118,8 +123,8 @@ class DeadlineSession(requests.Session):
         super().__init__()
         self.seconds = seconds
         self.max_redirects = 0  # requests.TooManyRedirects at the first one: a redirected POST would charge elsewhere
-        self.mount("https://", _Adapter())
-        self.mount("http://", _Adapter())
+        self.mount("https://", Adapter())
+        self.mount("http://", Adapter())
 
     def request(self, *given: Any, **options: Any) -> requests.Response:
         """As that of `requests`, with the body read. Raises requests.RequestException, Timeout at the deadline."""

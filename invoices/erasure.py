@@ -8,6 +8,7 @@ last.
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections import Counter
@@ -33,6 +34,7 @@ from invoices.models import (
     ApiToken,
     Batch,
     Customer,
+    DeskEvent,
     Drift,
     Email,
     ErasedRow,
@@ -275,6 +277,7 @@ def perform(erasure: Erasure, archives: Path, show_progress: ShowProgress = lamb
     done["archived event"] = files.redact(known, by)
     done["drift"] = _erase_drift(customer, known)
     done["e-mail"] = _erase_emails(customer, known)
+    done["desk event"] = _erase_desk_events(customer, known)
     _erase_errors(known)
     for object, rows_of in MIRROR.items():
         for id in _ids(rows_of(customer)):
@@ -357,6 +360,25 @@ def _erase_emails(customer: str, known: personal.Known) -> int:
         subject, body = personal.REDACTED if has(email.subject) else email.subject, "\n".join(lines)
         if (subject, body) != (email.subject, email.body):
             Email.objects.filter(pk=id).update(subject=subject, body=body)
+            done += 1
+    return done
+
+
+def _erase_desk_events(customer: str, known: personal.Known) -> int:
+    """Of an event of ours what names the customer; of the customer's own operations also what people wrote with but a
+    word of the name."""
+    done = 0
+    about = set(customer_rows.desk_events(customer).values_list("pk", flat=True))
+    for id in _ids(DeskEvent.objects.all()):
+        body = DeskEvent.objects.get(pk=id).body
+        event = known.taken_out_of(json.loads(body))
+        operation = event["data"]["object"]
+        for name in PEOPLE_WROTE & operation.keys() if id in about else ():
+            if known.is_named_in(operation[name] or ""):
+                operation[name] = personal.REDACTED
+        redacted = json.dumps(event, separators=(",", ":"))
+        if redacted != body:
+            DeskEvent.objects.filter(pk=id).update(body=redacted)
             done += 1
     return done
 

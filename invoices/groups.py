@@ -37,7 +37,7 @@ VIEW = [
     )
 ]
 # What has people's addresses and, at one place, everything about a customer. Looking at the latter is recorded.
-OVERSEE = ["view_email", "view_signinrecord", "view_disclosure", "disclose_customer"]
+OVERSEE = ["view_email", "view_signinrecord", "view_disclosure", "disclose_customer", "view_webhookendpoint"]
 ACT = [action.codename for action in ACTIONS.values()]
 MANAGE = [
     "approve_operation",
@@ -49,6 +49,9 @@ MANAGE = [
     "view_apitoken",
     "delete_apitoken",
     "reset_second_factor",
+    "add_webhookendpoint",
+    "change_webhookendpoint",
+    "delete_webhookendpoint",
 ]
 GROUPS = {
     "Support agent": VIEW + ACT,

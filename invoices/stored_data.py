@@ -100,6 +100,10 @@ TABLES = (
         *("subject; until it was sent, the text with the reason", PEOPLES_TEXT),
     ),
     Table(
+        *("desk_events", "Events of ours to services", customer_rows.desk_events, "created_at"),
+        *("what an operation came to, as the API shows it", PEOPLES_TEXT),
+    ),
+    Table(
         *("refetches", "Scheduled refetches", customer_rows.refetches, "asked_at"),
         *("ids, and the error of the last attempt", PEOPLES_TEXT),
     ),

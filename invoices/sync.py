@@ -15,6 +15,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import QuerySet
 
 from invoices import clock, gateway, intake, interruption, mirror, refetch, scheduled_refetches
+from invoices.fanout import owed
 from invoices.models import MIRRORED, Event, PendingEvent, grants
 from invoices.models.events import UNREADABLE_PREFIX
 from invoices.models.reading import is_id, json_of, storable
@@ -172,6 +173,7 @@ def _store(events: list[Event]) -> list[Event]:
     mirror.store(snapshots)
     if readable:
         Event.stored(readable).update(state=Event.State.DONE, processed_at=clock.now(), error="")
+        owed.owe(readable)
     contradictions.look_at(events)
     if money_under_way.look_now(money_under_way.invoices_of(events)):
         transaction.on_commit(lambda: wake("settle_operations"), robust=True)

@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from django.contrib.sessions.backends.db import SessionStore
 
 from invoices import emails, heartbeat, journal, operations, reconcile, sync
+from invoices.fanout import owed, worker
 from invoices.journal import archives
 from invoices.models import partitions
 
@@ -75,9 +76,15 @@ def send_emails() -> int:
 
 
 @shared_task
+def deliver_events() -> int:
+    return worker.deliver_due()
+
+
+@shared_task
 def tend_queues() -> None:
     sync.tend_queues()
     emails.remove_old()
+    owed.remove_old()
 
 
 @shared_task

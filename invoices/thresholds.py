@@ -51,6 +51,19 @@ LAST_EMAIL_RETRY = timedelta(hours=1)  # the longest wait between two attempts
 EMAIL_GIVEN_UP = timedelta(days=3)  # an e-mail that fails for this long is given up, and waits for a person
 EMAIL_KEPT = timedelta(days=14)  # after it was sent or given up, the row of an e-mail is removed
 
+# --- events for services ----------------------------------------------------------------------------------------------
+DELIVERY_LEASE = timedelta(minutes=1)  # for a worker that sends an event; if it dies, another one sends it after this
+FIRST_DELIVERY_RETRY = timedelta(seconds=10)  # after an event that was not taken; then twice as long each time
+LAST_DELIVERY_RETRY = timedelta(hours=3)  # the longest wait between two attempts
+DELIVERY_GIVEN_UP = timedelta(days=3)  # an event that is not taken for this long is given up, and waits for a person
+ENDPOINT_GIVEN_UP = timedelta(days=3)  # an endpoint of which every attempt fails for this long is disabled
+LONGEST_ENDPOINT_REST = timedelta(minutes=5)  # between two attempts at an endpoint that does not answer; first 1 s
+# An event is sent when the refetch that its object waits for was performed, and at the latest after this.
+REFETCH_AWAITED = timedelta(minutes=5)
+SECRET_OVERLAP = timedelta(hours=24)  # for which the replaced secret of an endpoint signs too, unless said otherwise
+DELIVERY_KEPT = timedelta(days=30)  # after it ended, the row of a delivery is removed
+DESK_EVENT_KEPT = timedelta(days=30)  # after it was made, an event of ours is removed
+
 # --- the account ------------------------------------------------------------------------------------------------------
 KEY_CHECK_LASTS = timedelta(days=1)  # after which Stripe is asked again whose the API key is
 KEY_REMEMBERED = timedelta(minutes=1)  # for which a process does not look again, in the database, whether it is right

@@ -34,6 +34,8 @@ from invoices.models import (
     SignInArchive,
     SignInRecord,
     TokenRecord,
+    WebhookEndpoint,
+    WebhookEndpointRecord,
     triggers,
 )
 from invoices.models.immutable import ImmutableError, ImmutableModel
@@ -88,6 +90,11 @@ def rows() -> Rows:
             erasure=erasure, kind="event", row="evt_9", columns="body", kept="k", fixed_before="f", digest_before="d"
         ),
         Disclosure.objects.create(customer="cus_1", what="downloaded", by=asker, reason="a request"),
+        WebhookEndpointRecord.objects.create(
+            endpoint=WebhookEndpoint.objects.create(url="https://example.com/", enabled_events=["*"]),
+            what="created",
+            by=asker,
+        ),
     ]
     return {row._meta.db_table.removeprefix("invoices_"): row for row in made}
 
@@ -108,6 +115,7 @@ TABLES = [
     "disclosure",
     "signinrecord",
     "signinarchive",
+    "webhookendpointrecord",
     "journallink",
 ]
 
@@ -317,6 +325,7 @@ FIXED: dict[str, list[dict[str, Any]]] = {
     "erasure": [{"customer": "cus_2"}, {"reason": "another"}, {"requested_at": "2026-01-01T00:00:00Z"}],
     "erasedrow": [{"kind": "operation"}, {"columns": "reason"}, {"kept": "another"}, {"digest_before": "another"}],
     "disclosure": [{"customer": "cus_2"}, {"what": "viewed"}, {"reason": "another"}, {"at": "2026-01-01T00:00:00Z"}],
+    "webhookendpointrecord": [{"what": "deleted"}, {"detail": "another"}, {"at": "2026-01-01T00:00:00Z"}],
     "journallink": [{"hash": "another"}, {"digest": "another"}],
     "apitoken": [{"token_key": "another"}, {"created": "2026-01-01T00:00:00Z"}],
 }

@@ -39,6 +39,7 @@ MENU = (
             ("E-mails", "mail", "email"),
             ("Pauses", "front_hand", "pause"),
             ("API tokens", "key", "apitoken"),
+            ("Webhook endpoints", "webhook", "webhookendpoint"),
             ("Sign-ins", "passkey", "signinrecord"),
         ),
     ),

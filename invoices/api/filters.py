@@ -21,7 +21,7 @@ from django_filters.filters import Filter
 from invoices import clock, prepared
 from invoices.api.envelope import ApiError, invalid
 from invoices.api.parameters import integer, one_of, refuse_unknown
-from invoices.models import Drift, Operation, ReconciliationRun
+from invoices.models import Delivery, Drift, Operation, ReconciliationRun
 from invoices.models.reading import BIGINT_LIMIT
 from invoices.operations import ACTIONS
 from invoices.operations.parameters import boolean
@@ -327,6 +327,15 @@ DriftFilter = _filterset_class(
         "field": TextFilter("field", label="Which member differs"),
         "healed": FlagFilter("healed_at", "isnull", exclude=True, label="Whether it was mended"),
         **_range_filters(MomentFilter, "created", "found_at", "When it was found"),
+    },
+)
+
+WebhookEndpointFilter = _filterset_class("WebhookEndpointFilter", {})
+DeliveryFilter = _filterset_class(
+    "DeliveryFilter",
+    {
+        "state": ChoiceFilter("state", choices=Delivery.State.values, label="State"),
+        "event": TextFilter("event", label="The event's id"),
     },
 )
 

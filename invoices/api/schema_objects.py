@@ -7,7 +7,7 @@ from typing import Any
 from invoices import operations
 from invoices.api.schema_shapes import BOOLEAN, INTEGER, TEXT, Schema, array, ref, shape
 from invoices.api.schema_stripe import ERROR_MEMBERS, STRIPES_OBJECTS
-from invoices.models import MIRRORED, Operation
+from invoices.models import MIRRORED, Delivery, Operation
 
 _INVOICE: Schema = {"description": "An id, or the invoice when expanded", "anyOf": [TEXT, ref("invoice")]}
 
@@ -94,6 +94,28 @@ OUR_OBJECTS: dict[str, Schema] = {
             "additionalProperties": True,
             "description": "The object as the mirror has it now, at least as new as the change",
         },
+    ),
+    "webhook_endpoint": shape(
+        "A service's endpoint, in Stripe's shape",
+        kind="webhook_endpoint",
+        texts="id! api_version? application? description? url disabled_because? owner?",
+        moments="created! failing_since?",
+        booleans="livemode",
+        objects="metadata",
+        enabled_events=array(TEXT),
+        secret={**TEXT, "description": "Signs what is sent. Only when it was made or replaced"},
+        status={**TEXT, "enum": ["enabled", "disabled"]},
+    ),
+    "deleted_webhook_endpoint": shape(
+        "An endpoint that was deleted", kind="webhook_endpoint", texts="id!", booleans="deleted!"
+    ),
+    "webhook_delivery": shape(
+        "An event that is owed to an endpoint, and what became of it",
+        kind="webhook_delivery",
+        texts="id! endpoint event type last_error?",
+        moments="created! next_attempt? ended?",
+        integers="attempts last_status?",
+        state={**TEXT, "enum": list(Delivery.State.values)},
     ),
 }
 

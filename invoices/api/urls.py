@@ -6,7 +6,7 @@ from typing import Any
 from django.urls import URLPattern, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from invoices.api import mirror_views, views
+from invoices.api import mirror_views, views, webhook_endpoints
 from invoices.api.actions import ActionView
 from invoices.api.base import ListAndRetrieveView
 from invoices.api.changes import ChangesView
@@ -67,6 +67,7 @@ urlpatterns = [
     *_list_and_retrieve("drift", views.DriftView, "Drift"),
     path("v1/changes", ChangesView.as_view({"get": "follow"})),
     *[_action(name) for name in ACTIONS],
+    *webhook_endpoints.urlpatterns,
     re_path(r"^v1(?:/[\s\S]*)?$", _elsewhere),
     path("api/schema/", for_insiders(SpectacularAPIView.as_view(), also_staff=True), name="api-schema"),
     path("api/docs/", for_insiders(_docs, also_staff=True), name="api-docs"),

@@ -14,6 +14,7 @@
 | replay_events, retry_refetches   | done                | failed            |                            |            |
 | settle_operations                | done                | failed            |                            |            |
 | account                          | done                | refused           |                            |            |
+| webhook_endpoint                 | done                | refused           |                            |            |
 | remove_foreign                   | done, or previewed  | a named row left  |                            |            |
 | changes                          | all was told        | not all recorded  |                            |            |
 

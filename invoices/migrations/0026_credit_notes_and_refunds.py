@@ -11,6 +11,7 @@ import django.db.models.manager
 from django.db import migrations, models
 
 import invoices.models.fields
+from invoices.models import change_triggers
 
 TABLES = ("invoices_creditnote", "invoices_refund")
 growth = importlib.import_module("invoices.migrations.0020_growth")
@@ -43,7 +44,7 @@ def set_storage(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("invoices", "0023_short_columns_in_their_row"),
+        ("invoices", "0025_webhook_endpoints"),
     ]
 
     operations = [
@@ -239,4 +240,5 @@ class Migration(migrations.Migration):
         ),
         migrations.RunPython(leave_out_like_twins, migrations.RunPython.noop),
         migrations.RunPython(set_storage, migrations.RunPython.noop),
+        migrations.RunPython(change_triggers.make, migrations.RunPython.noop),
     ]

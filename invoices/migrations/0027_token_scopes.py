@@ -9,7 +9,7 @@ from invoices.models import triggers
 
 
 class Migration(migrations.Migration):
-    dependencies = [("invoices", "0023_short_columns_in_their_row")]
+    dependencies = [("invoices", "0026_credit_notes_and_refunds")]
 
     operations = [
         migrations.RunPython(triggers.remove, triggers.make),

@@ -47,7 +47,7 @@ class Migration(migrations.Migration):
     atomic = False
 
     dependencies = [
-        ("invoices", "0023_short_columns_in_their_row"),
+        ("invoices", "0027_token_scopes"),
     ]
 
     operations = [

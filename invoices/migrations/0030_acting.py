@@ -15,7 +15,7 @@ def add_expand(**more):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("invoices", "0023_short_columns_in_their_row")]
+    dependencies = [("invoices", "0029_reading")]
 
     operations = [
         migrations.RunPython(triggers.remove, triggers.make),

@@ -1,5 +1,5 @@
 """What we keep: the mirror, its account and its scheduled refetches, the journal (events, operations, reconciliation,
-removals, sign-ins), API tokens and heartbeats (access), what hosts share (shared)."""
+removals, sign-ins), API tokens and heartbeats (access), what hosts share (shared), services' endpoints."""
 
 from invoices.models.access import ApiToken, GivenPermission, Heartbeat, Scope, TokenRecord
 from invoices.models.accounts import AccountRecord, CheckedKey
@@ -31,6 +31,13 @@ from invoices.models.run_progress import RunProgress
 from invoices.models.shared import Lease, ScheduledRun, ThrottleSlot
 from invoices.models.sightings import Sighting
 from invoices.models.sign_ins import SignInArchive, SignInRecord
+from invoices.models.webhook_endpoints import (
+    Delivery,
+    DeliveryAttempt,
+    DeskEvent,
+    WebhookEndpoint,
+    WebhookEndpointRecord,
+)
 
 __all__ = [
     "CHAINED",
@@ -47,6 +54,9 @@ __all__ = [
     "Contradiction",
     "CreditNote",
     "Customer",
+    "Delivery",
+    "DeliveryAttempt",
+    "DeskEvent",
     "Disclosure",
     "Drift",
     "Email",
@@ -83,4 +93,6 @@ __all__ = [
     "TokenRecord",
     "UnchainedRow",
     "UnnumberedChange",
+    "WebhookEndpoint",
+    "WebhookEndpointRecord",
 ]

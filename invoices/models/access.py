@@ -18,6 +18,7 @@ class Scope(models.TextChoices):
     READ = "read", "Read: lists, single objects and searches"
     FEED = "feed", "Follow the changes feed"
     PASS_THROUGH = "pass_through", "Read from Stripe itself what the desk does not hold"
+    WEBHOOK_ENDPOINTS = "webhook_endpoints", "Change where events are sent to"
     APPROVE = "approve", "Decide on what waits for a second person"
     ACTIONS = "actions", "Act: every action, also those that later versions add"
 

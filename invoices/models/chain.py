@@ -13,6 +13,7 @@ from invoices.models.immutable import ImmutableModel, Rules
 from invoices.models.operations import Batch, Contradiction, Operation, Pause
 from invoices.models.removals import Removal
 from invoices.models.sign_ins import SignInArchive, SignInRecord
+from invoices.models.webhook_endpoints import WebhookEndpointRecord
 
 # The kind of row, as links name it → its table. The name is hashed, and never changes.
 CHAINED: dict[str, type[ImmutableModel]] = {
@@ -31,6 +32,7 @@ CHAINED: dict[str, type[ImmutableModel]] = {
     "disclosure": Disclosure,
     "sign_in": SignInRecord,
     "sign_in_archive": SignInArchive,
+    "webhook_endpoint_record": WebhookEndpointRecord,
 }
 
 

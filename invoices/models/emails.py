@@ -23,6 +23,7 @@ class Email(models.Model):
         CONTRADICTION = "contradiction", "Stripe contradicts the journal"
         RECONCILIATION = "reconciliation", "a run found drift, or failed"
         JOURNAL_HEAD = "journal_head", "the head of the journal's chain"
+        WEBHOOK_ENDPOINT = "webhook_endpoint", "an endpoint was disabled"
 
     class State(models.TextChoices):
         WAITING = "waiting"

@@ -47,11 +47,12 @@ class Claim:
     def release(self, **changes: Any) -> Operation:
         """Writes and gives the claim back. Raises LostClaim."""
         changes |= {"claim_token": None, "claimed_until": None}
-        if not Operation.objects.filter(pk=self.id, claim_token=self.token).update(**changes):
-            raise LostClaim(str(self.id))
-        operation = Operation.objects.get(pk=self.id)
-        if "state" in changes:
-            told.ended_or_waits(operation)
+        with transaction.atomic():  # the event that tells of it is written with it
+            if not Operation.objects.filter(pk=self.id, claim_token=self.token).update(**changes):
+                raise LostClaim(str(self.id))
+            operation = Operation.objects.get(pk=self.id)
+            if "state" in changes:
+                told.ended_or_waits(operation)
         return operation
 
     def finish(self, state: str, snapshots: list[Snapshot], **outcome: Any) -> Operation:

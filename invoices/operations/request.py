@@ -13,6 +13,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.db import IntegrityError, transaction
 
 from invoices import clock, gateway
+from invoices.fanout import desk_events
 from invoices.models import ApiToken, Batch, Code, Invoice, Operation
 from invoices.operations import approval, eligibility, money_under_way, outcomes, told
 from invoices.operations.action import Action
@@ -326,6 +327,7 @@ def _refuse(operation: Operation, refusal: Refusal) -> Refusal:
     try:
         with transaction.atomic():
             operation.save(force_insert=True)
+            desk_events.tell(operation)
     except IntegrityError:  # the same form was sent twice at once
         return refusal
     refusal.operation = refusal.operation or operation

@@ -1,4 +1,4 @@
-"""Tells of operations in log, counters and traces: asked for, refused, decided on, sent, and what came of them.
+"""Tells of operations in log, counters, traces and events: asked for, refused, decided on, sent, and what came of them.
 
 A line tells of what is committed. It names the operation, the person by the id, and our own codes; never a reason, a
 message or a parameter, which may hold personal data.
@@ -14,6 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from django.db import transaction
 
+from invoices.fanout import desk_events
 from invoices.models import Operation, RecordedCall
 from invoices.operations.refusals import Invalid, Refusal
 from invoices.sight import context, counters, logs, tracing
@@ -38,12 +39,13 @@ def _facts(operation: Operation) -> dict[str, Any]:
 
 
 def asked(operation: Operation) -> None:
-    """It stands in the journal, and is ready or waits for a second person."""
+    """It stands in the journal, and is ready or waits for a second person. Called in the transaction that writes it."""
     _became("operation asked for", operation)
 
 
 def ended_or_waits(operation: Operation) -> None:
-    """It came to another state: an outcome, money under way, unknown, waiting again."""
+    """It came to another state: an outcome, money under way, unknown, waiting again. Called in the transaction that
+    writes it."""
     _became("operation came to", operation)
 
 
@@ -63,6 +65,7 @@ def _became(message: str, operation: Operation) -> None:
         logs.tell(log, message, **facts)
 
     transaction.on_commit(tell, robust=True)
+    desk_events.tell(operation)
 
 
 def refused(action: str, invoice: str, user: int | None, source: str, refusal: Refusal) -> None:

@@ -37,6 +37,9 @@ EVENT_LAG = Histogram(
     buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200),
 )
 WEBHOOKS = Counter("invoice_desk_webhooks", "Deliveries to the webhook address, by what came of them", ["outcome"])
+DELIVERIES = Counter("invoice_desk_deliveries", "Events sent to services' endpoints, by what came of them", ["outcome"])
+for _outcome in ("delivered", "not_taken"):  # shown from the start: the first one is an increase
+    DELIVERIES.labels(_outcome)
 RUNS = Counter("invoice_desk_reconciliations", "Reconciliations that ended", ["kind", "state"])
 SIGN_INS = Counter("invoice_desk_sign_ins", "Attempts to sign in to the admin", ["outcome"])
 THROTTLED = Counter(
