@@ -90,3 +90,6 @@ CATCH_UP_GOES_ON = timedelta(days=1)
 RECENT = timedelta(days=30)  # what was created within this is compared by every sweep
 EVENT_ARRIVES = timedelta(seconds=5)  # a proof looks again at what seemed to differ when its event has had this long
 CATCH_UP_OVERLAP = timedelta(hours=1)  # by which a catch-up begins before the one before it began
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+SEARCH_GIVEN_UP = timedelta(seconds=5)  # a search that no index answers is refused when it has read for this long

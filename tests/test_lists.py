@@ -26,6 +26,7 @@ from invoices.admin.base import RecordAdmin
 from invoices.api import filters
 from invoices.api.pagination import Page
 from invoices.health import checks, gauges
+from invoices.keyset import Order, Position
 from invoices.models import (
     ApiToken,
     CreditNote,
@@ -38,6 +39,7 @@ from invoices.models import (
     Refund,
 )
 from invoices.models.refetches import ScheduledRefetch
+from invoices.search import CUSTOMERS, INVOICES, matching, parse, time_limit
 from tests.helpers.admin_pages import LIST
 from tests.helpers.database import without_triggers
 from tests.helpers.many_rows import ADMINS, Addresses, Bodies, Sizes, api_filters, fill, offered, searches
@@ -237,6 +239,78 @@ class TestTheApisLists:
                     page.of_rows(rows, model.objects.all(), column, "row")
                 wrong += [f"{values}: {each}" for each in explain(captured)]
         assert not wrong, "\n".join(wrong[:10])
+
+
+SEARCHED = {  # in Stripe's query language; of each resource, each field and operator
+    "invoices": [
+        "created>{middle} created<{later}",
+        "total>11990",
+        "total:77",
+        "amount_due>=11990",
+        "amount_remaining<10",
+        "due_date>{middle} due_date<{later}",
+        "paid_at>={middle} paid_at<{later}",
+        'currency:"jpy"',
+        'status:"draft"',
+        'status~"raf"',
+        'status:"open" -currency:"usd"',
+        'number~"-1077"',
+        'receipt_number:"1078-1078"',
+        'receipt_number~"1078-10"',
+        'last_finalization_error_code:"customer_tax_location_invalid"',
+        'last_finalization_error_type:"api_error"',
+        'customer:"cus_77"',
+        'subscription:"sub_77"',
+        'customer_email:"person777@example.com"',
+        'customer_email~"son777@"',
+        'customer_name:"777"',
+        'customer_name~"r 777"',
+        'metadata["order"]:"777"',
+        'metadata["order"]:"777" metadata["plan"]:"plan1"',
+        'metadata["missing"]:"777"',
+        '-metadata["missing"]:null',
+        'metadata["order"]:"777" OR metadata["order"]:"778" OR number~"-1079" OR total:5',
+        # What leaves most rows is found among the newest.
+        'metadata["plan"]:"plan1"',
+        'metadata["missing"]:null',
+        'status:"paid"',
+        '-status:"paid"',
+        "total>5",
+        "-number:null",
+    ],
+    "customers": [
+        "created>{middle} created<{later}",
+        'email:"person777@example.com"',
+        'email~"son777@"',
+        'name:"777"',
+        'name~"r 777"',
+        'phone:"+491000777"',
+        'phone~"000777"',
+        'metadata["order"]:"777"',
+        'metadata["plan"]:"plan1" -email~"son777@"',
+        'phone~"000777" OR name~"r 778" OR created:{middle}',
+    ],
+}
+
+
+class TestTheSearch:
+    @pytest.mark.parametrize("name", sorted(SEARCHED))
+    def test_an_index_serves_each_query_on_each_page(self, many: User, name: str) -> None:
+        resource = {"invoices": INVOICES, "customers": CUSTOMERS}[name]
+        seconds = int(MIDDLE.timestamp())
+        places = [None, Position(MIDDLE, "zzz")]
+        wrong = []
+        for template in SEARCHED[name]:
+            text = template.replace("{middle}", str(seconds)).replace("{later}", str(seconds + 7200))
+            for place in places:
+                with reading_through_has_no_price(), CaptureQueriesContext(connection) as captured, time_limit():
+                    rows = matching(resource.model.objects.filter(deleted_at=None), parse(text), resource)
+                    Order("created").read(rows.values_list("created", "pk"), 10, after=place)
+                with reading_through_has_no_price():
+                    wrong += [f"{text}: {each}" for each in explain(captured)]
+        # How many entries of the index a common pair has is no number of rows: they are a byte or two each.
+        wrong = [each for each in wrong if not re.search("Bitmap Index Scan of [a-z]+_search ", each)]
+        assert not wrong, "\n".join(wrong)
 
 
 AT = datetime(2023, 11, 14, tzinfo=UTC)

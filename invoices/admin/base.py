@@ -23,7 +23,7 @@ from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.views import ChangeList
 
-from invoices import thresholds
+from invoices import search, thresholds
 from invoices.admin.formatting import ago, badge, moment
 from invoices.admin.links import dashboard_url, page_url, url_of
 from invoices.admin.paging import AFTER, BEFORE, KeyPages, NoSuchPlace
@@ -33,6 +33,7 @@ from invoices.models.reading import is_id
 from invoices.reconcile.comparisons import last_comparisons
 
 Facts = list[tuple[str, Any]]  # label and value
+SEARCH_PROBLEM = "search_problem"  # of a request: why what was searched for cannot be answered
 
 
 def freshness() -> dict[str, Any]:
@@ -56,6 +57,7 @@ class RecordList(ChangeList):
     filters that the list offers, and the order that its admin class names."""
 
     pages: KeyPages
+    search_problem = ""  # why what was searched for cannot be answered
 
     @property
     def sought_id(self) -> str:
@@ -86,8 +88,9 @@ class RecordList(ChangeList):
         return [f"{sign}{order.column}", f"{sign}pk"]
 
     def get_results(self, request: HttpRequest) -> None:
+        self.search_problem = getattr(request, SEARCH_PROBLEM, "")
         try:
-            self.pages = KeyPages.read(request, self.queryset, self.model_admin.order(request), self.list_per_page)
+            self.pages = self._read(request)
         except NoSuchPlace as error:
             raise IncorrectLookupParameters from error
         self.result_list = self.pages.rows
@@ -96,6 +99,18 @@ class RecordList(ChangeList):
         self.paginator = self.model_admin.get_paginator(request, self.result_list, self.list_per_page)
         self.show_full_result_count = self.can_show_all = self.multi_page = False
         self.show_admin_actions = True
+
+    def _read(self, request: HttpRequest) -> KeyPages:
+        """The page that is asked for. A query may ask for what no index answers: then none, with a sentence why."""
+        order = self.model_admin.order(request)
+        if not self.query:
+            return KeyPages.read(request, self.queryset, order, self.list_per_page)
+        try:
+            with search.time_limit():
+                return KeyPages.read(request, self.queryset, order, self.list_per_page)
+        except search.TakesTooLong as error:
+            self.search_problem = str(error)
+            return KeyPages.read(request, self.queryset.none(), order, self.list_per_page)
 
 
 class RecordAdmin(ModelAdmin):
@@ -133,9 +148,20 @@ class RecordAdmin(ModelAdmin):
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
         """Searches by `find` alone, which uses an index. Django's own search would read the whole table."""
-        return (self.find(search_term.strip(), queryset) if search_term.strip() else queryset), False
+        if not search_term.strip():
+            return queryset, False
+        try:
+            return self.find_for(request, search_term.strip(), queryset), False
+        except (search.QueryError, search.TakesTooLong) as error:
+            setattr(request, SEARCH_PROBLEM, str(error))
+            return queryset.none(), False
+
+    def find_for(self, request: HttpRequest, term: str, queryset: QuerySet) -> QuerySet:
+        """`find`, for a class that has something to say to the person about it."""
+        return self.find(term, queryset)
 
     def find(self, term: str, queryset: QuerySet) -> QuerySet:
+        """The rows that `term` may mean. Raises search.QueryError, search.TakesTooLong."""
         return queryset.filter(pk=term)
 
     def order(self, request: HttpRequest) -> Order:

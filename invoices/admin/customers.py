@@ -59,7 +59,7 @@ def _record(request: HttpRequest, customer: str, what: str, reason: str = "") ->
 @admin.register(Customer)
 class CustomerAdmin(MirroredAdmin):
     list_display = ("name_", "email_", "id_", "created_", "as_of")
-    search_help_text = "E-mail, name, cus_…"
+    search_help_text = 'E-mail, name, cus_…, or a query: metadata["plan"]:"gold"'
     dashboard_path = "customers"
     empty_hint = "Try the whole e-mail address, the beginning of the name, or an id (cus_…)."
 

@@ -1,10 +1,14 @@
-"""Finds invoices and customers by what an agent types. Every query uses an index."""
+"""Finds invoices and customers by what an agent types. Every query uses an index.
+
+A text that names a field and an operator is taken for a query in Stripe's search query language, as in the API.
+"""
 
 from collections.abc import Callable, Iterable
 
 from django.db import connection
 from django.db.models import Q, QuerySet
 
+from invoices import search as language
 from invoices.models import CreditNote, Customer, Invoice, InvoicePayment, PaymentIntent, Refund
 
 # Rows of each kind that one term leads to; of more, the rest is left out. So a single letter reads no more than a name.
@@ -16,10 +20,15 @@ def invoices(
     term: str, queryset: QuerySet[Invoice], tell: Callable[[str], object] = lambda words: None
 ) -> QuerySet[Invoice]:
     """The invoices that `term` may mean. It is an id, a number or its beginning, an e-mail, or the beginning of a
-    name. `tell` is called with a sentence where older invoices of the customers of that name are left out."""
+    name; or a query. `tell` is called with a sentence where older invoices of the customers of that name are left out.
+
+    Raises language.QueryError, TakesTooLong.
+    """
     term = term.strip()
     if not term:
         return queryset
+    if language.looks_like_query(term, language.INVOICES):
+        return _by_query(term, queryset, language.INVOICES)
     for id_prefix, find in _BY_ID.items():
         if term.startswith(id_prefix):
             return find(term, queryset)
@@ -41,10 +50,15 @@ def invoices(
 
 
 def customers(term: str, queryset: QuerySet[Customer]) -> QuerySet[Customer]:
-    """The customers with this id, this e-mail, or a name or e-mail that begins so."""
+    """The customers with this id, this e-mail, or a name or e-mail that begins so; or those that a query asks for.
+
+    Raises language.QueryError, TakesTooLong.
+    """
     term = term.strip()
     if not term:
         return queryset
+    if language.looks_like_query(term, language.CUSTOMERS):
+        return _by_query(term, queryset, language.CUSTOMERS)
     if term.startswith("cus_"):
         return queryset.filter(pk=term)
     if "@" in term:
@@ -55,9 +69,9 @@ def customers(term: str, queryset: QuerySet[Customer]) -> QuerySet[Customer]:
 
 def exact(term: str) -> str | None:
     """The id of the only invoice that `term` can mean: by an id, by its whole number, or by the e-mail of a customer
-    with one invoice. None if there is no such invoice, or more than one."""
+    with one invoice. None if there is no such invoice, or more than one, and for a query: its answer is a list."""
     term = term.strip()
-    if not term or "\x00" in term:
+    if not term or "\x00" in term or language.looks_like_query(term, language.INVOICES):
         return None
     if "@" in term or term.startswith(tuple(_BY_ID)):
         found = invoices(term, Invoice.objects.all())
@@ -65,6 +79,11 @@ def exact(term: str) -> str | None:
         found = Invoice.objects.filter(number__in={term, term.upper()})
     ids = list(found.order_by().values_list("pk", flat=True)[:2])
     return ids[0] if len(ids) == 1 else None
+
+
+def _by_query(term: str, queryset: QuerySet, resource: language.Resource) -> QuerySet:
+    with language.time_limit():
+        return language.matching(queryset, language.parse(term), resource)
 
 
 def prefix(field: str, term: str) -> Q:

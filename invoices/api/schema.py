@@ -18,6 +18,7 @@ from invoices.money import MAX_MINOR_UNITS
 from invoices.operations import Action, Parameter, waiting
 from invoices.operations.parameters import MAX_TEXT_LENGTH
 from invoices.operations.request import MAX_KEY_LENGTH, MAX_REASON_LENGTH, MAX_TICKET_LENGTH
+from invoices.search.language import MAX_LENGTH
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
@@ -201,6 +202,26 @@ def describe_list_and_retrieve(view: Any, tag: str) -> Any:
     return extend_schema_view(list=of_list, retrieve=of_one)(view)
 
 
+def describe_search(view: Any, tag: str) -> Any:
+    """Describes a SearchView by the fields that its query may name. Returns the view."""
+    fields = ", ".join(f"`{name}`" for name in sorted(view.resource.fields))
+    text = OpenApiParameter(
+        "query",
+        {"type": "string", "minLength": 1, "maxLength": MAX_LENGTH},
+        OpenApiParameter.QUERY,
+        required=True,
+        description=f"In Stripe's search query language. Fields: {fields}",
+    )
+    page = query("page", TEXT | {"maxLength": MAX_LENGTH}, "The `next_page` of the page before this one")
+    of_search = describe(
+        tag,
+        f"Search {tag.lower()}, newest first",
+        _search_result_of(view.object_type),
+        parameters=[text, page, LIST_PARAMETERS[0], *expand_parameter(view.object_type)],
+    )
+    return extend_schema_view(list=of_search)(view)
+
+
 def describe_action(view: Any) -> Any:
     """Describes an ActionView by its action's entry. Returns the view."""
     action: Action = view.entry
@@ -270,6 +291,21 @@ def _expandable_paths(object_type: str) -> Iterator[str]:
         yield f"`{'.'.join(members)}`"
         if member_type == "payments":
             yield "`payments.data.payment.payment_intent`"
+
+
+def _search_result_of(component: str) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": ["object", "data", "has_more", "next_page", "url"],
+        "properties": {
+            "object": {"type": "string", "enum": ["search_result"]},
+            "data": {"type": "array", "items": ref(component)},
+            "has_more": {"type": "boolean"},
+            "next_page": {"type": "string", "nullable": True},
+            "total_count": {"type": "integer", "description": "With `expand[]=total_count`; exact up to 10,000"},
+            "url": {"type": "string"},
+        },
+    }
 
 
 class TokenScheme(OpenApiAuthenticationExtension):

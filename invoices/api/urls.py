@@ -6,14 +6,14 @@ from typing import Any
 from django.urls import URLPattern, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from invoices.api import mirror_views, views, webhook_endpoints
+from invoices.api import mirror_views, search, views, webhook_endpoints
 from invoices.api.actions import ActionView
 from invoices.api.base import ListAndRetrieveView
 from invoices.api.changes import ChangesView
 from invoices.api.decisions import DecidedOperationView
 from invoices.api.exports import CONTENT_TYPES, export_view
 from invoices.api.pass_through import Elsewhere
-from invoices.api.schema import describe_action, describe_decisions, describe_list_and_retrieve
+from invoices.api.schema import describe_action, describe_decisions, describe_list_and_retrieve, describe_search
 from invoices.door import for_insiders
 from invoices.operations import ACTIONS
 
@@ -34,6 +34,10 @@ def _export(view: type[ListAndRetrieveView], kind: str, tag: str) -> Any:
     return export_view(view, kind, tag).as_view({"get": "list"})
 
 
+def _search(name: str, view: type[search.SearchView], tag: str) -> URLPattern:
+    return path(f"v1/{name}/search", describe_search(view, tag).as_view({"get": "list"}))
+
+
 def _action(name: str) -> URLPattern:
     """A view class of its own for each action, so that each has its own description."""
     view = describe_action(type(f"{name.title().replace('_', '')}View", (ActionView,), {"entry": ACTIONS[name]}))
@@ -45,6 +49,8 @@ _elsewhere = Elsewhere.as_view(dict.fromkeys(("get", "post", "put", "patch", "de
 _docs = SpectacularSwaggerSplitView.as_view(url_name="api-schema", template_name="api_docs.html")
 
 urlpatterns = [
+    _search("invoices", search.InvoiceSearchView, "Invoices"),
+    _search("customers", search.CustomerSearchView, "Customers"),
     # Words where an id stands otherwise.
     re_path(
         r"^v1/(?:invoices/upcoming|invoices/create_preview|credit_notes/preview(?:/lines)?|[a-z_]+/search)$", _elsewhere

@@ -47,7 +47,7 @@ class Migration(migrations.Migration):
     atomic = False
 
     dependencies = [
-        ("invoices", "0027_token_scopes"),
+        ("invoices", "0028_indexes_of_search"),
     ]
 
     operations = [

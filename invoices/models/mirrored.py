@@ -12,6 +12,7 @@ from django.db.models import Q
 
 from invoices.models.fields import ObjectField
 from invoices.models.reading import expandable_id, flag, integer, lower, member, moment, text
+from invoices.models.searchable import metadata_lines
 
 Object = dict[str, Any]
 
@@ -86,7 +87,8 @@ class Mirrored(models.Model):
 
 
 # Every index costs each write. So each stands beside the question that it answers, and tests/test_indexes.py holds the
-# list. No column has `db_index`: on PostgreSQL Django would make a second index beside it, for LIKE.
+# list. No column has `db_index`: on PostgreSQL Django would make a second index beside it, for LIKE. The indexes that
+# find a part of a text, a word or metadata are in `searchable.py`: only PostgreSQL has them.
 
 
 def _indexes(name: str) -> list[models.Index]:
@@ -116,6 +118,8 @@ class Customer(Mirrored):
 
     email = models.CharField(max_length=512, null=True, blank=True, help_text="In small letters")
     name = models.CharField(max_length=512, null=True, blank=True, help_text="In small letters")
+    phone = models.CharField(max_length=512, null=True, blank=True, help_text="In small letters")
+    metadata = models.TextField(null=True, blank=True, help_text="In lines, to be searched: see searchable.py")
     default_payment_method = models.CharField(max_length=255, null=True, blank=True)
 
     class Meta(Mirrored.Meta):
@@ -130,6 +134,8 @@ class Customer(Mirrored):
         return super().columns(data) | {
             "email": lower(data, "email"),
             "name": lower(data, "name"),
+            "phone": lower(data, "phone"),
+            "metadata": metadata_lines(data),
             "default_payment_method": expandable_id(data, "invoice_settings", "default_payment_method")
             or expandable_id(data, "default_source"),
         }
@@ -163,6 +169,7 @@ class Invoice(Mirrored):
     customer_email = models.CharField(max_length=512, null=True, blank=True, help_text="In small letters")
     customer_name = models.CharField(max_length=512, null=True, blank=True, help_text="In small letters")
     number = models.CharField(max_length=255, null=True, blank=True)
+    receipt_number = models.CharField(max_length=512, null=True, blank=True, help_text="In small letters")
     status = models.CharField(max_length=32, null=True, blank=True, choices=Status.choices)
     currency = models.CharField(max_length=8, null=True, blank=True)
     collection_method = models.CharField(max_length=32, null=True, blank=True)
@@ -180,6 +187,9 @@ class Invoice(Mirrored):
     paid_at = models.DateTimeField(null=True, blank=True)
     voided_at = models.DateTimeField(null=True, blank=True)
     marked_uncollectible_at = models.DateTimeField(null=True, blank=True)
+    last_finalization_error_code = models.CharField(max_length=255, null=True, blank=True)
+    last_finalization_error_type = models.CharField(max_length=255, null=True, blank=True)
+    metadata = models.TextField(null=True, blank=True, help_text="In lines, to be searched: see searchable.py")
 
     class Meta(Mirrored.Meta):
         indexes = [
@@ -196,6 +206,10 @@ class Invoice(Mirrored):
             _text("invoice_customer_name", "customer_name"),  # Search by the beginning of the name on the invoice
             _known("invoice_customer_email", "customer_email"),  # Search by the e-mail on the invoice
             _known("invoice_subscription", "subscription"),  # Stripe's filter `subscription`, and the search
+            # Search by amounts and by when it was paid
+            *(_known(f"invoice_{name}", name) for name in ("total", "amount_due", "amount_remaining", "paid_at")),
+            _known("invoice_error_code", "last_finalization_error_code"),  # Search by why it could not be finalized
+            _known("invoice_error_type", "last_finalization_error_type"),
         ]
 
     @property
@@ -211,6 +225,7 @@ class Invoice(Mirrored):
             "customer_email": lower(data, "customer_email"),
             "customer_name": lower(data, "customer_name"),
             "number": text(data, "number"),
+            "receipt_number": lower(data, "receipt_number"),
             "status": text(data, "status", limit=32),
             "currency": text(data, "currency", limit=8),
             "collection_method": text(data, "collection_method", limit=32),
@@ -229,6 +244,9 @@ class Invoice(Mirrored):
             "paid_at": moment(data, "status_transitions", "paid_at"),
             "voided_at": moment(data, "status_transitions", "voided_at"),
             "marked_uncollectible_at": moment(data, "status_transitions", "marked_uncollectible_at"),
+            "last_finalization_error_code": text(data, "last_finalization_error", "code"),
+            "last_finalization_error_type": text(data, "last_finalization_error", "type"),
+            "metadata": metadata_lines(data),
         }
 
 

@@ -105,22 +105,26 @@ def _statements(sizes: Sizes, bodies: Bodies, user: int) -> Iterator[str]:
     whose = f"CASE WHEN g % 3 = 0 THEN (g / 3) % {max(customers // 50, 1)} * 50 + 1 ELSE g % {customers} + 1 END"
     first, last = (f"(ARRAY{list(names)})" for names in (FIRST_NAMES, FAMILIES))
     name = f"{first}[1 + {{0}} % 13] || ' ' || {last}[1 + ({{0}} / 13) % 12] || ' ' || {{0}}"
+    # Metadata: an order of its own, and one of four plans.
+    pairs = "E'order\\norder\\x1f' || g || E'\\nplan\\nplan\\x1fplan' || g % 4"
     yield f"""
-        INSERT INTO invoices_customer (id, created, data, stored_at, name, email)
+        INSERT INTO invoices_customer (id, created, data, stored_at, name, email, phone, metadata)
         SELECT 'cus_' || g, {made(customers)}, {body(bodies.customer)}, now(), {name.format("g")},
-            'person' || g || '@example.com'
+            'person' || g || '@example.com', '+49' || 1000000 + g, {pairs}
         FROM generate_series(1, {customers}) g"""
     yield f"""
         INSERT INTO invoices_invoice (id, created, data, stored_at, customer_id, customer_email, customer_name, number,
             status, currency, collection_method, billing_reason, subscription, total, amount_due, amount_paid,
-            amount_remaining, due_date)
+            amount_remaining, due_date, paid_at, receipt_number, last_finalization_error_code, metadata)
         SELECT 'in_' || g, {made(n)}, {body(bodies.invoice)}, now(), 'cus_' || whose,
             'person' || whose || '@example.com', {name.format("whose")}, upper(substr(md5(g::text), 1, 8)) || '-' || g,
             CASE WHEN g % 100 = 1 THEN 'uncollectible' WHEN g % 500 = 2 THEN 'draft' WHEN g % 20 = 3 THEN 'void'
                 WHEN g % 25 = 4 OR g > {n} * 0.97 THEN 'open' ELSE 'paid' END,
             CASE WHEN g % 10 < 6 THEN 'usd' WHEN g < 50 THEN 'jpy' ELSE 'eur' END,
             CASE WHEN g < 200 THEN 'send_invoice' ELSE 'charge_automatically' END, 'subscription_cycle',
-            'sub_' || whose, g, g, 0, g, CASE WHEN g % 3 = 0 THEN {made(n)} + interval '2 days' END
+            'sub_' || whose, g, g, 0, g, CASE WHEN g % 3 = 0 THEN {made(n)} + interval '2 days' END,
+            CASE WHEN g % 25 <> 4 THEN {made(n)} + interval '1 day' END, CASE WHEN g % 2 = 0 THEN g || '-' || g END,
+            CASE WHEN g % 1000 = 0 THEN 'customer_tax_location_invalid' END, {pairs}
         FROM (SELECT g, {whose} AS whose FROM generate_series(1, {n}) g) numbered"""
     yield f"""
         INSERT INTO invoices_invoicepayment (id, created, data, stored_at, invoice_id, status, payment_type,

@@ -38,7 +38,7 @@ class InvoiceAdmin(RecordAdmin):
     list_before_template = "admin/shared/above_list.html"
     ordering = ("-created",)
     search_fields = ("id",)  # Django shows the search box only if this is set; `find` searches
-    search_help_text = "E-mail, number, name, in_…, cus_…, pi_…"
+    search_help_text = 'E-mail, number, name, in_…, cus_…, pi_…, or a query: status:"open" total>10000'
     empty_hint = (
         "Try the whole e-mail address, the invoice's number or its beginning, or the beginning of the name. "
         "An id (in_…) can be fetched from Stripe even if it never reached us."
@@ -55,9 +55,9 @@ class InvoiceAdmin(RecordAdmin):
         overdue = request.GET.get(StatusFilter.parameter_name) == StatusFilter.OVERDUE
         return Order("due_date", descending=False, may_be_empty=False) if overdue else super().order(request)
 
-    def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
+    def find_for(self, request: HttpRequest, term: str, queryset: QuerySet) -> QuerySet:
         """What is left out is said wherever the result is used: above the list, and before an action on all of it."""
-        return search.invoices(search_term, queryset, partial(messages.warning, request)), False
+        return search.invoices(term, queryset, partial(messages.warning, request))
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """A search that only one invoice can match leads directly to its page."""
