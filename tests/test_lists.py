@@ -30,11 +30,13 @@ from invoices.keyset import Order, Position
 from invoices.models import (
     ApiToken,
     CreditNote,
+    Customer,
     Drift,
     Event,
     Invoice,
     InvoicePayment,
     Operation,
+    PaymentIntent,
     ReconciliationRun,
     Refund,
 )
@@ -213,6 +215,9 @@ class TestEveryAddress:
 API_LISTS: dict[str, tuple[Any, Any, str]] = {
     "invoices": (Invoice, filters.InvoiceFilter, "created"),
     "invoice_payments": (InvoicePayment, filters.InvoicePaymentFilter, "created"),
+    "customers": (Customer, filters.CustomerFilter, "created"),
+    "payment_intents": (PaymentIntent, filters.PaymentIntentFilter, "created"),
+    "events": (Event, filters.EventFilter, "created"),
     "operations": (Operation, filters.OperationFilter, "created_at"),
     "credit_notes": (CreditNote, filters.CreditNoteFilter, "created"),
     "refunds": (Refund, filters.RefundFilter, "created"),

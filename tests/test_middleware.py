@@ -7,7 +7,7 @@ from django.http import HttpResponse
 from django.test import Client, RequestFactory
 
 from backoffice.middleware import RequestIdMiddleware
-from invoices.api import views
+from invoices.api import mirror_views
 from invoices.health.probe import Probe
 from invoices.request_origin import origin, request_id
 
@@ -48,7 +48,7 @@ class TestRequestIds:
         def fail(self, request, *args, **kwargs):
             raise RuntimeError("broken")
 
-        monkeypatch.setattr(views.InvoiceView, "initialize_request", fail)
+        monkeypatch.setattr(mirror_views.InvoiceView, "initialize_request", fail)
         client.raise_request_exception = False
         response = client.get("/v1/invoices/in_1")
         assert response.status_code == 500 and OUR_REQUEST_ID.fullmatch(response["X-Request-ID"])
@@ -92,7 +92,7 @@ class TestThePolicyForBrowsers:
         def fail(self, request, *args, **kwargs):
             raise RuntimeError("broken")
 
-        monkeypatch.setattr(views.InvoiceView, "initialize_request", fail)
+        monkeypatch.setattr(mirror_views.InvoiceView, "initialize_request", fail)
         client.raise_request_exception = False
         response = client.get("/v1/invoices/in_1")
         assert response.status_code == 500 and "default-src 'self'" in response["Content-Security-Policy"]

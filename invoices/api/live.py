@@ -121,7 +121,7 @@ def bring(object_type: str, id: str, why: str) -> bool:
     the metrics. Raises ApiError."""
     if not may_be_id(object_type, id) or _is_remembered(object_type, id):
         return False
-    with _asking(why):
+    with asking(why):
         found = refetch.bring(object_type, id)
     if not found:
         _remember(object_type, id)
@@ -143,7 +143,7 @@ def bring_event(id: str) -> bool:
 
 def read(path: str, why: str, **params: Any) -> dict[str, Any] | None:
     """What Stripe answers at this address, as it came; None for a 404. Raises ApiError."""
-    with _asking(why):
+    with asking(why):
         try:
             return gateway.read(path, **params).data
         except gateway.Missing:
@@ -161,11 +161,12 @@ def _remember(object_type: str, id: str) -> None:
 
 
 @contextmanager
-def _asking(why: str) -> Iterator[None]:
-    """Around one read: within the bounds, counted, and with Stripe's errors as ours."""
+def asking(why: str, budget: str = BUDGET, rate: int | None = None) -> Iterator[None]:
+    """Around one request to Stripe: within the bounds, counted, and with Stripe's errors as ours. `rate`: requests a
+    second of this budget; that of live reads where it is left out. Raises ApiError."""
     outcome = "refused"
     try:
-        with _within_bounds():
+        with _within_bounds(budget, settings.STRIPE_LIVE_READS_PER_SECOND if rate is None else rate):
             outcome = "failed"
             yield
             outcome = "answered"
@@ -176,11 +177,11 @@ def _asking(why: str) -> Iterator[None]:
 
 
 @contextmanager
-def _within_bounds() -> Iterator[None]:
+def _within_bounds(budget: str, rate: int) -> Iterator[None]:
     if (left := _rest.until - time.monotonic()) > 0:
         raise unavailable("Stripe does not answer, so it is not asked for some seconds.", left)
-    if seconds := throttle.take(BUDGET, settings.STRIPE_LIVE_READS_PER_SECOND):
-        raise over_budget(settings.STRIPE_LIVE_READS_PER_SECOND, seconds)
+    if seconds := throttle.take(budget, rate):
+        raise over_budget(rate, seconds)
     if not _slots.acquire(timeout=WAIT_SECONDS):
         raise unavailable("Too many requests wait for Stripe.")
     started = time.monotonic()
@@ -203,15 +204,15 @@ def _wait(seconds: float) -> Mapping[str, str]:
 
 def unavailable(message: str, seconds: float = 1.0) -> ApiError:
     """503: what the mirror does not hold could not be read. It says nothing about whether it exists."""
-    said = f"This has to be read from Stripe, which was not possible. {message}"
+    said = f"This needs Stripe, which could not be asked. {message}"
     return ApiError(503, said, type="api_error", code="stripe_unavailable", headers=dict(_wait(seconds)))
 
 
 def over_budget(rate: int, seconds: float) -> ApiError:
     """429: the budget of requests to Stripe for callers is spent."""
     message = (
-        f"This has to be read from Stripe, which is asked at most {rate} times a second for all callers together. "
-        "Please try again; what the mirror holds is not limited by this."
+        f"This needs a request to Stripe, and all callers of the desk together may cause {rate} a second. Please "
+        "try again; what the mirror holds is not limited by this."
     )
     return ApiError(429, message, code="rate_limit", headers=dict(_wait(seconds)))
 

@@ -152,14 +152,21 @@ class WithLines(MirrorView):
         if not lines.are_cut(data):
             return data
         with live.one_at_a_time(self.object_type, id):
-            data = json.loads(self.find(id).text or "null")
+            data = self.held_object(id)
             if lines.are_cut(data):
                 live.bring(self.object_type, id, "lines")
                 self.source = STRIPE
-                data = json.loads(self.find(id).text or "null")
+                data = self.held_object(id)
         if lines.are_cut(data):  # a line was deleted while they were read, or a newer event came in between
             raise live.unavailable("The lines changed while they were read.")
         return data
+
+    def held_object(self, id: str) -> Any:
+        """The object as the mirror holds it, with all lines that are here. Raises ApiError (404)."""
+        found = self.held(id)
+        if found is None or found.is_deleted:  # a draft that was deleted meanwhile
+            raise no_such_object(self.object_type, id, self.id_param)
+        return json.loads(found.text or "null")
 
     def lines_of_stripe(self, request: Request, id: str, page: Page, wanted: list[str]) -> Response:
         """The same page from Stripe, with what the mirror cannot expand."""

@@ -11,14 +11,13 @@ from django.conf import settings
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from invoices import gateway, throttle
+from invoices import gateway
 from invoices.api import live, parameters
 from invoices.api.base import SOURCE, STRIPE, StripeView, require_reads
 from invoices.api.envelope import ApiError, invalid, not_served, unknown_parameters, unrecognized_url
 from invoices.api.expand import NEVER
 from invoices.api.serializers import Json
 from invoices.api.stripe_addresses import address_of, is_passed_on
-from invoices.sight import counters
 
 BUDGET = "pass-through"  # of STRIPE_PASS_THROUGH_PER_SECOND
 REQUEST_ID = "Invoice-Desk-Stripe-Request-Id"  # the Request-Id of Stripe's own answer
@@ -43,9 +42,6 @@ class Elsewhere(StripeView):
             raise not_served(request, "It could be passed on to Stripe, but STRIPE_PASS_THROUGH_KEY is not set here.")
         require_reads(request)
         params = _params(request)
-        if seconds := throttle.take(BUDGET, settings.STRIPE_PASS_THROUGH_PER_SECOND):
-            counters.FOR_CALLERS.labels("passed on", "refused").inc()
-            raise live.over_budget(settings.STRIPE_PASS_THROUGH_PER_SECOND, seconds)
         return _passed_on(method, path, params)
 
 
@@ -63,14 +59,8 @@ def _params(request: Request) -> parameters.Nested:
 
 
 def _passed_on(method: str, path: str, params: parameters.Nested) -> Response:
-    outcome = "failed"
-    try:
+    with live.asking("passed on", BUDGET, settings.STRIPE_PASS_THROUGH_PER_SECOND):
         passed = gateway.pass_on(method.lower(), path, params)
-        outcome = "answered"
-    except gateway.GatewayError as error:
-        raise live.api_error(error) from error
-    finally:
-        counters.FOR_CALLERS.labels("passed on", outcome).inc()
     headers = {name: passed.headers[name.lower()] for name in KEPT_HEADERS if name.lower() in passed.headers}
     headers |= {SOURCE: STRIPE, REQUEST_ID: passed.request_id}
     if passed.status in (401, 403):  # what is wrong is the desk's key, not the caller's

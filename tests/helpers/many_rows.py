@@ -394,7 +394,7 @@ class Addresses:
             "api invoice": f"/v1/invoices/in_{choose(n)}",
             "api invoice, expanded": f"/v1/invoices/in_{choose(n)}?expand[]=customer&expand[]=payments",
             "api invoice, lines": f"/v1/invoices/in_{choose(n)}/lines",
-            "api invoice, unknown": "/v1/invoices/in_unknown",
+            "api invoice, unknown": "/v1/invoices/unknown",
             "api invoice_payment": f"/v1/invoice_payments/inpay_{choose(n)}",
             "api credit_note": f"/v1/credit_notes/cn_{choose(few['credit'])}",
             "api credit_note, lines": f"/v1/credit_notes/cn_{choose(few['credit'])}/lines",
@@ -460,6 +460,18 @@ def api_filters(sizes: Sizes, choose: Callable[[int], int]) -> dict[str, dict[st
             "charge": [{"charge": f"ch_{invoice}"}],
             "payment_intent": [{"payment_intent": f"pi_{invoice}"}],
             "created": [{"created[lt]": seconds}, {"created[gt]": seconds}],
+        },
+        "customers": {
+            "email": [{"email": f"person{choose(sizes.customers)}@example.com"}, {"email": "nobody@example.com"}],
+            "created": [day, {"created[lt]": seconds}],
+        },
+        "payment_intents": {
+            "customer": [narrow, {"customer": "cus_none"}],
+            "created": [day, {"created[lt]": seconds}],
+        },
+        "events": {
+            "type": [{"type": value} for value in ("invoice.paid", "invoice.*", "*", "charge.*", "no.type")],
+            "created": [day, {"created[lt]": seconds, "type": "invoice.*"}],
         },
         "operations": {
             "state": [{"state": value} for value in (*Operation.State.values, "unfinished")],

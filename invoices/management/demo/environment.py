@@ -81,6 +81,7 @@ def demo_environment(
         "DJANGO_PUBLIC_URL": f"http://{LOCALHOST}:{port}",
         "DJANGO_SECRET_KEY": demo_secrets["django_secret_key"],
         "STRIPE_SECRET_KEY": demo_secrets["stripe_key"],
+        "STRIPE_PASS_THROUGH_KEY": demo_secrets["stripe_key"].replace("sk_test_", "rk_test_", 1),
         "STRIPE_API_BASE": f"http://{LOCALHOST}:{sandbox_port}",
         "STRIPE_WEBHOOK_SECRETS": demo_secrets["webhook_secret"],
         "STRIPE_REQUESTS_PER_SECOND": "0",
