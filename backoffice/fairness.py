@@ -19,10 +19,12 @@ from invoices.sight import counters
 log = logging.getLogger(__name__)
 
 MAX_CALLERS = 10_000  # keys that a process keeps in mind
-WAITING_AT_ONCE = 32  # complete requests of one token that wait for each other; each may hold a body
-# For which an answer that refuses is held, because some clients ask again at once. Of one token so many are held.
+# Complete requests that wait for others of their token, each perhaps with a body: of one token, and of all.
+WAITING_AT_ONCE = 96
+WAITING_IN_ALL = 256
+# For which an answer that refuses is held, because some clients ask again at once; and how many are held.
 HOLD_SECONDS = 0.2
-HELD_AT_ONCE = 32
+HELD_AT_ONCE = 128
 LOG_SECONDS = 60.0  # between two lines about the same token
 
 
@@ -43,8 +45,7 @@ class Caller:
         # for Stripe or for a change, and hold a thread: half of the threads are left to others.
         self.turns = asyncio.Semaphore(settings.API_REQUESTS_AT_ONCE)
         self.threads = asyncio.Semaphore(max(settings.REQUEST_THREADS // 2, 1))
-        self.present = 0  # requests that wait here or are under way
-        self.waiting = self.held = 0
+        self.waiting = self.under_way = 0  # requests
         self.logged_at = -math.inf
 
     def take(self, now: float) -> int:
@@ -65,6 +66,7 @@ class Place:
 
     def __init__(self, caller: Caller) -> None:
         self.caller, self.has_turn = caller, True
+        caller.under_way += 1
 
     def give_up_turn(self) -> None:
         if self.has_turn:
@@ -74,7 +76,7 @@ class Place:
     def leave(self) -> None:
         self.give_up_turn()
         self.caller.threads.release()
-        self.caller.present -= 1
+        self.caller.under_way -= 1
 
 
 class Callers:
@@ -82,6 +84,7 @@ class Callers:
 
     def __init__(self) -> None:
         self.known: dict[bytes, Caller] = {}
+        self.waiting = self.held = 0
 
     async def enter(self, key: str) -> Place:
         """Returns when a request with this key may go on. Raises TooMany."""
@@ -89,10 +92,19 @@ class Callers:
         caller = self._caller(key, now)
         if seconds := caller.take(now):
             raise await self._refused(caller, key, now, "rate", seconds)
-        if caller.waiting >= WAITING_AT_ONCE:
+        waits = caller.threads.locked() or caller.turns.locked()
+        if waits and (caller.waiting >= WAITING_AT_ONCE or self.waiting >= WAITING_IN_ALL):
             raise await self._refused(caller, key, now, "at once", 1)
+        try:
+            await self._wait(caller)
+        except TimeoutError:
+            raise await self._refused(caller, key, now, "at once", 1) from None
+        return Place(caller)
+
+    async def _wait(self, caller: Caller) -> None:
+        """For a thread and a turn. Raises TimeoutError."""
         caller.waiting += 1
-        caller.present += 1
+        self.waiting += 1
         try:
             async with asyncio.timeout(settings.REQUEST_WAIT_SECONDS):
                 await caller.threads.acquire()
@@ -101,20 +113,16 @@ class Callers:
                 except BaseException:
                     caller.threads.release()
                     raise
-        except BaseException as error:
-            caller.present -= 1
-            if isinstance(error, TimeoutError):
-                raise await self._refused(caller, key, now, "at once", 1) from None
-            raise
         finally:
             caller.waiting -= 1
-        return Place(caller)
+            self.waiting -= 1
 
     def _caller(self, key: str, now: float) -> Caller:
         digest = blake2b(key.encode(), digest_size=16).digest()
         if digest not in self.known:
             if len(self.known) >= MAX_CALLERS:  # such as of somebody who guesses keys
-                self.known = {known: caller for known, caller in self.known.items() if caller.present}
+                in_use = (item for item in self.known.items() if item[1].waiting or item[1].under_way)
+                self.known = dict(in_use)
             self.known[digest] = Caller(now)
         return self.known[digest]
 
@@ -123,10 +131,10 @@ class Callers:
         if now - caller.logged_at >= LOG_SECONDS:
             caller.logged_at = now
             log.warning("Requests with the API token that begins with %s are refused: too many (%s).", key[:4], why)
-        if caller.held < HELD_AT_ONCE:
-            caller.held += 1
+        if self.held < HELD_AT_ONCE:
+            self.held += 1
             try:
                 await asyncio.sleep(HOLD_SECONDS)
             finally:
-                caller.held -= 1
+                self.held -= 1
         return TooMany(seconds)

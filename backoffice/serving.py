@@ -282,7 +282,8 @@ class Server:
         except waiting.Full:
             raise Refused(503, "Too many requests wait for a change. Try again in a few seconds.") from None
         try:
-            await asyncio.wait([told, hung_up], timeout=max(seconds, 0), return_when=asyncio.FIRST_COMPLETED)
+            either: list[asyncio.Future[Any]] = [told, hung_up]
+            await asyncio.wait(either, timeout=max(seconds, 0), return_when=asyncio.FIRST_COMPLETED)
         finally:
             self.waiting_room.leave(told)
         if hung_up.done():
@@ -300,7 +301,7 @@ class Server:
             raise
         loop, alone = asyncio.get_running_loop(), contextvars.Context()  # what one request notes is not in the next
         if place:
-            alone.run(turns.giving_up.set, partial(loop.call_soon_threadsafe, place.give_up_turn))
+            alone.run(turns.giving_up.set, partial(_in_loop, loop, place.give_up_turn))
         environ = {**request.environ(body), waiting.HOLD: hold}
         work = loop.run_in_executor(self.threads, alone.run, self._call_django, environ)
         self.under_way.add(work)
@@ -490,6 +491,12 @@ async def _hung_up(receive: Receive) -> None:
     """Ends when the client has closed the connection."""
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+def _in_loop(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
+    """From a thread. A request that outlives the loop, because the process is stopped, has nothing to give up."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(call)
 
 
 def _drop(work: asyncio.Future[Answer]) -> None:

@@ -149,6 +149,8 @@ WEBHOOK_ENDPOINTS_ALLOWED_NETWORKS = networks(
 )
 # A file of certificates (PEM) that vouch for the services; empty: the public ones.
 WEBHOOK_ENDPOINTS_CA_FILE = env.str("WEBHOOK_ENDPOINTS_CA_FILE", default="")
+if WEBHOOK_ENDPOINTS_CA_FILE and not Path(WEBHOOK_ENDPOINTS_CA_FILE).is_file():
+    raise ImproperlyConfigured(f"WEBHOOK_ENDPOINTS_CA_FILE names {WEBHOOK_ENDPOINTS_CA_FILE}, which is no file.")
 # Seconds in which a service must have answered. DELIVERY_LEASE must be much longer.
 WEBHOOK_ENDPOINTS_TIMEOUT_SECONDS = 10.0
 

@@ -1,7 +1,8 @@
 """What is stored about one customer: how much of what, and all of it as one JSON document, for who asks for it.
 
 The rows are found as an erasure finds them (`customer_rows`). Not among them: the links of the chain and the records of
-erased rows, which hold hashes; backups, logs and e-mails that were sent, which are not ours to read.
+erased rows, which hold hashes; the changes feed, which holds ids and times; backups, logs and e-mails that were sent,
+which are not ours to read.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ def unfold(whole: StripeObject, paths: Iterable[str]) -> tuple[StripeObject, lis
 def _plain(node: StripeObject, tree: Tree, shown: list[StripeObject]) -> StripeObject:
     plain = dict(node)
     for name, below in tree.items():
-        value = node.get(name)
+        value: Any = node.get(name)
         if isinstance(value, dict) and isinstance(value.get("data"), list):
             items = [_item(each, below.get("data", {}), shown) for each in value["data"]]
             if name in ALWAYS_THERE:

@@ -200,7 +200,7 @@ def replies_are_as_described(request: pytest.FixtureRequest, monkeypatch: pytest
 
     def get_response(handler: BaseHandler, asked: Any) -> Any:
         response = answer(handler, asked)
-        if asked.path.startswith("/v1"):
+        if asked.path == "/v1" or asked.path.startswith("/v1/"):
             method, path = asked.method, asked.path
             body = described.plain_body(response)
             faults = described.faults(method, path, response.status_code, response.headers, body, odd=odd)

@@ -4,6 +4,7 @@ import base64
 import json
 import re
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -691,10 +692,11 @@ def api_for(*scopes, group="Support agent", **options):
 
 def routes():
     """Each address of the API with 1 for its ids, each method there, and the view that answers."""
+    route: Any
     for route in urls.urlpatterns:
-        address, view = "/" + re.sub("<[^>]*>", "1", str(route.pattern)), getattr(route.callback, "cls", None)
-        if address.startswith("/v1/") and view is not Elsewhere:
-            yield from ((address, method.upper(), view) for method in route.callback.actions)
+        address, callback = "/" + re.sub("<[^>]*>", "1", str(route.pattern)), route.callback
+        if address.startswith("/v1/") and callback.cls is not Elsewhere:
+            yield from ((address, method.upper(), callback.cls) for method in callback.actions)
 
 
 READING = sorted(address for address, method, view in routes() if method == "GET" and view.scope == Scope.READ)

@@ -332,7 +332,7 @@ def test_a_path_that_stripe_refuses(sandbox: SandboxProcess, desk: Any, open_inv
             service.v1.invoices.pay(open_invoice.id, {"expand": ["nope"]})
         said.append((caught.value.http_status, caught.value.param, caught.value.code, caught.value.user_message))
     assert said[0] == said[1]
-    cash = {"amount": 400, "method": "Cash", "received_on": "2026-11-02", "expand": ["nope"]}
+    cash: dict[str, Any] = {"amount": 400, "method": "Cash", "received_on": "2026-11-02", "expand": ["nope"]}
     with pytest.raises(stripe.InvalidRequestError) as caught:
         post(desk, f"/v1/invoices/{open_invoice.id}/attach_out_of_band_payment", **cash)
     assert (caught.value.http_status, caught.value.user_message) == (400, said[0][3])
@@ -342,7 +342,12 @@ def test_a_path_that_stripe_refuses(sandbox: SandboxProcess, desk: Any, open_inv
 
 
 def test_of_an_action_with_two_calls_the_last_answer_is_expanded(desk: Any, open_invoice: Any) -> None:
-    cash = {"amount": 1000, "method": "Cash", "received_on": "2026-11-02", "expand": ["payments", "customer"]}
+    cash: dict[str, Any] = {
+        "amount": 1000,
+        "method": "Cash",
+        "received_on": "2026-11-02",
+        "expand": ["payments", "customer"],
+    }
     answer = post(desk, f"/v1/invoices/{open_invoice.id}/attach_out_of_band_payment", **cash).data
     assert (answer["status"], answer["customer"]["object"]) == ("paid", "customer")
     assert answer["payments"]["data"][0]["status"] == "paid"

@@ -870,3 +870,29 @@ def test_what_can_be_expanded_is_what_stripes_sdk_calls_so(kind: str) -> None:
     ours = {".".join(members) for members in EXPANDABLE[kind]}
     found = of_the_sdk("invoice_line_item" if kind == "line_item" else kind)
     assert found and found - ours == set()
+
+
+def test_a_hanging_stripe_does_not_keep_those_who_read_the_mirror(
+    sandbox: SandboxProcess, get: Any, open_invoice: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.STRIPE_TIMEOUT_SECONDS = 3.0
+    monkeypatch.setattr(live, "WAIT_SECONDS", 0.2)
+    monkeypatch.setattr(live, "SAME_OBJECT_SECONDS", 0.5)
+    sandbox.faults(latency_ms=[8000, 8000])
+    statuses: list[int] = []
+    ids = [f"in_hung{number}" for number in range(live.AT_A_TIME + 4)] + ["in_hung0"] * 4
+
+    def ask(id: str) -> None:
+        statuses.append(get(f"/v1/invoices/{id}").status_code)
+
+    threads = [threading.Thread(target=ask, args=(id,)) for id in ids]
+    for thread in threads:
+        thread.start()
+    time.sleep(1.5)  # those that found no place have been answered
+    assert statuses.count(503) == len(statuses) >= 6
+    started = time.monotonic()
+    assert get(f"/v1/invoices/{open_invoice.id}").status_code == 200
+    assert time.monotonic() - started < 1
+    for thread in threads:
+        thread.join()
+    assert set(statuses) == {503}

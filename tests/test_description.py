@@ -156,7 +156,8 @@ def differences_of_member(schema: Schema, annotation: Any, kind: type, path: str
         if typing.get_origin(part) is list and "items" in schema:
             [item] = typing.get_args(part)
             yield from differences_of_member(schema["items"], item, kind, f"{path}[]")
-        if isinstance(part, type) and getattr(kind, part.__name__, None) is part and "properties" in schema:
+        is_nested = isinstance(part, type) and getattr(kind, part.__name__, None) is part
+        if is_nested and "properties" in schema:
             yield from differences_from_annotations(schema, part, path)
 
 
@@ -291,6 +292,8 @@ def test_the_comparison_finds_what_is_not_described() -> None:
         faults("GET", "/v1/invoices/in_1", 429, AN_ERROR, Retry_After="soon"),
         faults("GET", "/v1/invoices/in_1", 200, AN_INVOICE, Content_Type="text/html"),
         faults("GET", "/v1/nothing", 200, {}),
+        faults("GET", "/v1/nothing", 404, {}),
+        list(described.faults("GET", "/v1/nothing", 404, SUCCESS, b"<html>")),
         list(described.faults("GET", "/v1/invoices/in_1", 404, {"Content-Type": JSON}, json.dumps(AN_ERROR).encode())),
     ):
         assert found

@@ -117,7 +117,7 @@ class TestRate:
             for task in held:
                 task.cancel()  # as a server does when the connection ends
             await asyncio.gather(*held, return_exceptions=True)
-            assert [caller.held for caller in server.callers.known.values()] == [0]
+            assert server.callers.held == 0
 
         asynchronous.run(run())
 
@@ -145,7 +145,8 @@ class TestTurns:
             assert await django.has_begun(3) == ["many"] * 2 + ["other"]
             django.go_on.set()
             assert {client.status for client in await asyncio.gather(*tasks)} == {200}
-            assert not any(caller.present or caller.waiting for caller in server.callers.known.values())
+            assert not any(caller.under_way or caller.waiting for caller in server.callers.known.values())
+            assert not server.callers.waiting
 
         asynchronous.run(run())
         assert len(django.begun) == 17
@@ -183,7 +184,7 @@ class TestTurns:
                 done |= more
             django.go_on.set()
             await asyncio.gather(*left)
-            assert not any(caller.present for caller in server.callers.known.values())
+            assert not any(caller.under_way for caller in server.callers.known.values())
             return [task.result() for task in done]
 
         refused = asynchronous.run(run())
@@ -204,7 +205,7 @@ class TestTurns:
             django.go_on.set()
             await asyncio.gather(first, third)
             (caller,) = server.callers.known.values()
-            assert not caller.present and caller.turns._value == 1
+            assert not caller.under_way and caller.turns._value == 1
 
         asynchronous.run(run())
         assert len(django.begun) == 2

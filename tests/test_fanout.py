@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from io import StringIO
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,7 +45,7 @@ from invoices.operations.claims import take
 from invoices.thresholds import DELIVERY_KEPT, DELIVERY_LEASE, ENDPOINT_GIVEN_UP
 from tests.factories import InvoiceObject, invoice_at
 from tests.helpers.commands import database_url
-from tests.helpers.endpoint_receiver import Service, service
+from tests.helpers.endpoint_receiver import Service, certificate_of_localhost, service
 from tests.helpers.events import stripe_event
 from tests.helpers.operations import act
 from tests.sandbox_process import ROOT, SandboxProcess
@@ -577,6 +578,35 @@ class TestAddresses:
         changed(post_event)
         worker.deliver_due()
         assert receiver.ids == ["evt_1"]
+
+
+class TestTls:
+    def test_the_name_is_asked_for_and_its_certificate_is_checked(
+        self, post_event: Any, settings: Any, tmp_path: Path
+    ) -> None:
+        certificate = certificate_of_localhost(tmp_path)
+        settings.WEBHOOK_ENDPOINTS_CA_FILE = str(certificate)
+        with service(certificate) as receiver:
+            made(receiver)
+            changed(post_event)
+            worker.deliver_due()
+            assert receiver.ids == ["evt_1"] and receiver.names_asked == ["localhost"]
+
+    def test_of_a_stranger_or_of_another_name(
+        self, post_event: Any, settings: Any, tmp_path: Path, later: Callable[[float], None]
+    ) -> None:
+        certificate = certificate_of_localhost(tmp_path)
+        with service(certificate) as receiver:
+            endpoint = made(receiver)
+            changed(post_event)
+            worker.deliver_due()
+            assert "certificate" in the_delivery().last_error
+            settings.WEBHOOK_ENDPOINTS_CA_FILE = str(certificate)
+            endpoints.change(endpoint, Actor(), url=receiver.url.replace("localhost", "127.0.0.1"))
+            later(20)
+            worker.deliver_due()
+            assert the_delivery().attempts == 2 and "certificate" in the_delivery().last_error
+            assert receiver.bodies == []
 
 
 class TestSecrets:

@@ -309,7 +309,7 @@ class TestTheSearch:
             text = template.replace("{middle}", str(seconds)).replace("{later}", str(seconds + 7200))
             for place in places:
                 with reading_through_has_no_price(), CaptureQueriesContext(connection) as captured, time_limit():
-                    rows = matching(resource.model.objects.filter(deleted_at=None), parse(text), resource)
+                    rows = matching(resource.model._default_manager.filter(deleted_at=None), parse(text), resource)
                     Order("created").read(rows.values_list("created", "pk"), 10, after=place)
                 with reading_through_has_no_price():
                     wrong += [f"{text}: {each}" for each in explain(captured)]

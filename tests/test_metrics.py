@@ -22,7 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from backoffice import observation
 from invoices import gateway, operations, sync, thresholds, throttle
 from invoices.health import checks, gauges
-from invoices.models import PendingEvent
+from invoices.models import ApiToken, PendingEvent
 from invoices.sight import counters
 from tests.factories import invoice_at
 
@@ -159,6 +159,8 @@ def shown(client: Any, sandbox: Any, agent: Any, post_event: Any) -> dict[str, s
     sync.process_events()
     operations.execute("void", invoice.id, actor=agent, source="admin", reason="wrong")
     client.post("/admin/login/", {"username": "jenny", "password": "a wrong password"})
+    token = ApiToken.objects.create(agent, name="service")[1]
+    client.get("/v1/customers/cus_unknown", headers={"Authorization": f"Bearer {token}"})
     tasks.process_events.apply()
     heartbeat._last_written.clear()
     heartbeat.beat("worker")

@@ -17,6 +17,7 @@ from tests.helpers import lint_migrations
 
 pytestmark = pytest.mark.django_db
 marking = importlib.import_module("invoices.migrations.0003_refetch_token_and_provisional")
+searching = importlib.import_module("invoices.migrations.0028_rows_of_search")
 
 
 EDITOR = SimpleNamespace(connection=connection)  # all that a data migration uses of a schema editor
@@ -82,3 +83,28 @@ def test_a_process_of_the_version_before_can_use_the_tables_that_new_migrations_
 )
 def test_only_tables_of_before_are_asked_about(statements: list[str], concern: int) -> None:
     assert len(lint_migrations.of_old_tables(statements)) == concern
+
+
+def test_rows_of_the_version_before_become_searchable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what a write of today would store, and without touching what was written since."""
+    monkeypatch.setattr(searching, "ROWS_AT_ONCE", 2)
+    metadata = {"Order": "A-1", "plan": "gold"}
+    error = {"code": "customer_tax_location_invalid", "type": "invalid_request_error"}
+    rows = [
+        stored({**InvoiceObject(metadata=metadata), "receipt_number": "1-2", "last_finalization_error": error}),
+        stored(InvoiceObject()),
+        stored(InvoiceObject(metadata=metadata)),
+        stored({**CustomerObject(metadata=metadata), "phone": "+49 1"}),
+    ]
+    for row in rows:
+        names = searching.COLUMNS[row.OBJECT]
+        type(row).rows.filter(pk=row.pk).update(**dict.fromkeys(names))
+    type(rows[2]).rows.filter(pk=rows[2].pk).update(metadata="of a newer write")
+    rows[2].metadata = "of a newer write"
+    type(rows[0]).rows.create(pk="empty")
+    searching.fill(apps, EDITOR)
+    for row in rows:
+        found = type(row).rows.get(pk=row.pk)
+        assert {name: getattr(found, name) for name in searching.COLUMNS[row.OBJECT]} == {
+            name: getattr(row, name) for name in searching.COLUMNS[row.OBJECT]
+        }

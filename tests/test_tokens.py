@@ -29,7 +29,7 @@ from knox.crypto import hash_token
 from invoices import clock, emails, operations, refetch, request_origin, tokens
 from invoices.journal.content import _sha256, contents
 from invoices.management.demo import users
-from invoices.models import ApiToken, Invoice, Operation, SignInRecord, TokenRecord
+from invoices.models import ApiToken, Invoice, Operation, Scope, SignInRecord, TokenRecord
 from invoices.models.immutable import ImmutableError
 from invoices.operations import decisions, requesters
 from invoices.operations.requesters import SERVICE_GROUP
@@ -669,6 +669,8 @@ class TestTheDemo:
         service = self.create()
         assert set(service.groups.values_list("name", flat=True)) == {SERVICE_GROUP}
         assert all(service.has_perm(action.permission) for action in operations.ACTIONS.values())
+        token = ApiToken.objects.get()
+        assert set(token.granted) == {*Scope.values} and not token.any_stripe_version
         operation = waiting(self.KEY, big)
         assert "which you made" in reason_against(User.objects.get(username="admin"), operation)
         done = decisions.approve(operation.pk, approver=User.objects.get(username="manager"))

@@ -38,37 +38,41 @@ class DecidedOperationView(OperationView):
 
     def approve(self, request: Request, id: str) -> Response:
         """Agrees to the request, which is then carried out. `amount` (minor units): no more than this is agreed to."""
+        person: Any = request.user
 
         def decide(operation: Operation, given: dict[str, Any], **who: Any) -> Operation:
             amount = parameters.integer(given["amount"], "amount") if "amount" in given else None
-            return decisions.approve(operation.pk, approver=request.user, amount=amount, **given_reason(given), **who)
+            reason = given_reason(given)
+            return decisions.approve(operation.pk, approver=person, amount=amount, reason=reason, **who)
 
         def is_repeated(operation: Operation) -> bool:
-            return operation.approver_id == request.user.pk and operation.code != Code.REJECTED
+            return operation.approver_id == person.pk and operation.code != Code.REJECTED
 
         return self._decide(request, id, ("amount", "reason"), APPROVE, decide, is_repeated)
 
     def reject(self, request: Request, id: str) -> Response:
         """Declines the request. `reason` is required: the one who asked reads it."""
+        person: Any = request.user
 
         def decide(operation: Operation, given: dict[str, Any], **who: Any) -> Operation:
             if "reason" not in given:
                 raise invalid("Missing required param: reason.", "reason", "parameter_missing")
-            return decisions.reject(operation.pk, approver=request.user, **given_reason(given), **who)
+            return decisions.reject(operation.pk, approver=person, reason=given_reason(given), **who)
 
         def is_repeated(operation: Operation) -> bool:
-            return operation.approver_id == request.user.pk and operation.code == Code.REJECTED
+            return operation.approver_id == person.pk and operation.code == Code.REJECTED
 
         return self._decide(request, id, ("reason",), APPROVE, decide, is_repeated)
 
     def withdraw(self, request: Request, id: str) -> Response:
         """Takes back one's own request, as long as nothing was sent."""
+        person: Any = request.user
 
         def decide(operation: Operation, given: dict[str, Any], **who: Any) -> Operation:
-            return decisions.withdraw(operation.pk, actor=request.user, **who)
+            return decisions.withdraw(operation.pk, actor=person, **who)
 
         def is_repeated(operation: Operation) -> bool:
-            return operation.actor_id == request.user.pk and operation.code == Code.WITHDRAWN
+            return operation.actor_id == person.pk and operation.code == Code.WITHDRAWN
 
         return self._decide(request, id, (), "", decide, is_repeated)
 
@@ -102,12 +106,12 @@ class DecidedOperationView(OperationView):
         return Response(found, headers=self.object_headers(row))
 
 
-def given_reason(given: dict[str, Any]) -> dict[str, str]:
-    """The reason of a decision, as an argument. Raises ApiError."""
+def given_reason(given: dict[str, Any]) -> str:
+    """The reason of a decision. Raises ApiError."""
     reason = given.get("reason", "")
     if not isinstance(reason, str) or len(reason) > MAX_REASON_LENGTH:
         raise invalid(f"Invalid string: reason has at most {MAX_REASON_LENGTH} characters.", "reason")
-    return {"reason": reason}
+    return reason
 
 
 def error_of_refusal(refusal: operations.Refusal, operation: Operation) -> ApiError:

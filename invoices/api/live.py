@@ -27,7 +27,8 @@ from invoices.sight import counters
 
 BUDGET = "live-reads"  # of STRIPE_LIVE_READS_PER_SECOND
 AT_A_TIME = 8  # reads of one process, so that a Stripe that hangs leaves threads for those who read the mirror
-WAIT_SECONDS = 2.0  # for one of these, and for somebody else's read of the same object
+WAIT_SECONDS = 2.0  # for one of these
+SAME_OBJECT_SECONDS = 5.0  # for somebody else's read of the same object
 MISSING_SECONDS = 5.0  # for which a 404 of Stripe's is remembered
 MAX_REMEMBERED = 10_000  # such ids
 HANGING_SECONDS = 2.0  # a read that took longer, and brought nothing, begins a rest
@@ -105,12 +106,20 @@ def one_at_a_time(object_type: str, id: str) -> Iterator[None]:
         lock = _locks.get((object_type, id))
         if lock is None:
             lock = _locks[object_type, id] = threading.Lock()
-    if not lock.acquire(timeout=WAIT_SECONDS + settings.STRIPE_TIMEOUT_SECONDS):
+    if not _acquired(lock, SAME_OBJECT_SECONDS):
         raise unavailable("Stripe has not answered yet. Please try again.")
     try:
         yield
     finally:
         lock.release()
+
+
+def _acquired(lock: threading.Lock | threading.Semaphore, seconds: float) -> bool:
+    """Waits for it at most so long, without a connection to the database. Whether it is ours now."""
+    if lock.acquire(blocking=False):
+        return True
+    gateway.give_connection_back()
+    return lock.acquire(timeout=seconds)
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -182,7 +191,7 @@ def _within_bounds(budget: str, rate: int) -> Iterator[None]:
         raise unavailable("Stripe does not answer, so it is not asked for some seconds.", left)
     if seconds := throttle.take(budget, rate):
         raise over_budget(rate, seconds)
-    if not _slots.acquire(timeout=WAIT_SECONDS):
+    if not _acquired(_slots, WAIT_SECONDS):
         raise unavailable("Too many requests wait for Stripe.")
     started = time.monotonic()
     try:

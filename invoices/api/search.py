@@ -39,7 +39,7 @@ class Found(NamedTuple):
 
     texts: list[str | None]  # the objects' JSON, as it is stored
     last: Position | None  # where the last of them stands, if there are more
-    count: int | None  # of all that match; None where nobody asked
+    total: int | None  # number of all that match; None where nobody asked
 
 
 class SearchView(StripeView):
@@ -90,8 +90,8 @@ class SearchView(StripeView):
             objects = [to_json(each) for each in expanded]
         next_page = _token(found.last, query) if found.last else None
         end: dict[str, Any] = {"has_more": next_page is not None, "next_page": next_page}
-        if found.count is not None:
-            end[TOTAL_COUNT] = found.count
+        if found.total is not None:
+            end[TOTAL_COUNT] = found.total
         end["url"] = request.path
         return Json(f'{{"object":"search_result","data":[{",".join(objects)}],{to_json(end)[1:]}')
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from django.conf import settings
 from django.db import connection
 
-from invoices import clock, interruption
+from invoices import clock, interruption, turns
 from invoices.models import Operation
 from invoices.operations.settle import settle
 
@@ -79,6 +79,7 @@ def _wait(
     id: uuid.UUID, deadline: float, is_over: Callable[[Operation], bool], look: Callable[[Operation], None]
 ) -> Operation:
     operation = Operation.objects.get(pk=id)
+    turns.give_up()  # who waits computes nothing, and must not keep other requests of the same token from it
     with _places.one() as may_wait:
         while may_wait and not is_over(operation) and time.monotonic() < deadline and not interruption.asked():
             if connection.vendor == "postgresql":

@@ -161,5 +161,8 @@ def _rows(run: ReconciliationRun, outcome: Outcome, *, healed: bool) -> list[Dri
 
 def short(data: dict[str, Any]) -> dict[str, Any]:
     """The members of a missing object that finance needs."""
-    names = "id number status currency total amount amount_due amount_remaining amount_paid created".split()
+    names = (
+        *("id", "number", "status", "currency", "created"),
+        *("total", "amount", "amount_due", "amount_remaining", "amount_paid"),
+    )
     return {name: data[name] for name in names if name in data}

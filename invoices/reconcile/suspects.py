@@ -26,7 +26,7 @@ from invoices import clock, gateway, interruption, scheduled_refetches
 from invoices.models import MIRRORED, Drift, Mirrored, ReconciliationRun
 from invoices.models.reading import moment, storable, storable_json, text
 from invoices.models.reconciliation import ReportDay
-from invoices.reconcile import compare, importing, runs, unreadable
+from invoices.reconcile import compare, runs, unreadable
 from invoices.reconcile.retry import with_retries
 from invoices.reconcile.rows import ids_newest_first
 from invoices.reconcile.sides import Figures, Side, comparable, figures
@@ -128,10 +128,12 @@ class WindowProof:
         *,
         all_lines: bool,
         swept_at: datetime | None,
+        awaited: bool = False,
         ended: threading.Event | None = None,
     ) -> None:
-        """`swept_at`: the database's clock when the last sweep or full run began that has finished. `ended` is set when
-        the run ends early: the walk then stops at its next page, and proves nothing."""
+        """`swept_at`: the database's clock when the last sweep or full run began that has finished. `awaited`: this
+        kind is newer than the import (`importing.is_awaited`). `ended` is set when the run ends early: the walk then
+        stops at its next page, and proves nothing."""
         self.run, self.window, self.all_lines, self.swept_at = run, window, all_lines, swept_at
         self.ended = ended or threading.Event()
         self.model = MIRRORED[window.object]
@@ -142,7 +144,7 @@ class WindowProof:
         # bounds the memory: `windows_of_proof`.
         self._met: set[str] = set()
         self._began = with_retries(run, clock.now)
-        self._is_awaited = with_retries(run, lambda: importing.is_awaited(window.object))
+        self._is_awaited = awaited
 
     # --- the walk -----------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from django.db import transaction
 from invoices import account, clock, gateway, interruption
 from invoices.models import MIRRORED, ReconciliationRun
 from invoices.models.reconciliation import ReportDay, ReportDigest, ReportKind, RunParams, RunReport
-from invoices.reconcile import runs
+from invoices.reconcile import importing, runs
 from invoices.reconcile.email import mail_finance
 from invoices.reconcile.retry import with_retries
 from invoices.reconcile.sides import SUMS, sum_of_digests, together
@@ -82,10 +82,13 @@ def _prove(run: ReconciliationRun, since: datetime | None, show_progress: runs.S
     if not run.progress.windows or run.report.get("version") != VERSION:
         with_retries(run, lambda: _plan(run, since))
     all_lines, swept_at = run.report["lines"] == ALL_LINES, with_retries(run, _swept_at)
+    awaited = with_retries(run, lambda: {object for object in MIRRORED if importing.is_awaited(object)})
     ledger, finished = _Ledger(run, show_progress), set(run.progress.finished)
 
     def walk(window: Window, ended: threading.Event) -> None:
-        proof = WindowProof(run, window, all_lines=all_lines, swept_at=swept_at, ended=ended).walk()
+        proof = WindowProof(
+            run, window, all_lines=all_lines, swept_at=swept_at, awaited=window.object in awaited, ended=ended
+        ).walk()
         if not ended.is_set():
             ledger.add(window.name, proof)
 

@@ -6,8 +6,9 @@ Which fields there are, and what each takes, is in `conditions.py`.
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, NoReturn
 
 MAX_CLAUSES = 10  # Stripe's number
@@ -44,9 +45,9 @@ class Clause:
     operator: Operator
     value: str | int | None  # what stood in quotation marks, a bare number, or `null`
     negated: bool = False
-    position: int = field(default=1, compare=False)  # of the first character, from 1
-    operator_position: int = field(default=1, compare=False)
-    value_position: int = field(default=1, compare=False)
+    position: int = dataclasses.field(default=1, compare=False)  # of the first character, from 1
+    operator_position: int = dataclasses.field(default=1, compare=False)
+    value_position: int = dataclasses.field(default=1, compare=False)
 
     def __str__(self) -> str:
         key = "" if self.key is None else f"[{_quoted(self.key)}]"

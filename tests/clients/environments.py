@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -82,7 +83,7 @@ def _install_node(source: Path, folder: Path) -> None:
     folder.mkdir()
     for file in ("package.json", "package-lock.json"):
         shutil.copy(source / file, folder)
-    _must(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], source.name, folder)
+    _must(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1"], source.name, folder)
 
 
 def _must(command: list[str], name: str, folder: Path | None = None) -> None:
@@ -93,5 +94,5 @@ def _must(command: list[str], name: str, folder: Path | None = None) -> None:
     if done.returncode:
         said = (done.stdout + done.stderr).strip()
         assert not any(word in said for word in ("HASH", "EINTEGRITY", "EUSAGE")), said
-        last = next((line for line in reversed(said.splitlines()) if "rror" in line or "ERR" in line), said[-200:])
-        pytest.skip(f"{name} IS NOT TRIED: it could not be installed (is there a network?): {last.strip()}")
+        first = next((line for line in said.splitlines() if re.search("(?i)error", line)), said[-200:])
+        pytest.skip(f"{name} IS NOT TRIED: it could not be installed (is there a network?): {first.strip()}")

@@ -116,7 +116,11 @@ def _resolved(node: Schema) -> Schema:
 
 
 def _faults_of_body(schema: Schema, body: bytes, odd: bool) -> Iterator[str]:
-    value = json.loads(body)
+    try:
+        value = json.loads(body)
+    except ValueError:
+        yield f"the body is no JSON: {body[:100]!r}"
+        return
     if b"\\ud" in body:  # the validator takes no half of a surrogate pair
         value = json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
     for error in _validator(json.dumps(schema), odd).iter_errors(value):

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import stripe
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 Answer = Callable[[str], int]  # from an event's id to the HTTP status
 
@@ -21,7 +27,8 @@ class Service(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 64
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: Path | None = None) -> None:
+        """`certificate`: a file with the key and the certificate (PEM) of `localhost`, for TLS."""
         self.secrets: list[str] = []
         self.bodies: list[bytes] = []
         self.headers: list[dict[str, str]] = []
@@ -32,6 +39,13 @@ class Service(ThreadingHTTPServer):
         self.on_event: Callable[[Any], None] = lambda event: None
         super().__init__(("127.0.0.1", 0), _Handler)
         self.url = f"http://127.0.0.1:{self.server_address[1]}/events"
+        self.names_asked: list[str | None] = []  # by TLS's SNI
+        if certificate is not None:
+            tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            tls.load_cert_chain(certificate)
+            tls.sni_callback = lambda held, name, context: self.names_asked.append(name)
+            self.socket = tls.wrap_socket(self.socket, server_side=True)
+            self.url = f"https://localhost:{self.server_address[1]}/events"
 
     @property
     def ids(self) -> list[str]:
@@ -68,9 +82,29 @@ class _Handler(BaseHTTPRequestHandler):
         """Says nothing."""
 
 
+def certificate_of_localhost(folder: Path) -> Path:
+    """A file with a key and a certificate that vouches for itself, PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    written = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    file = folder / "localhost.pem"
+    file.write_bytes(written + made.public_bytes(serialization.Encoding.PEM))
+    return file
+
+
 @contextmanager
-def service() -> Iterator[Service]:
-    serving = Service()
+def service(certificate: Path | None = None) -> Iterator[Service]:
+    serving = Service(certificate)
     thread = threading.Thread(target=serving.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:

@@ -25,7 +25,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 
 from invoices import clock, gateway, operations, reconcile, refetch, sync
-from invoices.models import ApiToken, Contradiction, Invoice, InvoicePayment, Operation
+from invoices.models import ApiToken, Code, Contradiction, Invoice, InvoicePayment, Operation
 from invoices.operations import manual_resolution
 from tests.factories import customer_at, invoice_at
 from tests.helpers.stripe_state import without_delivery_time
@@ -255,7 +255,12 @@ def assert_nothing_happened_twice(storm: Storm) -> None:
         events.setdefault((event["request"] or {}).get("idempotency_key") or "", []).append(event)
     records = Counter(record["metadata"].get("operation") for record in gateway.walk("/v1/payment_records"))
     charges: Counter[str] = Counter()
-    for operation in Operation.objects.exclude(state=State.REFUSED):
+    newest: dict[uuid.UUID, Operation] = {}
+    for operation in Operation.objects.exclude(state=State.REFUSED).order_by("created_at"):
+        earlier = newest.get(operation.stripe_key_base)
+        assert earlier is None or earlier.code == Code.STRIPE_UNAVAILABLE  # nothing was applied: the key began anew
+        newest[operation.stripe_key_base] = operation
+    for operation in newest.values():
         done = operation.state == State.SUCCEEDED
         types = Counter(event["type"] for event in events.get(f"{operation.stripe_key_base}-{operation.action}", []))
         told = f"{operation.action} {operation.state} {operation.code}: {operation.message} {dict(types)}"
@@ -269,7 +274,7 @@ def assert_nothing_happened_twice(storm: Storm) -> None:
             charges[operation.invoice] += done
         else:
             assert records[str(operation.stripe_key_base)] <= 1, told
-            attached = events.get(f"{operation.pk}-attach_payment", [])
+            attached = events.get(f"{operation.stripe_key_base}-attach_payment", [])
             assert bool(attached) == done, told
             if records[str(operation.stripe_key_base)] and not done:
                 assert "Done at Stripe" in operation.message, told

@@ -11,7 +11,7 @@ from knox.crypto import hash_token
 from knox.settings import CONSTANTS
 
 from invoices import clock, tokens
-from invoices.models import ApiToken, TokenRecord
+from invoices.models import ApiToken, Scope, TokenRecord
 from invoices.operations.requesters import SERVICE_GROUP
 from invoices.request_origin import Origin
 
@@ -43,7 +43,10 @@ def create_users(demo_secrets: Mapping[str, str]) -> list[dict[str, str]]:
 
 
 def create_service(token: str) -> None:
-    """Creates a service user with this token, made by the administrator. It may do every action, and cannot sign in."""
+    """Creates a service user with this token, made by the administrator. It may do every action, and cannot sign in.
+
+    The token is for everything. One that an older demo made keeps what it is for, which never changes.
+    """
     user, created = User.objects.get_or_create(username=SERVICE.replace(" ", "-"))
     if created:
         user.set_unusable_password()
@@ -63,7 +66,8 @@ def create_service(token: str) -> None:
     }
     known = ApiToken.objects.filter(digest=hash_token(token)).first()
     if known is None:
-        known = ApiToken(digest=hash_token(token), **columns)
+        scopes = " ".join(Scope.values)
+        known = ApiToken(digest=hash_token(token), scopes=scopes, any_stripe_version=False, **columns)
         known.save(force_insert=True)
         TokenRecord.objects.create(token=known, what=TokenRecord.What.CREATED, by=administrator)
     elif known.revoked_at is None:

@@ -1,5 +1,5 @@
-"""python tests/helpers/store_for_ever.py SEED SECONDS: writes to the mirror, many objects in each transaction, some of
-which it gives up. For tests that run several at the same time, and kill some."""
+"""python tests/helpers/writer.py SEED TRANSACTIONS: writes to the mirror, some objects in each transaction, and gives
+some transactions up. For tests that run several at the same time, and kill some."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path.cwd()))
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backoffice.settings")
@@ -19,7 +20,7 @@ class GivenUp(Exception):
     """The transaction is rolled back."""
 
 
-def main(seed: str, seconds: float) -> None:
+def main(seed: str, transactions: int) -> None:
     import django
 
     django.setup()
@@ -29,14 +30,14 @@ def main(seed: str, seconds: float) -> None:
     from invoices import mirror
     from invoices.snapshot import ReadTime, of_read
 
-    chance, end = random.Random(seed), time.monotonic() + seconds
+    chance = random.Random(seed)
     print("writes", flush=True)
-    while time.monotonic() < end:
+    for _ in range(transactions):
         try:
             with transaction.atomic():
                 for _ in range(chance.randint(1, 3)):
                     now = datetime.now(UTC)
-                    told = [
+                    told: list[dict[str, Any]] = [
                         {
                             "object": kind,
                             "id": f"{kind}_{chance.randrange(OBJECTS)}",
@@ -55,4 +56,4 @@ def main(seed: str, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], float(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]))
