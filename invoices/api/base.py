@@ -134,6 +134,7 @@ class ListAndRetrieveView(StripeView):
     id_param = "id"  # the `param` of the 404 for an unknown id
     time_column: str  # lists are ordered by it
     filterset_class: type[FilterSet]
+    may_wait = False  # whether `wait` holds the answer of a retrieve until what it shows is over
     arrays: ClassVar[dict[str, str]] = {}  # parameters of the list that `listed_rows` takes → what each is for
 
     def all_rows(self) -> QuerySet[Any]:

@@ -26,6 +26,8 @@ APPROVE = "approve"  # the scope of a token that may decide on what others asked
 class DecidedOperationView(OperationView):
     """One operation: read, also once it is over, and decided on."""
 
+    may_wait = True
+
     def retrieve(self, request: Request, id: str) -> Response:
         nested = parameters.of_request(request)
         seconds = take_wait(request, nested, default=0)

@@ -91,6 +91,11 @@ WAIT = query(
     {"type": "integer", "minimum": 0, "maximum": waiting.MAX_SECONDS, "default": waiting.DEFAULT_SECONDS},
     "For how many seconds the answer is held while the outcome is not known",
 )
+WAIT_FOR_END = query(
+    "wait",
+    {"type": "integer", "minimum": 0, "maximum": waiting.MAX_SECONDS, "default": 0},
+    "For how many seconds the answer is held while it is not over",
+)
 REASON = OpenApiParameter(
     "Invoice-Desk-Reason",
     {"type": "string", "maxLength": MAX_REASON_LENGTH},
@@ -197,7 +202,7 @@ def describe_list_and_retrieve(view: Any, tag: str) -> Any:
         list_of(view.object_type),
         parameters=[*filter_parameters, *LIST_PARAMETERS, *expandable],
     )
-    not_before = [NOT_BEFORE] if view.is_of_stripe else []
+    not_before = [NOT_BEFORE] if view.is_of_stripe else [WAIT_FOR_END] if view.may_wait else []
     of_one = describe(tag, "Retrieve one by its id", ref(view.object_type), parameters=[*expandable, *not_before])
     return extend_schema_view(list=of_list, retrieve=of_one)(view)
 

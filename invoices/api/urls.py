@@ -13,19 +13,20 @@ from invoices.api.changes import ChangesView
 from invoices.api.decisions import DecidedOperationView
 from invoices.api.exports import CONTENT_TYPES, export_view
 from invoices.api.pass_through import Elsewhere
+from invoices.api.runs import StartedRunView
 from invoices.api.schema import describe_action, describe_decisions, describe_list_and_retrieve, describe_search
 from invoices.door import for_insiders
 from invoices.operations import ACTIONS
 
 
 def _list_and_retrieve(
-    name: str, view: type[ListAndRetrieveView], tag: str, kinds: Iterable[str] = CONTENT_TYPES
+    name: str, view: type[ListAndRetrieveView], tag: str, *, kinds: Iterable[str] = CONTENT_TYPES, post: str = ""
 ) -> list[URLPattern]:
     files = [path(f"v1/{name}.{kind}", _export(view, kind, tag)) for kind in kinds]
     view = describe_list_and_retrieve(view, tag)
     return [
         *files,
-        path(f"v1/{name}", view.as_view({"get": "list"})),
+        path(f"v1/{name}", view.as_view({"get": "list", **({"post": post} if post else {})})),
         path(f"v1/{name}/<str:id>", view.as_view({"get": "retrieve"})),
     ]
 
@@ -69,7 +70,7 @@ urlpatterns = [
         path(f"v1/operations/<str:id>/{verdict}", DecidedOperationView.as_view({"post": verdict}))
         for verdict in ("approve", "reject", "withdraw")
     ],
-    *_list_and_retrieve("reconciliation_runs", views.RunView, "Reconciliation runs"),
+    *_list_and_retrieve("reconciliation_runs", StartedRunView, "Reconciliation runs", post="create"),
     *_list_and_retrieve("drift", views.DriftView, "Drift"),
     path("v1/changes", ChangesView.as_view({"get": "follow"})),
     *[_action(name) for name in ACTIONS],

@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from django.conf import settings
 from django.db import connection
@@ -19,6 +20,8 @@ from django.db import connection
 from invoices import clock, interruption, turns
 from invoices.models import Operation
 from invoices.operations.settle import settle
+
+Found = TypeVar("Found")
 
 State = Operation.State
 DEFAULT_SECONDS = 8  # for which an action's answer is held
@@ -73,6 +76,19 @@ def over(id: uuid.UUID, seconds: float) -> Operation:
     """The operation once it is over, or money is under way: what waits for a second person is waited for too. Nothing
     is looked at: that is for the workers."""
     return _wait(id, time.monotonic() + seconds, lambda found: found.state not in NOT_OVER, lambda found: None)
+
+
+def until(look: Callable[[], Found | None], seconds: float) -> Found | None:
+    """What `look` brings, as soon as it is something. None after so many seconds, or where too many wait already."""
+    deadline, found = time.monotonic() + seconds, look()
+    turns.give_up()
+    with _places.one() as may_wait:
+        while may_wait and found is None and time.monotonic() < deadline and not interruption.asked():
+            if connection.vendor == "postgresql":
+                connection.close()
+            time.sleep(max(0.0, min(INTERVAL_SECONDS, deadline - time.monotonic())))
+            found = look()
+    return found
 
 
 def _wait(
