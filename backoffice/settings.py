@@ -480,8 +480,13 @@ SPECTACULAR_SETTINGS = {
             "Invoice payments",
             "Customers",
             "Payment intents",
+            "Credit notes",
+            "Refunds",
             "Events",
+            "Changes",
+            "Webhook endpoints",
             "Operations",
+            "Batches",
             "Reconciliation runs",
             "Drift",
         )

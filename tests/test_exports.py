@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import uuid
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,8 +13,9 @@ import pytest
 from django.contrib.auth.models import Group, User
 from django.test import Client
 
+from invoices import operations
 from invoices.api import exports
-from invoices.models import ApiToken, Operation
+from invoices.models import ApiToken, Invoice, Operation
 from tests.factories import InvoiceObject, InvoicePaymentObject, stored
 
 pytestmark = pytest.mark.django_db
@@ -141,3 +143,18 @@ def test_a_file_needs_the_permission_of_its_list() -> None:
     for path in ("/v1/invoices.csv", "/v1/operations.ndjson"):
         assert Client().get(path, headers={"Authorization": f"Bearer {key}"}).status_code == 403
         assert Client().get(path).status_code == 401
+
+
+def test_batches_are_listed_with_their_sums_and_one_with_its_progress(agent: User) -> None:
+    store(InvoiceObject(id="in_1", amount_remaining=500), InvoiceObject(id="in_2", amount_remaining=700))
+    batch = operations.batch.start(
+        "void", Invoice.objects.order_by("pk"), actor=agent, reason="doubled", batch_id=uuid.uuid4()
+    )
+    api = Api()
+    (listed,) = json.loads(api.get("/v1/batches").text_of_file)["data"]
+    assert (listed["id"], listed["invoices"], listed["sums"]) == (str(batch.pk), 2, {"usd": 1200})
+    assert (listed["actor"], listed["reason"], listed["finished"]) == (agent.username, "doubled", None)
+    one = json.loads(api.get(f"/v1/batches/{batch.pk}").text_of_file)
+    assert one == listed | {"progress": {"waiting": 2}}
+    assert [row["id"] for row in api.table("/v1/batches.csv")] == [str(batch.pk)]
+    assert api.get("/v1/batches/none").status_code == 404

@@ -31,6 +31,7 @@ from invoices.api.mirror_views import MirrorView
 from invoices.api.pagination import Page
 from invoices.api.schema import STARTING_AFTER, describe, query
 from invoices.api.serializers import (
+    BatchSerializer,
     DriftSerializer,
     Json,
     OperationSerializer,
@@ -48,8 +49,15 @@ CONTENT_TYPES = {"ndjson": "application/x-ndjson", "csv": "text/csv"}
 # Minor units. In a table each stands twice: `total` in major units, for people, and `total_minor`.
 AMOUNTS = frozenset("total amount amount_due amount_paid amount_received amount_remaining amount_requested".split())
 # What a table has of the journal's objects: their members without those that are objects and lists.
-SERIALIZERS = {"operation": OperationSerializer, "reconciliation_run": RunSerializer, "drift": DriftSerializer}
-NESTED = frozenset("token params expected error before after calls contradictions ours theirs".split())
+SERIALIZERS = {
+    "operation": OperationSerializer,
+    "batch": BatchSerializer,
+    "reconciliation_run": RunSerializer,
+    "drift": DriftSerializer,
+}
+NESTED = frozenset(
+    "token decision_token expand sums params expected error before after calls contradictions ours theirs".split()
+)
 
 Record = dict[str, Any]
 

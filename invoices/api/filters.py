@@ -308,6 +308,9 @@ OperationFilter = _filterset_class(
         **_range_filters(MomentFilter, "created", "created_at", "When it was asked for"),
     },
 )
+BatchFilter = _filterset_class(
+    "BatchFilter", _range_filters(MomentFilter, "created", "created_at", "When it was asked for")
+)
 RunFilter = _filterset_class(
     "RunFilter",
     {

@@ -62,6 +62,25 @@ OUR_OBJECTS: dict[str, Schema] = {
             )
         ),
     ),
+    "batch": shape(
+        "One action asked for on many invoices; its operations: `/v1/operations?batch=…`",
+        kind="batch",
+        texts="id! action actor cancelled_by? reason ticket approver? decision_reason request_id",
+        moments="created! finished? cancelled? decided?",
+        integers="invoices",
+        booleans="awaiting_approval",
+        objects="params",
+        sums={
+            "type": "object",
+            "additionalProperties": INTEGER,
+            "description": "What remained to pay when it was confirmed, in minor units: by currency",
+        },
+        progress={
+            "type": "object",
+            "additionalProperties": INTEGER,
+            "description": "Of one alone: how many of its operations are in each state; `waiting`: have not begun",
+        },
+    ),
     "reconciliation_run": shape(
         "One reconciliation. seen = same + imported + healed + in_flight + failed",
         kind="reconciliation_run",

@@ -10,7 +10,7 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.renderers import BaseRenderer
 
-from invoices.models import ApiToken, Contradiction, Drift, Mirrored, Operation, ReconciliationRun
+from invoices.models import ApiToken, Batch, Contradiction, Drift, Mirrored, Operation, ReconciliationRun
 
 NESTED_LIST_LENGTH = 10  # items of a list inside an object, such as an invoice's lines; Stripe's number
 LINES = {"invoice": "line_item", "credit_note": "credit_note_line_item"}  # what has lines → the `object` value of one
@@ -193,6 +193,49 @@ class OperationSerializer(serializers.ModelSerializer):
         shown = ("name", "key", "sent_at", "first_sent_at", "answered_at", "status", "request_id")
         stored = [call.to_json() for call in operation.calls]
         return [{name: call[name] for name in shown if name in call} for call in stored]
+
+
+class BatchSerializer(serializers.ModelSerializer):
+    """One action asked for on many invoices. Its operations are found by `/v1/operations?batch=…`."""
+
+    id = serializers.CharField(read_only=True)
+    object = serializers.ReadOnlyField(default="batch")
+    created = UnixTimeField(source="created_at", read_only=True)
+    finished = UnixTimeField(source="finished_at", read_only=True, allow_null=True)
+    cancelled = UnixTimeField(source="cancelled_at", read_only=True, allow_null=True)
+    decided = UnixTimeField(source="decided_at", read_only=True, allow_null=True)
+    actor = serializers.CharField(source="actor.username", read_only=True)
+    approver = serializers.CharField(source="approver.username", read_only=True, default=None)
+    cancelled_by = serializers.CharField(source="cancelled_by.username", read_only=True, default=None)
+    sums = serializers.ReadOnlyField()
+    invoices = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Batch
+        fields = (
+            "id",
+            "object",
+            "action",
+            "created",
+            "finished",
+            "cancelled",
+            "cancelled_by",
+            "actor",
+            "reason",
+            "ticket",
+            "params",
+            "awaiting_approval",
+            "approver",
+            "decided",
+            "decision_reason",
+            "request_id",
+            "sums",
+            "invoices",
+        )
+
+    def get_invoices(self, batch: Batch) -> int:
+        """How many invoices it is for."""
+        return len(batch.items)
 
 
 class RunSerializer(serializers.ModelSerializer):

@@ -70,6 +70,7 @@ urlpatterns = [
         path(f"v1/operations/<str:id>/{verdict}", DecidedOperationView.as_view({"post": verdict}))
         for verdict in ("approve", "reject", "withdraw")
     ],
+    *_list_and_retrieve("batches", views.BatchView, "Batches"),
     *_list_and_retrieve("reconciliation_runs", StartedRunView, "Reconciliation runs", post="create"),
     *_list_and_retrieve("drift", views.DriftView, "Drift"),
     path("v1/changes", ChangesView.as_view({"get": "follow"})),

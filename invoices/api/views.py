@@ -7,10 +7,11 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
+from invoices import operations
 from invoices.api import filters, parameters
 from invoices.api.base import ListAndRetrieveView
-from invoices.api.serializers import DriftSerializer, OperationSerializer, RunSerializer
-from invoices.models import Drift, Operation, ReconciliationRun
+from invoices.api.serializers import BatchSerializer, DriftSerializer, OperationSerializer, RunSerializer
+from invoices.models import Batch, Drift, Operation, ReconciliationRun
 
 
 class OperationView(ListAndRetrieveView):
@@ -27,6 +28,29 @@ class OperationView(ListAndRetrieveView):
         return dict(OperationSerializer(row).data)
 
     def lookup(self, id: str) -> Operation | None:
+        try:
+            return self.visible_rows().filter(pk=UUID(id)).first()
+        except ValueError:
+            return None
+
+
+class BatchView(ListAndRetrieveView):
+    """`/v1/batches`: one action on many invoices, asked for in the admin."""
+
+    object_type, time_column, filterset_class = "batch", "created_at", filters.BatchFilter
+    permission = "invoices.view_batch"
+
+    def all_rows(self) -> QuerySet[Any]:
+        return Batch.objects.select_related("actor", "approver", "cancelled_by")
+
+    def to_object(self, row: Batch) -> dict[str, Any]:
+        return dict(BatchSerializer(row).data)
+
+    def to_content(self, row: Batch) -> dict[str, Any]:
+        """Of one alone also how far it is: the number of its operations in each state, and of invoices that wait."""
+        return self.to_object(row) | {"progress": operations.batch.progress(row)}
+
+    def lookup(self, id: str) -> Batch | None:
         try:
             return self.visible_rows().filter(pk=UUID(id)).first()
         except ValueError:
