@@ -533,7 +533,7 @@ def test_unrecognized_urls(api, method, path):
         ("POST", "/v1/customers"),
         ("POST", "/v1/refunds"),
         ("GET", "/v1/account"),
-        ("GET", "/v1/webhook_endpoints"),
+        ("GET", "/v1/sigma/scheduled_query_runs"),
     ],
 )
 def test_what_stripe_has_and_the_desk_does_not_serve_is_no_absence(api, method, path):
@@ -707,7 +707,8 @@ def test_a_token_reads_only_where_that_is_what_it_is_for(db, path):
     for scopes in (["feed"], ["pay", "void"], ["pass_through", "approve", "actions"]):
         found = error(api_for(*scopes).get(path), 403)
         assert found["code"] == "permission_denied" and "'read'" in found["message"], scopes
-    assert api_for("read").get(path).status_code in (200, 404)
+    # 400: a search without a query
+    assert api_for("read", group="Billing manager").get(path).status_code in (200, 400, 404)
 
 
 @pytest.mark.parametrize("action", ACTIONS)

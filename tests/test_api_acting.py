@@ -40,7 +40,8 @@ PAY = ["POST /v1/invoices/*/pay"]
 
 def client(url: str, user: User, made_by: User | None = None, **options: Any) -> Any:
     """The SDK with a token of this user. Typed as Any: tests send plain dictionaries."""
-    made, key = ApiToken.objects.create(user, name="dunning service", created_by=made_by or user)
+    scopes = "read actions approve"
+    made, key = ApiToken.objects.create(user, name="dunning service", created_by=made_by or user, scopes=scopes)
     found: Any = stripe.StripeClient(key, base_addresses={"api": url}, **options)
     found.token = made
     return found

@@ -66,10 +66,12 @@ def test_a_list_is_described_as_one_envelope() -> None:
         content = operation["responses"]["200"]["content"]
         if method == "GET" and JSON in content:  # the others are files
             schema = content[JSON]["schema"]
-            if "{id}" not in address or address.endswith("/lines"):
+            if "{id}" not in address or not address.endswith("}"):
                 found[address] = schema["properties"]["data"]["items"]["$ref"].rsplit("/", 1)[1]
-                assert schema["properties"]["object"]["enum"] == ["list"]
-                assert set(schema["required"]) == {"object", "data", "has_more", "url"}
+                search = address.endswith("/search")
+                assert schema["properties"]["object"]["enum"] == ["search_result" if search else "list"]
+                further = {"next_page"} if search else {"next"} if address == "/v1/changes" else set()
+                assert set(schema["required"]) == {"object", "data", "has_more", "url", *further}
             else:
                 assert set(schema) == {"$ref"}
     assert found["/v1/invoices/{id}/lines"] == "line_item"

@@ -53,6 +53,7 @@ from tests.sandbox_process import ROOT, SandboxProcess
 pytestmark = pytest.mark.django_db(transaction=True)
 State = Delivery.State
 DAY = 86_400
+SCOPES = "read actions webhook_endpoints"
 
 
 @pytest.fixture(autouse=True)
@@ -99,7 +100,7 @@ class TestSending:
     ) -> None:
         endpoint = made(receiver)
         desk = stripe.StripeClient(
-            ApiToken.objects.create(agent, name="a service")[1], base_addresses={"api": live_server.url}
+            ApiToken.objects.create(agent, name="a service", scopes=SCOPES)[1], base_addresses={"api": live_server.url}
         )
         seen: list[str | None] = []
         receiver.on_event = lambda event: seen.append(desk.v1.invoices.retrieve(event.data.object.id).status)
@@ -672,7 +673,7 @@ class TestOperations:
         [event] = receiver.events
         assert event.type == "invoice_desk.operation.succeeded" and event.object == "event"
         desk = stripe.StripeClient(
-            ApiToken.objects.create(agent, name="a service")[1], base_addresses={"api": live_server.url}
+            ApiToken.objects.create(agent, name="a service", scopes=SCOPES)[1], base_addresses={"api": live_server.url}
         )
         shown = desk.raw_request("get", f"/v1/operations/{operation.pk}")
         assert event.data.object.to_dict() == json.loads(json.dumps(shown.data))
@@ -748,7 +749,7 @@ class TestOperations:
 class TestTheApi:
     @pytest.fixture
     def desk(self, live_server: Any, manager: User) -> stripe.StripeClient:
-        key = ApiToken.objects.create(manager, name="a service")[1]
+        key = ApiToken.objects.create(manager, name="a service", scopes=SCOPES)[1]
         return stripe.StripeClient(key, base_addresses={"api": live_server.url})
 
     def test_by_the_sdk(self, desk: stripe.StripeClient, post_event: Any, receiver: Service, manager: User) -> None:
@@ -838,7 +839,7 @@ class TestTheApi:
     )
     def test_wrong_parameters(self, client: Any, manager: User, path: str, given: Any, param: str) -> None:
         endpoint = made(closed_port())
-        key = ApiToken.objects.create(manager, name="a service")[1]
+        key = ApiToken.objects.create(manager, name="a service", scopes=SCOPES)[1]
         address = f"/v1/webhook_endpoints{path.format(id=endpoint.pk)}"
         reply = client.post(address, given, headers={"Authorization": f"Bearer {key}"})
         reply = client.post(
@@ -853,7 +854,8 @@ class TestTheApi:
         endpoint = made(closed_port())
 
         def status(user: User, method: str, path: str = "", read_only: bool = False) -> int:
-            key = ApiToken.objects.create(user, name="a service", read_only=read_only)[1]
+            scopes = "read" if read_only else SCOPES
+            key = ApiToken.objects.create(user, name="a service", read_only=read_only, scopes=scopes)[1]
             address = f"/v1/webhook_endpoints{path}"
             return getattr(client, method)(address, headers={"Authorization": f"Bearer {key}"}).status_code
 

@@ -455,6 +455,7 @@ def test_a_page_of_another_query_is_refused(world: None, service: Client) -> Non
     assert "belongs to another query" in answer.json()["error"]["message"]
 
 
+@pytest.mark.odd_objects
 def test_rows_without_a_creation_time_have_pages_too(service: Client) -> None:
     for number in range(5):
         stored({**InvoiceObject(id=f"in_{number}", currency="chf"), "created": None})

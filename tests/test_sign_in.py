@@ -230,7 +230,8 @@ class TestFresh:
         page = client.get("/admin/invoices/apitoken/add/").content.decode()
         assert '"name": "the shop"' in page and "csrfmiddlewaretoken" not in page.partition("typed-text")[2][:300]
         assert "the shop" not in client.get("/admin/invoices/apitoken/add/").content.decode()  # once
-        client.post("/admin/invoices/apitoken/add/", {"name": "the shop", "days": "30", "user": manager.pk})
+        typed = {"name": "the shop", "days": "30", "user": manager.pk, "scopes": "read"}
+        client.post("/admin/invoices/apitoken/add/", typed)
         assert ApiToken.objects.get().name == "the shop"
         assert said(What.TOKEN_MADE)[0].by == "manager"
 

@@ -53,7 +53,13 @@ OF_ACTIONS = (402, 404, 409, 502)
 # Headers of the replies, by their names in `schema_objects.HEADERS`.
 HEADERS_OF_EVERY_REPLY = ("Request-Id", "X-Request-ID", "Stripe-Version")
 HEADERS_OF_ERRORS = ("Stripe-Should-Retry", "Retry-After")
-HEADERS_OF_ACTIONS = ("Idempotency-Key", "Idempotent-Replayed", "Invoice-Desk-Operation")
+HEADERS_OF_ACTIONS = (
+    "Idempotency-Key",
+    "Idempotent-Replayed",
+    "Invoice-Desk-Operation",
+    "Invoice-Desk-Not-Expanded",
+    "Original-Request",
+)
 HEADERS_OF_OBJECTS = ("Invoice-Desk-Seen-At", "Invoice-Desk-Source", "ETag", "Link")
 
 # What Stripe's operation ids call the id in the address, where that is not one of the list: `GetEventsId`.
@@ -76,7 +82,7 @@ LIST_PARAMETERS = [
 ID = OpenApiParameter("id", {"type": "string"}, OpenApiParameter.PATH)
 NOT_BEFORE = OpenApiParameter(
     "Invoice-Desk-Not-Before",
-    {"type": "string"},
+    {"type": "string", "format": "date-time"},
     OpenApiParameter.HEADER,
     description="Seconds since 1970, or ISO 8601: what may be older than this is read from Stripe first.",
 )
@@ -241,29 +247,8 @@ def describe_action(view: Any) -> Any:
     return extend_schema_view(create=of_action)(view)
 
 
-def describe_decisions(view: Any) -> Any:
-    """Describes the ways to decide on an operation. Returns the view."""
-    reason = {"type": "string", "maxLength": MAX_REASON_LENGTH}
-    amount = {"type": "integer", "minimum": 0, "description": "Minor units: no more than this is agreed to"}
-    ways: dict[str, tuple[str, dict[str, Any]]] = {
-        "approve": ("Agree to another's request, which is then carried out", {"amount": amount, "reason": reason}),
-        "reject": ("Decline another's request, with a reason", {"reason": reason}),
-        "withdraw": ("Take back your own request", {}),
-    }
-    described = {
-        name: describe(
-            "Operations",
-            summary,
-            ref("operation"),
-            body=_closed_object(properties, ["reason"] if name == "reject" else []),
-            parameters=[WAIT],
-        )
-        for name, (summary, properties) in ways.items()
-    }
-    return extend_schema_view(**described)(view)
-
-
-def _closed_object(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
+def body_of(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
+    """A request's body of these members, which may say what to expand, and no others."""
     properties = {**properties, "expand": array(TEXT)}
     body: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
     return body | ({"required": required} if required else {})
@@ -271,7 +256,7 @@ def _closed_object(properties: dict[str, Any], required: list[str]) -> dict[str,
 
 def _body(action: Action) -> dict[str, Any]:
     properties = {parameter.name: _parameter_schema(parameter) for parameter in action.parameters}
-    return _closed_object(properties, [parameter.name for parameter in action.parameters if parameter.required])
+    return body_of(properties, [parameter.name for parameter in action.parameters if parameter.required])
 
 
 def _parameter_schema(parameter: Parameter) -> dict[str, Any]:

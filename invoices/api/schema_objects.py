@@ -98,22 +98,25 @@ OUR_OBJECTS: dict[str, Schema] = {
         ours={"description": "What the mirror had"},
         theirs={"description": "What Stripe had"},
     ),
-    "change": shape(
-        "That one object of the mirror became another",
-        kind="change",
-        texts="object_id!",
-        moments="created!",
-        booleans="deleted!",
-        sequence={**INTEGER, "description": "Its place: 1, 2, 3 and so on, without gaps"},
-        type={**TEXT, "description": "The kind of object, and what happened, such as `invoice.updated`"},
-        object_type={**TEXT, "enum": sorted(MIRRORED)},
-        snapshot={
-            "type": "object",
-            "nullable": True,
-            "additionalProperties": True,
-            "description": "The object as the mirror has it now, at least as new as the change",
-        },
-    ),
+    "change": {
+        **shape(
+            "That one object of the mirror became another",
+            kind="change",
+            texts="object_id!",
+            moments="created!",
+            booleans="deleted!",
+            sequence={**INTEGER, "description": "Its place: 1, 2, 3 and so on, without gaps"},
+            type={**TEXT, "description": "The kind of object, and what happened, such as `invoice.updated`"},
+            object_type={**TEXT, "enum": sorted(MIRRORED)},
+            snapshot={
+                "type": "object",
+                "nullable": True,
+                "additionalProperties": True,
+                "description": "The object as the mirror has it now, at least as new as the change",
+            },
+        ),
+        "required": "object sequence type object_type object_id created deleted snapshot".split(),
+    },
     "webhook_endpoint": shape(
         "A service's endpoint, in Stripe's shape",
         kind="webhook_endpoint",
@@ -160,6 +163,11 @@ HEADERS: dict[str, Schema] = {
         "description": "The id of the operation, at `/v1/operations/:id`",
         "schema": {"type": "string", "format": "uuid"},
     },
+    "Invoice-Desk-Not-Expanded": {
+        "description": "The paths of `expand[]` that stay ids, because Stripe could not be asked for them again",
+        "schema": TEXT,
+    },
+    "Original-Request": {"description": "The `Request-Id` of the first request with this key", "schema": TEXT},
     "Invoice-Desk-Seen-At": {
         "description": "Until when, by Stripe's clock, the object is known to have been so, within 3 seconds; UTC",
         "schema": {"type": "string", "format": "date-time"},

@@ -14,7 +14,7 @@ from invoices.api.decisions import DecidedOperationView
 from invoices.api.exports import CONTENT_TYPES, export_view
 from invoices.api.pass_through import Elsewhere
 from invoices.api.runs import StartedRunView
-from invoices.api.schema import describe_action, describe_decisions, describe_list_and_retrieve, describe_search
+from invoices.api.schema import describe_action, describe_list_and_retrieve, describe_search
 from invoices.door import for_insiders
 from invoices.operations import ACTIONS
 
@@ -65,7 +65,7 @@ urlpatterns = [
     *_list_and_retrieve("credit_notes", mirror_views.CreditNoteView, "Credit notes"),
     path("v1/credit_notes/<str:id>/lines", mirror_views.CreditNoteView.as_view({"get": "lines"})),
     *_list_and_retrieve("refunds", mirror_views.RefundView, "Refunds"),
-    *_list_and_retrieve("operations", describe_decisions(DecidedOperationView), "Operations"),
+    *_list_and_retrieve("operations", DecidedOperationView, "Operations"),
     *[
         path(f"v1/operations/<str:id>/{verdict}", DecidedOperationView.as_view({"post": verdict}))
         for verdict in ("approve", "reject", "withdraw")

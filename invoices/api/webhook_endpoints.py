@@ -165,8 +165,9 @@ class WebhookEndpointView(ListAndRetrieveView):
     def deliveries(self, request: Request, id: str) -> Response:
         values = parameters.flatten(parameters.of_request(request))
         page = Page.take_from(values)
-        all_rows = Delivery.objects.filter(endpoint=self.find(id))
-        rows = apply_filters(all_rows, filters.DeliveryFilter, values)
+        wanted = apply_filters(Delivery.objects.all(), filters.DeliveryFilter, values)
+        endpoint = self.find(id)
+        rows, all_rows = wanted.filter(endpoint=endpoint), Delivery.objects.filter(endpoint=endpoint)
         found, has_more = page.of_rows(rows, all_rows, "written_at", "webhook_delivery")
         return list_response(request, [_delivery(each) for each in found], has_more)
 
