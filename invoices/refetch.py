@@ -16,13 +16,13 @@ def refetch(object: str, id: str, *, throttled: bool = False) -> list[mirror.Out
     return outcomes
 
 
-def bring(object: str, id: str) -> bool:
+def bring(object: str, id: str, *, throttled: bool = False) -> bool:
     """As `refetch`, for an object of which the mirror may hold nothing. Whether Stripe has it. Raises GatewayError.
 
     A 404 for what the mirror does not hold is not stored: it would leave an empty row for each id that somebody tries.
     """
     begun_at = clock.now()
-    snapshots = gateway.retrieve(object, id)
+    snapshots = gateway.retrieve(object, id, throttled=throttled)
     is_there = snapshots[0].data is not None
     if is_there or MIRRORED[object].rows.filter(pk=id).exists():
         mirror.store(snapshots)

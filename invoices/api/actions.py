@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from invoices import gateway, operations, request_origin
-from invoices.api import expand, parameters
+from invoices.api import expand, live, parameters
 from invoices.api.base import MAX_ID_LENGTH, StripeView, require_permissions, require_scope
 from invoices.api.envelope import ApiError, invalid, no_such_object
 from invoices.api.serializers import stripe_object
@@ -34,6 +34,7 @@ SHOWS = {
     "payment_intent": "invoices.view_paymentintent",
     "charge": "invoices.view_paymentintent",
     "latest_charge": "invoices.view_paymentintent",
+    "refunds": "invoices.view_refund",
     "invoice": "invoices.view_invoice",
     "latest_invoice": "invoices.view_invoice",
 }
@@ -67,7 +68,7 @@ class ActionView(StripeView):
         ticket = parameters.header_text(request, TICKET_HEADER, MAX_TICKET_LENGTH)
         key = idempotency_key(request)
         token: Any = request.auth
-        if len(id) > MAX_ID_LENGTH or parameters.UNSTORABLE_CHARACTER.search(id) or _deleted(id):
+        if not live.may_be_id("invoice", id) or _deleted(id):
             raise no_such_object("invoice", id[:MAX_ID_LENGTH], self.param)
         headers = {"Idempotency-Key": key} if key else {}
         first = made_by_key(request.user, key) if key else None

@@ -5,6 +5,7 @@ An address of Stripe's that is not served is never answered as if the object did
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django.conf import settings
@@ -21,6 +22,8 @@ from invoices.api.stripe_addresses import address_of, is_passed_on
 
 BUDGET = "pass-through"  # of STRIPE_PASS_THROUGH_PER_SECOND
 REQUEST_ID = "Invoice-Desk-Stripe-Request-Id"  # the Request-Id of Stripe's own answer
+# Of a parameter, before any brackets. In another name, such as `expand[0]` in JSON, Stripe may read what we did not.
+NAME = re.compile(r"[A-Za-z0-9_]+", re.ASCII)
 KEPT_HEADERS = ("Retry-After", "Stripe-Should-Retry")  # of Stripe's answer, for the caller's SDK
 
 
@@ -48,11 +51,13 @@ class Elsewhere(StripeView):
 def _params(request: Request) -> parameters.Nested:
     """The caller's parameters as they came. Raises ApiError (400) for what must not leave the desk."""
     params = parameters.of_request(request)
-    if wrong := sorted(gateway.OPTIONS_OF_THE_SDK & params.keys()):
+    if wrong := sorted(name for name in params if name in gateway.OPTIONS_OF_THE_SDK or not NAME.fullmatch(name)):
         raise unknown_parameters(wrong)
     expanded = params.get("expand")
     paths = expanded.values() if isinstance(expanded, dict) else expanded if isinstance(expanded, list) else [expanded]
     for path in paths:
+        if isinstance(path, dict | list):
+            raise invalid("Invalid array", "expand")
         if NEVER & set(str(path).split(".")):
             raise invalid(f"This property cannot be expanded ({str(path)[:200]}).")
     return params

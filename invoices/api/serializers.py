@@ -124,6 +124,7 @@ class OperationSerializer(serializers.ModelSerializer):
     created = UnixTimeField(source="created_at", read_only=True)
     finished = UnixTimeField(source="finished_at", read_only=True, allow_null=True)
     decided = UnixTimeField(source="decided_at", read_only=True, allow_null=True)
+    expand = serializers.JSONField(read_only=True, allow_null=True)
     batch = serializers.CharField(source="batch_id", read_only=True, allow_null=True)
     actor = serializers.SerializerMethodField()
     approver = serializers.SerializerMethodField()

@@ -94,8 +94,12 @@ class WebhookEndpointView(ListAndRetrieveView):
         return Response({**endpoint_object(row), "secret": secret})
 
     def _once_more(self, row: WebhookEndpoint, given: dict[str, Any]) -> Response:
-        """The reply to the same key sent twice: the same endpoint, with its secret, for a day."""
-        if row.url != given["url"] or row.deleted_at or row.created_at < clock.now() - KEY_REMEMBERED:
+        """The reply to the same key sent twice: the same endpoint, with its secret, for a day. A secret that replaced
+        the first was shown to whoever replaced it, and to nobody else."""
+        with _refusals():
+            asked = (given["url"], endpoints.types_of(given["enabled_events"]), given.get("description", ""))
+        is_over = row.deleted_at is not None or row.created_at < clock.now() - KEY_REMEMBERED
+        if is_over or asked != (row.url, row.enabled_events, row.description) or endpoints.has_new_secret(row):
             message = "This idempotency key made another endpoint. Use a new key for a new request."
             raise ApiError(400, message, type="idempotency_error")
         shown = {**endpoint_object(row), "secret": signing.decrypted(row.secret)}

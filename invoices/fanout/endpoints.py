@@ -106,7 +106,7 @@ def create(
     """Makes one. Returns it, and the signing secret, which is stored encrypted and shown by nobody again. `id`: where
     it follows from the request. Asks the name service, so not inside a transaction. Raises EndpointInvalid, and
     IntegrityError where this id is taken."""
-    types = _types(enabled_events)
+    types = types_of(enabled_events)
     _check_url(url)
     secret = signing.new_secret()
     with transaction.atomic():
@@ -139,7 +139,7 @@ def change(
         _check_url(url)
         wanted["url"] = url
     if enabled_events is not None:
-        wanted["enabled_events"] = _types(enabled_events)
+        wanted["enabled_events"] = types_of(enabled_events)
     if description is not None:
         wanted["description"] = _description(description)
     with transaction.atomic():
@@ -163,7 +163,7 @@ def _check_url(url: str) -> None:
         raise EndpointInvalid("url", str(refused)) from None
 
 
-def _types(given: Iterable[str]) -> list[str]:
+def types_of(given: Iterable[str]) -> list[str]:
     """In their order, each once; only `*` where it is among them. Raises EndpointInvalid."""
     types = list(dict.fromkeys(given))
     if not types:
@@ -199,6 +199,11 @@ def replace_secret(endpoint: WebhookEndpoint, actor: Actor, overlap: timedelta =
         row.save(update_fields=["secret", "previous_secret", "previous_secret_until"])
         _record(row, What.SECRET_REPLACED, actor, f"the old one signs too for {overlap}" if overlap else "")
     return secret
+
+
+def has_new_secret(endpoint: WebhookEndpoint) -> bool:
+    """Whether its first secret was replaced."""
+    return WebhookEndpointRecord.objects.filter(endpoint=endpoint, what=What.SECRET_REPLACED).exists()
 
 
 # --- on and off -------------------------------------------------------------------------------------------------------

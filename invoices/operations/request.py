@@ -25,7 +25,7 @@ from invoices.operations.payment_lookups import AttachablePayment
 from invoices.operations.payment_method import PaymentMethodFacts
 from invoices.operations.perform import perform
 from invoices.operations.refusals import Invalid, Refusal
-from invoices.refetch import refetch
+from invoices.refetch import bring, refetch
 from invoices.wakeups import wake
 
 State = Operation.State
@@ -184,7 +184,8 @@ def _check_invoice(
     charges = action.charges(operation.params)
     if refusal is not None or (charges and _payment_may_be_under_way(operation.invoice)):
         try:
-            refetch("invoice", operation.invoice, throttled=throttled)
+            read = bring if refusal is not None and refusal.code == Code.RESOURCE_MISSING else refetch
+            read("invoice", operation.invoice, throttled=throttled)
             for intent in _open_intents(operation.invoice) if charges else ():
                 refetch("payment_intent", intent, throttled=throttled)
         except gateway.GatewayError as error:

@@ -31,7 +31,7 @@ def decision_refusal(record: Operation | Batch, person: User, token: ApiToken | 
     """Why this person may not approve or reject this request; None if she may. Every decision asks it.
 
     `token`: with which she says so. Whoever made it may hold it still, and so decides too: neither its user nor its
-    maker may have asked, and both must be allowed to decide.
+    maker may have asked, and both must be allowed to decide. One that is revoked may have been in foreign hands.
 
     A second person is one who cannot have asked. These count as having asked: the actor; whoever made the API token
     with which it was asked; whoever may make tokens for service users, where the token acts for one; and whoever may
@@ -41,8 +41,8 @@ def decision_refusal(record: Operation | Batch, person: User, token: ApiToken | 
     command line, such a person counts as its maker.
     """
     reason = _reason(record, person)
-    if not reason and token is not None and token.created_by_id != person.pk:
-        reason = _maker_reason(record, token)
+    if not reason and token is not None:
+        reason = _deciding_token_reason(record, person, token)
     return Refusal(Code.PERMISSION_DENIED, reason) if reason else None
 
 
@@ -54,6 +54,23 @@ def _reason(record: Operation | Batch, person: User) -> str:
     if isinstance(record, Operation):
         return _shell_reason(record, person) or _token_reason(record, person)
     return ""
+
+
+def _deciding_token_reason(record: Operation | Batch, person: User, token: ApiToken) -> str:
+    if token.revoked_at is not None:
+        return f"The API token “{token.name}” was revoked, and what was decided with it no longer counts."
+    if any(_has_name_of(token.shell_user, asker) for asker in _askers(record)):
+        return (
+            f"{token.shell_user} made the API token “{token.name}” on the command line, and has the name of the one "
+            "who asked. Somebody else must decide."
+        )
+    return _maker_reason(record, token) if token.created_by_id != person.pk else ""
+
+
+def _askers(record: Operation | Batch) -> list[User]:
+    """The actor, and whoever made the token with which it was asked."""
+    token = record.token if isinstance(record, Operation) else None
+    return [person for person in (record.actor, token and token.created_by) if person is not None]
 
 
 def _maker_reason(record: Operation | Batch, token: ApiToken) -> str:

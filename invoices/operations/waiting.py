@@ -38,10 +38,10 @@ class _Places:
         self._lock, self._taken = threading.Lock(), 0
 
     @contextmanager
-    def one(self) -> Iterator[bool]:
-        """A place to wait in; False where all are taken."""
+    def one(self, places: int) -> Iterator[bool]:
+        """A place to wait in; False where so many are taken."""
         with self._lock:
-            free = self._taken < settings.OUTCOME_WAITERS
+            free = self._taken < places
             self._taken += free
         try:
             yield free
@@ -69,13 +69,15 @@ def settled(operation: Operation, seconds: float) -> Operation:
             settle(found.pk)
 
     look(operation)
-    return _wait(operation.pk, deadline, lambda found: found.state not in BEING_DONE, look)
+    return _wait(operation.pk, deadline, lambda found: found.state not in BEING_DONE, look, settings.OUTCOME_WAITERS)
 
 
 def over(id: uuid.UUID, seconds: float) -> Operation:
     """The operation once it is over, or money is under way: what waits for a second person is waited for too. Nothing
     is looked at: that is for the workers."""
-    return _wait(id, time.monotonic() + seconds, lambda found: found.state not in NOT_OVER, lambda found: None)
+    # Whoever may read can watch what nobody decides on. Half of the places stay for those who asked for something.
+    places = (settings.OUTCOME_WAITERS + 1) // 2
+    return _wait(id, time.monotonic() + seconds, lambda found: found.state not in NOT_OVER, lambda found: None, places)
 
 
 def until(look: Callable[[], Found | None], seconds: float) -> Found | None:
@@ -92,11 +94,15 @@ def until(look: Callable[[], Found | None], seconds: float) -> Found | None:
 
 
 def _wait(
-    id: uuid.UUID, deadline: float, is_over: Callable[[Operation], bool], look: Callable[[Operation], None]
+    id: uuid.UUID,
+    deadline: float,
+    is_over: Callable[[Operation], bool],
+    look: Callable[[Operation], None],
+    places: int,
 ) -> Operation:
     operation = Operation.objects.get(pk=id)
     turns.give_up()  # who waits computes nothing, and must not keep other requests of the same token from it
-    with _places.one() as may_wait:
+    with _places.one(places) as may_wait:
         while may_wait and not is_over(operation) and time.monotonic() < deadline and not interruption.asked():
             if connection.vendor == "postgresql":
                 connection.close()  # back to the pool, for the time of the rest
