@@ -677,6 +677,7 @@ class TestOperations:
         )
         shown = desk.raw_request("get", f"/v1/operations/{operation.pk}")
         assert event.data.object.to_dict() == json.loads(json.dumps(shown.data))
+        assert event.data.object["expand"] == []
 
     def test_refused_and_failed(self, sandbox: SandboxProcess, agent: User, receiver: Service) -> None:
         made(receiver, "*")

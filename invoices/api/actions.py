@@ -15,6 +15,7 @@ from invoices import gateway, operations, request_origin
 from invoices.api import expand, live, parameters
 from invoices.api.base import MAX_ID_LENGTH, StripeView, require_permissions, require_scope
 from invoices.api.envelope import ApiError, invalid, no_such_object
+from invoices.api.parameters import MAX_PATH_LENGTH, MAX_PATHS
 from invoices.api.serializers import stripe_object
 from invoices.models import DECLINES, Code, Invoice, Operation, Scope
 from invoices.operations import answers, outcomes, waiting
@@ -25,7 +26,6 @@ NO_RETRY = {"Stripe-Should-Retry": "false"}
 # Our codes that are not told to callers: Stripe has no code for these errors, or its own code says more.
 WITHOUT_CODE = frozenset({Code.PARAMETER_INVALID, Code.IDEMPOTENCY_KEY_REUSED, Code.STRIPE_REFUSED})
 WAIT_HEADER, REASON_HEADER, TICKET_HEADER = "Invoice-Desk-Wait", "Invoice-Desk-Reason", "Invoice-Desk-Ticket"
-MAX_PATHS, MAX_PATH_LENGTH = 20, 250  # of what is expanded; which paths there are, Stripe says
 # A member of a path → what its caller must be allowed to see. Whatever else Stripe expands, such as a subscription, the
 # desk has no permission for: it belongs to the action.
 SHOWS = {
@@ -240,7 +240,10 @@ def take_paths(request: Request, nested: parameters.Nested) -> list[str]:
     """What Stripe is to show whole in its answer. Raises ApiError (400, 403)."""
     paths = list(dict.fromkeys(parameters.take_array(nested, "expand")))
     if len(paths) > MAX_PATHS or any(len(path) > MAX_PATH_LENGTH or not path.isprintable() for path in paths):
-        raise invalid(f"Invalid expand: at most {MAX_PATHS} paths of {MAX_PATH_LENGTH} printable characters.", "expand")
+        raise invalid(
+            f"Invalid expand: at most {MAX_PATHS} paths of {MAX_PATH_LENGTH} printable characters.",
+            "expand",
+        )
     members = {name for path in paths for name in path.split(".")}
     if never := sorted(members & expand.NEVER):
         raise invalid(f"This property cannot be expanded ({never[0]}).")

@@ -22,6 +22,7 @@ MAX_BODY_BYTES = 256 * 1024  # far above the largest real request, which has a n
 MAX_PARAMETERS = 1000
 MAX_NESTING = 8  # names in `a[b][c]`: three
 MAX_NAME_LENGTH = 500  # characters of a whole name, brackets included
+MAX_PATHS, MAX_PATH_LENGTH = 20, 250  # of what an action's answer is to show whole
 INTEGER = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 LENGTH = re.compile(r"[0-9]{1,19}", re.ASCII)
 BRACKETED_NAME = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")

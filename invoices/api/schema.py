@@ -13,6 +13,7 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 from invoices.api import expandable
 from invoices.api.filters import TEXT, IntegerFilter
 from invoices.api.pagination import DEFAULT_LIMIT, MAX_LIMIT
+from invoices.api.parameters import MAX_PATH_LENGTH, MAX_PATHS
 from invoices.api.schema_shapes import AMOUNT, array, list_of, ref
 from invoices.money import MAX_MINOR_UNITS
 from invoices.operations import Action, Parameter, waiting
@@ -249,7 +250,8 @@ def describe_action(view: Any) -> Any:
 
 def body_of(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
     """A request's body of these members, which may say what to expand, and no others."""
-    properties = {**properties, "expand": array(TEXT)}
+    paths = {**array(TEXT | {"maxLength": MAX_PATH_LENGTH, "pattern": "^[ -~]*$"}), "maxItems": MAX_PATHS}
+    properties = {**properties, "expand": paths}
     body: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
     return body | ({"required": required} if required else {})
 

@@ -130,7 +130,6 @@ class OperationSerializer(serializers.ModelSerializer):
     approver = serializers.SerializerMethodField()
     token = serializers.SerializerMethodField()
     decision_token = serializers.SerializerMethodField()
-    expand = serializers.ReadOnlyField()
     calls = serializers.SerializerMethodField()
     contradictions = ContradictionSerializer(many=True, read_only=True)
 

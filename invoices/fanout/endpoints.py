@@ -285,7 +285,8 @@ def redeliver(delivery: Delivery, actor: Actor) -> None:
     """Sends one event again, whatever became of it. Raises EndpointInvalid."""
     with transaction.atomic():
         row = _enabled(delivery.endpoint_id)
-        owed.again(Delivery.objects.filter(pk=delivery.pk))
+        if not owed.again(Delivery.objects.filter(pk=delivery.pk)):
+            raise EndpointInvalid("id", "This delivery ended so long ago that it was removed.")
         _record(row, What.REDELIVERED, actor, delivery.event)
 
 

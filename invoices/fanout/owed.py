@@ -13,6 +13,7 @@ import random
 import uuid
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from itertools import takewhile
 
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
@@ -224,14 +225,19 @@ def _queue_some(id: str) -> int:
             .order_by("received_at", "pk")
             .only("type", "created", "received_at", "state")[:EVENTS_AT_ONCE]
         )
-        wanted = [event for event in found if event.state == Event.State.DONE and endpoint.takes(event.type)]
+        # Who processes one just now may have seen the endpoint switched off, and owes nothing: it is looked at again.
+        ready = list(takewhile(lambda each: each.state != Event.State.PENDING or not endpoint.takes(each.type), found))
+        if found and not ready:
+            return 0
+        wanted = [event for event in ready if event.state == Event.State.DONE and endpoint.takes(event.type)]
         again(Delivery.objects.filter(endpoint=endpoint, event__in=[event.pk for event in wanted]))
         owe_to([endpoint], [(event.pk, event.type, event.created) for event in wanted])
-        last = found[-1] if len(found) == EVENTS_AT_ONCE else None
+        is_all = len(ready) == len(found) < EVENTS_AT_ONCE
+        last = None if is_all else ready[-1]
         endpoint.redeliver_from = last.received_at if last else None
         endpoint.redeliver_after = last.pk if last else ""
         endpoint.save(update_fields=["redeliver_from", "redeliver_after"])
-        return len(found)
+        return len(ready)
 
 
 # --- afterwards -------------------------------------------------------------------------------------------------------
@@ -241,12 +247,22 @@ def remove_old() -> int:
     """Removes what ended longer ago than DELIVERY_KEPT, and our events that are older than DESK_EVENT_KEPT; how many
     deliveries."""
     now, removed = clock.now(), 0
-    for endpoint in WebhookEndpoint.objects.exclude(disabled_at=None, deleted_at=None):
-        abandon(endpoint.pk, "The endpoint was disabled.")  # what was written while it was switched off
+    switched_off = WebhookEndpoint.objects.exclude(disabled_at=None, deleted_at=None).order_by("pk")
+    for id in switched_off.values_list("pk", flat=True):
+        with transaction.atomic():  # what was written while it was switched off; not where it is on again by now
+            if switched_off.select_for_update(no_key=True).filter(pk=id).exists():
+                abandon(id, "The endpoint was disabled.")
     DeskEvent.objects.filter(created_at__lt=now - DESK_EVENT_KEPT).delete()
-    while old := list(
-        Delivery.objects.filter(ended_at__lt=now - DELIVERY_KEPT).values_list("pk", flat=True)[:ROWS_AT_ONCE]
-    ):
-        Delivery.objects.filter(pk__in=old).delete()
-        removed += len(old)
+    while count := _remove_some(now - DELIVERY_KEPT):
+        removed += count
     return removed
+
+
+def _remove_some(before: datetime) -> int:
+    """Locks what it removes: somebody may ask for an old one once more at this moment, and either has it, or is told
+    that it is gone."""
+    with transaction.atomic():
+        ended = Delivery.objects.select_for_update(skip_locked=True).filter(ended_at__lt=before)
+        old = list(ended.values_list("pk", flat=True)[:ROWS_AT_ONCE])
+        Delivery.objects.filter(pk__in=old).delete()
+    return len(old)

@@ -16,6 +16,10 @@ BEYOND_A_SCHEMA = re.compile(
     | looks\ through\ many\ invoices                 # a filter without an index
     | has\ a\ character\ that\ cannot\ be\ stored    # NUL, half a surrogate pair
     | Idempotency\ keys\ must\ be\ printable
+    | Invalid\ Invoice-Desk-Not-Before                # a moment to come
+    | We\ were\ unable\ to\ parse\ your\ search         # a language has a grammar, not a schema
+    | Invalid\ page
+    | search                                         # what a query may ask for: fields, operators, how much is read
     | lies\ (in\ the\ future|too\ far\ in\ the\ past)
     """,
     re.VERBOSE,
