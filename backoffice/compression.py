@@ -8,6 +8,7 @@ import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
+from http import HTTPStatus
 from typing import Any, Protocol
 
 from django.conf import settings
@@ -59,6 +60,8 @@ class CompressionMiddleware:
 
     def __call__(self, request: HttpRequest) -> Any:
         response = self.get_response(request)
+        if response.status_code == HTTPStatus.NOT_MODIFIED:  # says what the answer that it stands for would say
+            patch_vary_headers(response, ["Accept-Encoding"])
         if not _may_be_compressed(request, response):
             return response
         patch_vary_headers(response, ["Accept-Encoding"])

@@ -100,7 +100,8 @@ class ActionView(StripeView):
         invoice = answers.invoice(operation) if paths else None
         if invoice is None:
             invoice = stripe_object(Invoice.objects.get(pk=id)) or {}
-            if "payments" in paths:  # written with the outcome; another object may be older than that
+            # Its payments were written with the outcome; what they name may be older in the mirror, and stays an id.
+            if any(path.split(".")[0] == "payments" for path in paths):
                 expand.expand([invoice], expand.parse_paths("invoice", ["payments"]))
             if missing := [path for path in paths if path != "payments"]:
                 headers[NOT_EXPANDED_HEADER] = ",".join(missing)
@@ -145,7 +146,7 @@ class ActionView(StripeView):
             refusal.http_status,
             refusal.message,
             type=error_type(code, refusal.http_status),
-            code=None if code in WITHOUT_CODE else code,
+            code=refusal.stripe_code or (None if code in WITHOUT_CODE else code),
             param=param,
             headers=headers,
             desk_code=desk_code(code),

@@ -23,6 +23,6 @@ def tagged(request: Request, response: Any) -> HttpResponseNotModified | None:
         return None
     etag = f'W/"{sha256(response.content).hexdigest()[:DIGEST_LENGTH]}"'
     response["ETag"], response["Cache-Control"] = etag, "private, no-cache"  # may be kept, and is asked for each time
-    if etag not in parse_etags(request.META.get("HTTP_IF_NONE_MATCH", "")):
+    if not {etag, "*"} & set(parse_etags(request.META.get("HTTP_IF_NONE_MATCH", ""))):  # `*` names whatever there is
         return None
     return HttpResponseNotModified(headers={name: response[name] for name in KEPT_WITH_304 if name in response})

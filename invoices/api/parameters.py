@@ -9,6 +9,7 @@ import contextlib
 import json
 import re
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -64,11 +65,21 @@ def _place(parameters: Nested, name: str, value: str) -> None:
     if len(parts) > MAX_NESTING:
         raise invalid("Invalid request: the parameters are nested too deeply.", match[1])
     level = parameters
-    for part in parts[:-1]:
-        level = level.setdefault(part or str(len(level)), {})
+    for part, following in pairwise(parts):
+        level = level.setdefault(part or _open_item(level, following), {})
         if not isinstance(level, dict):
             raise invalid("Invalid object", match[1])
     level[parts[-1] or str(len(level))] = value
+
+
+def _open_item(array: Nested, member: str) -> str:
+    """The key of the item to which `a[][member]=…` belongs: the last one, or a new one where that has the member.
+
+    So `a[][b]=1&a[][c]=2&a[][b]=3` are two items, as Stripe reads it.
+    """
+    last = str(len(array) - 1)
+    item = array.get(last)
+    return last if member and isinstance(item, dict) and member not in item else str(len(array))
 
 
 class FormParser(BaseParser):
@@ -114,12 +125,16 @@ def _read(stream: Any) -> bytes:
 
 
 def of_request(request: Request) -> Nested:
-    """All parameters of a request, from the address and from the body. Raises ApiError (400, 413)."""
+    """All parameters of a request, from the address and from the body. Raises ApiError (400, 413).
+
+    A GET may have a body too (`curl -X GET -d limit=3`). Stripe reads it, and a filter in it must not be passed over.
+    """
     length = request.META.get("CONTENT_LENGTH") or "0"
-    if LENGTH.fullmatch(length) and int(length) > MAX_BODY_BYTES:  # `isdigit` takes `²` too, which is no number
+    size = int(length) if LENGTH.fullmatch(length) else 0  # `isdigit` takes `²` too, which is no number
+    if size > MAX_BODY_BYTES:
         raise too_large()
     parameters = decode(request.META.get("QUERY_STRING", "").encode("latin-1", errors="replace"))
-    if request.method == "POST":
+    if request.method == "POST" or size:
         body: Any = request.data  # a dict, whatever parser made it
         parameters |= dict(body.items())
     return parameters

@@ -57,9 +57,9 @@ HEADERS_OF_ERRORS = ("Stripe-Should-Retry", "Retry-After")
 HEADERS_OF_ACTIONS = (
     "Idempotency-Key",
     "Idempotent-Replayed",
+    "Original-Request",
     "Invoice-Desk-Operation",
     "Invoice-Desk-Not-Expanded",
-    "Original-Request",
 )
 HEADERS_OF_OBJECTS = ("Invoice-Desk-Seen-At", "Invoice-Desk-Source", "ETag", "Link")
 

@@ -159,15 +159,15 @@ HEADERS: dict[str, Schema] = {
         "description": "The key was sent before: this is the same operation's reply",
         "schema": {"type": "string", "enum": ["true"]},
     },
+    "Original-Request": {"description": "The `Request-Id` of the reply to the key's first request", "schema": TEXT},
+    "Invoice-Desk-Not-Expanded": {
+        "description": "Paths of `expand[]`, joined by commas, that stayed ids because Stripe did not answer once more",
+        "schema": TEXT,
+    },
     "Invoice-Desk-Operation": {
         "description": "The id of the operation, at `/v1/operations/:id`",
         "schema": {"type": "string", "format": "uuid"},
     },
-    "Invoice-Desk-Not-Expanded": {
-        "description": "The paths of `expand[]` that stay ids, because Stripe could not be asked for them again",
-        "schema": TEXT,
-    },
-    "Original-Request": {"description": "The `Request-Id` of the first request with this key", "schema": TEXT},
     "Invoice-Desk-Seen-At": {
         "description": "Until when, by Stripe's clock, the object is known to have been so, within 3 seconds; UTC",
         "schema": {"type": "string", "format": "date-time"},

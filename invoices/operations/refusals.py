@@ -42,6 +42,8 @@ class Refusal(Exception):
     where that is known. `error` is Stripe's 429, where that is the reason.
     """
 
+    stripe_code = ""  # the code with which Stripe itself refused it, if it did
+
     def __init__(
         self,
         code: str,
@@ -65,5 +67,6 @@ class Refusal(Exception):
 class Invalid(Refusal):
     """A parameter that is missing, unknown or not allowed. It is shown beside its field."""
 
-    def __init__(self, param: str, message: str) -> None:
+    def __init__(self, param: str, message: str, stripe_code: str = "") -> None:
         super().__init__(Code.PARAMETER_INVALID, message, param=param)
+        self.stripe_code = stripe_code

@@ -48,7 +48,7 @@ class AttachPayment(Action):
         try:
             return attachable(params)
         except (gateway.Missing, gateway.RefusedByStripe) as error:
-            raise Invalid(name, error.message) from error
+            raise Invalid(name, error.message, str(error.body.get("code") or "")) from error
         except gateway.GatewayError as error:
             message = "Stripe cannot be reached to look at the payment. Nothing was sent; try again soon."
             raise outcomes.unavailable(message, error) from error
