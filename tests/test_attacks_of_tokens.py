@@ -93,7 +93,8 @@ def test_a_name_with_brackets_hides_no_expansion_from_us(
 ) -> None:
     """Stripe reads brackets in a name, also where JSON had them as part of a name."""
     agent_key = key_of(agent, scopes="read pass_through")
-    answer = post(live_server, agent_key, "/v1/invoices/create_preview", **{name: "customer.default_source.number"})
+    asked: dict[str, Any] = {name: "customer.default_source.number"}
+    answer = post(live_server, agent_key, "/v1/invoices/create_preview", **asked)
     assert answer.status_code == 400, answer.text
     answer = requests.get(
         f"{live_server.url}/v1/balance_transactions/txn_1?{name}=source.card.number",

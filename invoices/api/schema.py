@@ -83,7 +83,7 @@ LIST_PARAMETERS = [
 ID = OpenApiParameter("id", {"type": "string"}, OpenApiParameter.PATH)
 NOT_BEFORE = OpenApiParameter(
     "Invoice-Desk-Not-Before",
-    {"type": "string", "format": "date-time"},
+    TEXT,
     OpenApiParameter.HEADER,
     description="Seconds since 1970, or ISO 8601: what may be older than this is read from Stripe first.",
 )

@@ -72,19 +72,28 @@ def settled(operation: Operation, seconds: float) -> Operation:
     return _wait(operation.pk, deadline, lambda found: found.state not in BEING_DONE, look, settings.OUTCOME_WAITERS)
 
 
+def _places_to_watch() -> int:
+    """Whoever may read can watch what nobody decides on. Half of the places stay for those who asked for something."""
+    return (settings.OUTCOME_WAITERS + 1) // 2
+
+
 def over(id: uuid.UUID, seconds: float) -> Operation:
     """The operation once it is over, or money is under way: what waits for a second person is waited for too. Nothing
     is looked at: that is for the workers."""
-    # Whoever may read can watch what nobody decides on. Half of the places stay for those who asked for something.
-    places = (settings.OUTCOME_WAITERS + 1) // 2
-    return _wait(id, time.monotonic() + seconds, lambda found: found.state not in NOT_OVER, lambda found: None, places)
+    return _wait(
+        id,
+        time.monotonic() + seconds,
+        lambda found: found.state not in NOT_OVER,
+        lambda found: None,
+        _places_to_watch(),
+    )
 
 
 def until(look: Callable[[], Found | None], seconds: float) -> Found | None:
     """What `look` brings, as soon as it is something. None after so many seconds, or where too many wait already."""
     deadline, found = time.monotonic() + seconds, look()
     turns.give_up()
-    with _places.one() as may_wait:
+    with _places.one(_places_to_watch()) as may_wait:
         while may_wait and found is None and time.monotonic() < deadline and not interruption.asked():
             if connection.vendor == "postgresql":
                 connection.close()

@@ -38,7 +38,7 @@ def test_every_request_is_answered_as_described(
     reconcile.sweep_lists("full")
     source = tmp_path / "description.json"
     source.write_bytes(client.get("/api/schema/", headers={"Accept": "application/json"}).content)
-    key = ApiToken.objects.create(agent, name="a service")[1]
+    key = ApiToken.objects.create(agent, name="a service", scopes="read feed actions")[1]
     chance = ["--max-time", str(SECONDS)] if SECONDS else ["--seed", str(SEED)]
     done = subprocess.run(
         [

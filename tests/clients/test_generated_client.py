@@ -26,6 +26,7 @@ HERE = Path(__file__).resolve().parent
 GENERATE = "from openapi_python_client.cli import app; app()"
 
 
+SCOPES = "read feed actions webhook_endpoints"
 LISTS = [  # with something in them
     "GET /v1/drift",
     "GET /v1/invoice_payments",
@@ -88,7 +89,11 @@ def test_a_generated_client_reads_every_list_and_acts(
         for address, of_address in description["paths"].items()
         for method, operation in of_address.items()
     }
-    given = {"address": live_server.url, "key": ApiToken.objects.create(agent, name="a service")[1], "ids": ids}
+    given = {
+        "address": live_server.url,
+        "key": ApiToken.objects.create(manager, name="a service", scopes=SCOPES)[1],
+        "ids": ids,
+    }
     given |= {"operations": by_address, "wrong_key": "wrong", "idempotency_key": str(uuid.uuid4())}
     given["lists"] = sorted(lists_that_need_no_parameter(description))
     found = environments.run([sys.executable, str(HERE / "generated_scenario.py"), str(folder)], given)
