@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 HOLD = "invoice_desk.hold"  # the name of the `Hold` in WSGI's environ; only our web server sets it
 MOST_WAITING = 1000  # requests in one process
+MOST_OF_ONE_TOKEN = 250  # of them
 SECONDS_BETWEEN_LOOKS = 0.25
 
 
@@ -30,6 +31,7 @@ class Wanted:
     after: int
     kinds: frozenset[str]
     seconds: float
+    token: str = ""  # the key of the API token with which it was asked
 
 
 @dataclass
@@ -55,7 +57,8 @@ class WaitingRoom:
     def enter(self, wanted: Wanted) -> asyncio.Future[bool]:
         """True as soon as there is such a change; False when the process is to end. Whoever enters leaves. Raises
         Full."""
-        if len(self.waiting) >= MOST_WAITING:
+        of_token = sum(each.token == wanted.token for each in self.waiting.values())
+        if len(self.waiting) >= MOST_WAITING or of_token >= MOST_OF_ONE_TOKEN:
             raise Full
         told: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         if self.is_closed:

@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from io import StringIO
 from typing import Any
@@ -586,6 +587,21 @@ def test_more_than_can_wait_are_told_to_come_again(monkeypatch: pytest.MonkeyPat
     assert sorted(client.status for client in clients) == [200, 200, 503]
     [refused] = [client for client in clients if client.status == 503]
     assert refused.headers["retry-after"] == "5" and "wait for a change" in json.loads(refused.body)["error"]["message"]
+
+
+def test_one_token_leaves_others_room_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "MOST_OF_ONE_TOKEN", 2)
+    room, wanted = waiting.WaitingRoom(), waiting.Wanted(0, frozenset({"invoice"}), 30, "one")
+
+    async def wait() -> None:
+        for _ in range(2):
+            room.enter(wanted)
+        with pytest.raises(waiting.Full):
+            room.enter(wanted)
+        assert not room.enter(replace(wanted, token="another")).done()
+        room.close()
+
+    asyncio.run(wait())
 
 
 def test_a_server_that_stops_sends_the_answers_for_which_clients_wait(sandbox: SandboxProcess) -> None:

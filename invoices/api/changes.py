@@ -97,7 +97,7 @@ def _page(request: Request, after: int, kinds: frozenset[str], limit: int, secon
         if page.changes or page.has_more or left <= 0:
             return page
         if hold is not None:
-            hold.wanted = waiting.Wanted(page.next, kinds, seconds)
+            hold.wanted = waiting.Wanted(page.next, kinds, seconds, request.auth.pk)
             return page
         time.sleep(min(waiting.SECONDS_BETWEEN_LOOKS, left))
 
