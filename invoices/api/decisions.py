@@ -15,6 +15,7 @@ from invoices.api import expand, parameters
 from invoices.api.actions import REASON_HEADER, desk_code, error_of_rate_limit, error_type, take_wait
 from invoices.api.base import require_scope
 from invoices.api.envelope import ApiError, invalid
+from invoices.api.filters import TEXT
 from invoices.api.schema import WAIT, body_of, describe
 from invoices.api.schema_shapes import ref
 from invoices.api.views import OperationView
@@ -25,7 +26,7 @@ from invoices.operations.request import MAX_REASON_LENGTH
 APPROVE = "approve"  # the scope of a token that may decide on what others asked for
 
 
-_REASON = {"type": "string", "maxLength": MAX_REASON_LENGTH}
+_REASON = {**TEXT, "maxLength": MAX_REASON_LENGTH}
 _AMOUNT = {"type": "integer", "minimum": 0, "description": "Minor units: no more than this is agreed to"}
 
 

@@ -35,6 +35,10 @@ def test_every_request_is_answered_as_described(
 ) -> None:
     for _ in range(3):
         invoice_at(sandbox, lines=2)
+    # Something of every kind: a feed that has nothing to tell would wait for it.
+    stripe = sandbox.client()
+    paid = stripe.v1.invoices.pay(invoice_at(sandbox).id)
+    stripe.v1.credit_notes.create({"invoice": paid.id, "amount": 100, "refund_amount": 100})
     reconcile.sweep_lists("full")
     source = tmp_path / "description.json"
     source.write_bytes(client.get("/api/schema/", headers={"Accept": "application/json"}).content)
