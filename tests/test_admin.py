@@ -166,7 +166,7 @@ class TestSearch:
         self, desk: Client, declined: Invoice, django_assert_max_num_queries: Any, term: str
     ) -> None:
         stored(InvoiceObject(number="ZZZ-0001", customer_name="Somebody Else"))
-        with django_assert_max_num_queries(15):
+        with django_assert_max_num_queries(20):  # on PostgreSQL five of them set the time limit, and take it away
             found = page(desk, f"{LIST}?q={term}")
         assert "ADA-0007" in found and "ZZZ-0001" not in found
 

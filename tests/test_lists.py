@@ -163,8 +163,8 @@ class TestTheAdminsLists:
         """The old way to a page, and a filter without an index, are found wrong by what judges the lists."""
         with CaptureQueriesContext(connection) as captured:
             list(Invoice.objects.order_by("-created", "-id")[3_000:3_050])
-            list(Invoice.objects.filter(amount_due=7).order_by("-created", "-id")[:50])
-            list(Event.objects.filter(type="invoice.voided")[:50])
+            list(Invoice.objects.filter(attempt_count=7).order_by("-created", "-id")[:50])
+            list(Event.objects.filter(body="no such body")[:50])
         assert len(explain(captured)) >= 3
 
 
@@ -182,6 +182,7 @@ def look_at_list(
 class TestEveryAddress:
     """Each page as a browser or a client asks for it: with what stands around the list, and with the sign-in."""
 
+    @pytest.mark.odd_objects
     @pytest.mark.parametrize("kind", ["list", "search", "page", "api", "other"])
     def test_no_statement_reads_a_large_table_through(self, many: User, few_matches: None, kind: str) -> None:
         browser, api = (
