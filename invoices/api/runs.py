@@ -9,7 +9,7 @@ from kombu.exceptions import OperationalError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from invoices import clock, tasks, thresholds
+from invoices import clock, tasks
 from invoices.api import parameters
 from invoices.api.actions import take_wait
 from invoices.api.base import require_permissions, require_scope
@@ -22,7 +22,6 @@ from invoices.operations import waiting
 from invoices.reconcile import runs
 
 Kind = ReconciliationRun.Kind
-PERMISSION = "invoices.run_reconciliation"
 SCOPE = "reconcile"  # no word of a token's own: one that may act may do this too
 STARTABLE = (Kind.SWEEP, Kind.FULL, Kind.VERIFY, Kind.INVOICE)
 BODY = {
@@ -47,11 +46,11 @@ class StartedRunView(RunView):
         ref("reconciliation_run"),
         body=BODY,
         parameters=[WAIT],
-        description=f"The workers carry it out. Needs the permission `{PERMISSION}`, and a token that may act.",
+        description=f"The workers carry it out. Needs the permission `{runs.PERMISSION}`, and a token that may act.",
     )
     def create(self, request: Request) -> Response:
         require_scope(request, SCOPE)
-        require_permissions(request, PERMISSION)
+        require_permissions(request, runs.PERMISSION)
         nested = parameters.of_request(request)
         seconds = take_wait(request, nested, waiting.DEFAULT_SECONDS)
         kind, invoice = _asked(parameters.flatten(nested))
@@ -94,9 +93,7 @@ def _asked(values: dict[str, Any]) -> tuple[str, str]:
 
 def _under_way(kind: str) -> ReconciliationRun | None:
     """The run of this kind that is under way. Raises ApiError where another one keeps it from beginning."""
-    if kind == Kind.INVOICE:
-        return None
-    running = runs.lane(kind).filter(alive_at__gt=clock.now() - thresholds.RUN_SILENT).first()
+    running = runs.under_way(kind)
     if running is None or running.kind == kind:
         return running
     message = f"Run {running.pk} ({running.get_kind_display()}) is under way. This one can begin when that has ended."

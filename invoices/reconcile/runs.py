@@ -36,6 +36,7 @@ from invoices.thresholds import CATCH_UP_GOES_ON, FULL_GOES_ON, RUN_SILENT, SWEE
 
 log = logging.getLogger(__name__)
 
+PERMISSION = "invoices.run_reconciliation"  # to start one by hand
 # Exit codes of `manage.py reconcile`. 2 is the usage error of every command.
 CLEAN = 0
 FAILED = 1
@@ -146,6 +147,13 @@ def lane(kind: str) -> QuerySet[ReconciliationRun]:
     """
     kinds = LISTING if kind in LISTING else (kind,)
     return ReconciliationRun.objects.filter(state=State.RUNNING, kind__in=kinds)
+
+
+def under_way(kind: str) -> ReconciliationRun | None:
+    """The run that a new one of this kind would have to wait for. Runs over one invoice wait for none."""
+    if kind == Kind.INVOICE:
+        return None
+    return lane(kind).filter(alive_at__gt=clock.now() - RUN_SILENT).defer("report").first()
 
 
 def _close_silent(kind: str) -> None:

@@ -8,13 +8,12 @@ from django.urls import reverse
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from invoices import clock, tasks, thresholds
+from invoices import tasks
 from invoices.admin.links import page_url, url_of
 from invoices.models import Invoice, ReconciliationRun
 from invoices.reconcile import runs
 
 Kind = ReconciliationRun.Kind
-PERMISSION = "invoices.run_reconciliation"
 STARTABLE = {  # name and description of the buttons above the list; a run over one invoice starts from its page
     Kind.SWEEP: ("Sweep", "Every invoice that is not final, and all of the last 30 days."),
     Kind.FULL: (
@@ -29,7 +28,7 @@ STARTABLE = {  # name and description of the buttons above the list; a run over 
 
 
 def may_start(request: HttpRequest) -> bool:
-    return request.user.has_perm(PERMISSION)
+    return request.user.has_perm(runs.PERMISSION)
 
 
 def startable() -> list[tuple[str, str, str]]:
@@ -49,7 +48,7 @@ def start(request: HttpRequest, kind: str) -> HttpResponse:
     if kind == Kind.INVOICE and not Invoice.objects.filter(pk=invoice).exists():
         raise Http404
     back = url_of("invoice", invoice) if invoice else reverse("admin:invoices_reconciliationrun_changelist")
-    if running := _under_way(kind):
+    if running := runs.under_way(kind):
         since = timezone.localtime(running.started_at)
         messages.info(
             request, f"One is under way since {since:%H:%M}; this is it. Another can begin when it has ended."
@@ -63,11 +62,3 @@ def start(request: HttpRequest, kind: str) -> HttpResponse:
         words = "This invoice is being compared with Stripe." if invoice else "It begins within a few seconds."
         messages.success(request, f"Asked for. {words}")
     return redirect(back)
-
-
-def _under_way(kind: str) -> ReconciliationRun | None:
-    """The run that a new one of this kind would have to wait for. Runs over one invoice wait for none."""
-    if kind == Kind.INVOICE:
-        return None
-    alive = runs.lane(kind).filter(alive_at__gt=clock.now() - thresholds.RUN_SILENT)
-    return alive.defer("report").first()
