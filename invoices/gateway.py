@@ -295,7 +295,6 @@ def _observed(method: str, path: str, send: Callable[[], Answer]) -> Answer:
 def _sent(method: str, path: str, params: Mapping[str, Any], idempotency_key: str | None) -> Reply:
     client = _client.get(settings.STRIPE_SECRET_KEY, settings.STRIPE_API_BASE, settings.STRIPE_TIMEOUT_SECONDS)
     begun_at = clock.now()
-    give_connection_back()
     turns.give_up()
     options = {"idempotency_key": idempotency_key} if idempotency_key else {}
     started = time.monotonic()
@@ -316,12 +315,6 @@ def _sent(method: str, path: str, params: Mapping[str, Any], idempotency_key: st
         status=status,
         replayed=headers.get("idempotent-replayed") == "true",
     )
-
-
-def give_connection_back() -> None:
-    """Back to the pool: who waits for Stripe must not hold a connection that pages need."""
-    if connection.vendor == "postgresql":
-        connection.close()
 
 
 def parsed(body: bytes) -> Any:
@@ -445,7 +438,7 @@ def pass_on(method: str, path: str, params: Mapping[str, Any]) -> Passed:
 def _passed(method: str, path: str, params: Mapping[str, Any]) -> Passed:
     key, base, timeout = settings.STRIPE_PASS_THROUGH_KEY, settings.STRIPE_API_BASE, settings.STRIPE_TIMEOUT_SECONDS
     client = _passing_client.get(key, base, timeout)
-    give_connection_back()
+    turns.give_up()
     try:
         response = client.raw_request(method, path, **params)
         status, given, body = response.code, response.headers, _passing_client.http.body.decode()

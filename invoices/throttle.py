@@ -13,6 +13,7 @@ import time
 from django.conf import settings
 from django.db import connection
 
+from invoices import turns
 from invoices.models import ThrottleSlot
 from invoices.sight import counters
 
@@ -61,8 +62,7 @@ def _take_slot(step: float) -> float:
     with connection.cursor() as cursor:
         cursor.execute(_TAKE.format(now=_NOW[connection.vendor]), [NAME, step, step, step])
         seconds = cursor.fetchone()[0]
-    if connection.vendor == "postgresql" and not connection.in_atomic_block:
-        connection.close()  # back to the pool while we wait
+    turns.give_up()
     return seconds
 
 

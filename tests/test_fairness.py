@@ -14,6 +14,7 @@ import pytest
 
 from backoffice import fairness, serving
 from invoices import gateway, turns
+from invoices.api import live
 from tests.helpers import asynchronous
 from tests.helpers.asgi import LIMIT, Client, Django
 from tests.sandbox_process import SandboxProcess
@@ -232,6 +233,28 @@ def test_whoever_asks_stripe_gives_up_the_turn(sandbox: SandboxProcess) -> None:
     context = contextvars.Context()
     context.run(turns.giving_up.set, lambda: given_up.append("turn"))
     context.run(gateway.read, "/v1/account")
+    assert given_up
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_passed_on_waits_without_a_turn(sandbox: SandboxProcess, settings: Any) -> None:
+    """A Stripe that hangs would keep the token's reads of the mirror waiting."""
+    settings.STRIPE_PASS_THROUGH_KEY = "rk_test_only_reads"
+    gateway.pass_on("get", "/v1/subscriptions", {})  # whose key it is was asked
+    given_up: list[str] = []
+    context = contextvars.Context()
+    context.run(turns.giving_up.set, lambda: given_up.append("turn"))
+    context.run(gateway.pass_on, "get", "/v1/subscriptions", {})
+    gateway._known_passing_keys.clear()
+    assert given_up
+
+
+def test_who_waits_for_another_s_read_waits_without_a_turn() -> None:
+    lock, given_up = threading.Lock(), list[str]()
+    context = contextvars.Context()
+    context.run(turns.giving_up.set, lambda: given_up.append("turn"))
+    with lock:
+        assert not context.run(live._acquired, lock, 0.01)
     assert given_up
 
 

@@ -20,7 +20,7 @@ from weakref import WeakValueDictionary
 from django.conf import settings
 from rest_framework.request import Request
 
-from invoices import gateway, intake, refetch, throttle
+from invoices import gateway, intake, refetch, throttle, turns
 from invoices.api.envelope import ApiError, invalid
 from invoices.models import Event
 from invoices.sight import counters
@@ -115,10 +115,10 @@ def one_at_a_time(object_type: str, id: str) -> Iterator[None]:
 
 
 def _acquired(lock: threading.Lock | threading.Semaphore, seconds: float) -> bool:
-    """Waits for it at most so long, without a connection to the database. Whether it is ours now."""
+    """Waits for it at most so long. Whether it is ours now."""
     if lock.acquire(blocking=False):
         return True
-    gateway.give_connection_back()
+    turns.give_up()
     return lock.acquire(timeout=seconds)
 
 

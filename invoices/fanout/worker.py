@@ -20,7 +20,7 @@ import requests
 from django.conf import settings
 from django.db import connection
 
-from invoices import clock, interruption
+from invoices import clock, interruption, turns
 from invoices.deadline import Deadline
 from invoices.fanout import addresses, endpoints, owed, signing
 from invoices.models import Delivery, WebhookEndpoint
@@ -132,8 +132,7 @@ def _send(session: requests.Session, delivery: Delivery, body: bytes) -> bool:
     except signing.SecretUnreadable as error:
         answer = Answer(None, str(error))
     else:
-        if connection.vendor == "postgresql" and not connection.in_atomic_block:
-            connection.close()  # back to the pool while we wait
+        turns.give_up()
         answer = _post(session, endpoint.url, body, headers)
     if interruption.asked() and answer.status is None:
         owed.give_back(delivery)  # this process was ended, which says nothing of the endpoint

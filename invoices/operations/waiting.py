@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from django.conf import settings
-from django.db import connection
 
 from invoices import clock, interruption, turns
 from invoices.models import Operation
@@ -58,68 +57,37 @@ def settled(operation: Operation, seconds: float) -> Operation:
     that takes longer than so many seconds, or too many wait already."""
     if operation.state not in BEING_DONE or seconds <= 0:
         return operation
-    deadline, looked = time.monotonic() + seconds, False
+    looked = False
 
-    def look(found: Operation) -> None:
+    def look() -> Operation | None:
         nonlocal looked
-        if found.state == State.UNKNOWN and not looked:
-            looked = True
-            settle(found.pk, at_once=True)
-        elif _is_due(found):
-            settle(found.pk)
+        found = Operation.objects.get(pk=operation.pk)
+        at_once = found.state == State.UNKNOWN and not looked
+        if at_once or _is_due(found):
+            looked = looked or at_once
+            settle(found.pk, at_once=at_once)
+            found = Operation.objects.get(pk=operation.pk)
+        return found if found.state not in BEING_DONE else None
 
-    look(operation)
-    return _wait(operation.pk, deadline, lambda found: found.state not in BEING_DONE, look, settings.OUTCOME_WAITERS)
-
-
-def _places_to_watch() -> int:
-    """Whoever may read can watch what nobody decides on. Half of the places stay for those who asked for something."""
-    return (settings.OUTCOME_WAITERS + 1) // 2
+    return until(look, seconds, settings.OUTCOME_WAITERS) or Operation.objects.get(pk=operation.pk)
 
 
-def over(id: uuid.UUID, seconds: float) -> Operation:
-    """The operation once it is over, or money is under way: what waits for a second person is waited for too. Nothing
-    is looked at: that is for the workers."""
-    return _wait(
-        id,
-        time.monotonic() + seconds,
-        lambda found: found.state not in NOT_OVER,
-        lambda found: None,
-        _places_to_watch(),
-    )
+def over(id: uuid.UUID, seconds: float) -> None:
+    """Returns once the operation is over, or money is under way: what waits for a second person is waited for too.
+    Nothing is looked at: that is for the workers."""
+    until(lambda: Operation.objects.filter(pk=id).exclude(state__in=NOT_OVER).first(), seconds)
 
 
-def until(look: Callable[[], Found | None], seconds: float) -> Found | None:
-    """What `look` brings, as soon as it is something. None after so many seconds, or where too many wait already."""
+def until(look: Callable[[], Found | None], seconds: float, places: int | None = None) -> Found | None:
+    """What `look` brings, as soon as it is something. None after so many seconds, or where so many wait already: half
+    of the places unless it is said, because whoever may read can watch what nobody decides on."""
     deadline, found = time.monotonic() + seconds, look()
-    turns.give_up()
-    with _places.one(_places_to_watch()) as may_wait:
+    with _places.one((settings.OUTCOME_WAITERS + 1) // 2 if places is None else places) as may_wait:
         while may_wait and found is None and time.monotonic() < deadline and not interruption.asked():
-            if connection.vendor == "postgresql":
-                connection.close()
+            turns.give_up()
             time.sleep(max(0.0, min(INTERVAL_SECONDS, deadline - time.monotonic())))
             found = look()
     return found
-
-
-def _wait(
-    id: uuid.UUID,
-    deadline: float,
-    is_over: Callable[[Operation], bool],
-    look: Callable[[Operation], None],
-    places: int,
-) -> Operation:
-    operation = Operation.objects.get(pk=id)
-    turns.give_up()  # who waits computes nothing, and must not keep other requests of the same token from it
-    with _places.one(places) as may_wait:
-        while may_wait and not is_over(operation) and time.monotonic() < deadline and not interruption.asked():
-            if connection.vendor == "postgresql":
-                connection.close()  # back to the pool, for the time of the rest
-            time.sleep(max(0.0, min(INTERVAL_SECONDS, deadline - time.monotonic())))
-            operation = Operation.objects.get(pk=id)
-            if not is_over(operation):
-                look(operation)
-    return Operation.objects.get(pk=id)
 
 
 def _is_due(operation: Operation) -> bool:
