@@ -287,21 +287,23 @@ class TestTryingAgain:
 KILLED = """
 import os, django; django.setup()
 from invoices.fanout import owed, worker
-def die(*given, **named): os._exit(9)
+real = owed.{where}
+def die(*given): {first}; os._exit(9)
 owed.{where} = die
 worker.deliver_due()
 """
 
 
 class TestKilled:
-    def kill(self, where: str) -> None:
+    def kill(self, where: str, first: str = "") -> None:
+        """A worker is killed where it calls this function of `owed`, after it did `first`."""
         env = {
             "PATH": "/usr/bin:/bin",
             "DATABASE_URL": database_url(),
             "DJANGO_SETTINGS_MODULE": "tests.settings",
             "WEBHOOK_ENDPOINTS_ALLOWED_NETWORKS": "127.0.0.0/8",
         }
-        words = [sys.executable, "-c", KILLED.format(where=where)]
+        words = [sys.executable, "-c", KILLED.format(where=where, first=first or "None")]
         ended = subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=60)
         assert ended.returncode == 9, ended.stderr
 
@@ -316,6 +318,20 @@ class TestKilled:
         later(DELIVERY_LEASE.total_seconds() + 1)
         assert worker.deliver_due() == 1
         assert receiver.ids == ["evt_1", "evt_1"] and the_delivery().state == State.DELIVERED
+
+    def test_a_success_that_is_on_record_has_ended_the_failing(
+        self, post_event: Any, receiver: Service, later: Callable[[float], None]
+    ) -> None:
+        """Else the next failure would disable an endpoint that took an event a moment ago."""
+        made(receiver)
+        WebhookEndpoint.objects.update(failing_since=clock.now() - ENDPOINT_GIVEN_UP)
+        changed(post_event)
+        self.kill("delivered", first="real(*given)")
+        if the_delivery().state == State.DELIVERED:
+            assert WebhookEndpoint.objects.get().failing_since is None
+        later(DELIVERY_LEASE.total_seconds() + 1)
+        worker.deliver_due()
+        assert the_delivery().state == State.DELIVERED and WebhookEndpoint.objects.get().failing_since is None
 
     def test_before_sending_nothing_is_lost(
         self, post_event: Any, receiver: Service, later: Callable[[float], None]
@@ -395,6 +411,29 @@ class TestOnceMore:
         assert sorted(receiver.ids) == [f"evt_{number}" for number in range(1, 6)]
         assert WebhookEndpoint.objects.get().redeliver_from is None
 
+    def test_many_events_of_ours_some_at_a_time_and_no_tests_of_other_endpoints(
+        self, agent: User, receiver: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(owed, "ROWS_AT_ONCE", 2)
+        with service() as other:
+            endpoint = made(receiver)
+            endpoints.send_test(made(other), Actor())
+            since = DeskEvent.objects.get().created_at
+            for number in range(5):
+                operation = Operation(action="void", invoice="in_1", source="admin", actor=agent, state="refused")
+                desk_events.tell(operation)
+                if number == 2:
+                    worker.deliver_due()
+            Delivery.objects.filter(state=State.PENDING).delete()  # as those that nobody was owed
+            with CaptureQueriesContext(connection) as asked:
+                endpoints.redeliver_since(endpoint, since, Actor())
+            worker.deliver_due()
+        assert (
+            sum("INSERT" in each["sql"] and "invoices_delivery" in each["sql"] for each in asked.captured_queries) == 3
+        )
+        assert len(receiver.ids) == 3 + 5 and len(set(receiver.ids)) == 5
+        assert {event.type for event in receiver.events} == {"invoice_desk.operation.refused"}
+
     def test_asked_for_while_it_is_being_sent(self, post_event: Any, receiver: Service) -> None:
         made(receiver)
         changed(post_event)
@@ -454,7 +493,7 @@ class TestDisabling:
         changed(post_event)
         worker.deliver_due()
         assert WebhookEndpoint.objects.get().disabled_because == "It answered 410 Gone."
-        assert the_delivery().state == State.FAILED
+        assert (the_delivery().state, the_delivery().last_status) == (State.ABANDONED, 410)
 
     def test_one_success_in_three_days_keeps_it(
         self, post_event: Any, receiver: Service, later: Callable[[float], None]
@@ -467,6 +506,34 @@ class TestDisabling:
             worker.deliver_due()
             later(DAY / 2)
         assert WebhookEndpoint.objects.get().is_enabled
+
+    @pytest.mark.parametrize("meanwhile", ["taken", "moved", "enabled"])
+    def test_an_old_attempt_that_fails_late_says_nothing_of_what_came_after(
+        self, post_event: Any, receiver: Service, later: Callable[[float], None], meanwhile: str
+    ) -> None:
+        """It began when everything had failed for three days. By its end another thread had a success, or somebody gave
+        the endpoint another address, or had disabled it and enabled it again."""
+        endpoint = made(receiver)
+        failing_since = clock.now() - ENDPOINT_GIVEN_UP
+        WebhookEndpoint.objects.update(failing_since=failing_since, unanswered=3)
+        changed(post_event)
+
+        def happens(event: Any) -> None:
+            if meanwhile == "taken":
+                worker._note_success(WebhookEndpoint.objects.get())
+            elif meanwhile == "moved":
+                endpoints.change(endpoint, Actor(), url=receiver.url + "/moved")
+            else:
+                endpoints.disable(endpoint, Actor())
+                endpoints.enable(endpoint, Actor())
+            connection.close()
+
+        receiver.on_event = happens
+        receiver.answer = lambda id: 410 if meanwhile == "moved" else 500
+        worker.deliver_due()
+        row = WebhookEndpoint.objects.get()
+        assert row.is_enabled and row.unanswered == 0
+        assert row.failing_since is None or row.failing_since > failing_since
 
     def test_deleted_it_forgets_its_secret(self, post_event: Any, receiver: Service) -> None:
         endpoint = made(receiver)

@@ -17,7 +17,7 @@ from django.urls import reverse
 
 from invoices import clock, emails, request_origin
 from invoices.fanout import addresses, desk_events, owed, signing
-from invoices.models import ApiToken, Delivery, DeskEvent, Email, WebhookEndpoint, WebhookEndpointRecord
+from invoices.models import ApiToken, Delivery, Email, WebhookEndpoint, WebhookEndpointRecord
 from invoices.models.reading import storable
 from invoices.models.webhook_endpoints import EVERY_TYPE, new_endpoint_id
 from invoices.thresholds import SECRET_OVERLAP
@@ -250,10 +250,17 @@ def delete(endpoint: WebhookEndpoint, actor: Actor) -> None:
         _record(row, What.DELETED, actor, row.url)
 
 
-def give_up(id: str, because: str) -> None:
-    """The desk disables it, and tells its owner and whoever may change endpoints."""
+def unchanged(endpoint: WebhookEndpoint) -> QuerySet[WebhookEndpoint]:
+    """Its row, if it is enabled, has the same address, and fails since the same moment as this one, which was read
+    earlier."""
+    return present().filter(pk=endpoint.pk, url=endpoint.url, failing_since=endpoint.failing_since, disabled_at=None)
+
+
+def give_up(endpoint: WebhookEndpoint, because: str) -> None:
+    """The desk disables it, and tells its owner and whoever may change endpoints. Where it is not `unchanged`, nothing
+    happens: what it is judged by is of the past."""
     with transaction.atomic():
-        row = present().select_for_update(no_key=True).filter(pk=id, disabled_at=None).first()
+        row = unchanged(endpoint).select_for_update(no_key=True).first()
         if row is None:
             return
         _switch_off(row, Actor(), because)
@@ -300,11 +307,7 @@ def redeliver_since(endpoint: WebhookEndpoint, since: datetime, actor: Actor) ->
         row = _enabled(endpoint.pk)
         row.redeliver_from, row.redeliver_after, row.redeliver_until = since, "", now
         row.save(update_fields=["redeliver_from", "redeliver_after", "redeliver_until"])
-        ours = [
-            event for event in DeskEvent.objects.filter(created_at__gte=since).only("type") if row.takes(event.type)
-        ]
-        owed.again(Delivery.objects.filter(endpoint=row, event__in=[event.pk for event in ours]))
-        owed.owe_to([row], [(event.pk, event.type, None) for event in ours])
+        owed.owe_again_of_ours(row, since)
         _record(row, What.REDELIVERED, actor, f"everything since {since:%Y-%m-%d %H:%M:%S} UTC")
         transaction.on_commit(lambda: wake("deliver_events"), robust=True)
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from itertools import takewhile
+from itertools import islice, takewhile
 
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
@@ -34,7 +34,7 @@ from invoices.wakeups import wake
 State = Delivery.State
 CANDIDATES = 10  # looked at for each that is taken: other workers may be faster
 EVENTS_AT_ONCE = 500  # that a redelivery looks through in one transaction
-ROWS_AT_ONCE = 1000  # that are removed in one transaction
+ROWS_AT_ONCE = 1000  # of deliveries that are removed in one transaction, and of our events that are owed again
 REFETCH_LOOK = timedelta(seconds=1)  # between two looks whether an awaited refetch was performed
 DESK_PREFIX = "evt_desk_"  # of the ids of our own events
 chance = random.Random()
@@ -153,13 +153,11 @@ def delivered(delivery: Delivery, at: datetime, seconds: float, status: int) -> 
         DeliveryAttempt.objects.create(delivery=delivery, at=at, seconds=seconds, status=status)
 
 
-def not_taken(
-    delivery: Delivery, at: datetime, seconds: float, status: int | None, error: str, *, for_ever: bool = False
-) -> None:
+def not_taken(delivery: Delivery, at: datetime, seconds: float, status: int | None, error: str) -> None:
     """The service did not take it. The next attempt is after twice the wait, give or take a quarter; after
-    DELIVERY_GIVEN_UP, or where it is so `for_ever`, there is none."""
+    DELIVERY_GIVEN_UP there is none."""
     now = clock.now()
-    given_up = for_ever or now - delivery.due_since >= DELIVERY_GIVEN_UP
+    given_up = now - delivery.due_since >= DELIVERY_GIVEN_UP
     wait = min(FIRST_DELIVERY_RETRY * 2 ** min(delivery.retries, 20), LAST_DELIVERY_RETRY) * chance.uniform(0.75, 1.25)
     with transaction.atomic():
         Delivery.objects.filter(pk=delivery.pk, token=delivery.token, state=State.PENDING).update(
@@ -204,6 +202,21 @@ def again(deliveries: QuerySet[Delivery]) -> int:
     return asked
 
 
+def _owe_again(endpoint: WebhookEndpoint, events: Sequence[tuple[str, str, datetime | None]]) -> None:
+    """These events go to the endpoint once more, also those that were not owed to it."""
+    again(Delivery.objects.filter(endpoint=endpoint, event__in=[id for id, _, _ in events]))
+    owe_to([endpoint], events)
+
+
+def owe_again_of_ours(endpoint: WebhookEndpoint, since: datetime) -> None:
+    """What operations have come to since this moment goes to the endpoint once more; no tests, which are of one
+    endpoint."""
+    ours = DeskEvent.objects.filter(created_at__gte=since).exclude(operation=None).order_by("pk")
+    taken = ((id, type) for id, type in ours.values_list("pk", "type").iterator(ROWS_AT_ONCE) if endpoint.takes(type))
+    while some := list(islice(taken, ROWS_AT_ONCE)):
+        _owe_again(endpoint, [(id, type, None) for id, type in some])
+
+
 def queue_redeliveries() -> int:
     """Goes on with the redeliveries that people asked for, by some hundred events of each in a transaction; how many
     were looked at. A worker that dies loses none: how far it has come stands in the endpoint's row."""
@@ -230,8 +243,7 @@ def _queue_some(id: str) -> int:
         if found and not ready:
             return 0
         wanted = [event for event in ready if event.state == Event.State.DONE and endpoint.takes(event.type)]
-        again(Delivery.objects.filter(endpoint=endpoint, event__in=[event.pk for event in wanted]))
-        owe_to([endpoint], [(event.pk, event.type, event.created) for event in wanted])
+        _owe_again(endpoint, [(event.pk, event.type, event.created) for event in wanted])
         is_all = len(ready) == len(found) < EVENTS_AT_ONCE
         last = None if is_all else ready[-1]
         endpoint.redeliver_from = last.received_at if last else None

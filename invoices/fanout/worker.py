@@ -18,7 +18,7 @@ from datetime import timedelta
 
 import requests
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 
 from invoices import clock, interruption, turns
 from invoices.deadline import Deadline
@@ -140,10 +140,12 @@ def _send(session: requests.Session, delivery: Delivery, body: bytes) -> bool:
     seconds = time.monotonic() - began
     counters.DELIVERIES.labels("delivered" if answer.is_good else "not_taken").inc()
     if answer.is_good and answer.status:
-        owed.delivered(delivery, at, seconds, answer.status)
-    else:
-        owed.not_taken(delivery, at, seconds, answer.status, answer.error, for_ever=answer.status == GONE)
-    return _note(endpoint, answer)
+        with transaction.atomic():  # so that a success that is on record has ended the failing, whatever is killed
+            _note_success(endpoint)
+            owed.delivered(delivery, at, seconds, answer.status)
+        return True
+    owed.not_taken(delivery, at, seconds, answer.status, answer.error)
+    return _note_failure(endpoint, answer)
 
 
 def _post(session: requests.Session, url: str, body: bytes, headers: dict[str, str]) -> Answer:
@@ -172,25 +174,29 @@ def _post(session: requests.Session, url: str, body: bytes, headers: dict[str, s
     return Answer(status, "" if 200 <= status < 300 else f"It answered {status}.")
 
 
-def _note(endpoint: WebhookEndpoint, answer: Answer) -> bool:
-    """Writes to the endpoint how it goes, where that changed. Whether this thread may go on with it."""
-    row = WebhookEndpoint.objects.filter(pk=endpoint.pk)
-    if answer.is_good:
-        if endpoint.failing_since or endpoint.unanswered:
-            row.update(failing_since=None, unanswered=0, rests_until=None)
-        return True
+def _note_success(endpoint: WebhookEndpoint) -> None:
+    """`endpoint` is as it was before the sending. It may have another address since, of which this says nothing."""
+    if endpoint.failing_since or endpoint.unanswered:
+        row = WebhookEndpoint.objects.filter(pk=endpoint.pk, url=endpoint.url)
+        row.update(failing_since=None, unanswered=0, rests_until=None)
+
+
+def _note_failure(endpoint: WebhookEndpoint, answer: Answer) -> bool:
+    """Writes to the endpoint that it did not take an event, unless another attempt or a person has changed since the
+    sending what is known of it. Whether this thread may go on with it."""
     now = clock.now()
     since = endpoint.failing_since or now
     if answer.status == GONE:
-        endpoints.give_up(endpoint.pk, "It answered 410 Gone.")
+        endpoints.give_up(endpoint, "It answered 410 Gone.")
         return False
     if now - since >= ENDPOINT_GIVEN_UP:
         days = ENDPOINT_GIVEN_UP.days
-        endpoints.give_up(endpoint.pk, f"Every attempt of {days} days failed. The last one: {answer.error}")
+        endpoints.give_up(endpoint, f"Every attempt of {days} days failed. The last one: {answer.error}")
         return False
+    row = endpoints.unchanged(endpoint)
     if answer.status is not None:
-        row.filter(failing_since=None).update(failing_since=now)
-        row.filter(unanswered__gt=0).update(unanswered=0, rests_until=None)
+        if not endpoint.failing_since or endpoint.unanswered:
+            row.update(failing_since=since, unanswered=0, rests_until=None)
         return True
     rest = min(timedelta(seconds=2 ** min(endpoint.unanswered, 20)), LONGEST_ENDPOINT_REST)
     row.update(failing_since=since, unanswered=endpoint.unanswered + 1, rests_until=now + rest)

@@ -103,7 +103,7 @@ class Delivery(models.Model):
     class State(models.TextChoices):
         PENDING = "pending"
         DELIVERED = "delivered"
-        FAILED = "failed", "failed: for three days, or the endpoint is gone"
+        FAILED = "failed", "failed: for three days"
         ABANDONED = "abandoned", "abandoned: the endpoint was disabled, or the event is not here any more"
 
     endpoint = models.ForeignKey(  # the unique constraint begins with it, and is its index
