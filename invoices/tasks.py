@@ -4,6 +4,8 @@ The exception is `start_reconciliation`: the run has no row before it begins, so
 person asked for. A lost message of `catch_up` leaves out one run; beat starts the next one.
 """
 
+from datetime import datetime
+
 from celery import shared_task
 from django.contrib.auth.models import User
 from django.contrib.sessions.backends.db import SessionStore
@@ -12,6 +14,7 @@ from invoices import emails, heartbeat, journal, operations, reconcile, sync
 from invoices.fanout import owed, worker
 from invoices.journal import archives
 from invoices.models import partitions
+from invoices.reconcile import runs
 
 
 @shared_task
@@ -98,11 +101,17 @@ def archive_events() -> int:
 
 
 @shared_task
-def start_reconciliation(kind: str, invoice: str = "", user: int | None = None) -> None:
-    """Starts the run that a person asked for. `kind` is one of ReconciliationRun.Kind; `user` is that person's id.
+def start_reconciliation(
+    kind: str, invoice: str = "", user: int | None = None, asked_at: datetime | None = None
+) -> None:
+    """Starts the run that a person asked for. `kind` is one of ReconciliationRun.Kind; `user` is that person's id;
+    `asked_at` is of the database's clock.
 
-    If this message is lost, no run begins, and the person has to ask for it again.
+    If this message is lost, no run begins, and the person has to ask for it again. Whoever heard nothing and asked
+    again has two messages here: the run that the first one begins is also what the second one asks for.
     """
+    if asked_at is not None and runs.begun_since(asked_at, kind, invoice) is not None:
+        return
     by = User.objects.filter(pk=user).first() if user else None
     if kind == "invoice":
         reconcile.compare_invoice(invoice, by=by)

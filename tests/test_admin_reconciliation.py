@@ -35,7 +35,7 @@ def asked(monkeypatch: Any) -> list[tuple[str, str]]:
     """What was asked of the workers."""
     sent: list[tuple[str, str]] = []
     monkeypatch.setattr(
-        starting.tasks.start_reconciliation, "delay", lambda kind, invoice, user: sent.append((kind, invoice))
+        starting.tasks.start_reconciliation, "delay", lambda kind, invoice, *given: sent.append((kind, invoice))
     )
     return sent
 

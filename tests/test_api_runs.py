@@ -42,9 +42,9 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A worker that carries out what is asked for: a thread, in the place of another process."""
     working: list[threading.Thread] = []
 
-    def carry_out(kind: str, invoice: str, user: int) -> None:
+    def carry_out(*given: Any) -> None:
         def work() -> None:
-            tasks.start_reconciliation(kind, invoice, user)
+            tasks.start_reconciliation(*given)
             connection.close()
 
         working.append(threading.Thread(target=work))
@@ -89,15 +89,54 @@ def test_while_one_is_under_way_it_is_the_answer(caller: Caller) -> None:
 
 
 def test_a_run_that_no_worker_begins_is_not_said_to_be_one(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks.start_reconciliation, "delay", lambda kind, invoice, user: None)
+    monkeypatch.setattr(tasks.start_reconciliation, "delay", lambda *given: None)
     answer = Client().post(f"{RUNS}?wait=0", {"kind": "verify"}, "application/json", headers=caller.headers)
     assert error(answer, 503)["code"] == "run_not_begun" and answer["Stripe-Should-Retry"] == "true"
 
-    def unreachable(kind: str, invoice: str, user: int) -> None:
+    def unreachable(*given: Any) -> None:
         raise OperationalError
 
     monkeypatch.setattr(tasks.start_reconciliation, "delay", unreachable)
     assert "nothing was started" in error(caller.start(kind="verify"), 503)["message"]
+
+
+def test_who_asks_again_because_nobody_answered_starts_one_run(
+    caller: Caller, sandbox: SandboxProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an SDK does after a 503, with the same key. The workers were away, and find both messages."""
+    made = invoice_at(sandbox)
+    stored(dict(made.to_dict()))
+    waiting: list[Any] = []
+    monkeypatch.setattr(tasks.start_reconciliation, "delay", lambda *given: waiting.append(given))
+    for asked in ({"kind": "sweep"}, {"kind": "invoice", "invoice": made.id}):
+        for _ in range(2):
+            answer = Client().post(f"{RUNS}?wait=0", asked, "application/json", headers=caller.headers)
+            assert error(answer, 503)["code"] == "run_not_begun"
+    assert len(waiting) == 4
+    for message in waiting:
+        tasks.start_reconciliation(*message)
+    begun = ReconciliationRun.objects.exclude(kind="catch_up")  # which ends each sweep
+    assert sorted(begun.values_list("kind", flat=True)) == ["invoice", "sweep"]
+    Client().post(f"{RUNS}?wait=0", {"kind": "sweep"}, "application/json", headers=caller.headers)
+    tasks.start_reconciliation(*waiting[-1])  # this was asked for after the first one had begun
+    assert begun.filter(kind="sweep").count() == 2
+
+
+def test_of_two_invoices_that_are_compared_at_once_each_caller_hears_of_its_own(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for id in ("in_1", "in_2"):
+        stored(InvoiceObject(id=id))
+
+    def begin_both(kind: str, invoice: str, *given: Any) -> None:
+        for each in ("in_1", "in_2"):
+            ReconciliationRun.objects.create(
+                kind=kind, params={"invoice": each}, started_at=clock.now(), alive_at=clock.now()
+            )
+
+    monkeypatch.setattr(tasks.start_reconciliation, "delay", begin_both)
+    for id in ("in_1", "in_2"):
+        assert caller.start(kind="invoice", invoice=id).json()["params"] == {"invoice": id}
 
 
 @pytest.mark.parametrize(

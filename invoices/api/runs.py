@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from kombu.exceptions import OperationalError
@@ -58,10 +57,10 @@ class StartedRunView(RunView):
             return Response(self.to_object(running))
         asked_at = clock.now()
         try:
-            tasks.start_reconciliation.delay(kind, invoice, request.user.pk)
+            tasks.start_reconciliation.delay(kind, invoice, request.user.pk, asked_at)
         except (OperationalError, OSError):
             raise _not_begun("The workers cannot be reached, so nothing was started.") from None
-        run = waiting.until(lambda: _begun(kind, invoice, asked_at), seconds)
+        run = waiting.until(lambda: runs.begun_since(asked_at, kind, invoice), seconds)
         if run is None:
             raise _not_begun(f"It was asked for, and no worker has begun it yet. Look at {request.path}?kind={kind}.")
         return Response(self.to_object(run))
@@ -98,12 +97,6 @@ def _under_way(kind: str) -> ReconciliationRun | None:
         return running
     message = f"Run {running.pk} ({running.get_kind_display()}) is under way. This one can begin when that has ended."
     raise ApiError(409, message, code="run_in_progress", headers={"Stripe-Should-Retry": "false"})
-
-
-def _begun(kind: str, invoice: str, asked_at: datetime) -> ReconciliationRun | None:
-    """The run that a worker has begun since then, or has gone on with."""
-    newest = ReconciliationRun.objects.filter(kind=kind, alive_at__gte=asked_at).order_by("-started_at", "-pk").first()
-    return None if newest is None or newest.params.get("invoice", "") != invoice else newest
 
 
 def _not_begun(message: str) -> ApiError:

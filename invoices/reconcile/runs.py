@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -154,6 +154,16 @@ def under_way(kind: str) -> ReconciliationRun | None:
     if kind == Kind.INVOICE:
         return None
     return lane(kind).filter(alive_at__gt=clock.now() - RUN_SILENT).defer("report").first()
+
+
+def begun_since(moment: datetime, kind: str, invoice: str = "") -> ReconciliationRun | None:
+    """The newest run of this kind, over this invoice, that was begun since this moment, or was at work then. It does
+    what somebody asked for at this moment."""
+    if kind == Kind.INVOICE:  # one that had begun before may have read the invoice already
+        found = ReconciliationRun.objects.filter(started_at__gte=moment, params__invoice=invoice)
+    else:
+        found = ReconciliationRun.objects.filter(alive_at__gte=moment)
+    return found.filter(kind=kind, dry_run=False).defer("report").order_by("-started_at", "-pk").first()
 
 
 def _close_silent(kind: str) -> None:

@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from invoices import tasks
+from invoices import clock, tasks
 from invoices.admin.links import page_url, url_of
 from invoices.models import Invoice, ReconciliationRun
 from invoices.reconcile import runs
@@ -55,7 +55,7 @@ def start(request: HttpRequest, kind: str) -> HttpResponse:
         )
         return redirect(page_url(running))
     try:
-        tasks.start_reconciliation.delay(kind, invoice, request.user.pk)
+        tasks.start_reconciliation.delay(kind, invoice, request.user.pk, clock.now())
     except (OperationalError, OSError):
         messages.warning(request, "The workers cannot be reached just now, so nothing was started. Try again soon.")
     else:
