@@ -30,14 +30,20 @@ MAX_PADDING = 64  # bytes
 MAX_HEADER_LENGTH = 500  # characters of an Accept-Encoding that are read
 CONTENT_TYPES = re.compile(r"text/|application/(json|javascript|vnd\.oai\.openapi|xml)|image/svg\+xml|[\w./-]+\+json")
 
-# What a browser is shown there is secret by itself: recovery codes, the key of a second factor, a new API token. The
-# length of a compressed page tells whether a text that somebody else had the browser send occurs in it once more
-# (the BREACH attack). So these pages are not compressed. Static files are left to WhiteNoise, and to browsers' caches.
+# What a browser is shown there is secret by itself: recovery codes, the key of a second factor, a new API token, the
+# signing secret of an endpoint. The length of a compressed page tells whether a text that somebody else had the browser
+# send occurs in it once more (the BREACH attack). So these pages are not compressed. Static files are left to WhiteNoise, and to browsers' caches.
 #
 # In other pages the one secret is the CSRF token, which Django masks anew each time, so that no guess comes twice; a
 # session's key stands in no page. What pages say of customers is veiled by a header of random length. The API needs
-# none of it: its secret stands in no answer, and nobody can have somebody else's service send a request.
-NEVER = ("/account/", "/admin/invoices/apitoken/", "/admin/login/", settings.STATIC_URL)
+# none of it: nobody can have somebody else's service send a request.
+NEVER = (
+    "/account/",
+    "/admin/invoices/apitoken/",
+    "/admin/invoices/webhookendpoint/",
+    "/admin/login/",
+    settings.STATIC_URL,
+)
 
 
 class Compressor(Protocol):

@@ -6,7 +6,8 @@ smaller number than one that somebody has read, and no number may be left out.
 On PostgreSQL many write at once, and who writes first may commit last: a number that the writer drew would appear
 behind a greater one. So the triggers write a change without its number (`UnnumberedChange`), and whoever reads gives
 the numbers, one process at a time, to all changes that are committed by then. No writer waits for a reader, and no
-change for a transaction that is still under way: that one's changes get their numbers after its commit.
+change for a transaction that is still under way: that one's changes get their numbers after its commit. Once a minute a
+worker gives them too: where nobody reads, few wait for who comes first.
 
 Changes that get their numbers together are numbered in the order in which they were written. So of two changes of which
 one was committed before the other was written, the first one has the smaller number: it is visible wherever the second
@@ -62,14 +63,22 @@ class Page:
     has_more: bool  # there are more of whatever kind, so the next page may still be empty
 
 
-def number() -> None:
-    """Gives their numbers to the changes that are committed, or to the first NUMBERED_AT_ONCE of them. Not inside a
-    transaction: until it ended, the numbers would not be visible, and nobody else could give any."""
+def number() -> bool:
+    """Gives their numbers to the changes that are committed, or to the first NUMBERED_AT_ONCE of them. Whether these
+    were so many that others may be left. Not inside a transaction: until it ended, the numbers would not be visible,
+    and nobody else could give any."""
     if connection.vendor != "postgresql" or not prepared.rows(WAITING, [])[0][0]:
-        return
+        return False
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
         cursor.execute(NUMBER, [NUMBERED_AT_ONCE])  # a statement of its own: it sees what was committed meanwhile
+        return cursor.rowcount >= NUMBERED_AT_ONCE
+
+
+def number_all() -> None:
+    """Gives their numbers to all changes that are committed."""
+    while number():
+        pass
 
 
 def newest() -> int:

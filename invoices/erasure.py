@@ -354,7 +354,9 @@ def _erase_emails(customer: str, known: personal.Known) -> int:
     done = 0
     about = set(customer_rows.emails(customer).values_list("pk", flat=True))
     for id in _ids(Email.objects.all()):
-        email = Email.objects.get(pk=id)
+        email = Email.objects.filter(pk=id).first()
+        if email is None:
+            continue  # it was removed, because it was sent long ago
         has = known.is_named_in if id in about else known.is_in  # what people wrote may have but a word of the name
         lines = [personal.REDACTED if has(line) else line for line in email.body.split("\n")]
         subject, body = personal.REDACTED if has(email.subject) else email.subject, "\n".join(lines)
@@ -370,7 +372,9 @@ def _erase_desk_events(customer: str, known: personal.Known) -> int:
     done = 0
     about = set(customer_rows.desk_events(customer).values_list("pk", flat=True))
     for id in _ids(DeskEvent.objects.all()):
-        body = DeskEvent.objects.get(pk=id).body
+        body = DeskEvent.objects.filter(pk=id).values_list("body", flat=True).first()
+        if body is None:
+            continue  # it was removed, because it is old
         event = known.taken_out_of(json.loads(body))
         operation = event["data"]["object"]
         for name in PEOPLE_WROTE & operation.keys() if id in about else ():

@@ -10,7 +10,7 @@ from celery import shared_task
 from django.contrib.auth.models import User
 from django.contrib.sessions.backends.db import SessionStore
 
-from invoices import emails, heartbeat, journal, operations, reconcile, sync
+from invoices import changes, emails, heartbeat, journal, operations, reconcile, sync
 from invoices.fanout import owed, worker
 from invoices.journal import archives
 from invoices.models import partitions
@@ -88,6 +88,7 @@ def tend_queues() -> None:
     sync.tend_queues()
     emails.remove_old()
     owed.remove_old()
+    changes.number_all()
 
 
 @shared_task

@@ -27,7 +27,7 @@ from django.db import connection, transaction
 from django.test import Client
 
 from backoffice import serving
-from invoices import changes, mirror, refetch, sync, waiting
+from invoices import changes, mirror, refetch, sync, tasks, waiting
 from invoices.models import MIRRORED, ApiToken, Change, Customer, Invoice, UnnumberedChange, change_triggers
 from invoices.snapshot import ReadTime, of_read
 from tests.factories import CustomerObject, InvoiceObject, PaymentIntentObject, customer_at, invoice_at, stored
@@ -250,6 +250,19 @@ def test_what_is_numbered_at_once_is_bounded(monkeypatch: pytest.MonkeyPatch) ->
     for number in range(5):
         stored(InvoiceObject(id=f"in_{number}"))
     assert [len(told(after)) for after in (0, 2, 4)] == [2, 2, 1]
+
+
+@ON_POSTGRESQL
+def test_where_nobody_has_read_for_long_now_is_now(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who lists everything after it has no old changes to follow."""
+    monkeypatch.setattr(changes, "NUMBERED_AT_ONCE", 2)
+    for number in range(5):
+        stored(InvoiceObject(id=f"in_{number}"))
+    assert api.page("after=now")["next"] == 5
+    for number in range(5):
+        stored(InvoiceObject(id=f"in_1{number}"))
+    tasks.tend_queues()
+    assert not UnnumberedChange.objects.exists() and changes.newest() == 10
 
 
 class Consumer(threading.Thread):

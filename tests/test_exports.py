@@ -137,6 +137,17 @@ def test_payments_and_the_journal_come_as_files_too(agent: User) -> None:
         assert api.get(f"/v1/{name}.csv").text_of_file.startswith("id,object,")
 
 
+def test_a_file_is_no_newer_than_its_list() -> None:
+    """Whoever must not be shown what is older than this moment is told that a file cannot promise it."""
+    api = Api()
+    api.headers["Invoice-Desk-Not-Before"] = "1"
+    for path in ("/v1/invoices", "/v1/invoices.ndjson", "/v1/customers.csv"):
+        answer = api.get(path)
+        assert answer.status_code == 400 and "Invoice-Desk-Not-Before is for single objects" in answer.text_of_file
+    api.headers["Invoice-Desk-Not-Before"] = "never"
+    assert api.get("/v1/invoices.ndjson").status_code == 400
+
+
 def test_a_file_needs_the_permission_of_its_list() -> None:
     user = User.objects.create_user("nobody")
     key = ApiToken.objects.create(user, name="none")[1]

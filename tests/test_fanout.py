@@ -33,6 +33,7 @@ from invoices.models import (
     Delivery,
     DeliveryAttempt,
     DeskEvent,
+    Email,
     Event,
     Operation,
     ScheduledRefetch,
@@ -857,6 +858,16 @@ class TestTheApi:
             desk.v1.webhook_endpoints.create(other, {"idempotency_key": "one intention"})
         assert WebhookEndpoint.objects.count() == 1
 
+    def test_the_same_key_after_the_secret_can_no_longer_be_read(
+        self, desk: stripe.StripeClient, settings: Any
+    ) -> None:
+        wanted: Any = {"url": "http://127.0.0.1:9/", "enabled_events": ["*"]}
+        desk.v1.webhook_endpoints.create(wanted, {"idempotency_key": "k"})
+        settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "another", []
+        with pytest.raises(stripe.APIError, match="Replace the secret") as caught:
+            desk.v1.webhook_endpoints.create(wanted, {"idempotency_key": "k"})
+        assert caught.value.http_status == 409
+
     def test_deliveries_and_redelivery(self, desk: stripe.StripeClient, post_event: Any, receiver: Service) -> None:
         endpoint = made(receiver)
         for number in range(3):
@@ -1043,3 +1054,23 @@ def test_an_erasure_takes_the_customer_out_of_our_events(open_invoice: Any, agen
     assert [erasure._erase_desk_events(open_invoice.customer, known) for _ in range(2)] == [1, 0]
     body = DeskEvent.objects.get().body
     assert "Example" not in body and json.loads(body)["data"]["object"]["invoice"] == open_invoice.id
+
+
+def test_an_erasure_passes_over_what_is_tidied_up_meanwhile(
+    agent: User, receiver: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made(receiver)
+    for name in ("first", "second"):
+        desk_events.tell(Operation(action="void", reason=f"{name} Ada", source="admin", actor=agent, state="refused"))
+        emails.write(Email.Kind.APPROVAL, name, name, f"{name} Ada", {"approver@example.com"})
+    known = personal.Known()
+    known.learn({"object": "customer", "name": "Ada"})
+    real = erasure._ids
+
+    def tidied_up_in_between(rows: Any) -> Iterator[Any]:
+        found = list(real(rows))
+        rows.model.objects.filter(pk=found[0]).delete()
+        yield from found
+
+    monkeypatch.setattr(erasure, "_ids", tidied_up_in_between)
+    assert (erasure._erase_desk_events("cus_1", known), erasure._erase_emails("cus_1", known)) == (1, 1)

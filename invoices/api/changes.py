@@ -63,7 +63,7 @@ class ChangesView(StripeView):
         seconds = min(max(parameters.integer(values.get("wait", 0), "wait"), 0), MOST_SECONDS)
         after = values.get("after", 0)
         if after == NOW:
-            changes.number()
+            changes.number_all()
             return _response(request, changes.Page([], changes.newest(), has_more=False))
         after = parameters.integer(after, "after")
         if after < 0:

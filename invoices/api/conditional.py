@@ -21,8 +21,9 @@ def tagged(request: Request, response: Any) -> HttpResponseNotModified | None:
     """
     if request.method not in ("GET", "HEAD") or response.status_code != 200:
         return None
-    etag = f'W/"{sha256(response.content).hexdigest()[:DIGEST_LENGTH]}"'
-    response["ETag"], response["Cache-Control"] = etag, "private, no-cache"  # may be kept, and is asked for each time
-    if not {etag, "*"} & set(parse_etags(request.META.get("HTTP_IF_NONE_MATCH", ""))):  # `*` names whatever there is
+    opaque = f'"{sha256(response.content).hexdigest()[:DIGEST_LENGTH]}"'
+    response["ETag"], response["Cache-Control"] = f"W/{opaque}", "private, no-cache"  # may be kept, asked for each time
+    named = {tag.removeprefix("W/") for tag in parse_etags(request.META.get("HTTP_IF_NONE_MATCH", ""))}
+    if not {opaque, "*"} & named:  # compared without `W/`, as RFC 9110 has it; `*` names whatever there is
         return None
     return HttpResponseNotModified(headers={name: response[name] for name in KEPT_WITH_304 if name in response})

@@ -80,13 +80,13 @@ class MirrorView(ListAndRetrieveView):
     def to_content(self, row: Any) -> Any:
         return self.to_object(row) if row.is_deleted else self.to_json(row.text)
 
-    def list(self, request: Request) -> Response:
+    def listed_rows(self, nested: parameters.Nested) -> QuerySet[Any]:
         if self.not_before is not None:
             raise invalid(
                 "Invoice-Desk-Not-Before is for single objects: a list shows what the mirror has, and each object's "
                 "age is told when it is retrieved. Leave the header out, or retrieve the objects."
             )
-        return super().list(request)
+        return super().listed_rows(nested)
 
     def lookup(self, id: str) -> Found | None:
         """The row, read from Stripe first where it is missing or may be too old. Raises ApiError."""

@@ -102,8 +102,11 @@ class WebhookEndpointView(ListAndRetrieveView):
         if is_over or asked != (row.url, row.enabled_events, row.description) or endpoints.has_new_secret(row):
             message = "This idempotency key made another endpoint. Use a new key for a new request."
             raise ApiError(400, message, type="idempotency_error")
-        shown = {**endpoint_object(row), "secret": signing.decrypted(row.secret)}
-        return Response(shown, headers={"Idempotent-Replayed": "true"})
+        try:
+            secret = signing.decrypted(row.secret)
+        except signing.SecretUnreadable as error:
+            raise ApiError(409, str(error), type="api_error", headers={"Stripe-Should-Retry": "false"}) from error
+        return Response({**endpoint_object(row), "secret": secret}, headers={"Idempotent-Replayed": "true"})
 
     @describe(
         TAG,

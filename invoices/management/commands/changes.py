@@ -78,7 +78,7 @@ class Command(BaseCommand):
 def _start(after: str) -> int:
     """Raises CommandError."""
     if after == "now":
-        changes.number()
+        changes.number_all()
         return changes.newest()
     if not (after.isascii() and after.isdecimal()):
         raise CommandError(f"--after takes a number or `now`, not “{after}”.", returncode=USAGE_ERROR)
