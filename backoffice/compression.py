@@ -32,7 +32,8 @@ CONTENT_TYPES = re.compile(r"text/|application/(json|javascript|vnd\.oai\.openap
 
 # What a browser is shown there is secret by itself: recovery codes, the key of a second factor, a new API token, the
 # signing secret of an endpoint. The length of a compressed page tells whether a text that somebody else had the browser
-# send occurs in it once more (the BREACH attack). So these pages are not compressed. Static files are left to WhiteNoise, and to browsers' caches.
+# send occurs in it once more (the BREACH attack). So these pages are not compressed. Static files are left to
+# WhiteNoise, and to browsers' caches.
 #
 # In other pages the one secret is the CSRF token, which Django masks anew each time, so that no guess comes twice; a
 # session's key stands in no page. What pages say of customers is veiled by a header of random length. The API needs

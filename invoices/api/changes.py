@@ -23,7 +23,6 @@ from invoices.models import MIRRORED, Scope
 MOST_SECONDS = 30  # for which a request may wait
 NOW = "now"
 
-
 AFTER = {"oneOf": [{"type": "integer", "minimum": 0}, {"type": "string", "enum": [NOW]}], "default": 0}
 PARAMETERS = [
     query("after", AFTER, "`next` of the page before. 0: from the beginning; `now`: only says the newest"),

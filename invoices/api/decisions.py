@@ -16,22 +16,19 @@ from invoices.api.actions import REASON_HEADER, desk_code, error_of_rate_limit, 
 from invoices.api.base import require_scope
 from invoices.api.envelope import ApiError, invalid
 from invoices.api.filters import TEXT
-from invoices.api.schema import WAIT, body_of, describe
+from invoices.api.schema import WAIT, describe, expanding_body_of
 from invoices.api.schema_shapes import ref
 from invoices.api.views import OperationView
-from invoices.models import Code, Operation
+from invoices.models import Code, Operation, Scope
 from invoices.operations import decisions, waiting
 from invoices.operations.request import MAX_REASON_LENGTH
-
-APPROVE = "approve"  # the scope of a token that may decide on what others asked for
-
 
 _REASON = {**TEXT, "maxLength": MAX_REASON_LENGTH}
 _AMOUNT = {"type": "integer", "minimum": 0, "description": "Minor units: no more than this is agreed to"}
 
 
-def _described(summary: str, required: list[str], **properties: Any) -> Any:
-    return describe("Operations", summary, ref("operation"), body=body_of(properties, required), parameters=[WAIT])
+def _described(summary: str, **properties: Any) -> Any:
+    return describe("Operations", summary, ref("operation"), body=expanding_body_of(properties), parameters=[WAIT])
 
 
 class DecidedOperationView(OperationView):
@@ -49,7 +46,7 @@ class DecidedOperationView(OperationView):
             waiting.over(operation.pk, seconds)
         return self._shown(request, id, paths)
 
-    @_described("Agree to another's request, which is then carried out", [], amount=_AMOUNT, reason=_REASON)
+    @_described("Agree to another's request, which is then carried out", amount=_AMOUNT, reason=_REASON)
     def approve(self, request: Request, id: str) -> Response:
         """Agrees to the request, which is then carried out. `amount` (minor units): no more than this is agreed to."""
         person: Any = request.user
@@ -62,9 +59,9 @@ class DecidedOperationView(OperationView):
         def is_repeated(operation: Operation) -> bool:
             return operation.approver_id == person.pk and operation.code != Code.REJECTED
 
-        return self._decide(request, id, ("amount", "reason"), APPROVE, decide, is_repeated)
+        return self._decide(request, id, ("amount", "reason"), Scope.APPROVE, decide, is_repeated)
 
-    @_described("Decline another's request, with a reason", [], reason=_REASON)
+    @_described("Decline another's request, with a reason", reason=_REASON)
     def reject(self, request: Request, id: str) -> Response:
         """Declines the request. `reason` is required: the one who asked reads it."""
         person: Any = request.user
@@ -77,9 +74,9 @@ class DecidedOperationView(OperationView):
         def is_repeated(operation: Operation) -> bool:
             return operation.approver_id == person.pk and operation.code == Code.REJECTED
 
-        return self._decide(request, id, ("reason",), APPROVE, decide, is_repeated)
+        return self._decide(request, id, ("reason",), Scope.APPROVE, decide, is_repeated)
 
-    @_described("Take back your own request", [])
+    @_described("Take back your own request")
     def withdraw(self, request: Request, id: str) -> Response:
         """Takes back one's own request, as long as nothing was sent."""
         person: Any = request.user

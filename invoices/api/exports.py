@@ -29,7 +29,7 @@ from invoices.api.envelope import invalid
 from invoices.api.filters import apply_filters
 from invoices.api.mirror_views import MirrorView
 from invoices.api.pagination import Page
-from invoices.api.schema import STARTING_AFTER, describe, query
+from invoices.api.schema import STARTING_AFTER, describe, filters_of
 from invoices.api.serializers import (
     BatchSerializer,
     DriftSerializer,
@@ -44,7 +44,7 @@ from invoices.models.reading import member
 from invoices.streaming import Echo, cell, streamed
 
 MAX_ROWS = 20_000  # of one file; so many invoices are about 70 MB
-ROWS_AT_ONCE = 500  # read together
+ROWS_AT_ONCE = 100  # read together: as many long invoices in memory as a page of a list has
 CONTENT_TYPES = {"ndjson": "application/x-ndjson", "csv": "text/csv"}
 # Minor units. In a table each stands twice: `total` in major units, for people, and `total_minor`.
 AMOUNTS = frozenset("total amount amount_due amount_paid amount_received amount_remaining amount_requested".split())
@@ -137,12 +137,11 @@ class Export(ListAndRetrieveView):
 def export_view(view: type[ListAndRetrieveView], kind: str, tag: str) -> Any:
     """A view, with its description, that answers with the rows of this one as a file. `kind`: ndjson or csv."""
     name = f"{view.__name__.removesuffix('View')}{kind.title()}"
-    filters = (query(name, each.schema, each.label or "") for name, each in view.filterset_class.base_filters.items())
     described = describe(
         tag,
         f"{tag} as a file, newest first",
         {"type": "string"},
-        parameters=[*filters, STARTING_AFTER],
+        parameters=[*filters_of(view.filterset_class), STARTING_AFTER],
         description=f"Up to {MAX_ROWS} rows. Where there are more, `Link` has the address of the next file.",
         media_type=CONTENT_TYPES[kind],
     )

@@ -13,7 +13,7 @@ from invoices.api import parameters
 from invoices.api.actions import take_wait
 from invoices.api.base import require_permissions, require_scope
 from invoices.api.envelope import ApiError, invalid, no_such_object
-from invoices.api.schema import WAIT, describe
+from invoices.api.schema import WAIT, body_of, describe
 from invoices.api.schema_shapes import TEXT, ref
 from invoices.api.views import RunView
 from invoices.models import Invoice, ReconciliationRun
@@ -23,15 +23,13 @@ from invoices.reconcile import runs
 Kind = ReconciliationRun.Kind
 SCOPE = "reconcile"  # no word of a token's own: one that may act may do this too
 STARTABLE = (Kind.SWEEP, Kind.FULL, Kind.VERIFY, Kind.INVOICE)
-BODY = {
-    "type": "object",
-    "properties": {
-        "kind": {"type": "string", "enum": [str(kind) for kind in STARTABLE]},
+BODY = body_of(
+    {
+        "kind": {**TEXT, "enum": [str(kind) for kind in STARTABLE]},
         "invoice": {**TEXT, "description": "Of the kind `invoice`: the one that is compared"},
     },
-    "required": ["kind"],
-    "additionalProperties": False,
-}
+    ["kind"],
+)
 
 
 class StartedRunView(RunView):

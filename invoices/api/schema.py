@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
+from django_filters import FilterSet
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
@@ -114,6 +115,11 @@ TICKET = OpenApiParameter(
 )
 
 
+def filters_of(filterset_class: type[FilterSet]) -> list[OpenApiParameter]:
+    """The parameters of a list that are its filters."""
+    return [query(name, found.schema, found.label or "") for name, found in filterset_class.base_filters.items()]
+
+
 class StripeSchema(AutoSchema):
     """One endpoint's description. What all endpoints share is said here: errors, headers, and how they are named."""
 
@@ -198,16 +204,13 @@ def _as_form(body: dict[str, Any]) -> dict[str, Any]:
 
 def describe_list_and_retrieve(view: Any, tag: str) -> Any:
     """Describes a ListAndRetrieveView by its filters and by what can be expanded. Returns the view."""
-    filter_parameters = [
-        query(name, found.schema, found.label or "") for name, found in view.filterset_class.base_filters.items()
-    ]
-    filter_parameters += [query(f"{name}[]", array(TEXT), label) for name, label in view.arrays.items()]
+    arrays = [query(f"{name}[]", array(TEXT), label) for name, label in view.arrays.items()]
     expandable = expand_parameter(view.object_type)
     of_list = describe(
         tag,
         f"List {tag.lower()}, newest first",
         list_of(view.object_type),
-        parameters=[*filter_parameters, *LIST_PARAMETERS, *expandable],
+        parameters=[*filters_of(view.filterset_class), *arrays, *LIST_PARAMETERS, *expandable],
     )
     not_before = [NOT_BEFORE] if view.is_of_stripe else [WAIT_FOR_END] if view.may_wait else []
     of_one = describe(tag, "Retrieve one by its id", ref(view.object_type), parameters=[*expandable, *not_before])
@@ -248,17 +251,21 @@ def describe_action(view: Any) -> Any:
     return extend_schema_view(create=of_action)(view)
 
 
-def body_of(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
+def expanding_body_of(properties: dict[str, Any], required: Iterable[str] = ()) -> dict[str, Any]:
     """A request's body of these members, which may say what to expand, and no others."""
     paths = {**array(TEXT | {"maxLength": MAX_PATH_LENGTH, "pattern": "^[ -~]*$"}), "maxItems": MAX_PATHS}
-    properties = {**properties, "expand": paths}
+    return body_of({**properties, "expand": paths}, required)
+
+
+def body_of(properties: dict[str, Any], required: Iterable[str] = ()) -> dict[str, Any]:
+    """A request's body of these members, and no others."""
     body: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
-    return body | ({"required": required} if required else {})
+    return body | ({"required": list(required)} if required else {})
 
 
 def _body(action: Action) -> dict[str, Any]:
     properties = {parameter.name: _parameter_schema(parameter) for parameter in action.parameters}
-    return body_of(properties, [parameter.name for parameter in action.parameters if parameter.required])
+    return expanding_body_of(properties, [parameter.name for parameter in action.parameters if parameter.required])
 
 
 def _parameter_schema(parameter: Parameter) -> dict[str, Any]:

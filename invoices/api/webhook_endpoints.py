@@ -21,30 +21,24 @@ from invoices.api.base import ListAndRetrieveView, list_response, require_permis
 from invoices.api.envelope import ApiError, invalid, no_such_object
 from invoices.api.filters import apply_filters
 from invoices.api.pagination import Page
-from invoices.api.schema import LIST_PARAMETERS, describe, describe_list_and_retrieve, query
-from invoices.api.schema_shapes import list_of, ref
+from invoices.api.schema import LIST_PARAMETERS, body_of, describe, describe_list_and_retrieve, filters_of
+from invoices.api.schema_shapes import BOOLEAN, INTEGER, TEXT, array, list_of, ref
 from invoices.fanout import endpoints, signing
 from invoices.fanout.desk_events import endpoint_object
 from invoices.fanout.endpoints import Actor, EndpointInvalid
 from invoices.models import Delivery, Scope, WebhookEndpoint
+from invoices.operations.parameters import boolean
 
 SCOPE = Scope.WEBHOOK_ENDPOINTS  # of a token that may make and change them
 KEY_REMEMBERED = timedelta(hours=24)  # for which the same Idempotency-Key has the same reply, as at Stripe
 TAG = "Webhook endpoints"
 
 
-def _body(required: tuple[str, ...] = (), /, **properties: dict[str, Any]) -> dict[str, Any]:
-    body: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
-    return body | ({"required": list(required)} if required else {})
-
-
-_TEXT: dict[str, Any] = {"type": "string"}
 _ENDPOINT = {
-    "url": {**_TEXT, "description": "https://…, a public address unless the desk's settings allow its network"},
-    "enabled_events": {"type": "array", "items": _TEXT, "description": "Types of events; `*` for all"},
-    "description": _TEXT,
+    "url": {**TEXT, "description": "https://…, a public address unless the desk's settings allow its network"},
+    "enabled_events": {**array(TEXT), "description": "Types of events; `*` for all"},
+    "description": TEXT,
 }
-_WITH_DISABLED = {**_ENDPOINT, "disabled": {"type": "boolean"}}
 
 
 class WebhookEndpointView(ListAndRetrieveView):
@@ -67,7 +61,7 @@ class WebhookEndpointView(ListAndRetrieveView):
         TAG,
         "Make an endpoint; the reply has its signing secret, this once",
         ref("webhook_endpoint"),
-        body=_body(("url", "enabled_events"), **_ENDPOINT),
+        body=body_of(_ENDPOINT, ["url", "enabled_events"]),
     )
     def create(self, request: Request) -> Response:
         _require(request, endpoints.ADD)
@@ -112,13 +106,16 @@ class WebhookEndpointView(ListAndRetrieveView):
         TAG,
         "Change, disable or enable an endpoint",
         ref("webhook_endpoint"),
-        body=_body((), **_WITH_DISABLED),
+        body=body_of({**_ENDPOINT, "disabled": BOOLEAN}),
     )
     def update(self, request: Request, id: str) -> Response:
         _require(request, endpoints.CHANGE)
         given = _take(request, "url", "description", "disabled")
         row, actor = self.find(id), Actor.of_request(request)
-        disabled = _flag(given.pop("disabled"), "disabled") if "disabled" in given else None
+        disabled = boolean(given.get("disabled"))
+        if disabled is None and "disabled" in given:
+            raise invalid(f"Invalid boolean: {str(given['disabled'])[:50]}", "disabled")
+        given.pop("disabled", None)
         with _refusals():
             endpoints.change(row, actor, **given)
             if disabled is not None:
@@ -142,7 +139,7 @@ class WebhookEndpointView(ListAndRetrieveView):
         TAG,
         "Replace the signing secret; the old one signs too for a while",
         ref("webhook_endpoint"),
-        body=_body(overlap_hours={"type": "integer", "minimum": 0, "maximum": 168, "default": 24}),
+        body=body_of({"overlap_hours": {**INTEGER, "minimum": 0, "maximum": 168, "default": 24}}),
     )
     def replace_secret(self, request: Request, id: str) -> Response:
         """The reply has the new secret, this once."""
@@ -161,13 +158,7 @@ class WebhookEndpointView(ListAndRetrieveView):
         TAG,
         "List what was sent, or is to be, newest first",
         list_of("webhook_delivery"),
-        parameters=[
-            *LIST_PARAMETERS,
-            *(
-                query(name, found.schema, found.label or "")
-                for name, found in filters.DeliveryFilter.base_filters.items()
-            ),
-        ],
+        parameters=[*LIST_PARAMETERS, *filters_of(filters.DeliveryFilter)],
     )
     def deliveries(self, request: Request, id: str) -> Response:
         values = parameters.flatten(parameters.of_request(request))
@@ -182,10 +173,12 @@ class WebhookEndpointView(ListAndRetrieveView):
         TAG,
         "Send one event, or everything since a moment, once more",
         ref("webhook_endpoint"),
-        body=_body(
-            delivery={**_TEXT, "description": "The id of a delivery"},
-            event={**_TEXT, "description": "The id of its event"},
-            since={"type": "integer", "description": "Seconds since 1970: everything that arrived since then"},
+        body=body_of(
+            {
+                "delivery": {**TEXT, "description": "The id of a delivery"},
+                "event": {**TEXT, "description": "The id of its event"},
+                "since": {**INTEGER, "description": "Seconds since 1970: everything that arrived since then"},
+            }
         ),
     )
     def redeliver(self, request: Request, id: str) -> Response:
@@ -222,13 +215,6 @@ def _take(request: Request, *known: str) -> dict[str, Any]:
         if not isinstance(values.get(name, ""), str):
             raise invalid(f"Invalid string: {str(values[name])[:50]}", name)
     return {**values, "enabled_events": events} if has_events else values
-
-
-def _flag(value: Any, name: str) -> bool:
-    written = str(value).lower()
-    if written not in ("true", "false"):
-        raise invalid(f"Invalid boolean: {str(value)[:50]}", name)
-    return written == "true"
 
 
 def _moment(value: Any) -> datetime:
