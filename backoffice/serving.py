@@ -457,6 +457,7 @@ class Server:
                         if self.under_way:
                             await asyncio.wait(self.under_way)
                         await self.door.close()
+                        await self.callers.room.close()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 

@@ -85,10 +85,14 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
-# --- what one API token may take of one web process (backoffice/fairness.py) -----------------------------------------
-API_REQUESTS_PER_SECOND = env.float("API_REQUESTS_PER_SECOND", default=100)  # 0: no limit
+# --- what one API token may take (backoffice/fairness.py) -------------------------------------------------------------
+API_REQUESTS_PER_SECOND = env.float("API_REQUESTS_PER_SECOND", default=100)  # of all web processes; 0: no limit
 API_BURST = env.int("API_BURST", default=200)  # requests that may come at once after a pause
-API_REQUESTS_AT_ONCE = env.int("API_REQUESTS_AT_ONCE", default=2)  # that compute; those that wait for Stripe aside
+# Web processes of all hosts together. Where Redis is the broker they share the limit, and this is not used; elsewhere
+# each allows this part of it.
+WEB_PROCESSES = max(env.int("WEB_PROCESSES", default=2), 1)
+# That compute in one process; those that wait for Stripe aside.
+API_REQUESTS_AT_ONCE = env.int("API_REQUESTS_AT_ONCE", default=2)
 
 # --- how many requests in a minute (invoices/request_limits.py; 0: no limit) -----------------------------------------
 API_REQUESTS_PER_MINUTE = env.int("API_REQUESTS_PER_MINUTE", default=6000)  # with one token

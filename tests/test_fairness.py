@@ -1,4 +1,4 @@
-"""What one API token may take of a web process: requests a second with bursts, and requests at once."""
+"""What one API token may take: requests a second with bursts, of all processes together, and requests at once."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import contextvars
 import json
 import logging
 import threading
+import time
+import uuid
 from typing import Any
 
 import pytest
@@ -23,6 +25,7 @@ from tests.sandbox_process import SandboxProcess
 @pytest.fixture(autouse=True)
 def answered_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fairness, "HOLD_SECONDS", 0.0)
+    monkeypatch.setattr(fairness, "NAMES", f"invoice-desk:room:{uuid.uuid4()}:")  # in Redis each test has its own
 
 
 def of(key: str, path: str = "/v1/invoices", **headers: str) -> Client:
@@ -31,7 +34,10 @@ def of(key: str, path: str = "/v1/invoices", **headers: str) -> Client:
 
 def statuses(server: serving.Server, *clients: Client) -> Any:
     async def each() -> list[int]:
-        return [(await client.ask(server)).status for client in clients]
+        try:
+            return [(await client.ask(server)).status for client in clients]
+        finally:
+            await server.callers.room.close()
 
     return each()
 
@@ -69,20 +75,24 @@ class Answered(list[bytes]):
 class TestRate:
     def test_a_burst_and_then_so_many_a_second(self, settings: Any) -> None:
         settings.API_REQUESTS_PER_SECOND, settings.API_BURST = 10, 5
-        caller = fairness.Caller(100.0)
-        assert [caller.take(100.0) for _ in range(7)] == [0, 0, 0, 0, 0, 1, 1]
-        assert [caller.take(100.11) for _ in range(2)] == [0, 1]
-        assert [caller.take(1000.0) for _ in range(6)] == [0, 0, 0, 0, 0, 1]  # what a pause leaves is the burst
+        room = fairness.Room(100.0)
+        assert [room.take(100.0) for _ in range(7)] == [0, 0, 0, 0, 0, 0.1, 0.1]
+        assert [room.take(100.11) == 0 for _ in range(2)] == [True, False]
+        assert [room.take(1000.0) for _ in range(6)] == [0, 0, 0, 0, 0, 0.1]  # what a pause leaves is the burst
 
     def test_a_slow_rate_says_when_to_come_again(self, settings: Any) -> None:
         settings.API_REQUESTS_PER_SECOND, settings.API_BURST = 0.1, 1
-        caller = fairness.Caller(0.0)
-        assert [caller.take(0.0), caller.take(1.0), caller.take(10.0)] == [0, 9, 0]
+        room = fairness.Room(0.0)
+        assert [room.take(0.0), room.take(1.0), room.take(10.0)] == [0, 9, 0]
+
+    def test_where_processes_cannot_ask_each_other_each_has_its_part(self, settings: Any) -> None:
+        settings.API_REQUESTS_PER_SECOND, settings.API_BURST, settings.WEB_PROCESSES = 10, 8, 4
+        room = fairness.Room(0.0)
+        assert [room.take(0.0), room.take(0.0), room.take(0.0)] == [0, 0, 0.4]
 
     def test_no_limit(self, settings: Any) -> None:
         settings.API_REQUESTS_PER_SECOND, settings.API_BURST = 0, 1
-        caller = fairness.Caller(0.0)
-        assert not any(caller.take(0.0) for _ in range(1000))
+        assert asynchronous.run(statuses(serving.Server(Django()), *(of("one") for _ in range(50)))) == [200] * 50
 
     def test_beyond_it_the_answer_is_stripe_s_and_nobody_else_is_meant(self, settings: Any) -> None:
         settings.API_REQUESTS_PER_SECOND, settings.API_BURST = 0.001, 2
@@ -119,6 +129,7 @@ class TestRate:
                 task.cancel()  # as a server does when the connection ends
             await asyncio.gather(*held, return_exceptions=True)
             assert server.callers.held == 0
+            await server.callers.room.close()
 
         asynchronous.run(run())
 
@@ -131,6 +142,70 @@ class TestRate:
             asynchronous.run(statuses(serving.Server(Django()), *(of(key) for _ in range(4))))
         (line,) = [record.getMessage() for record in caplog.records]
         assert line == "Requests with the API token that begins with 9370 are refused: too many (rate)."
+
+
+class TestCommonRoom:
+    """Two servers are two processes: they share nothing but Redis."""
+
+    @pytest.fixture(autouse=True)
+    def with_redis(self, settings: Any) -> None:
+        if not settings.CELERY_BROKER_URL.startswith("redis"):
+            pytest.skip("Redis is not the broker.")
+
+    def test_two_processes_share_one_burst_and_take_of_it_by_tens(
+        self, settings: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        settings.API_REQUESTS_PER_SECOND, settings.API_BURST = 100, 200
+        asked: list[float] = []
+        take = fairness.CommonRoom.take
+
+        async def counted(room: fairness.CommonRoom, digest: bytes, number: int) -> float:
+            assert number == 10
+            asked.append(await take(room, digest, number))
+            return asked[-1]
+
+        monkeypatch.setattr(fairness.CommonRoom, "take", counted)
+
+        async def run() -> tuple[int, float]:
+            servers, began = [serving.Server(Django()) for _ in range(2)], time.monotonic()
+            answers = [(await of("one").ask(servers[number % 2])).status for number in range(400)]
+            for server in servers:
+                await server.callers.room.close()
+            return answers.count(200), time.monotonic() - began
+
+        allowed, seconds = asynchronous.run(run())
+        assert 200 - 9 <= allowed <= 200 + 100 * seconds  # nine may be left with the other process
+        assert asked.count(0) in (-(-allowed // 10), -(-allowed // 10) + 1)
+        # Whoever was refused asks nobody again before there may be some.
+        assert len(asked) - asked.count(0) <= 2 * (1 + seconds * 10)
+
+    def test_connections_at_once_wait_for_one_question(self, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        settings.API_REQUESTS_PER_SECOND, settings.API_BURST, settings.API_REQUESTS_AT_ONCE = 100, 100, 8
+        asked: list[int] = []
+
+        async def slow(room: fairness.CommonRoom, digest: bytes, number: int) -> float:
+            asked.append(number)
+            await asyncio.sleep(0.05)
+            return 0.0
+
+        monkeypatch.setattr(fairness.CommonRoom, "take", slow)
+
+        async def run() -> list[Client]:
+            server = serving.Server(Django())
+            return await asyncio.gather(*(of("one").ask(server) for _ in range(20)))
+
+        assert {client.status for client in asynchronous.run(run())} == {200} and asked == [10, 10]
+
+    def test_where_redis_does_not_answer_each_process_judges_by_itself(
+        self, settings: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        settings.API_REQUESTS_PER_SECOND, settings.API_BURST = 0.001, 2
+        settings.CELERY_BROKER_URL = "redis://127.0.0.1:9/0"  # nobody listens there
+        with caplog.at_level(logging.WARNING):
+            answers = asynchronous.run(statuses(serving.Server(Django()), *(of("one") for _ in range(3))))
+        assert answers == [200, 200, 429]
+        assert caplog.messages[0] == "Each web process judges API tokens by itself for 10 s: ConnectionError"
+        assert len(caplog.messages) == 2
 
 
 class TestTurns:

@@ -129,3 +129,16 @@ def test_a_token_that_sends_more_than_it_may_slows_no_other(
         assert [status for status, _ in answers] == [200, 200, 200, 429]
         assert json.loads(answers[-1][1])["error"]["code"] == "rate_limit"
         assert web.ask("GET", "/v1/invoices", Authorization=other)[0] == 200
+
+
+def test_what_one_token_may_send_is_what_all_processes_allow_together(
+    sandbox: SandboxProcess, agent: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through Redis where it is the broker; elsewhere each process allows its part."""
+    for name, value in {"API_REQUESTS_PER_SECOND": "0.01", "API_BURST": "20", "WEB_PROCESSES": "2"}.items():
+        monkeypatch.setenv(name, value)
+    token = f"Bearer {ApiToken.objects.create(agent, name='many')[1]}"
+    with running(sandbox, "--workers", "2") as web:
+        wait_for(lambda: len(web.workers()) == 2)
+        answers = [web.ask("GET", "/v1/invoices", Authorization=token)[0] for _ in range(80)]
+    assert set(answers) == {200, 429} and answers.count(200) == 20

@@ -85,6 +85,7 @@ def demo_environment(
         "STRIPE_API_BASE": f"http://{LOCALHOST}:{sandbox_port}",
         "STRIPE_WEBHOOK_SECRETS": demo_secrets["webhook_secret"],
         "STRIPE_REQUESTS_PER_SECOND": "0",
+        "WEB_PROCESSES": "1",
         "WEBHOOK_ENDPOINTS_ALLOWED_NETWORKS": "127.0.0.0/8,::1/128",  # services to try it with run on this machine
     }
 
