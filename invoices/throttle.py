@@ -66,15 +66,16 @@ def _take_slot(step: float) -> float:
     return seconds
 
 
-def take(budget: str, rate: int, number: int = 1) -> int:
+def take(budget: str, rate: float, number: int = 1, burst_seconds: float = BURST_SECONDS) -> int:
     """Takes so many requests from this budget of `rate` requests a second, all or none: 0 if they may be sent,
     otherwise the seconds after which it is worth asking again. A rate of 0 is no limit.
 
-    At most BURST_SECONDS' worth passes at once. More than that is never granted: the caller refuses it before.
+    At most `burst_seconds`' worth passes at once. More than that is never granted: the caller refuses it before. Who
+    gives fewer than others leaves them the rest.
     """
     if not rate:
         return 0
-    step, most = number / rate, max(BURST_SECONDS, 1 / rate)
+    step, most = number / rate, max(burst_seconds, 1 / rate)
     with connection.cursor() as cursor:
         cursor.execute(_TAKE_OR_REFUSE.format(now=_NOW[connection.vendor]), [budget, step, step, step, most])
         granted = cursor.fetchone() is not None

@@ -16,6 +16,7 @@ from knox.settings import CONSTANTS
 from rest_framework.request import Request
 
 from invoices import clock, permissions, prepared, request_limits, request_origin, tokens
+from invoices.api import live
 from invoices.api.envelope import ApiError
 from invoices.models import ApiToken
 from invoices.operations.requesters import SERVICE_GROUP
@@ -56,6 +57,7 @@ class ApiTokenAuthentication(TokenAuthentication):
             ("user", user.pk, settings.API_USER_REQUESTS_PER_MINUTE),
         ):
             raise too_many(seconds)
+        live.asking_token.set(token.digest[:32])
         tokens.record_use(token, clock.read_along(token.now), request_origin.origin(request))
         return user, token
 

@@ -1,7 +1,7 @@
 """Reads from Stripe that a caller's request causes: of what the mirror does not hold, or holds in too old a state.
 
-They are bounded, so that nobody can use the desk as a hammer: by a budget that all processes share, by how many a
-process makes at a time, and by a memory of what Stripe has just said that it does not have. Where a bound is reached or
+They are bounded, so that nobody can use the desk as a hammer: by a budget that all processes share and no token can
+use up alone, by how many a process makes at a time, and by a memory of what Stripe has just said that it does not have. Where a bound is reached or
 Stripe does not answer, the caller is told so (429, 503): never that the object does not exist.
 """
 
@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from weakref import WeakValueDictionary
@@ -26,6 +27,10 @@ from invoices.models import Event
 from invoices.sight import counters
 
 BUDGET = "live-reads"  # of STRIPE_LIVE_READS_PER_SECOND
+# Of a budget each token has this part for itself. Beyond it a token takes only what lies unused: of the ten seconds'
+# worth that a budget saves up, half is left to those who are within their part.
+OWN_PART = 0.25
+UNUSED_SECONDS = throttle.BURST_SECONDS / 2
 AT_A_TIME = 8  # reads of one process, so that a Stripe that hangs leaves threads for those who read the mirror
 WAIT_SECONDS = 2.0  # for one of these
 SAME_OBJECT_SECONDS = 5.0  # for somebody else's read of the same object
@@ -47,6 +52,9 @@ ID_PREFIXES = {
 }
 ID = re.compile(r"([a-z]{1,20})_[A-Za-z0-9_]{1,230}", re.ASCII)
 SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?", re.ASCII)
+
+# The token with which the request of this context came, such as ApiTokenAuthentication found it; empty outside of one.
+asking_token: ContextVar[str] = ContextVar("asking_token", default="")
 
 _missing: dict[tuple[str, str], float] = {}  # kind and id → `time.monotonic()` until which Stripe is not asked again
 _slots = threading.BoundedSemaphore(AT_A_TIME)
@@ -189,7 +197,7 @@ def asking(why: str, budget: str = BUDGET, rate: int | None = None) -> Iterator[
 def _within_bounds(budget: str, rate: int) -> Iterator[None]:
     if (left := _rest.until - time.monotonic()) > 0:
         raise unavailable("Stripe does not answer, so it is not asked for some seconds.", left)
-    if seconds := throttle.take(budget, rate):
+    if seconds := _take(budget, rate):
         raise over_budget(rate, seconds)
     if not _acquired(_slots, WAIT_SECONDS):
         raise unavailable("Too many requests wait for Stripe.")
@@ -202,6 +210,12 @@ def _within_bounds(budget: str, rate: int) -> Iterator[None]:
         raise
     finally:
         _slots.release()
+
+
+def _take(budget: str, rate: int) -> int:
+    """Takes a request from the budget. 0 if it may be sent, otherwise the seconds to wait."""
+    is_within_its_part = not throttle.take(f"{budget}:{asking_token.get()}", rate * OWN_PART)
+    return throttle.take(budget, rate, burst_seconds=throttle.BURST_SECONDS if is_within_its_part else UNUSED_SECONDS)
 
 
 # --- what the caller is told ------------------------------------------------------------------------------------------
