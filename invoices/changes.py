@@ -1,6 +1,6 @@
 """The changes feed: gives each change of the mirror its number, and reads them in that order.
 
-A consumer keeps one number. What it asks for are the changes with greater ones. So no change may become visible with a
+A consumer keeps a number. What it asks for are the changes with greater ones. So no change may become visible with a
 smaller number than one that somebody has read, and no number may be left out.
 
 On PostgreSQL many write at once, and who writes first may commit last: a number that the writer drew would appear
@@ -12,6 +12,10 @@ worker gives them too: where nobody reads, few wait for who comes first.
 Changes that get their numbers together are numbered in the order in which they were written. So of two changes of which
 one was committed before the other was written, the first one has the smaller number: it is visible wherever the second
 one is. That holds for any two changes of one object, because a writer holds the lock of the row until its commit.
+
+After a backup was restored, numbers that were given after it was made are given again, to other changes. So a consumer
+may keep a cursor in place of a number: it names the change itself too (`cursor_of`), and who comes back with the cursor
+of a change that is not here any more is told.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 
 from django.db import connection, transaction
 from django.db.models import Max, TextField
@@ -46,12 +51,13 @@ NUMBER = """
 """
 
 
-class BeyondTheEnd(Exception):
-    """The feed has no change with this number yet, so nobody can have read it here: a backup was restored since."""
+class Restored(Exception):
+    """What a consumer has read last is not here: there is no change with this number yet, or it is another one. So a
+    backup was restored since."""
 
-    def __init__(self, newest: int) -> None:
-        super().__init__(f"The newest change is {newest}.")
-        self.newest = newest
+    def __init__(self, after: int, newest: int) -> None:
+        what = "the newest one is" if after > newest else "another one has this number now; the newest one is"
+        super().__init__(f"No such change: '{after}' ({what} {newest}).")
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,7 @@ class Page:
 
     changes: list[Change]
     next: int
+    cursor: str  # of `next`
     has_more: bool  # there are more of whatever kind, so the next page may still be empty
 
 
@@ -92,21 +99,52 @@ def newest_by_kind(after: int) -> dict[str, int]:
     return dict(found.annotate(newest=Max("sequence")))
 
 
-def page(after: int, kinds: Collection[str], limit: int) -> Page:
-    """The next changes of these kinds. Raises BeyondTheEnd.
+def page(after: int, kinds: Collection[str], limit: int, *, mark: str = "") -> Page:
+    """The next changes of these kinds. `mark` is of the change `after`, from a cursor; without it only the number is
+    looked at. Raises Restored.
 
     What is passed over is bounded: the numbers have no gaps, so this many of them are this many rows.
     """
     number()
     last = newest()
-    if after > last:
-        raise BeyondTheEnd(last)
+    if after > last or (mark and mark != _mark_at(after)):
+        raise Restored(after, last)
     until = min(after + LOOKED_THROUGH, last)
     wanted = Change.objects.filter(sequence__gt=after, sequence__lte=until, object_type__in=kinds)
     found = list(wanted.order_by("sequence")[: limit + 1])
     if len(found) > limit:
-        return Page(found[:limit], found[limit - 1].sequence, has_more=True)
-    return Page(found, until, has_more=until < last)
+        return Page(found[:limit], found[limit - 1].sequence, _cursor(found[limit - 1]), has_more=True)
+    is_last = bool(found) and found[-1].sequence == until
+    return Page(found, until, _cursor(found[-1]) if is_last else cursor_at(until), has_more=until < last)
+
+
+def now() -> Page:
+    """Nothing, and from where on there will be what is written from now on."""
+    number_all()
+    last = newest()
+    return Page([], last, cursor_at(last), has_more=False)
+
+
+def cursor_at(sequence: int) -> str:
+    """The cursor of the change with this number: `number.mark`. Of 0, before the first one, the number alone."""
+    mark = _mark_at(sequence)
+    return f"{sequence}.{mark}" if mark else str(sequence)
+
+
+def _cursor(change: Change) -> str:
+    return f"{change.sequence}.{_mark(change)}"
+
+
+def _mark_at(sequence: int) -> str:
+    """Empty where there is none."""
+    change = Change.objects.filter(sequence=sequence).first()
+    return _mark(change) if change else ""
+
+
+def _mark(change: Change) -> str:
+    """By which one tells it from any other that has its number: `recorded_at` goes on, and a row is never changed."""
+    told = [change.object_type, change.object_id, change.what, change.recorded_at.isoformat()]
+    return blake2b(" ".join(told).encode(), digest_size=8).hexdigest()
 
 
 def as_json(changes: Sequence[Change], shown: Callable[[str, str], str]) -> Iterator[str]:

@@ -70,7 +70,7 @@ def test_a_list_is_described_as_one_envelope() -> None:
                 found[address] = schema["properties"]["data"]["items"]["$ref"].rsplit("/", 1)[1]
                 search = address.endswith("/search")
                 assert schema["properties"]["object"]["enum"] == ["search_result" if search else "list"]
-                further = {"next_page"} if search else {"next"} if address == "/v1/changes" else set()
+                further = {"next_page"} if search else {"next", "cursor"} if address == "/v1/changes" else set()
                 assert set(schema["required"]) == {"object", "data", "has_more", "url", *further}
             else:
                 assert set(schema) == {"$ref"}

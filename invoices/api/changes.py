@@ -1,8 +1,9 @@
-"""`GET /v1/changes`: what changed in the mirror, in one order without gaps. A consumer keeps one number."""
+"""`GET /v1/changes`: what changed in the mirror, in one order without gaps. A consumer keeps one cursor."""
 
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import Any
 
@@ -22,10 +23,13 @@ from invoices.models import MIRRORED, Scope
 
 MOST_SECONDS = 30  # for which a request may wait
 NOW = "now"
-
-AFTER = {"oneOf": [{"type": "integer", "minimum": 0}, {"type": "string", "enum": [NOW]}], "default": 0}
+CURSOR = re.compile(r"([0-9]{1,19})\.([0-9a-f]{16})", re.ASCII)
+AFTER = {
+    "oneOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": rf"^({NOW}|{CURSOR.pattern})$"}],
+    "default": 0,
+}
 PARAMETERS = [
-    query("after", AFTER, "`next` of the page before. 0: from the beginning; `now`: only says the newest"),
+    query("after", AFTER, "`cursor` or `next` of the page before. 0: from the beginning; `now`: only says the newest"),
     query("types[]", array({"type": "string", "enum": sorted(MIRRORED)}), "Which kinds of objects"),
     query("limit", {**IntegerFilter.schema, "default": MAX_LIMIT}, f"How many, 1 to {MAX_LIMIT}; clamped"),
     query("wait", {**IntegerFilter.schema, "default": 0}, f"Seconds to wait for one, 0 to {MOST_SECONDS}; clamped"),
@@ -34,9 +38,12 @@ PARAMETERS = [
 
 def _envelope() -> dict[str, Any]:
     envelope = list_of("change")
-    following = {"type": "integer", "description": "What to send as `after` for the next page"}
-    properties = {**envelope["properties"], "next": following}
-    return {**envelope, "required": [*envelope["required"], "next"], "properties": properties}
+    following = {
+        "next": {"type": "integer", "description": "The number of the last change that this page looked at"},
+        "cursor": {"type": "string", "description": "What to send as `after` for the next page"},
+    }
+    properties = {**envelope["properties"], **following}
+    return {**envelope, "required": [*envelope["required"], *following], "properties": properties}
 
 
 class ChangesView(StripeView):
@@ -57,17 +64,18 @@ class ChangesView(StripeView):
         nested = parameters.of_request(request)
         kinds = _kinds(request, parameters.take_array(nested, "types"))
         values = parameters.flatten(nested)
-        parameters.refuse_unknown(values, ("after", "limit", "wait"))
+        parameters.refuse_unknown(values, ("after", "limit", "wait"), ("after", "limit", "wait"))
         limit = min(max(parameters.integer(values.get("limit", MAX_LIMIT), "limit"), 1), MAX_LIMIT)
         seconds = min(max(parameters.integer(values.get("wait", 0), "wait"), 0), MOST_SECONDS)
         after = values.get("after", 0)
         if after == NOW:
-            changes.number_all()
-            return _response(request, changes.Page([], changes.newest(), has_more=False))
+            return _response(request, changes.now())
+        cursor = CURSOR.fullmatch(after) if isinstance(after, str) else None
+        after, mark = cursor.groups() if cursor else (after, "")
         after = parameters.integer(after, "after")
         if after < 0:
             raise invalid("Invalid non-negative integer", "after", "parameter_invalid_integer")
-        return _response(request, _page(request, after, kinds, limit, seconds))
+        return _response(request, _page(request, after, mark, kinds, limit, seconds))
 
 
 def _kinds(request: Request, named: list[str]) -> frozenset[str]:
@@ -86,12 +94,12 @@ def _kinds(request: Request, named: list[str]) -> frozenset[str]:
     return visible
 
 
-def _page(request: Request, after: int, kinds: frozenset[str], limit: int, seconds: int) -> changes.Page:
+def _page(request: Request, after: int, mark: str, kinds: frozenset[str], limit: int, seconds: int) -> changes.Page:
     """Where there is nothing, the web server is asked to wait. Django's own server cannot: there this thread does."""
     end = time.monotonic() + seconds
     hold: waiting.Hold | None = request.META.get(waiting.HOLD)
     while True:
-        page = _read(after, kinds, limit)
+        page = _read(after, mark, kinds, limit)
         left = end - time.monotonic()
         if page.changes or page.has_more or left <= 0:
             return page
@@ -101,13 +109,13 @@ def _page(request: Request, after: int, kinds: frozenset[str], limit: int, secon
         time.sleep(min(waiting.SECONDS_BETWEEN_LOOKS, left))
 
 
-def _read(after: int, kinds: frozenset[str], limit: int) -> changes.Page:
+def _read(after: int, mark: str, kinds: frozenset[str], limit: int) -> changes.Page:
     try:
-        return changes.page(after, kinds, limit)
-    except changes.BeyondTheEnd as error:
+        return changes.page(after, kinds, limit, mark=mark)
+    except changes.Restored as error:
         message = (
-            f"No such change: '{after}'. The newest one is {error.newest}: the desk was restored from a backup, and "
-            "what was written since then is lost. List all objects anew, and go on from `after=now`."
+            f"{error} The desk was restored from a backup, and what was written since then is lost. List all objects "
+            "anew, and go on from `after=now`."
         )
         raise ApiError(400, message, code="resource_missing", param="after") from None
 
@@ -115,5 +123,5 @@ def _read(after: int, kinds: frozenset[str], limit: int) -> changes.Page:
 def _response(request: Request, page: changes.Page) -> Response:
     """Stripe's list envelope, and the number to go on from."""
     data = ",".join(changes.as_json(page.changes, stripe_text))
-    end = f'"has_more":{json.dumps(page.has_more)},"next":{page.next},"url":{json.dumps(request.path)}'
-    return Response(Json(f'{{"object":"list","data":[{data}],{end}}}'))
+    end = f'"next":{page.next},"cursor":"{page.cursor}","url":{json.dumps(request.path)}'
+    return Response(Json(f'{{"object":"list","data":[{data}],"has_more":{json.dumps(page.has_more)},{end}}}'))

@@ -56,8 +56,8 @@ class Command(BaseCommand):
             try:
                 page = changes.page(after, kinds, CHANGES_PER_PAGE)
                 lines = list(changes.as_json(page.changes, _whole))
-            except changes.BeyondTheEnd as error:
-                raise CommandError(f"There is no change {after}. {error}", returncode=USAGE_ERROR) from error
+            except changes.Restored as error:
+                raise CommandError(str(error), returncode=USAGE_ERROR) from error
             except OperationalError as error:
                 if not follow:
                     raise
@@ -78,8 +78,7 @@ class Command(BaseCommand):
 def _start(after: str) -> int:
     """Raises CommandError."""
     if after == "now":
-        changes.number_all()
-        return changes.newest()
+        return changes.now().next
     if not (after.isascii() and after.isdecimal()):
         raise CommandError(f"--after takes a number or `now`, not “{after}”.", returncode=USAGE_ERROR)
     return int(after)
