@@ -122,4 +122,4 @@ def object_or_id(call: Call, kind: str, id: str) -> Any:
 
 
 def not_expandable(path: str) -> refusals.Refusal:
-    return refusals.invalid_parameter(f"This property cannot be expanded ({path[:100]}).", "expand")
+    return refusals.invalid_parameter(f"This property cannot be expanded ({path[:100]}).")

@@ -340,7 +340,18 @@ def test_a_path_that_stripe_refuses(sandbox: SandboxProcess, desk: Any, open_inv
     assert (caught.value.http_status, caught.value.user_message) == (400, said[0][3])
     assert sandbox.stats()["charges"] == {}
     assert at_stripe(sandbox, open_invoice.id).amount_remaining == 1000
-    assert Operation.objects.count() == 1
+    assert not Operation.objects.exists()
+
+
+@pytest.mark.parametrize("path", ["nope", "issuer.account.nope"])
+def test_a_key_whose_path_was_refused_is_free(sandbox: SandboxProcess, desk: Any, open_invoice: Any, path: str) -> None:
+    """As at Stripe, where a request that fails before anything begins takes no key. Of what is in an account only
+    Stripe knows what it expands: it is asked by a read, and not by paying."""
+    with pytest.raises(stripe.InvalidRequestError, match="cannot be expanded"):
+        desk.v1.invoices.pay(open_invoice.id, {"expand": [path]}, {"idempotency_key": "k"})
+    assert not Operation.objects.exists() and sandbox.stats()["charges"] == {}
+    paid = desk.v1.invoices.pay(open_invoice.id, {"expand": ["customer"]}, {"idempotency_key": "k"})
+    assert paid.status == "paid" and len(sandbox.stats()["charges"]) == 1
 
 
 def test_of_an_action_with_two_calls_the_last_answer_is_expanded(desk: Any, open_invoice: Any) -> None:

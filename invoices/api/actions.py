@@ -72,8 +72,8 @@ class ActionView(StripeView):
             raise no_such_object("invoice", id[:MAX_ID_LENGTH], self.param)
         headers = {"Idempotency-Key": key} if key else {}
         first = made_by_key(request.user, key) if key else None
-        if len(self.entry.calls) > 1 and first is None and request.user.has_perm(self.entry.permission):
-            self.check_paths(id, paths)
+        if first is None and request.user.has_perm(self.entry.permission):
+            check_paths(id, paths)
         try:
             operation = operations.execute(
                 self.entry.name,
@@ -106,21 +106,6 @@ class ActionView(StripeView):
             if missing := [path for path in paths if path != "payments"]:
                 headers[NOT_EXPANDED_HEADER] = ",".join(missing)
         return Response(invoice, headers=headers)
-
-    def check_paths(self, id: str, paths: list[str]) -> None:
-        """Of an action with several calls Stripe would refuse a path only when the first call is done. So it is asked
-        before. Raises ApiError."""
-        if not set(paths) - {"payments"}:
-            return
-        try:
-            answers.read(id, paths)
-        except gateway.RefusedByStripe as error:
-            members = {name: value for name, value in outcomes.reduced(error).items() if name not in OWN_MEMBERS}
-            raise ApiError(
-                400, error.message, code=error.code or None, param=error.body.get("param"), **members
-            ) from error
-        except gateway.GatewayError:
-            return  # of the invoice, or of Stripe: said where the action asks for it
 
     def clean(self, values: dict[str, Any]) -> dict[str, Any]:
         """Refuses unknown and missing parameters in Stripe's words. Raises ApiError."""
@@ -246,10 +231,23 @@ def take_paths(request: Request, nested: parameters.Nested) -> list[str]:
             "expand",
         )
     members = {name for path in paths for name in path.split(".")}
-    if never := sorted(members & expand.NEVER):
-        raise invalid(f"This property cannot be expanded ({never[0]}).")
     require_permissions(request, *sorted({SHOWS[name] for name in members & SHOWS.keys()}))
+    expand.parse_paths("invoice", paths)
     return paths
+
+
+def check_paths(invoice: str, paths: list[str]) -> None:
+    """Asks Stripe with a read whether it expands the paths of which only Stripe can say so, before anything is begun:
+    so a path that it refuses leaves the key free, and no first call of two is done. Raises ApiError (400)."""
+    if not any(path.rest for path in expand.parse_paths("invoice", paths)):
+        return
+    try:
+        answers.read(invoice, paths)
+    except gateway.RefusedByStripe as error:
+        members = {name: value for name, value in outcomes.reduced(error).items() if name not in OWN_MEMBERS}
+        raise ApiError(400, error.message, code=error.code or None, param=error.body.get("param"), **members) from error
+    except gateway.GatewayError:
+        return  # of the invoice, or of Stripe: said where the action asks for it
 
 
 def error_type(code: str, status: int) -> str:

@@ -1,8 +1,9 @@
 """Reads from Stripe that a caller's request causes: of what the mirror does not hold, or holds in too old a state.
 
-They are bounded, so that nobody can use the desk as a hammer: by a budget that all processes share and no token can
-use up alone, by how many a process makes at a time, and by a memory of what Stripe has just said that it does not have. Where a bound is reached or
-Stripe does not answer, the caller is told so (429, 503): never that the object does not exist.
+They are bounded, so that nobody can use the desk as a hammer: by a budget that all processes share and no token can use
+up alone, by how many a process makes at a time, and by a memory of what Stripe has just said that it does not have.
+Where a bound is reached or Stripe does not answer, the caller is told so (429, 503): never that the object does not
+exist.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ def test_what_cannot_be_expanded(shop: Shop) -> None:
     invoice = shop.open()
     for path in ("nope", "customer.nope", "status", "payments.data.nope"):
         answer = shop.ask("GET", f"/v1/invoices/{invoice.id}", {"expand[]": path})
-        assert (answer.status, answer.error["param"]) == (400, "expand"), path
+        assert (answer.status, "param" in answer.error) == (400, False), path
         assert answer.error["message"] == f"This property cannot be expanded ({path})."
 
 
