@@ -75,8 +75,17 @@ def check_parameters(known: Parameters, given: dict[str, Value], within: str = "
 
 def quoted(value: Value) -> str:
     """The value as error messages show it, shortened in the middle."""
-    text = value if isinstance(value, str) else str(value)
+    text = value if isinstance(value, str) else inspected(value)
     return text if len(text) <= 50 else text[:20] + "..." + text[-20:]
+
+
+def inspected(value: Value) -> str:
+    """A hash or an array as Ruby shows it: `{:a=>"b"}`, `["b"]`."""
+    if not isinstance(value, dict):
+        return f'"{value}"'
+    if value and all(key.isdecimal() for key in value):
+        return "[" + ", ".join(inspected(one) for one in value.values()) + "]"
+    return "{" + ", ".join(f":{key}=>{inspected(one)}" for key, one in value.items()) + "}"
 
 
 def text(value: Value, path: str, max_characters: int = 5000) -> str:

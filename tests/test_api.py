@@ -453,7 +453,16 @@ CASES = [
         "Invalid collection_method: must be one of charge_automatically or send_invoice",
     ),
     ({"customer": "a\x00b"}, None, "customer", "Invalid string: it has a character that cannot be stored."),
-    ({"customer[x]": "1"}, "parameter_unknown", "customer[x]", "Received unknown parameter: customer[x]"),
+    ({"customer[a]": "b"}, None, "customer", 'Invalid string: {:a=>"b"}'),
+    ({"customer[]": "b"}, None, "customer", 'Invalid string: ["b"]'),
+    ({"customer[a-b][]": "c"}, None, "customer", 'Invalid string: {:"a-b"=>["c"]}'),
+    ({"status[in]": "open"}, None, "status", 'Invalid string: {:in=>"open"}'),
+    ({"starting_after[]": "in_1"}, None, "starting_after", 'Invalid string: ["in_1"]'),
+    ({"limit[]": "3"}, "parameter_invalid_integer", "limit", 'Invalid integer: ["3"]'),
+    ({"created[gte][]": "3"}, "parameter_invalid_integer", "created[gte]", 'Invalid integer: ["3"]'),
+    ({"status_transitions": "1"}, None, "status_transitions", "Invalid object"),
+    ({"created": "abc"}, "parameter_invalid_integer", "created", "Invalid integer: abc"),
+    ({"expand": "x"}, None, "expand", "Invalid array"),
 ]
 
 

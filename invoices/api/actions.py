@@ -109,7 +109,8 @@ class ActionView(StripeView):
 
     def clean(self, values: dict[str, Any]) -> dict[str, Any]:
         """Refuses unknown and missing parameters in Stripe's words. Raises ApiError."""
-        parameters.refuse_unknown(values, [parameter.name for parameter in self.entry.parameters])
+        known = {parameter.name: parameter.kind for parameter in self.entry.parameters}
+        parameters.refuse_unknown(values, known, [name for name, kind in known.items() if kind == "money"])
         for parameter in self.entry.parameters:
             if parameter.required and parameter.name not in values:
                 name = parameter.name

@@ -349,11 +349,12 @@ def apply_filters(rows: QuerySet[Any], filterset_class: type[FilterSet], values:
     Only the filters that are asked for are looked at. A FilterSet would copy all of them, and make a form with a field
     for each, for every request.
     """
-    refuse_unknown(values, filterset_class.base_filters)
+    filters = filterset_class.base_filters
+    refuse_unknown(values, filters, [name for name, each in filters.items() if issubclass(each.field_class, _Integer)])
     if "payment[type]" not in values and any(name.startswith("payment[") for name in values):
         raise invalid("Missing required param: payment[type].", "payment[type]", "parameter_missing")
     cleaned: dict[str, Any] = {}
-    for name, found in filterset_class.base_filters.items():  # in their order, so that the first error is the same one
+    for name, found in filters.items():  # in their order, so that the first error is the same one
         if name not in values:
             continue
         try:
@@ -362,7 +363,7 @@ def apply_filters(rows: QuerySet[Any], filterset_class: type[FilterSet], values:
             first = error.error_list[0]
             raise invalid(first.message.replace("%(name)s", name), name, first.code) from None
     for name, value in cleaned.items():
-        rows = filterset_class.base_filters[name].filter(rows, value)
+        rows = filters[name].filter(rows, value)
     if filterset_class is InvoiceFilter:
         _refuse_wide(cleaned, values)
     return rows

@@ -13,7 +13,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 
 from invoices.api.envelope import ApiError, invalid, no_such_object
-from invoices.api.parameters import integer
+from invoices.api.parameters import integer, refuse_nested
 from invoices.keyset import Order, Position
 
 DEFAULT_LIMIT, MAX_LIMIT = 10, 100  # objects on a page; Stripe's numbers
@@ -34,6 +34,8 @@ class Page:
 
         Raises ApiError.
         """
+        for name, word in (("limit", "integer"), ("starting_after", "string"), ("ending_before", "string")):
+            refuse_nested(values, name, word)
         limit = integer(values.pop("limit", DEFAULT_LIMIT), "limit")
         starting_after, ending_before = str(values.pop("starting_after", "")), str(values.pop("ending_before", ""))
         if starting_after and ending_before:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from itertools import pairwise
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -16,7 +16,7 @@ from urllib.parse import unquote_to_bytes
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 
-from invoices.api.envelope import empty_parameter, invalid, too_large, unknown_parameters
+from invoices.api.envelope import ApiError, empty_parameter, invalid, too_large, unknown_parameters
 from invoices.models.reading import BIGINT_LIMIT, refuse_constant
 
 MAX_BODY_BYTES = 256 * 1024  # far above the largest real request, which has a note of 5,000 characters
@@ -55,7 +55,7 @@ def _text(raw: bytes) -> str:
         raise invalid("Invalid request: the parameters are not UTF-8.") from None
 
 
-def _place(parameters: Nested, name: str, value: str) -> None:
+def _place(parameters: Nested, name: str, value: Any) -> None:
     """Puts the value where its bracketed name says. An array's next item gets the next number as its key."""
     match = BRACKETED_NAME.fullmatch(name)
     if match is None:
@@ -167,12 +167,50 @@ def flatten(nested: Mapping[str, Any], within: str = "") -> dict[str, Any]:
     return values
 
 
-def refuse_unknown(names: Iterable[str], known: Iterable[str]) -> None:
-    """Raises ApiError with the names of all parameters that are not known."""
+def refuse_unknown(values: Mapping[str, Any], known: Iterable[str], integers: Collection[str] = ()) -> None:
+    """Raises ApiError with the names of all parameters that are not known. Of one that is known, but has a hash or an
+    array where one value belongs, or one value where a hash belongs, it says that. `integers`: which are whole numbers.
+    """
     accepted = set(known)
-    unknown = [name for name in names if name not in accepted]
+    unknown = [name for name in values if name not in accepted]
+    hashes = {name.partition("[")[0] for name in accepted if "[" in name}
+    for name in unknown:
+        for single in accepted - hashes:
+            if name.startswith(f"{single}["):
+                refuse_nested(values, single, "integer" if single in integers else "string")
+        if name in hashes:
+            raise invalid("Invalid object", name)
     if unknown:
         raise unknown_parameters(unknown)
+    for name, value in values.items():
+        if value == {}:  # of a JSON body; a filter would be passed over
+            raise _not_one("integer" if name in integers else "string", name, {})
+
+
+def refuse_nested(values: Mapping[str, Any], name: str, word: str) -> None:
+    """Raises ApiError where a hash or an array stands in place of one value. `word`: string or integer."""
+    given: Nested = {}
+    for inner, value in values.items():
+        if inner.startswith(f"{name}["):
+            _place(given, f"it{inner.removeprefix(name)}", value)
+    if given:
+        raise _not_one(word, name, given["it"])
+
+
+def _not_one(word: str, name: str, given: Any) -> ApiError:
+    code = "parameter_invalid_integer" if word == "integer" else None
+    return invalid(f"Invalid {word}: {_as_stripe_shows(given)[:200]}", name, code)
+
+
+def _as_stripe_shows(value: Any) -> str:
+    """A value in an error message, as Ruby writes it: `{:a=>"b"}`."""
+    if isinstance(value, dict) and value and all(key.isascii() and key.isdigit() for key in value):
+        return f"[{', '.join(map(_as_stripe_shows, value.values()))}]"
+    if isinstance(value, dict):
+        names = (f":{key}" if key.isidentifier() else f":{json.dumps(key, ensure_ascii=False)}" for key in value)
+        pairs = zip(names, map(_as_stripe_shows, value.values()), strict=True)
+        return f"{{{', '.join(f'{key}=>{inner}' for key, inner in pairs)}}}"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def take_array(nested: Nested, name: str) -> list[str]:
