@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable, Generator, Iterator
 from datetime import timedelta
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from tests.crash.wire import Wire
 from tests.factories import invoice_at, user_in_group
 from tests.helpers import described
 from tests.helpers.database import Emptier
+from tests.helpers.endpoint_receiver import Service, service
 from tests.helpers.events import WEBHOOK_SECRET, sign
 from tests.sandbox_process import SandboxProcess
 
@@ -248,3 +250,17 @@ def open_invoice(sandbox: SandboxProcess) -> Any:
     invoice = invoice_at(sandbox)
     refetch.refetch("invoice", invoice.id)
     return invoice
+
+
+@pytest.fixture
+def services_here(settings: Any) -> None:
+    """Services on this machine may be sent events, and are not waited for long."""
+    settings.WEBHOOK_ENDPOINTS_ALLOWED_NETWORKS = [ip_network("127.0.0.0/8")]
+    settings.WEBHOOK_ENDPOINTS_TIMEOUT_SECONDS = 2.0
+
+
+@pytest.fixture
+def receiver() -> Iterator[Service]:
+    """One of the company's services, on this machine."""
+    with service() as serving:
+        yield serving

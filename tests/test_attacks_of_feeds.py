@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from ipaddress import ip_network
 from typing import Any
 
 import psycopg
@@ -20,34 +19,17 @@ from invoices.models import Delivery, DeliveryAttempt, WebhookEndpoint
 from invoices.thresholds import DELIVERY_KEPT
 from tests.factories import InvoiceObject
 from tests.helpers.database import plain_parameters
-from tests.helpers.endpoint_receiver import Service, service
+from tests.helpers.endpoint_receiver import Service, made
 from tests.helpers.events import stripe_event
 from tests.helpers.web import wait_for
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer at a time"),
+    pytest.mark.usefixtures("services_here"),
 ]
 State = Delivery.State
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-
-
-@pytest.fixture(autouse=True)
-def allowed(settings: Any) -> None:
-    settings.WEBHOOK_ENDPOINTS_ALLOWED_NETWORKS = [ip_network("127.0.0.0/8")]
-    settings.WEBHOOK_ENDPOINTS_TIMEOUT_SECONDS = 2.0
-
-
-@pytest.fixture
-def receiver() -> Iterator[Service]:
-    with service() as serving:
-        yield serving
-
-
-def made(serving: Service, id: str = "") -> WebhookEndpoint:
-    endpoint, secret = endpoints.create(serving.url, ["*"], owner=None, actor=Actor(), id=id)
-    serving.secrets = [secret]
-    return endpoint
 
 
 def written_to(endpoint: WebhookEndpoint, event: str, **values: Any) -> Delivery:

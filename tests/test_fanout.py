@@ -9,10 +9,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from io import StringIO
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -46,35 +45,15 @@ from invoices.operations.claims import take
 from invoices.thresholds import DELIVERY_KEPT, DELIVERY_LEASE, ENDPOINT_GIVEN_UP
 from tests.factories import InvoiceObject, invoice_at
 from tests.helpers.commands import database_url
-from tests.helpers.endpoint_receiver import Service, certificate_of_localhost, service
+from tests.helpers.endpoint_receiver import Service, certificate_of_localhost, made, service
 from tests.helpers.events import stripe_event
 from tests.helpers.operations import act
 from tests.sandbox_process import ROOT, SandboxProcess
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("services_here")]
 State = Delivery.State
 DAY = 86_400
 SCOPES = "read actions webhook_endpoints"
-
-
-@pytest.fixture(autouse=True)
-def allowed(settings: Any) -> None:
-    settings.WEBHOOK_ENDPOINTS_ALLOWED_NETWORKS = [ip_network("127.0.0.0/8")]
-    settings.WEBHOOK_ENDPOINTS_TIMEOUT_SECONDS = 2.0
-
-
-@pytest.fixture
-def receiver() -> Iterator[Service]:
-    with service() as serving:
-        yield serving
-
-
-def made(serving: Service | str, *types: str, owner: User | None = None) -> WebhookEndpoint:
-    url = serving if isinstance(serving, str) else serving.url
-    endpoint, secret = endpoints.create(url, types or ["*"], owner=owner, actor=Actor())
-    if isinstance(serving, Service):
-        serving.secrets = [secret]
-    return endpoint
 
 
 def changed(post_event: Any, number: int = 1, **changes: Any) -> dict[str, Any]:

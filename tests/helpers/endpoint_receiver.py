@@ -16,6 +16,11 @@ import stripe
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from django.contrib.auth.models import User
+
+from invoices.fanout import endpoints
+from invoices.fanout.endpoints import Actor
+from invoices.models import WebhookEndpoint
 
 Answer = Callable[[str], int]  # from an event's id to the HTTP status
 
@@ -113,3 +118,12 @@ def service(certificate: Path | None = None) -> Iterator[Service]:
         serving.shutdown()
         serving.server_close()
         thread.join()
+
+
+def made(serving: Service | str, *types: str, owner: User | None = None, id: str = "") -> WebhookEndpoint:
+    """An endpoint that leads to this service, which then knows its secret."""
+    url = serving if isinstance(serving, str) else serving.url
+    endpoint, secret = endpoints.create(url, types or ["*"], owner=owner, actor=Actor(), id=id)
+    if isinstance(serving, Service):
+        serving.secrets = [secret]
+    return endpoint
