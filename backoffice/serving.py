@@ -38,7 +38,7 @@ from backoffice.fairness import Callers, Place, TooMany
 from backoffice.forwarding import FORWARDING_HEADERS, client
 from backoffice.headers import HEADERS
 from backoffice.middleware import accepted_request_id, is_for_api
-from invoices import turns, waiting, webhooks
+from invoices import turns, waiting_room, webhooks
 from invoices.api.auth import key_of, too_many
 from invoices.api.envelope import ApiError
 from invoices.sight import context, tracing
@@ -209,7 +209,7 @@ class Server:
         self.django = django
         self.lane, self.door = Lane(settings.REQUEST_THREADS), webhooks.Door()
         self.callers = Callers()
-        self.waiting_room, self.woken = waiting.WaitingRoom(), asyncio.Semaphore(WOKEN_AT_ONCE)
+        self.waiting_room, self.woken = waiting_room.WaitingRoom(), asyncio.Semaphore(WOKEN_AT_ONCE)
         self.threads = ThreadPoolExecutor(settings.REQUEST_THREADS, thread_name_prefix="request")
         self.under_way: set[asyncio.Future[Answer]] = set()
         self.receiving: dict[Body, None] = {}  # those that are not complete, oldest first
@@ -250,12 +250,12 @@ class Server:
         if request.is_webhook:
             return await self._take_webhook(request, receive)
         body = await self._body(request, receive)
-        hold = waiting.Hold()
+        hold = waiting_room.Hold()
         answer = await self._ask_django(request, body, hold)
         return answer if hold.wanted is None else await self._keep_until_changed(answer, request, body, hold, receive)
 
     async def _keep_until_changed(
-        self, answer: Answer, request: Request, body: bytes, hold: waiting.Hold, receive: Receive
+        self, answer: Answer, request: Request, body: bytes, hold: waiting_room.Hold, receive: Receive
     ) -> Answer:
         """The answer of a view that waits for a change: another one as soon as there is a change, else this one when
         its time is over. Raises Refused, HungUp."""
@@ -266,7 +266,7 @@ class Server:
             while hold.wanted is not None and await self._changed(hold.wanted, end - loop.time(), hung_up):
                 async with self.woken:
                     answer.body.close()
-                    hold = waiting.Hold()
+                    hold = waiting_room.Hold()
                     answer = await self._ask_django(request, body, hold)
         except BaseException:
             answer.body.close()
@@ -275,11 +275,11 @@ class Server:
             hung_up.cancel()
         return answer
 
-    async def _changed(self, wanted: waiting.Wanted, seconds: float, hung_up: asyncio.Task[None]) -> bool:
+    async def _changed(self, wanted: waiting_room.Wanted, seconds: float, hung_up: asyncio.Task[None]) -> bool:
         """Whether there was such a change within so many seconds. Raises Refused, HungUp."""
         try:
             told = self.waiting_room.enter(wanted)
-        except waiting.Full:
+        except waiting_room.Full:
             raise Refused(503, "Too many requests wait for a change. Try again in a few seconds.") from None
         try:
             either: list[asyncio.Future[Any]] = [told, hung_up]
@@ -290,7 +290,7 @@ class Server:
             raise HungUp
         return told.done() and told.result()
 
-    async def _ask_django(self, request: Request, body: bytes, hold: waiting.Hold) -> Answer:
+    async def _ask_django(self, request: Request, body: bytes, hold: waiting_room.Hold) -> Answer:
         """Raises Refused, TooMany."""
         place = await self._place_of(request)
         try:
@@ -302,7 +302,7 @@ class Server:
         loop, alone = asyncio.get_running_loop(), contextvars.Context()  # what one request notes is not in the next
         if place:
             alone.run(turns.giving_up.set, partial(_in_loop, loop, place.give_up_turn))
-        environ = {**request.environ(body), waiting.HOLD: hold}
+        environ = {**request.environ(body), waiting_room.HOLD: hold}
         work = loop.run_in_executor(self.threads, alone.run, self._call_django, environ)
         self.under_way.add(work)
         work.add_done_callback(self.under_way.discard)

@@ -27,7 +27,7 @@ from django.db import connection, transaction
 from django.test import Client
 
 from backoffice import serving
-from invoices import changes, mirror, refetch, sync, tasks, waiting
+from invoices import changes, mirror, refetch, sync, tasks, waiting_room
 from invoices.models import MIRRORED, ApiToken, Change, Customer, Invoice, UnnumberedChange, change_triggers
 from invoices.snapshot import ReadTime, of_read
 from tests.factories import CustomerObject, InvoiceObject, PaymentIntentObject, customer_at, invoice_at, stored
@@ -586,7 +586,7 @@ def in_the_server(*queries: str, then: Callable[[serving.Server, list[asgi.Clien
         for client, query in zip(clients, queries, strict=True):
             client.scope["query_string"] = query.encode()
         asked = [asyncio.create_task(client.ask(server)) for client in clients]
-        while len(server.waiting_room.waiting) < min(len(clients), waiting.MOST_WAITING):
+        while len(server.waiting_room.waiting) < min(len(clients), waiting_room.MOST_WAITING):
             await asyncio.sleep(0.01)
         await asyncio.to_thread(then, server, clients)
         await asyncio.gather(*asked)
@@ -619,7 +619,7 @@ def test_who_waits_for_another_kind_is_not_asked_again() -> None:
 
 
 def test_more_than_can_wait_are_told_to_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting, "MOST_WAITING", 2)
+    monkeypatch.setattr(waiting_room, "MOST_WAITING", 2)
     clients = in_the_server(*["wait=1"] * 3, then=lambda server, clients: None)
     assert sorted(client.status for client in clients) == [200, 200, 503]
     [refused] = [client for client in clients if client.status == 503]
@@ -627,13 +627,13 @@ def test_more_than_can_wait_are_told_to_come_again(monkeypatch: pytest.MonkeyPat
 
 
 def test_one_token_leaves_others_room_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting, "MOST_OF_ONE_TOKEN", 2)
-    room, wanted = waiting.WaitingRoom(), waiting.Wanted(0, frozenset({"invoice"}), 30, "one")
+    monkeypatch.setattr(waiting_room, "MOST_OF_ONE_TOKEN", 2)
+    room, wanted = waiting_room.WaitingRoom(), waiting_room.Wanted(0, frozenset({"invoice"}), 30, "one")
 
     async def wait() -> None:
         for _ in range(2):
             room.enter(wanted)
-        with pytest.raises(waiting.Full):
+        with pytest.raises(waiting_room.Full):
             room.enter(wanted)
         assert not room.enter(replace(wanted, token="another")).done()
         room.close()

@@ -10,7 +10,7 @@ from typing import Any
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from invoices import changes, waiting
+from invoices import changes, waiting_room
 from invoices.api import parameters
 from invoices.api.base import StripeView, require_permissions, require_scope
 from invoices.api.envelope import ApiError, invalid
@@ -97,16 +97,16 @@ def _kinds(request: Request, named: list[str]) -> frozenset[str]:
 def _page(request: Request, after: int, mark: str, kinds: frozenset[str], limit: int, seconds: int) -> changes.Page:
     """Where there is nothing, the web server is asked to wait. Django's own server cannot: there this thread does."""
     end = time.monotonic() + seconds
-    hold: waiting.Hold | None = request.META.get(waiting.HOLD)
+    hold: waiting_room.Hold | None = request.META.get(waiting_room.HOLD)
     while True:
         page = _read(after, mark, kinds, limit)
         left = end - time.monotonic()
         if page.changes or page.has_more or left <= 0:
             return page
         if hold is not None:
-            hold.wanted = waiting.Wanted(page.next, kinds, seconds, request.auth.pk)
+            hold.wanted = waiting_room.Wanted(page.next, kinds, seconds, request.auth.pk)
             return page
-        time.sleep(min(waiting.SECONDS_BETWEEN_LOOKS, left))
+        time.sleep(min(waiting_room.SECONDS_BETWEEN_LOOKS, left))
 
 
 def _read(after: int, mark: str, kinds: frozenset[str], limit: int) -> changes.Page:
