@@ -8,13 +8,14 @@ from typing import Any
 StripeObject = dict[str, Any]
 Tree = dict[str, Any]  # the names of the paths, one inside the other
 
-# Members that Stripe shows only where they are expanded: without that they are absent, also where they are null.
-ABSENT_UNLESS_EXPANDED = frozenset(
-    {
-        *("payments", "amount_paid_off_stripe", "confirmation_secret"),
-        *("cash_balance", "invoice_credit_balance", "sources", "subscriptions", "tax_ids", "refunds"),
-    }
-)
+# Kind of object → members that Stripe shows only where they are expanded. Without that they are absent, also where they
+# are null: that one is missing does not mean that there is nothing.
+ONLY_EXPANDED = {
+    "invoice": frozenset("payments amount_paid_off_stripe confirmation_secret".split()),
+    "customer": frozenset("cash_balance invoice_credit_balance sources subscriptions tax tax_ids".split()),
+    "charge": frozenset({"refunds"}),
+    "price": frozenset("currency_options tiers".split()),
+}
 # Lists that are there in any case.
 ALWAYS_THERE = frozenset({"lines", "items"})
 
@@ -34,7 +35,7 @@ def unfold(whole: StripeObject, paths: Iterable[str]) -> tuple[StripeObject, lis
 
 
 def _plain(node: StripeObject, tree: Tree, shown: list[StripeObject]) -> StripeObject:
-    plain = dict(node)
+    plain, only_expanded = dict(node), ONLY_EXPANDED.get(str(node.get("object")), ())
     for name, below in tree.items():
         value: Any = node.get(name)
         if isinstance(value, dict) and isinstance(value.get("data"), list):
@@ -44,14 +45,16 @@ def _plain(node: StripeObject, tree: Tree, shown: list[StripeObject]) -> StripeO
             else:
                 shown += [each for each in items if isinstance(each, dict)]
                 del plain[name]
-        elif name in ABSENT_UNLESS_EXPANDED:
+        elif name in only_expanded:
             plain.pop(name, None)
         elif _is_object(value):
             plain[name] = _id_of(value, below, shown)
         elif isinstance(value, dict) and below:
             plain[name] = _plain(value, below, shown)
         elif isinstance(value, list):
-            plain[name] = [_id_of(each, below, shown) if _is_object(each) else each for each in value]
+            plain[name] = [
+                _id_of(each, below, shown) if _is_object(each) else _item(each, below, shown) for each in value
+            ]
     return plain
 
 

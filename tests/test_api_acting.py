@@ -381,7 +381,13 @@ def test_taking_apart() -> None:
     whole = {
         "object": "invoice",
         "id": "in_1",
-        "customer": {"object": "customer", "id": "cus_1", "name": "Ada", "tax_ids": {"object": "list", "data": []}},
+        "customer": {
+            "object": "customer",
+            "id": "cus_1",
+            "name": "Ada",
+            "tax": {"automatic_tax": "supported"},
+            "tax_ids": {"object": "list", "data": []},
+        },
         "lines": {
             "object": "list",
             "data": [{"object": "line_item", "id": "il_1", "price": {"object": "price", "id": "price_1"}}],
@@ -402,7 +408,14 @@ def test_taking_apart() -> None:
         "total": 1,
     }
     before = json.dumps(whole)
-    paths = ["customer.tax_ids", "lines.data.price", "discounts", "parent.details.subscription", f"{INTENT}.customer"]
+    paths = [
+        "customer.tax",
+        "customer.tax_ids",
+        "lines.data.price",
+        "discounts",
+        "parent.details.subscription",
+        f"{INTENT}.customer",
+    ]
     plain, shown = unfold(whole, [*paths, "amount_paid_off_stripe", "nowhere.at.all"])
     assert plain == {
         "object": "invoice",
@@ -417,6 +430,8 @@ def test_taking_apart() -> None:
     assert {"object": "invoice_payment", "id": "inpay_1", "payment": {"payment_intent": "pi_1"}} in shown
     assert {"object": "payment_intent", "id": "pi_1", "customer": None} in shown
     assert json.dumps(whole) == before
+    note = {"object": "credit_note", "id": "cn_1", "refunds": [{"refund": {"object": "refund", "id": "re_1"}}]}
+    assert unfold(note, ["refunds.refund"])[0] == {**note, "refunds": [{"refund": "re_1"}]}  # not a charge's
 
 
 # --- errors -----------------------------------------------------------------------------------------------------------

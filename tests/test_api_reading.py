@@ -684,6 +684,13 @@ def test_card_numbers_and_secrets_are_never_expanded(
     )
 
 
+def test_stripe_s_refusal_of_a_path_names_it_as_it_was_written(get: Any, passing: None, open_invoice: Any) -> None:
+    path = "lines.data.pricing.price_details.price.tiers"  # the sandbox has none
+    for address, written in ((f"/v1/invoices/{open_invoice.id}", path), ("/v1/invoices", f"data.{path}")):
+        said = error(get(address, **{"expand[]": written}), 400)
+        assert said["message"] == f"This property cannot be expanded ({written})."
+
+
 @pytest.mark.parametrize("name", sorted(gateway.OPTIONS_OF_THE_SDK))
 def test_nobody_chooses_the_key_or_the_account_of_a_request(get: Any, passing: None, settings: Any, name: str) -> None:
     settings.STRIPE_API_BASE = NOBODY

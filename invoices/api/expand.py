@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 from invoices import gateway
 from invoices.api import live
 from invoices.api.envelope import ApiError, invalid
-from invoices.api.expandable import EXPANDABLE, LISTS, ONLY_EXPANDED, Members
+from invoices.api.expandable import EXPANDABLE, LISTS, Members
 from invoices.api.serializers import NESTED_LIST_LENGTH, stripe_object
 from invoices.models import MIRRORED, InvoicePayment
+from invoices.unfold import ONLY_EXPANDED
 
 MAX_DEPTH = 4  # objects within objects; Stripe's number
 MAX_READS = 20  # objects of one list that are read from Stripe to expand them
@@ -36,9 +37,10 @@ class Step(NamedTuple):
 
 
 class Path(NamedTuple):
-    """One value of `expand[]`: as Stripe takes it for a single object, and its steps. `rest` is what follows in a kind
-    of object that has no table here."""
+    """One value of `expand[]`: as the caller wrote it, as Stripe takes it for a single object, and its steps. `rest` is
+    what follows in a kind of object that has no table here."""
 
+    written: str
     text: str
     steps: tuple[Step, ...]
     rest: Members = ()
@@ -71,7 +73,7 @@ def _parse_path(object_type: str, path: str, in_list: bool) -> Path:
     steps, rest = found
     if sum(1 for step in steps if step.object_type not in LISTS) + len(rest) > MAX_DEPTH:
         raise invalid(f"You cannot expand more than {MAX_DEPTH} levels of a property. Property: {path[:200]}")
-    return Path(".".join(names), tuple(steps), rest)
+    return Path(path, ".".join(names), tuple(steps), rest)
 
 
 def _steps(object_type: str, names: Members) -> tuple[list[Step], Members] | None:
@@ -146,7 +148,7 @@ def _expand_level(
     there: list[Place] = []
     for number, holder in holders:
         value = holder.get(name)
-        is_left_out = name not in holder and step.members in ONLY_EXPANDED.get(step.within, ())
+        is_left_out = name not in holder and ".".join(step.members) in ONLY_EXPANDED.get(step.within, ())
         if is_left_out or (object_type not in MIRRORED and _ids(value)):
             left.add(number)
         elif isinstance(value, str):
@@ -229,10 +231,21 @@ def expand_with_reads(objects: list[Object], paths: Paths, require_reads: Callab
     texts = [path.text for path in paths]
     for number in sorted(left):
         shown = objects[number]
-        whole = live.read(f"{gateway.PATHS[shown['object']]}/{shown['id']}", "expand", expand=texts)
+        try:
+            whole = live.read(f"{gateway.PATHS[shown['object']]}/{shown['id']}", "expand", expand=texts)
+        except ApiError as error:
+            raise _as_written(error, paths) from error
         if whole is not None:  # what was deleted meanwhile stays as the mirror has it
             objects[number] = whole
     return reads.number > 0
+
+
+def _as_written(error: ApiError, paths: Paths) -> ApiError:
+    """Stripe's error names the path as a single object has it; the caller of a list wrote `data.` before it."""
+    for path in paths:
+        error.message = error.message.replace(f"({path.text})", f"({path.written})")
+    error.error["message"] = error.message
+    return error
 
 
 class _Reads:

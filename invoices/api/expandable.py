@@ -73,12 +73,5 @@ EXPANDABLE: dict[str, dict[Members, str]] = {
     for kind, entries in _TABLE.items()
 }
 
-# Not in the object unless they are expanded: that they are missing does not mean that there is nothing.
-ONLY_EXPANDED = {
-    "invoice": {("amount_paid_off_stripe",), ("confirmation_secret",)},
-    "customer": {(name,) for name in "cash_balance invoice_credit_balance sources subscriptions tax tax_ids".split()},
-    "charge": {("refunds",)},
-    "price": {("currency_options",), ("tiers",)},
-}
 # Lists that stand in the object whole: a path leads through them, and ends in none of them.
 LISTS = frozenset({"lines", "payments"})
