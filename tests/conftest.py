@@ -14,6 +14,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.handlers.base import BaseHandler
 from django.test import Client, TransactionTestCase
+from django.test.utils import setup_databases, teardown_databases
 from pytest_django import DjangoDbBlocker
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
@@ -95,13 +96,28 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    """The tables, made by pytest-django; emptied after each test that commits, in our own quicker way."""
+def django_db_setup(
+    django_test_environment: None,
+    django_db_blocker: DjangoDbBlocker,
+    django_db_keepdb: bool,
+    django_db_createdb: bool,
+    django_db_modify_db_settings: None,
+) -> Iterator[None]:
+    """The tables; emptied after each test that commits, in our own quicker way.
+
+    pytest-django's own fixture makes them only where one of the chosen tests has its mark. Those of tests/test_lists.py
+    that share their rows have none, and would find the database of DATABASE_URL.
+    """
     with django_db_blocker.unblock():
+        keeps = django_db_keepdb and not django_db_createdb
+        made = setup_databases(verbosity=0, interactive=False, serialized_aliases=set(), keepdb=keeps)
         emptier = Emptier()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TransactionTestCase, "_fixture_teardown", lambda case: emptier.empty())
         yield
+    if not django_db_keepdb:
+        with django_db_blocker.unblock():
+            teardown_databases(made, verbosity=0)
 
 
 class EveryKey(dict[str, float]):
