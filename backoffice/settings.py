@@ -484,6 +484,7 @@ SPECTACULAR_SETTINGS = {
             "Invoice payments",
             "Customers",
             "Payment intents",
+            "Charges",
             "Credit notes",
             "Refunds",
             "Events",

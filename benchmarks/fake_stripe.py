@@ -28,7 +28,7 @@ EVENT_DAYS = 29  # Stripe lists no older events
 # Of each hundred invoices. What is paid has a payment and a PaymentIntent.
 DRAFTS, OPEN, PAID = 3, 10, 87
 STATUSES = ["draft"] * DRAFTS + ["open"] * OPEN + ["paid"] * PAID
-PATHS = ("customers", "invoices", "invoice_payments", "payment_intents", "credit_notes", "refunds", "events")
+PATHS = ("customers", "invoices", "invoice_payments", "payment_intents", "charges", "credit_notes", "refunds", "events")
 # Kinds of which one is made up when it is asked for: systems look for them beside an invoice.
 MADE_UP = {"customers": "customer", "payment_methods": "payment_method", "prices": "price", "products": "product"}
 RANGES = {

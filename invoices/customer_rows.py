@@ -14,6 +14,7 @@ from django.db.models import Q
 from invoices.models import (
     MIRRORED,
     Batch,
+    Charge,
     Contradiction,
     CreditNote,
     Customer,
@@ -49,6 +50,11 @@ def intents(customer: str) -> models.QuerySet:
     return PaymentIntent.rows.filter(pk__in=intent_ids(customer))
 
 
+def charges(customer: str) -> models.QuerySet:
+    """Also those of the customer's payments: a charge need not name the customer."""
+    return Charge.rows.filter(pk__in=charge_ids(customer))
+
+
 def credit_notes(customer: str) -> models.QuerySet:
     """Also those of the customer's invoices, should one not name the customer."""
     return CreditNote.rows.filter(pk__in=credit_note_ids(customer))
@@ -81,20 +87,29 @@ def intent_ids(customer: str) -> set[str]:
     return _ids(PaymentIntent.rows.filter(customer=customer)) | _ids(paying, "payment_intent")
 
 
+def charge_ids(customer: str) -> set[str]:
+    of_payments = Q(payment_intent__in=intent_ids(customer)) | Q(pk__in=_paying_charges(customer))
+    return _ids(Charge.rows.filter(customer=customer)) | _ids(Charge.rows.filter(of_payments))
+
+
+def _paying_charges(customer: str) -> set[str]:
+    """Those that an invoice's payment names itself, without a PaymentIntent."""
+    return _ids(payments(customer).exclude(charge=None), "charge")
+
+
 def credit_note_ids(customer: str) -> set[str]:
     of_invoices = CreditNote.rows.filter(invoice__in=_ids(invoices(customer)))
     return _ids(CreditNote.rows.filter(customer=customer)) | _ids(of_invoices)
 
 
 def refund_ids(customer: str) -> set[str]:
-    charges = _ids(payments(customer).exclude(charge=None), "charge")
-    of_payments = Q(payment_intent__in=intent_ids(customer)) | Q(charge__in=charges)
+    of_payments = Q(payment_intent__in=intent_ids(customer)) | Q(charge__in=charge_ids(customer))
     return _ids(Refund.rows.filter(customer=customer)) | _ids(Refund.rows.filter(of_payments))
 
 
 def object_ids(customer: str) -> set[str]:
-    """The customer's own id, and those of its invoices, PaymentIntents, credit notes and refunds."""
-    of_invoices = _ids(invoices(customer)) | intent_ids(customer)
+    """The customer's own id, and those of its invoices, PaymentIntents, charges, credit notes and refunds."""
+    of_invoices = _ids(invoices(customer)) | intent_ids(customer) | charge_ids(customer)
     return {customer} | of_invoices | credit_note_ids(customer) | refund_ids(customer)
 
 
@@ -103,7 +118,7 @@ def _ids(rows: models.QuerySet, column: str = "pk") -> set[Any]:
 
 
 def events(customer: str) -> models.QuerySet:
-    """Also those of objects that are not mirrored, such as charges and cards: their bodies name the customer."""
+    """Also those of objects that are not mirrored, such as cards and disputes: their bodies name the customer."""
     return Event._base_manager.filter(events_of_objects(customer) | Q(body__contains=customer))
 
 

@@ -83,6 +83,7 @@ class Preview:
     customers: int
     invoices: int
     payment_intents: int
+    charges: int
     credit_notes: int
     refunds: int
     events: int
@@ -109,6 +110,7 @@ JOURNAL: dict[str, Callable[[str], models.QuerySet]] = {
 MIRROR: dict[str, Callable[[str], models.QuerySet]] = {
     "invoice": customer_rows.invoices,
     "payment_intent": customer_rows.intents,
+    "charge": customer_rows.charges,
     "credit_note": customer_rows.credit_notes,
     "refund": customer_rows.refunds,
     "customer": customer_rows.customers,
@@ -124,6 +126,7 @@ def preview(customer: str) -> Preview:
         customers=customer_rows.customers(customer).count(),
         invoices=customer_rows.invoices(customer).count(),
         payment_intents=customer_rows.intents(customer).count(),
+        charges=customer_rows.charges(customer).count(),
         credit_notes=customer_rows.credit_notes(customer).count(),
         refunds=customer_rows.refunds(customer).count(),
         events=Event.objects.filter(customer_rows.events_of_objects(customer)).count(),
@@ -163,7 +166,7 @@ def _check_stripe(customer: str, known: personal.Known) -> None:
         found = gateway.retrieve("customer", customer)[0]
         if not found.deleted and not _is_redacted(found.data or {}, known):
             raise CannotErase(f"Stripe still has {customer} as it was. {how_to}")
-        for object in ("invoice", "payment_intent", "credit_note"):  # refunds cannot be listed by customer
+        for object in ("invoice", "payment_intent", "charge", "credit_note"):  # refunds cannot be listed by customer
             for snapshot in _listed(object, customer):
                 if where := known.where(snapshot.data):
                     raise CannotErase(f"Stripe still has personal data in {snapshot.id} ({where}). {how_to}")

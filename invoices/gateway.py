@@ -43,9 +43,12 @@ PATHS = {  # Stripe's `object` value → its list's path
     "invoice_payment": "/v1/invoice_payments",
     "payment_intent": "/v1/payment_intents",
     "customer": "/v1/customers",
+    "charge": "/v1/charges",
     "credit_note": "/v1/credit_notes",
     "refund": "/v1/refunds",
 }
+# What a read of one object shows with it (`expand[]`), at no further request: each is stored by itself.
+SHOWN_WITH = {"invoice": ("payments",), "payment_intent": ("latest_charge",)}
 OBJECTS_PER_PAGE = 100  # Stripe's maximum
 ACCOUNT_ID = re.compile(r"\bacct_\w+", re.ASCII)
 JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
@@ -519,25 +522,26 @@ def read(path: str, *, throttled: bool = False, **params: Any) -> Reply:
 
 def retrieve(object: str, id: str, *, throttled: bool = False) -> list[Snapshot]:
     """One object as it is now, and what belongs to it: an invoice comes with all its lines and its payments, a credit
-    note with all its lines.
+    note with all its lines, a PaymentIntent with its latest charge.
 
     The object's own snapshot is the first. A 404 of Stripe's is a snapshot without data. Raises GatewayError for
     everything else.
     """
-    expand = {"expand": ["payments"]} if object == "invoice" else {}
+    expanded = SHOWN_WITH.get(object, ())
+    expand = {"expand": list(expanded)} if expanded else {}
     begun_at, started = clock.now(), time.monotonic()
     try:
         reply = read(f"{PATHS[object]}/{quote(id, safe='')}", throttled=throttled, **expand)
         if (reply.data["object"], reply.data.get("id")) != (object, id):
             raise _another(id, reply)
-        return of_reply(reply, throttled=throttled)
+        return of_reply(reply, expanded=expanded, throttled=throttled)
     except Missing as error:  # of the object; or of its lines, if a draft was deleted while we read them
         read_time = ReadTime(date=error.date, took=time.monotonic() - started, begun_at=begun_at)
         return [of_read(object, id, None, read_time)]
 
 
 def of_reply(
-    reply: Reply, *, expanded: Iterable[str] = ("payments",), complete: bool = True, throttled: bool = False
+    reply: Reply, *, expanded: Iterable[str], complete: bool = True, throttled: bool = False
 ) -> list[Snapshot]:
     """The snapshots in a reply that holds one object: the object, an invoice's payments, and what was expanded.
 

@@ -25,6 +25,7 @@ VIEW = [
         "customer",
         "invoicepayment",
         "paymentintent",
+        "charge",
         "creditnote",
         "refund",
         "operation",

@@ -18,8 +18,20 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from invoices import clock, scheduled_refetches
-from invoices.models import MIRRORED, Invoice, InvoicePayment, Mirrored, Sighting, lines, many_rows, personal
+from invoices.models import (
+    MIRRORED,
+    Charge,
+    Invoice,
+    InvoicePayment,
+    Mirrored,
+    Refund,
+    Sighting,
+    lines,
+    many_rows,
+    personal,
+)
 from invoices.models.erasures import any_begun, erasures_begun
+from invoices.models.reading import expandable_id, is_id
 from invoices.snapshot import Snapshot
 
 MIN_ROWS_OF_A_SIGHTING = 10  # that were read again, and are as they were: fewer are written one by one
@@ -27,7 +39,7 @@ SIGHTINGS_KEPT = timedelta(days=60)  # twice as long as a full run takes by its 
 ROWS_PER_STATEMENT = 500  # rows locked or written, and ids listed, by one SQL statement
 
 # Members that Stripe changes without an event, or signs anew for every reply: they make no difference.
-SIGNED_ANEW = frozenset({"webhooks_delivered_at", "hosted_invoice_url", "invoice_pdf", "pdf"})  # in replies, every time
+SIGNED_ANEW = frozenset({"webhooks_delivered_at", "hosted_invoice_url", "invoice_pdf", "pdf", "receipt_url"})
 VOLATILE = SIGNED_ANEW | {"next_invoice_sequence"}
 
 
@@ -253,6 +265,7 @@ def store(snapshots: Sequence[Snapshot], *, dry_run: bool = False) -> list[Outco
                         unsure.add((object, id))
         if not dry_run:
             with_payments = [*_with_open_payments(outcomes), *_of_final_invoices(outcomes)]
+            unsure |= _charges_of_failed_refunds(outcomes)
             scheduled_refetches.schedule(unsure, payments_of=with_payments)
     return [outcome for outcome in outcomes if outcome is not None]
 
@@ -411,6 +424,22 @@ def _of_final_invoices(outcomes: Iterable[Outcome | None]) -> list[tuple[str, st
         begun_at, stored_at = told[payment], final.get(invoice or "")
         if invoice and stored_at and (begun_at is None or begun_at <= stored_at):
             found.append((Invoice.OBJECT, invoice))
+    return found
+
+
+def _charges_of_failed_refunds(outcomes: Iterable[Outcome | None]) -> set[tuple[str, str]]:
+    """The charges of the refunds that failed, or were canceled, in these outcomes: how much of each is refunded is then
+    less than before, and no event tells of it. Not where a list brought such a refund for the first time: it brings the
+    charge too, as it is by now."""
+    found: set[tuple[str, str]] = set()
+    for outcome in outcomes:
+        if outcome is None or outcome.snapshot.object != Refund.OBJECT or not outcome.rewritten:
+            continue
+        data, ours = outcome.snapshot.data or {}, outcome.ours
+        is_imported = ours is None and outcome.snapshot.begun_at is not None
+        if data.get("status") in Refund.FINAL and (ours or {}).get("status") not in Refund.FINAL and not is_imported:
+            charge = expandable_id(data, "charge")
+            found |= {(Charge.OBJECT, charge)} if is_id(charge) else set()
     return found
 
 

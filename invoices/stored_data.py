@@ -69,6 +69,10 @@ TABLES = (
         *("card or bank (brand, last four digits), decline reasons, receipt e-mail, addresses", READ_ANEW),
     ),
     Table(
+        *("charges", "Charges", customer_rows.charges, "created"),
+        *("card or bank (brand, last four digits), billing details, decline reasons, the receipt", READ_ANEW),
+    ),
+    Table(
         *("credit_notes", "Credit notes", customer_rows.credit_notes, "created"),
         *("amounts, lines with descriptions, memo, metadata, the address of the PDF", READ_ANEW),
     ),
@@ -78,7 +82,7 @@ TABLES = (
     ),
     Table(
         *("events", "Events from Stripe", _events, "created"),
-        *("earlier states of all of the above, also of cards and charges", REDACTED),
+        *("earlier states of all of the above, also of cards and disputes", REDACTED),
     ),
     Table(
         *("operations", "Operations", customer_rows.operations, "created_at"),
@@ -211,7 +215,7 @@ class _Names:
 
 
 def _other_events(customer: str, names: _Names) -> Iterator[dict[str, Any] | None]:
-    """Those of objects that are not mirrored, such as charges and cards, and name the customer. No index finds them, so
+    """Those of objects that are not mirrored, such as cards, and name the customer. No index finds them, so
     all events are walked through; None after each page, so that no proxy takes the silence for the end."""
     every, after = Event._base_manager.order_by("pk"), ""
     while page := list(every.filter(pk__gt=after).values_list("pk", flat=True)[:EVENTS_AT_ONCE]):

@@ -4,7 +4,7 @@ from typing import Any
 
 from sandbox import params, refusals, shapes, unknowns
 from sandbox.call import Call
-from sandbox.events import emit
+from sandbox.events import emit, snapshot
 from sandbox.store import StripeObject
 
 OUTCOMES = ("succeeded", "failed", "canceled")
@@ -37,9 +37,10 @@ def refund(call: Call, charge: StripeObject, amount: int | None, **given: Any) -
     made = shapes.refund(call.now, charge, amount, given.get("reason"), status)
     made["metadata"] = params.merged_metadata({}, given.get("metadata"))
     call.db.add("refund", made)
+    before = snapshot(charge)
     set_refunded(call, charge, charge["amount_refunded"] + amount)
     emit(call, "refund.created", made)
-    emit(call, "charge.refunded", charge)
+    emit(call, "charge.refunded", charge, before)
     return made
 
 

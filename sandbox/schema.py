@@ -51,7 +51,7 @@ INDEXED_COLUMNS = {
     "invoice": ["customer", "status", "subscription", "created", "due_date"],
     "invoice_payment": ["invoice", "payment_intent", "payment_record", "created"],
     "payment_intent": ["customer", "created"],
-    "charge": ["payment_intent"],
+    "charge": ["payment_intent", "customer", "created"],
     "refund": ["charge", "payment_intent", "created"],
     "credit_note": ["customer", "invoice", "created"],
     "subscription": ["customer"],

@@ -89,6 +89,24 @@ class PaymentIntentObject(Object):
     currency = "usd"
 
 
+class ChargeObject(Object):
+    object = "charge"
+    id = factory.Sequence(lambda n: f"ch_{n:08d}")
+    payment_intent = "pi_00000001"
+    customer = "cus_00000001"
+    status = "succeeded"
+    currency = "usd"
+    amount = 1000
+    amount_captured = 1000
+    amount_refunded = 0
+    failure_code = None
+    failure_message = None
+    receipt_url = "https://pay.stripe.com/receipts/payment/1"
+    payment_method_details = factory.LazyFunction(
+        lambda: {"type": "card", "card": {"brand": "visa", "last4": "4242", "funding": "credit"}}
+    )
+
+
 class CreditNoteObject(Object):
     object = "credit_note"
     id = factory.Sequence(lambda n: f"cn_{n:08d}")

@@ -108,7 +108,7 @@ def test_an_action_expands_no_refunds_for_who_may_not_see_them(
     live_server: Any, sandbox: SandboxProcess, open_invoice: Any
 ) -> None:
     user = User.objects.create_user("paying")
-    codes = ("pay_invoice", "view_invoice", "view_invoicepayment", "view_paymentintent")
+    codes = ("pay_invoice", "view_invoice", "view_invoicepayment", "view_paymentintent", "view_charge")
     user.user_permissions.add(*Permission.objects.filter(codename__in=codes))
     path = "payments.data.payment.payment_intent.latest_charge.refunds"
     answer = post(live_server, key_of(user), f"/v1/invoices/{open_invoice.id}/pay", expand=[path])

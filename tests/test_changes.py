@@ -472,7 +472,7 @@ def test_what_is_refused(api: Api) -> None:
         "after=": (400, "after", "You passed an empty string"),
         "wait=x": (400, "wait", "Invalid integer: x"),
         "limit=1.5": (400, "limit", "Invalid integer: 1.5"),
-        "types[]=charge": (400, "types[0]", "Invalid types[0]: must be one of credit_note"),
+        "types[]=dispute": (400, "types[0]", "Invalid types[0]: must be one of charge"),
         "types=invoice": (400, "types", "Invalid array"),
         "starting_after=in_1": (400, "starting_after", "Received unknown parameter: starting_after"),
         "after[gt]=1": (400, "after", 'Invalid integer: {:gt=>"1"}'),

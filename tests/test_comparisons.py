@@ -86,7 +86,7 @@ def test_what_no_sweep_compares() -> None:
     sweep = run(Kind.SWEEP, 1)
     for name, model in MIRRORED.items():
         row = model(id="x_1", created=clock.now() - DAY, stored_at=clock.now() - 9 * DAY)
-        is_swept = name in ("invoice", "invoice_payment", "credit_note", "refund")
+        is_swept = name in ("invoice", "invoice_payment", "charge", "credit_note", "refund")
         expected = sweep.started_at if is_swept else row.stored_at
         assert as_of(row) == expected
 

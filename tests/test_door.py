@@ -73,7 +73,7 @@ class Writes:
 BODIES = {
     "new": event(1),
     "ignored": event(1, livemode=True),
-    "another kind": event(1, type="charge.succeeded", data={"object": {"object": "charge", "id": "ch_1"}}),
+    "another kind": event(1, type="charge.dispute.created", data={"object": {"object": "dispute", "id": "dp_1"}}),
     "no JSON": b"hello",
     "no id": json.dumps(stripe_event() | {"id": None}).encode(),
     "NUL": b'{"id": "evt_1\x00"}',

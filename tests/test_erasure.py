@@ -22,6 +22,7 @@ from invoices.journal import archives
 from invoices.models import (
     Batch,
     BatchItem,
+    Charge,
     Contradiction,
     CreditNote,
     Customer,
@@ -108,6 +109,8 @@ def customer(sandbox: SandboxProcess, deliver: Callable[[], int], manager: User)
     act("pay", paid.id, manager)
     credit: Any = {"invoice": paid.id, "amount": 100, "refund_amount": 100, "memo": f"For {NAME}"}
     note = stripe.v1.credit_notes.create(credit)
+    (charge,) = stripe.v1.charges.list({"customer": id}).data
+    stripe.v1.charges.update(charge.id, {"description": f"For {NAME}", "receipt_email": EMAIL})
     stripe.v1.refunds.update(str(note.refunds[0].refund), {"metadata": {"called": NAME}})
     Operation.objects.create(
         action="pay", invoice=void.id, customer=id, actor=manager, source="admin", state="failed",
@@ -163,6 +166,7 @@ def customer(sandbox: SandboxProcess, deliver: Callable[[], int], manager: User)
         for table in (
             "customer",
             "invoice",
+            "charge",
             "creditnote",
             "refund",
             "event",
@@ -190,6 +194,7 @@ def sums() -> list[Any]:
     return [
         list(Invoice.objects.order_by("pk").values_list("pk", "status", "total", "amount_paid", "amount_remaining")),
         list(PaymentIntent.objects.order_by("pk").values_list("pk", "status", "amount", "decline_code")),
+        list(Charge.objects.order_by("pk").values_list("pk", "status", "amount", "amount_refunded", "failure_code")),
         list(CreditNote.objects.order_by("pk").values_list("pk", "status", "amount", "number")),
         list(Refund.objects.order_by("pk").values_list("pk", "status", "amount", "charge")),
         list(Operation.objects.order_by("pk").values_list("pk", "state", "actor", "invoice", "decline_code", "before")),

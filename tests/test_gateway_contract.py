@@ -66,12 +66,15 @@ def requests(sandbox: SandboxProcess, agent: User, monkeypatch: pytest.MonkeyPat
     long: Any = {"invoice": opened(), "lines": [{"type": "custom_line_item", "unit_amount": 1}] * 12}
     sandbox.client().v1.credit_notes.create(long)
     refetch.refetch("credit_note", note.id)
+    refetch.refetch("charge", str(sandbox.client().v1.refunds.retrieve(str(note.refunds[0].refund)).charge))
     refetch.refetch("refund", str(note.refunds[0].refund))
     reconcile.sweep_lists("sweep")
     reconcile.sweep_lists("full")
     reconcile.verify()
     monkeypatch.undo()
-    ours = re.compile(r"^(GET|POST) /v1/(invoices|invoice_payments|payment_|customers/|events|customers$|credit_notes)")
+    ours = re.compile(
+        r"^(GET|POST) /v1/(invoices|invoice_payments|payment_|customers/|events|customers$|charges|credit_n)"
+    )
     tests_own = {"POST /v1/payment_intents", "POST /v1/invoices", "POST /v1/credit_notes"}  # how the test made them
     return [one for one in sent if ours.match(f"{one[0]} {one[1]}") and f"{one[0]} {one[1]}" not in tests_own]
 
@@ -134,6 +137,8 @@ def test_the_columns_are_members_of_the_sdks_classes() -> None:
                                 "payment", "status_transitions"},
         stripe.PaymentIntent: {"customer", "status", "currency", "amount", "amount_received", "payment_method",
                                "latest_charge", "last_payment_error"},
+        stripe.Charge: {"payment_intent", "customer", "status", "currency", "amount", "amount_captured",
+                        "amount_refunded", "failure_code", "failure_message", "outcome", "payment_method_details"},
         stripe.CreditNote: {"invoice", "customer", "number", "status", "type", "currency", "amount", "lines"},
         stripe.Refund: {"charge", "payment_intent", "customer", "status", "currency", "amount"},
         stripe.Customer: {"email", "name", "invoice_settings", "default_source"},

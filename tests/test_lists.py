@@ -29,6 +29,7 @@ from invoices.health import checks, gauges
 from invoices.keyset import Order, Position
 from invoices.models import (
     ApiToken,
+    Charge,
     CreditNote,
     Customer,
     Drift,
@@ -220,6 +221,7 @@ API_LISTS: dict[str, tuple[Any, Any, str]] = {
     "payment_intents": (PaymentIntent, filters.PaymentIntentFilter, "created"),
     "events": (Event, filters.EventFilter, "created"),
     "operations": (Operation, filters.OperationFilter, "created_at"),
+    "charges": (Charge, filters.ChargeFilter, "created"),
     "credit_notes": (CreditNote, filters.CreditNoteFilter, "created"),
     "refunds": (Refund, filters.RefundFilter, "created"),
     "reconciliation_runs": (ReconciliationRun, filters.RunFilter, "started_at"),

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from invoices import clock, intake, mirror, sync
 from invoices.models import (
     MIRRORED,
+    Charge,
     CreditNote,
     Customer,
     Event,
@@ -29,6 +30,7 @@ from invoices.models import (
 )
 from invoices.models.reading import one_line, storable, text
 from tests.factories import (
+    ChargeObject,
     CreditNoteObject,
     CustomerObject,
     InvoiceObject,
@@ -46,6 +48,7 @@ OBJECTS = {
     Invoice: InvoiceObject,
     InvoicePayment: InvoicePaymentObject,
     PaymentIntent: PaymentIntentObject,
+    Charge: ChargeObject,
     CreditNote: CreditNoteObject,
     Refund: RefundObject,
 }

@@ -27,6 +27,7 @@ from invoices.models import (
     personal,
 )
 from tests.factories import (
+    ChargeObject,
     CreditNoteObject,
     CustomerObject,
     InvoiceObject,
@@ -62,8 +63,9 @@ def everything(agent: User) -> Operation:
         stored(CreditNoteObject(id=f"cn_{invoice}", invoice=invoice, customer=None))
         stored(RefundObject(id=f"re_{invoice}", payment_intent=f"pi_{invoice}", customer=None))
         stored(PaymentIntentObject(id=f"pi_{invoice}", client_secret=f"pi_{invoice}_secret_abcdefgh"))
-        charge = {"id": f"ch_{invoice}", "object": "charge", "customer": customer, "name": name}
-        for id, found in ((f"evt_{invoice}", InvoiceObject(id=invoice)), (f"evt_ch_{invoice}", charge)):
+        stored(ChargeObject(id=f"ch_{invoice}", payment_intent=f"pi_{invoice}", customer=None))
+        card = {"id": f"card_{invoice}", "object": "card", "customer": customer, "name": name}
+        for id, found in ((f"evt_{invoice}", InvoiceObject(id=invoice)), (f"evt_card_{invoice}", card)):
             body = stripe_event(found, id=id)
             Event.objects.create(
                 id=id, object_id=found["id"], object_type=found["object"], body=json.dumps(body), state="done"
@@ -102,7 +104,7 @@ def test_every_table_that_erasure_knows_is_counted(everything: Operation) -> Non
     found = {each.table.name: each.count for each in stored_data.holdings(MINE)}
     assert found == {
         **dict.fromkeys(("customers", "invoices", "invoice_payments", "payment_intents", "events"), 1),
-        **dict.fromkeys(("credit_notes", "refunds"), 1),
+        **dict.fromkeys(("charges", "credit_notes", "refunds"), 1),
         **dict.fromkeys(("operations", "batches", "contradictions", "drift", "emails"), 1),
         **dict.fromkeys(("desk_events", "refetches", "removals", "erasures", "disclosures"), 0),
     }
@@ -116,9 +118,9 @@ def test_the_document_has_all_of_this_customer_and_nothing_of_another(everything
     found = document()
     assert found["customer"] == MINE and found["complete"] is True
     assert [event["id"] for event in found["events"]] == ["evt_in_1"]
-    assert [event["id"] for event in found["other_events"]] == ["evt_ch_in_1"]
+    assert [event["id"] for event in found["other_events"]] == ["evt_card_in_1"]
     of_erasure = set(customer_rows.events(MINE).values_list("pk", flat=True))
-    assert of_erasure == {"evt_in_1", "evt_ch_in_1", "evt_ch_in_2"}  # which looks for the letters of the id: more
+    assert of_erasure == {"evt_in_1", "evt_card_in_1", "evt_card_in_2"}  # which looks for the letters of the id: more
     assert found["customers"][0]["data"]["name"] == "Zoë Quistgaard"
     assert [item[0] for item in found["batches"][0]["items"]] == ["in_1"]
     written = json.dumps(found)

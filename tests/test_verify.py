@@ -110,12 +110,14 @@ class TestDifferences:
         """Changed at Stripe while no event reached us."""
         invoice, client = invoice_at(sandbox), sandbox.client()
         intent = client.v1.payment_intents.create({"amount": 500, "currency": "eur"})
-        refund = client.v1.refunds.create({"charge": charge_at(sandbox)})
+        charge = charge_at(sandbox)
+        refund = client.v1.refunds.create({"charge": charge})
         note = client.v1.credit_notes.create({"invoice": invoice.id, "amount": 100})
         mirrored(sandbox)
         client.v1.invoices.update(invoice.id, {"metadata": {"order": "17"}})
         client.v1.customers.update(invoice.customer, {"name": "Another Name"})
         client.v1.payment_intents.update(intent.id, {"metadata": {"order": "17"}})
+        client.v1.charges.update(charge, {"metadata": {"order": "17"}})
         client.v1.refunds.update(refund.id, {"metadata": {"order": "17"}})
         client.v1.credit_notes.update(note.id, {"metadata": {"order": "17"}})
         row = InvoicePayment.objects.get()
@@ -127,13 +129,14 @@ class TestDifferences:
             ("differs", invoice.customer, "name"),
             ("differs", intent.id, "metadata.order"),
             ("differs", row.pk, "is_default"),
+            ("differs", charge, "metadata.order"),
             ("differs", refund.id, "metadata.order"),
             ("differs", note.id, "metadata.order"),
         }
         assert found(run) == {object: {"differs": 1} for object in MIRRORED}
-        assert (run["seen"], run["same"], run["failed"]) == (7, 1, 6)
+        assert (run["seen"], run["same"], run["failed"]) == (8, 1, 7)
         code, said = run_command("reconcile", "--verify")
-        assert "DIFFERS" in said and "Not equal: 6 objects differ" in said
+        assert "DIFFERS" in said and "Not equal: 7 objects differ" in said
         assert f"{invoice.customer} name: 'Example Customer' here, 'Another Name' at Stripe (left)" in said
 
     @pytest.mark.parametrize("looked_up", [200, 1])

@@ -179,7 +179,7 @@ class TestIgnored:
                 {"type": "something.of_tomorrow", "data": {"object": {"object": "tomorrow", "id": "t_1"}}},
                 "not mirrored",
             ),
-            ({"type": "charge.succeeded", "data": {"object": {"object": "charge", "id": "ch_1"}}}, "not mirrored"),
+            ({"type": "payout.paid", "data": {"object": {"object": "payout", "id": "po_1"}}}, "not mirrored"),
             ({"livemode": True}, "live mode"),
             ({"account": "acct_another"}, "another account"),
             ({"type": "invoice.upcoming"}, "does not exist yet"),

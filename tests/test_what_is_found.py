@@ -15,6 +15,7 @@ from django.conf import settings as conf
 from invoices import gateway, mirror, reconcile, refetch
 from invoices.models import (
     MIRRORED,
+    Charge,
     CreditNote,
     Customer,
     Drift,
@@ -63,6 +64,9 @@ class Books:
         self.stripe.v1.credit_notes.create({"invoice": id, "amount": 100, "refund_amount": 100})
         return id
 
+    def charge(self, invoice: str) -> Charge:
+        return Charge.objects.get(payment_intent=self.payment(invoice).payment_intent)
+
     def refund(self, invoice: str) -> Refund:
         return Refund.objects.get(payment_intent=self.payment(invoice).payment_intent)
 
@@ -97,6 +101,12 @@ def renamed(books: Books) -> tuple[str, str]:
 def credited(books: Books) -> tuple[str, str]:
     note = books.stripe.v1.credit_notes.create({"invoice": books.open, "amount": 100})
     return "credit_note", note.id
+
+
+def charge_changed(books: Books) -> tuple[str, str]:
+    charge = books.charge(books.new).pk
+    books.stripe.v1.charges.update(charge, {"metadata": {"order": "17"}})
+    return "charge", charge
 
 
 def refunded(books: Books) -> tuple[str, str]:
@@ -155,6 +165,7 @@ PLANTED: dict[str, Callable[[Books], tuple[str, str]]] = {
     "the webhook of an open invoice was lost": lambda books: described(books, books.open),
     "the webhook of a paid invoice was lost": lambda books: described(books, books.old),
     "the webhook of a customer was lost": renamed,
+    "the webhook of a charge was lost": charge_changed,
     "the webhook of a credit note was lost": credited,
     "the webhook of a refund was lost": refunded,
     "an open payment changed": lambda books: wrong(books.payment(books.open), "amount_requested", amount_requested=7),
@@ -163,6 +174,9 @@ PLANTED: dict[str, Callable[[Books], tuple[str, str]]] = {
     ),
     "an invoice of the last 30 days changed without an event": lambda books: wrong(
         Invoice.objects.get(pk=books.new), "status", status="open"
+    ),
+    "a charge of the last 30 days changed without an event": lambda books: wrong(
+        books.charge(books.new), "amount_refunded", amount_refunded=7
     ),
     "a refund of the last 30 days changed without an event": lambda books: wrong(
         books.refund(books.new), "status", status="pending"
@@ -176,6 +190,7 @@ PLANTED: dict[str, Callable[[Books], tuple[str, str]]] = {
         of_old(books, Customer), "email", email="was@example.com"
     ),
     "a PaymentIntent changed without an event": lambda books: wrong(of_old(books, PaymentIntent), "amount", amount=7),
+    "an old charge changed without an event": lambda books: wrong(books.charge(books.old), "amount", amount=7),
     "an old credit note changed without an event": lambda books: wrong(
         CreditNote.objects.get(invoice_id=books.old), "amount", amount=7
     ),
@@ -188,6 +203,7 @@ PLANTED: dict[str, Callable[[Books], tuple[str, str]]] = {
     "a customer, payment or PaymentIntent differs": lambda books: wrong(
         of_old(books, Customer), "email", email="was@example.com"
     ),
+    "a charge differs": lambda books: wrong(books.charge(books.old), "", metadata={"told": "nobody"}),
     "a credit note or refund differs": lambda books: wrong(books.refund(books.old), "", metadata={"told": "nobody"}),
     "a column says otherwise than its object": wrong_column,
     "a line after the tenth is wrong": wrong_later_line,

@@ -11,13 +11,14 @@ from invoices.admin.events import list as events_list
 from invoices.admin.invoices import list as invoices_list
 from invoices.admin.operations import batches, pauses
 from invoices.admin.operations import list as operations_list
-from invoices.admin.payments import credit_notes, invoice_payments, payment_intents, refunds
+from invoices.admin.payments import charges, credit_notes, invoice_payments, payment_intents, refunds
 from invoices.admin.people import api_tokens, sign_ins, users
 from invoices.admin.reconciliation import drift, runs
 
 __all__ = [
     "api_tokens",
     "batches",
+    "charges",
     "credit_notes",
     "customers",
     "drift",

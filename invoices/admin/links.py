@@ -19,6 +19,7 @@ MODELS_WITH_A_PAGE = {
     "customer": "customer",
     "invoice_payment": "invoicepayment",
     "payment_intent": "paymentintent",
+    "charge": "charge",
     "credit_note": "creditnote",
     "refund": "refund",
 }

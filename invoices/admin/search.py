@@ -9,7 +9,7 @@ from django.db import connection
 from django.db.models import Q, QuerySet
 
 from invoices import search as language
-from invoices.models import CreditNote, Customer, Invoice, InvoicePayment, PaymentIntent, Refund
+from invoices.models import Charge, CreditNote, Customer, Invoice, InvoicePayment, PaymentIntent, Refund
 
 # Rows of each kind that one term leads to; of more, the rest is left out. So a single letter reads no more than a name.
 MAX_MATCHES = 100
@@ -105,7 +105,8 @@ def _of_payments(queryset: QuerySet[Invoice], payment: Q) -> QuerySet[Invoice]:
 
 
 def _of_charge(queryset: QuerySet[Invoice], charge: str) -> QuerySet[Invoice]:
-    intents = _first_ids(PaymentIntent.objects.filter(latest_charge=charge))
+    made_by = Charge.objects.filter(pk=charge).values_list("payment_intent", flat=True)  # also an earlier attempt
+    intents = [*_first_ids(PaymentIntent.objects.filter(latest_charge=charge)), *(pk for pk in made_by if pk)]
     return _of_payments(queryset, Q(charge=charge) | Q(payment_intent__in=intents))
 
 

@@ -25,6 +25,7 @@ MENU = (
         (
             ("Payments", "payments", "invoicepayment"),
             ("PaymentIntents", "credit_card", "paymentintent"),
+            ("Charges", "point_of_sale", "charge"),
             ("Credit notes", "request_quote", "creditnote"),
             ("Refunds", "currency_exchange", "refund"),
             ("Events", "bolt", "event"),

@@ -1,7 +1,7 @@
 """`expand[]`: replaces ids by the objects that they name: what is null or held at once, the rest by a read from Stripe.
 
 From the mirror it is one query for each level of a whole list. What the mirror holds by its kind and does not have yet
-is read and stored. For what it never holds (a subscription, a charge, a payment method) the object itself is read from
+is read and stored. For what it never holds (a subscription, a price, a payment method) the object itself is read from
 Stripe once more, with the caller's paths, and shown as Stripe answers.
 """
 

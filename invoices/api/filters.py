@@ -271,6 +271,14 @@ PaymentIntentFilter = _filterset_class(
         **_range_filters(MomentFilter, "created", label="When Stripe made it"),
     },
 )
+ChargeFilter = _filterset_class(
+    "ChargeFilter",
+    {
+        "customer": TextFilter("customer", label="Customer id"),
+        "payment_intent": TextFilter("payment_intent", label="PaymentIntent id"),
+        **_range_filters(MomentFilter, "created", label="When Stripe made it"),
+    },
+)
 EventFilter = _filterset_class(
     "EventFilter",
     {

@@ -48,6 +48,7 @@ ID_PREFIXES = {
     "payment_intent": ("pi",),
     "invoice_payment": ("inpay",),
     "event": ("evt",),
+    "charge": ("ch", "py"),
     "credit_note": ("cn",),
     "refund": ("re", "pyr"),
 }

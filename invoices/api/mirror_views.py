@@ -20,7 +20,18 @@ from invoices.api.pagination import Page
 from invoices.api.schema import LIST_PARAMETERS, NOT_BEFORE, describe, expand_parameter
 from invoices.api.schema_shapes import list_of
 from invoices.api.serializers import LINES, Json, received_text, stripe_object, stripe_text, with_first_lines
-from invoices.models import CreditNote, Customer, Event, Invoice, InvoicePayment, Mirrored, PaymentIntent, Refund, lines
+from invoices.models import (
+    Charge,
+    CreditNote,
+    Customer,
+    Event,
+    Invoice,
+    InvoicePayment,
+    Mirrored,
+    PaymentIntent,
+    Refund,
+    lines,
+)
 
 # One statement for the row and for what is asked of the queue of refetches. Django would take longer to write it.
 FIND = """
@@ -249,6 +260,14 @@ class PaymentIntentView(MirrorView):
     object_type, id_param, model = "payment_intent", "intent", PaymentIntent
     filterset_class = filters.PaymentIntentFilter
     permission = "invoices.view_paymentintent"
+
+
+class ChargeView(MirrorView):
+    """`/v1/charges`"""
+
+    object_type, id_param, model = "charge", "id", Charge
+    filterset_class = filters.ChargeFilter
+    permission = "invoices.view_charge"
 
 
 class EventView(ListAndRetrieveView):

@@ -61,6 +61,7 @@ urlpatterns = [
     *_list_and_retrieve("invoice_payments", mirror_views.InvoicePaymentView, "Invoice payments"),
     *_list_and_retrieve("customers", mirror_views.CustomerView, "Customers"),
     *_list_and_retrieve("payment_intents", mirror_views.PaymentIntentView, "Payment intents"),
+    *_list_and_retrieve("charges", mirror_views.ChargeView, "Charges"),
     *_list_and_retrieve("events", mirror_views.EventView, "Events", kinds=["ndjson"]),
     *_list_and_retrieve("credit_notes", mirror_views.CreditNoteView, "Credit notes"),
     path("v1/credit_notes/<str:id>/lines", mirror_views.CreditNoteView.as_view({"get": "lines"})),

@@ -23,13 +23,13 @@ def leave_out_like_twins(apps, schema_editor):
     schema_editor.deferred_sql[:] = [each for each in schema_editor.deferred_sql if "_like" not in str(each)]
 
 
-def set_storage(apps, schema_editor):
-    """The tables have just been made, in the same transaction, so nothing else has to be undone."""
+def set_storage(schema_editor, tables):
+    """These tables have just been made, in the same transaction, so nothing else has to be undone."""
     if schema_editor.connection.vendor != "postgresql":
         return
     with schema_editor.connection.cursor() as cursor:
         has_lz4 = growth.has_lz4(cursor)
-    for table in TABLES:
+    for table in tables:
         schema_editor.execute(
             f"ALTER TABLE {table} SET (fillfactor = 50, toast_tuple_target = 256, "
             "autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.02)"
@@ -40,6 +40,10 @@ def set_storage(apps, schema_editor):
         schema_editor.execute(
             f"ALTER TABLE ONLY {table} {', '.join(f'ALTER COLUMN {column} SET STORAGE MAIN' for column in columns)}"
         )
+
+
+def set_storage_of_both(apps, schema_editor):
+    set_storage(schema_editor, TABLES)
 
 
 class Migration(migrations.Migration):
@@ -239,6 +243,6 @@ class Migration(migrations.Migration):
             ],
         ),
         migrations.RunPython(leave_out_like_twins, migrations.RunPython.noop),
-        migrations.RunPython(set_storage, migrations.RunPython.noop),
+        migrations.RunPython(set_storage_of_both, migrations.RunPython.noop),
         migrations.RunPython(change_triggers.make, migrations.RunPython.noop),
     ]

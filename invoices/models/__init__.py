@@ -14,6 +14,7 @@ from invoices.models.erasures import ErasedRow, Erasure
 from invoices.models.events import Event, EventArchive, PendingEvent
 from invoices.models.mirrored import (
     MIRRORED,
+    Charge,
     CreditNote,
     Customer,
     Invoice,
@@ -49,6 +50,7 @@ __all__ = [
     "BatchItem",
     "CallResult",
     "Change",
+    "Charge",
     "CheckedKey",
     "Code",
     "Contradiction",

@@ -1,4 +1,4 @@
-"""The mirror's tables: Stripe's customers, invoices and their payments, payment intents, credit notes and refunds.
+"""The mirror's tables: customers, invoices and their payments, payment intents, charges, credit notes and refunds.
 
 `invoices.mirror` alone writes them.
 """
@@ -355,6 +355,42 @@ class PaymentIntent(Mirrored):
         }
 
 
+class Charge(Mirrored):
+    """One attempt to take money, also one that failed. Those without a PaymentIntent come from older integrations."""
+
+    OBJECT = "charge"
+    # A bank debit is pending for days. What was captured, refunded or disputed afterwards changes no status.
+    RANKS = {"pending": 0, "succeeded": 1, "failed": 1}
+    FINAL = ("failed",)
+
+    payment_intent = models.CharField(max_length=255, null=True, blank=True)
+    customer = models.CharField(max_length=255, null=True, blank=True)
+    status = models.CharField(max_length=32, null=True, blank=True)
+    currency = models.CharField(max_length=8, null=True, blank=True)
+    amount = models.BigIntegerField(null=True, blank=True, help_text="Minor units")
+    amount_refunded = models.BigIntegerField(null=True, blank=True, help_text="Minor units")
+    failure_code = models.CharField(max_length=255, null=True, blank=True)
+
+    class Meta(Mirrored.Meta):
+        indexes = [
+            *_indexes("charge"),
+            _known("charge_intent", "payment_intent"),  # Every attempt of a PaymentIntent: Stripe's filter, erasure
+            _newest("charge_customer_newest", "customer"),  # Stripe's filter `customer`, and what is a customer's
+        ]
+
+    @classmethod
+    def columns(cls, data: Object) -> dict[str, Any]:
+        return super().columns(data) | {
+            "payment_intent": expandable_id(data, "payment_intent"),
+            "customer": expandable_id(data, "customer"),
+            "status": text(data, "status", limit=32),
+            "currency": text(data, "currency", limit=8),
+            "amount": integer(data, "amount"),
+            "amount_refunded": integer(data, "amount_refunded"),
+            "failure_code": text(data, "failure_code"),
+        }
+
+
 class CreditNote(Mirrored):
     OBJECT = "credit_note"
     RANKS = {"issued": 0, "void": 1}
@@ -435,5 +471,5 @@ class Refund(Mirrored):
 
 # `object` value → model. Every writer locks rows in this order of tables, so two writers cannot wait for each other.
 MIRRORED: dict[str, type[Mirrored]] = {
-    model.OBJECT: model for model in (Customer, Invoice, InvoicePayment, PaymentIntent, CreditNote, Refund)
+    model.OBJECT: model for model in (Customer, Invoice, InvoicePayment, PaymentIntent, Charge, CreditNote, Refund)
 }

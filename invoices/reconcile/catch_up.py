@@ -24,7 +24,15 @@ from invoices.thresholds import CATCH_UP_OVERLAP
 
 log = logging.getLogger(__name__)
 
-EVENT_TYPES = ("invoice.*", "invoice_payment.*", "payment_intent.*", "customer.*", "credit_note.*", "refund.*")
+EVENT_TYPES = (
+    "invoice.*",
+    "invoice_payment.*",
+    "payment_intent.*",
+    "charge.*",
+    "customer.*",
+    "credit_note.*",
+    "refund.*",
+)
 
 Kind = ReconciliationRun.Kind
 

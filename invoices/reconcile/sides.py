@@ -17,6 +17,7 @@ SUMS = {
     "invoice": ("total", "amount_paid", "amount_remaining"),
     "invoice_payment": ("amount_requested", "amount_paid"),
     "payment_intent": ("amount", "amount_received"),
+    "charge": ("amount", "amount_captured", "amount_refunded"),
     "credit_note": ("amount",),
     "refund": ("amount",),
 }

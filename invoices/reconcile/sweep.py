@@ -42,7 +42,7 @@ from invoices.snapshot import Snapshot
 log = logging.getLogger(__name__)
 
 SWEEP_THREADS = 3  # windows that are walked at once
-AFTER_INVOICES = ("invoice_payment", "customer", "payment_intent", "credit_note", "refund")
+AFTER_INVOICES = ("invoice_payment", "customer", "payment_intent", "charge", "credit_note", "refund")
 IDS_PER_QUERY = 2000
 MAX_UNLISTED = 1000  # ids that wait for the end of their window, in memory and in the run's progress
 UNDATED = "undated"  # the name in `progress.finished` of the part that is no window

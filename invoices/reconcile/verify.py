@@ -26,7 +26,7 @@ from invoices.reconcile.suspects import WindowProof
 from invoices.reconcile.threads import in_threads, taking
 from invoices.reconcile.windows import Window, windows_of_proof
 
-VERSION = 3  # of the report: one of before has no credit notes and no refunds
+VERSION = 4  # of the report: one of before has no charges
 THREADS = 3  # windows that are walked at once
 ALL_LINES, LISTED_LINES = "all", "listed"
 

@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from invoices import clock, gateway
-from invoices.models import MIRRORED, CreditNote, Invoice, InvoicePayment, Mirrored, ReconciliationRun, Refund
+from invoices.models import MIRRORED, Charge, CreditNote, Invoice, InvoicePayment, Mirrored, ReconciliationRun, Refund
 from invoices.models.run_progress import StoredWindow
 from invoices.reconcile import runs
 from invoices.reconcile.retry import with_retries
@@ -24,16 +24,18 @@ OBJECTS_PER_PROOF_WINDOW = 10_000  # a proof remembers which of them Stripe has 
 DAYS_DIVIDED_AT_LEAST = 360
 
 # The kinds that every sweep compares: which statuses can still change at Stripe, and which are final. Stripe's lists of
-# credit notes and refunds take no status: of those that are not recent a part is compared every night.
+# charges, credit notes and refunds take no status: of those that are not recent a part is compared every night.
 CHANGEABLE_STATUSES: dict[str, tuple[str, ...]] = {
     "invoice": Invoice.UNPAID,
     "invoice_payment": ("open",),
+    "charge": (),
     "credit_note": (),
     "refund": (),
 }
 FINAL_STATUSES = {
     "invoice": Invoice.FINAL,
     "invoice_payment": InvoicePayment.FINAL,
+    "charge": Charge.FINAL,
     "credit_note": CreditNote.FINAL,
     "refund": Refund.FINAL,
 }

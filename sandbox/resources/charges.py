@@ -1,11 +1,11 @@
-"""/v1/charges: list charges, and create one without a PaymentIntent, as older integrations do."""
+"""/v1/charges: list, retrieve and change charges, and create one without a PaymentIntent, as older integrations do."""
 
 from typing import Any
 
 from sandbox import cards, paying, refusals, shapes
 from sandbox.call import Call
 from sandbox.currencies import currency
-from sandbox.events import emit
+from sandbox.events import emit, snapshot
 from sandbox.params import clearable, integer, metadata, not_empty, text, time_or_range
 from sandbox.payment_attempts import NEEDS_AUTHENTICATION
 from sandbox.refusals import Refusal
@@ -72,6 +72,16 @@ def decline(
     return refusals.card_declined(error)
 
 
+def update(call: Call) -> StripeObject:
+    charge = common.fetch(call, "charge")
+    before = snapshot(charge)
+    common.set_given(charge, call, "description", "receipt_email")
+    common.set_metadata(charge, call)
+    call.db.save("charge", charge)
+    emit(call, "charge.updated", charge, before)
+    return charge
+
+
 ROUTES = [
     post(
         "/v1/charges",
@@ -81,6 +91,13 @@ ROUTES = [
         currency=currency,
         customer=not_empty,
         source=not_empty,
+        description=clearable(text),
+        metadata=metadata,
+        receipt_email=text,
+    ),
+    post(
+        "/v1/charges/:charge",
+        update,
         description=clearable(text),
         metadata=metadata,
         receipt_email=text,

@@ -45,6 +45,8 @@ async function scenario() {
   await step('retrieve and expand', invoices.retrieve(ids.paid, {expand: ['customer', 'payments']}));
   const lines = invoices.listLineItems ?? invoices.listLines;
   await step('lines, page by page', pages(lines.call(invoices, ids.long, {limit: 5})));
+  const charges = await step('charges, page by page', pages(stripe.charges.list({customer: ids.customer, limit: 1})));
+  await step('one charge', stripe.charges.retrieve(charges[0].id));
   if (stripe.invoicePayments) {
     const found = await step('payments', pages(stripe.invoicePayments.list({invoice: ids.paid})));
     await step('one payment', stripe.invoicePayments.retrieve(found[0].id));

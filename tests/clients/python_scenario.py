@@ -69,6 +69,9 @@ async def scenario(given: dict[str, Any], asynchronous: bool) -> dict[str, Any]:
     await act("retrieve", "retrieve", ids["long"])
     await act("retrieve and expand", "retrieve", ids["paid"], {"expand": ["customer", "payments"]})
     await step("lines, page by page", caller.pages(invoices.line_items, ids["long"], {"limit": 5}))
+    charges = caller.client.charges
+    found = await step("charges, page by page", caller.pages(charges, {"customer": ids["customer"], "limit": 1}))
+    await step("one charge", caller.call(charges, "retrieve", found[0].id))
     if hasattr(caller.client, "invoice_payments"):
         payments = caller.client.invoice_payments
         found = await step("payments", caller.pages(payments, {"invoice": ids["paid"]}))

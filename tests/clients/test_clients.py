@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import stripe
 from django.conf import settings
 from django.contrib.auth.models import User
 
@@ -42,6 +43,8 @@ READS = {
     "retrieve",
     "retrieve and expand",
     "lines, page by page",
+    "charges, page by page",
+    "one charge",
     "payments",
     "one payment",
 }
@@ -91,10 +94,14 @@ def came(
     read["long"] = invoice_at(sandbox, customer=customer, lines=12).id
     read["paid"] = sandbox.client().v1.invoices.pay(invoice_at(sandbox, customer=customer).id).id
     for _ in range(3):
-        invoice_at(sandbox, customer=customer, currency="jpy")
+        yen = invoice_at(sandbox, customer=customer, currency="jpy").id
+    with pytest.raises(stripe.CardError):  # the customer's other charge
+        sandbox.client().v1.invoices.pay(yen, {"payment_method": "pm_card_chargeCustomerFail"})
     to_act_on = [{name: invoice.id for name, invoice in invoices_to_act_on(sandbox)} for _ in range(2)]
     for one in sandbox.client().v1.invoices.list({"limit": 100}).auto_paging_iter():
         refetch.refetch("invoice", one.id)
+    for charge in sandbox.client().v1.charges.list({"customer": customer}).data:
+        refetch.refetch("charge", charge.id)
     refetch.refetch("customer", customer)
     drain()
     assert Invoice.objects.count() == 19

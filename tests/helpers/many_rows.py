@@ -139,6 +139,11 @@ def _statements(sizes: Sizes, bodies: Bodies, user: int) -> Iterator[str]:
         SELECT 'pi_' || g, {made(n)}, {body(bodies.intent)}, now(), 'cus_' || {whose}, 'succeeded', 'ch_' || g
         FROM generate_series(1, {n}) g"""
     yield f"""
+        INSERT INTO invoices_charge (id, created, data, stored_at, payment_intent, customer, status)
+        SELECT 'ch_' || g, {made(n)}, '{{}}', now(), 'pi_' || g, 'cus_' || {whose},
+            CASE WHEN g % 20 = 3 THEN 'failed' ELSE 'succeeded' END
+        FROM generate_series(1, {n}) g"""
+    yield f"""
         INSERT INTO invoices_creditnote (id, created, data, stored_at, invoice_id, customer, number, status, type)
         SELECT 'cn_' || g, {made(few["credit"])}, '{{}}', now(), 'in_' || g * 5, 'cus_' || g % {customers},
             'A-' || g || '-CN-01', CASE WHEN g % 50 = 0 THEN 'void' ELSE 'issued' END, 'pre_payment'
@@ -290,6 +295,7 @@ def searches(sizes: Sizes, choose: Callable[[int], int]) -> dict[str, dict[str, 
         },
         "invoicepayment": {"id": f"inpay_{choose(n)}", "invoice": f"in_{choose(n)}", "intent": f"pi_{choose(n)}"},
         "paymentintent": {"id": f"pi_{choose(n)}", "customer": f"cus_{customer}"},
+        "charge": {"id": f"ch_{choose(n)}", "intent": f"pi_{choose(n)}", "customer": f"cus_{customer}"},
         "creditnote": {
             "id": f"cn_{choose(few['credit'])}",
             "invoice": f"in_{choose(n)}",
@@ -367,6 +373,7 @@ class Addresses:
             "large customer": f"cus_{(customer // 50) * 50 + 1}",
             "invoicepayment": f"inpay_{choose(n)}",
             "paymentintent": f"pi_{choose(n)}",
+            "charge": f"ch_{choose(n)}",
             "creditnote": f"cn_{choose(few['credit'])}",
             "refund": f"re_{choose(few['credit'])}",
             "event": f"evt_{choose(self.sizes.events)}",
@@ -396,6 +403,8 @@ class Addresses:
             "api invoice, lines": f"/v1/invoices/in_{choose(n)}/lines",
             "api invoice, unknown": "/v1/invoices/unknown",
             "api invoice_payment": f"/v1/invoice_payments/inpay_{choose(n)}",
+            "api charge": f"/v1/charges/ch_{choose(n)}",
+            "api charges, starting_after": f"/v1/charges?starting_after=ch_{choose(n)}",
             "api credit_note": f"/v1/credit_notes/cn_{choose(few['credit'])}",
             "api credit_note, lines": f"/v1/credit_notes/cn_{choose(few['credit'])}/lines",
             "api credit_notes, starting_after": f"/v1/credit_notes?starting_after=cn_{choose(few['credit'])}",
@@ -450,6 +459,11 @@ def api_filters(sizes: Sizes, choose: Callable[[int], int]) -> dict[str, dict[st
                 {"payment[type]": "payment_record", "payment[payment_record]": "pyr_7"},
             ],
             "created": [{"created[lt]": seconds}],
+        },
+        "charges": {
+            "customer": [narrow, {**narrow, "created[lt]": seconds}, {"customer": "cus_none"}],
+            "payment_intent": [{"payment_intent": f"pi_{invoice}"}],
+            "created": [day, {"created[lt]": seconds}, {"created[gt]": seconds}],
         },
         "credit_notes": {
             "invoice": [{"invoice": f"in_{invoice}"}],

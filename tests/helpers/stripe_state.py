@@ -14,6 +14,7 @@ PATHS = {
     "invoice": "invoices",
     "invoice_payment": "invoice_payments",
     "payment_intent": "payment_intents",
+    "charge": "charges",
     "credit_note": "credit_notes",
     "refund": "refunds",
 }

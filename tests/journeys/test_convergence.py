@@ -233,7 +233,7 @@ class Convergence(RuleBasedStateMachine):
         snapshots = gateway.retrieve("invoice", self.one(number))
         self.held.append(partial(mirror.store, snapshots))
 
-    @rule(object=st.sampled_from(["invoice", "invoice_payment", "credit_note", "refund"]))
+    @rule(object=st.sampled_from(["invoice", "invoice_payment", "charge", "credit_note", "refund"]))
     def fetch_a_page(self, object: str) -> None:
         snapshots, _ = gateway.list_page(object)
         self.held.append(partial(mirror.store, snapshots))
@@ -282,11 +282,13 @@ class Convergence(RuleBasedStateMachine):
                 drain()
             else:
                 assert unequal(self.sandbox, "invoice_payment", only=is_paid) == []
-                assert not any(unequal(self.sandbox, object) for object in ("invoice", "credit_note", "refund"))
+                assert not any(
+                    unequal(self.sandbox, object) for object in ("invoice", "charge", "credit_note", "refund")
+                )
                 run = reconcile.sweep_lists()
                 assert run.exit_code == reconcile.CLEAN, list(Drift.objects.filter(run=run).values())
                 drain()
-            for object in ("invoice", "invoice_payment", "credit_note", "refund"):
+            for object in ("invoice", "invoice_payment", "charge", "credit_note", "refund"):
                 assert unequal(self.sandbox, object) == []
             gone = Invoice.objects.exclude(deleted_at=None)
             assert not {row.pk for row in gone} & set(at_stripe(self.sandbox, "invoice"))

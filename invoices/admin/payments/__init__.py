@@ -1,2 +1,2 @@
-"""Payments of invoices (InvoicePayment), the PaymentIntents behind them, credit notes and refunds, as mirrored from
-Stripe."""
+"""Payments of invoices (InvoicePayment), the PaymentIntents behind them, charges, credit notes and refunds, as mirrored
+from Stripe."""

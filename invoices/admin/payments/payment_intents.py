@@ -41,7 +41,7 @@ class PaymentIntentAdmin(MirroredAdmin):
             *([("Last error", wording.decline_reason(error))] if error else []),
             ("Customer", object_link("customer", record.customer or "")),
             ("Payment method", record.payment_method or "–"),
-            ("Latest charge", record.latest_charge or "–"),
+            ("Latest charge", object_link("charge", record.latest_charge or "")),
             ("Created", moment(record.created)),
             ("Id", record.pk),
         ]

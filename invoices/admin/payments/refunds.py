@@ -37,7 +37,7 @@ class RefundAdmin(MirroredAdmin):
             ("Reason", words(text(record.data, "reason") or "–")),
             *([("Why it failed", words(why))] if (why := text(record.data, "failure_reason")) else []),
             ("PaymentIntent", object_link("payment_intent", record.payment_intent or "")),
-            ("Charge", record.charge or "–"),
+            ("Charge", object_link("charge", record.charge or "")),
             ("Customer", object_link("customer", record.customer or "")),
             ("Created", moment(record.created)),
             ("Id", record.pk),
@@ -52,5 +52,5 @@ class RefundAdmin(MirroredAdmin):
         return object_link("payment_intent", refund.payment_intent or "")
 
     @admin.display(description="Charge")
-    def charge_(self, refund: Refund) -> str:
-        return refund.charge or "–"
+    def charge_(self, refund: Refund) -> SafeString:
+        return object_link("charge", refund.charge or "")

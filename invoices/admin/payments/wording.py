@@ -1,4 +1,4 @@
-"""The status of a PaymentIntent and the reason of a decline, in words."""
+"""The status of a PaymentIntent, the reason of a decline, and what a charge was charged to, in words."""
 
 from typing import Any
 
@@ -24,3 +24,23 @@ def decline_reason(error: Any) -> str:
     if not isinstance(code, str) or words(code) in message.lower():
         return message
     return f"{message.rstrip('.')} ({words(code)})."
+
+
+def charge_failure(charge: Any) -> str:
+    """Why a charge failed: the message, followed by the bank's reason in words where the message does not have it."""
+    return decline_reason(
+        {
+            "message": member(charge, "failure_message"),
+            "decline_code": member(charge, "outcome", "reason"),
+            "code": member(charge, "failure_code"),
+        }
+    )
+
+
+def charged_to(charge: Any) -> str:
+    """The card or the bank account that was charged, such as `Visa •••• 4242`; of another kind its name."""
+    kind = text(charge, "payment_method_details", "type") or ""
+    details = member(charge, "payment_method_details", kind)
+    name = text(details, "brand") or text(details, "bank_name") or kind
+    last4 = text(details, "last4")
+    return (words(name).capitalize() + (f" •••• {last4}" if last4 else "")) or "–"

@@ -18,11 +18,11 @@ STARTABLE = {  # name and description of the buttons above the list; a run over 
     Kind.SWEEP: ("Sweep", "Every invoice that is not final, and all of the last 30 days."),
     Kind.FULL: (
         "Everything",
-        "All invoices, payments, customers, PaymentIntents, credit notes and refunds. Takes longest.",
+        "All invoices, payments, customers, PaymentIntents, charges, credit notes and refunds. Takes longest.",
     ),
     Kind.VERIFY: (
         "Prove equality",
-        "Every customer, invoice with all lines, payment, PaymentIntent, credit note and refund. Heals nothing.",
+        "Every customer, invoice with all lines, payment, PaymentIntent, charge, credit note, refund. Heals nothing.",
     ),
 }
 

@@ -25,6 +25,7 @@ LABELS = {
     "customers": "customers",
     "invoices": "invoices",
     "payment_intents": "payment intents",
+    "charges": "charges",
     "credit_notes": "credit notes",
     "refunds": "refunds",
     "events": "events of these objects, and the others whose bodies name the customer",

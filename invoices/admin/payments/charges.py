@@ -1,0 +1,63 @@
+"""Charges, each one attempt to take money: the list, and the page of one."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+
+from invoices import money
+from invoices.admin.base import Facts, MirroredAdmin
+from invoices.admin.formatting import badge, moment, words
+from invoices.admin.links import object_link
+from invoices.admin.payments import wording
+from invoices.admin.payments.payment_intents import MAX_INVOICES_SHOWN
+from invoices.models import Charge, InvoicePayment
+from invoices.models.reading import text
+
+
+@admin.register(Charge)
+class ChargeAdmin(MirroredAdmin):
+    list_display = ("id_", "amount_", "status_", "method_", "reason_", "intent_", "created_", "as_of")
+    search_help_text = "ch_…, py_…, pi_…, cus_…"
+    dashboard_path = "payments"
+    empty_hint = "Search takes whole ids: ch_…, py_…, pi_…, cus_…"
+
+    def find(self, term: str, queryset: QuerySet) -> QuerySet:
+        return queryset.filter(Q(pk=term) | Q(payment_intent=term) | Q(customer=term))
+
+    def page_context(self, request: HttpRequest, record: Charge) -> dict[str, Any]:
+        paying = Q(charge=record.pk) | (Q(payment_intent=record.payment_intent) if record.payment_intent else Q())
+        paid = InvoicePayment.objects.filter(paying)[:MAX_INVOICES_SHOWN]
+        return {**super().page_context(request, record), "paid_invoices": [payment.invoice_id for payment in paid]}
+
+    def facts(self, record: Charge) -> Facts:
+        return [
+            ("Status", badge(record.status or "unreadable")),
+            ("Amount", money.text(record.amount, record.currency)),
+            ("Refunded", money.text(record.amount_refunded, record.currency)),
+            *([("Why it failed", wording.charge_failure(record.data))] if record.status == "failed" else []),
+            ("Charged to", wording.charged_to(record.data)),
+            ("Risk", words(text(record.data, "outcome", "risk_level") or "–")),
+            ("PaymentIntent", object_link("payment_intent", record.payment_intent or "")),
+            ("Customer", object_link("customer", record.customer or "")),
+            ("Created", moment(record.created)),
+            ("Id", record.pk),
+        ]
+
+    @admin.display(description="Amount")
+    def amount_(self, charge: Charge) -> str:
+        return money.text(charge.amount, charge.currency)
+
+    @admin.display(description="Charged to")
+    def method_(self, charge: Charge) -> str:
+        return wording.charged_to(charge.data)
+
+    @admin.display(description="Why it failed")
+    def reason_(self, charge: Charge) -> str:
+        return wording.charge_failure(charge.data) if charge.status == "failed" else "–"
+
+    @admin.display(description="PaymentIntent")
+    def intent_(self, charge: Charge) -> SafeString:
+        return object_link("payment_intent", charge.payment_intent or "")
