@@ -54,7 +54,7 @@ def end(call: Call, made: StripeObject, outcome: str) -> None:
     later what has succeeded."""
     made["status"] = outcome
     if outcome == "failed":
-        made.update(failure_reason="unknown", failure_balance_transaction=None)
+        made["failure_reason"] = "unknown"
     call.db.save("refund", made)
     charge = call.db.get("charge", made["charge"])
     if outcome != "succeeded" and charge:
