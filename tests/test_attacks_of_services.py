@@ -58,6 +58,16 @@ def test_a_filter_in_the_body_of_a_get_is_not_passed_over(authorization: dict[st
     assert len(found("").json()["data"]) == 2
 
 
+@pytest.mark.parametrize("query", ["created[gt]=5&created=7", "created=7&created[gt]=5"])
+def test_a_range_beside_its_value_is_not_passed_over(authorization: dict[str, str], query: str) -> None:
+    """In either order: what came last took the other's place, so that a filter was ignored in silence."""
+    stored(InvoiceObject(created=7))
+    refused = Client().get(f"/v1/invoices?{query}", headers=authorization)
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "created")
+    assert refused.json()["error"]["message"] == "Invalid object"
+    assert len(Client().get("/v1/invoices?created=5&created=7", headers=authorization).json()["data"]) == 1
+
+
 def test_payments_are_shown_also_where_stripe_cannot_be_read_again(
     sandbox: SandboxProcess, authorization: dict[str, str]
 ) -> None:

@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 
 DOC_URL = "https://stripe.com/docs/error-codes/"
 DOCUMENTED_CODES = frozenset(  # Stripe's own codes, each with a page there; ours have none
-    "parameter_unknown parameter_missing parameter_invalid_integer parameter_invalid_empty resource_missing "
-    "api_key_expired account_invalid card_declined".split()
+    "parameter_unknown parameter_missing parameter_invalid_integer parameter_invalid_empty parameters_exclusive "
+    "resource_missing api_key_expired account_invalid card_declined".split()
 )
 HELP_MESSAGE = "Please see https://stripe.com/docs or we can help at https://support.stripe.com/."
 TRAILING_SLASH_MESSAGE = (

@@ -69,7 +69,10 @@ def _place(parameters: Nested, name: str, value: Any) -> None:
         level = level.setdefault(part or _open_item(level, following), {})
         if not isinstance(level, dict):
             raise invalid("Invalid object", match[1])
-    level[parts[-1] or str(len(level))] = value
+    last = parts[-1] or str(len(level))
+    if isinstance(level.get(last), dict):  # `a[b]=1&a=2`: a filter would be passed over, such as one side of a range
+        raise invalid("Invalid object", match[1])
+    level[last] = value
 
 
 def _open_item(array: Nested, member: str) -> str:
