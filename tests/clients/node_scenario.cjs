@@ -39,7 +39,11 @@ async function scenario() {
   const stripe = client(given.key);
   const {ids} = given;
   const {invoices} = stripe;
-  await step('list, page by page', pages(invoices.list({customer: ids.customer, limit: 2})));
+  const ofCustomer = {customer: ids.customer, limit: 2};
+  const listed = await step('list, page by page', pages(invoices.list(ofCustomer)));
+  const last = listed[listed.length - 1].id;
+  await step('list, backwards', pages(invoices.list({...ofCustomer, ending_before: last})));
+  await step('list and expand', pages(invoices.list({...ofCustomer, expand: ['data.customer']})));
   await step('list by a range', pages(invoices.list({created: {gte: 1}, status: 'paid'})));
   await step('retrieve', invoices.retrieve(ids.long));
   await step('retrieve and expand', invoices.retrieve(ids.paid, {expand: ['customer', 'payments']}));
@@ -47,6 +51,7 @@ async function scenario() {
   await step('lines, page by page', pages(lines.call(invoices, ids.long, {limit: 5})));
   const charges = await step('charges, page by page', pages(stripe.charges.list({customer: ids.customer, limit: 1})));
   await step('one charge', stripe.charges.retrieve(charges[0].id));
+  came['a signed event'] = stripe.webhooks.constructEvent(...given.signed);
   if (stripe.invoicePayments) {
     const found = await step('payments', pages(stripe.invoicePayments.list({invoice: ids.paid})));
     await step('one payment', stripe.invoicePayments.retrieve(found[0].id));

@@ -31,8 +31,16 @@ class Caller:
         return getattr(service, name)(*args)
 
     async def pages(self, service: Any, *args: Any) -> list[Any]:
-        found = (await self.call(service, "list", *args)).auto_paging_iter()
+        return await self.rest(await self.call(service, "list", *args))
+
+    async def rest(self, page: Any) -> list[Any]:
+        """This page of a list, and all that follow."""
+        found = page.auto_paging_iter()
         return [one async for one in found] if self.asynchronous else list(found)
+
+    async def lines_of(self, id: str) -> list[Any]:
+        """By the list inside the invoice, which knows its own address."""
+        return await self.rest((await self.call(self.client.invoices, "retrieve", id)).lines)
 
 
 def plain(found: Any) -> Any:
@@ -64,7 +72,10 @@ async def scenario(given: dict[str, Any], asynchronous: bool) -> dict[str, Any]:
     def act(name: str, method: str, *args: Any) -> Any:
         return step(name, caller.call(invoices, method, *args))
 
-    await step("list, page by page", caller.pages(invoices, {"customer": ids["customer"], "limit": 2}))
+    of_customer = {"customer": ids["customer"], "limit": 2}
+    found = await step("list, page by page", caller.pages(invoices, of_customer))
+    await step("list, backwards", caller.pages(invoices, {**of_customer, "ending_before": found[-1].id}))
+    await step("list and expand", caller.pages(invoices, {**of_customer, "expand": ["data.customer"]}))
     await step("list by a range", caller.pages(invoices, {"created": {"gte": 1}, "status": "paid"}))
     await act("retrieve", "retrieve", ids["long"])
     await act("retrieve and expand", "retrieve", ids["paid"], {"expand": ["customer", "payments"]})
@@ -72,6 +83,8 @@ async def scenario(given: dict[str, Any], asynchronous: bool) -> dict[str, Any]:
     charges = caller.client.charges
     found = await step("charges, page by page", caller.pages(charges, {"customer": ids["customer"], "limit": 1}))
     await step("one charge", caller.call(charges, "retrieve", found[0].id))
+    await step("lines of the invoice itself", caller.lines_of(ids["long"]))
+    came["a signed event"] = plain(stripe.Webhook.construct_event(*given["signed"]))
     if hasattr(caller.client, "invoice_payments"):
         payments = caller.client.invoice_payments
         found = await step("payments", caller.pages(payments, {"invoice": ids["paid"]}))

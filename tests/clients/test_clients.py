@@ -6,6 +6,7 @@ is the same object at both. What is acted on is one invoice for each, so ids, ti
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from collections.abc import Iterator
@@ -17,7 +18,8 @@ import stripe
 from django.conf import settings
 from django.contrib.auth.models import User
 
-from invoices import refetch
+from invoices import clock, refetch
+from invoices.fanout import signing
 from invoices.models import ApiToken, Customer, Invoice, InvoicePayment
 from tests.clients import environments
 from tests.factories import customer_at, invoice_at
@@ -39,12 +41,16 @@ CLIENTS = {
 }
 READS = {
     "list, page by page",
+    "list, backwards",
+    "list and expand",
     "list by a range",
     "retrieve",
     "retrieve and expand",
     "lines, page by page",
     "charges, page by page",
     "one charge",
+    "lines of the invoice itself",
+    "a signed event",
     "payments",
     "one payment",
 }
@@ -110,7 +116,14 @@ def came(
 
     key = ApiToken.objects.create(agent, name="a service")[1]
     reading_key = ApiToken.objects.create(agent, name="reports", read_only=True)[1]
-    common = {"version": settings.STRIPE_API_VERSION, "wrong_key": "sk_wrong_0123456789"}
+    # As the fan-out signs it while a secret is being replaced.
+    event = json.dumps({"id": "evt_1", "object": "event", "type": "invoice.paid", "data": {"object": {}}})
+    signature = signing.header(event.encode(), clock.now(), ["whsec_new", "whsec_old"])
+    common = {
+        "version": settings.STRIPE_API_VERSION,
+        "wrong_key": "sk_wrong_0123456789",
+        "signed": [event, signature, "whsec_old"],
+    }
     answers = []
     for address, its_key, its_reading_key, acted in (
         (sandbox.url, sandbox.key, None, to_act_on[0]),
@@ -139,7 +152,11 @@ def test_a_client_gets_what_it_gets_from_stripe(client_name: str, came: tuple[di
     for name in READS & ours.keys():
         assert ours[name] == theirs[name], name
     assert len(ours["list, page by page"]) == 5
+    assert ours["list, backwards"] == ours["list, page by page"][-2::-1]
+    assert {one["customer"]["name"] for one in ours["list and expand"]} == {"Ann Example"}
+    assert ours["a signed event"]["type"] == "invoice.paid"
     assert len(ours["lines, page by page"]) == 12
+    assert ours.get("lines of the invoice itself", ours["lines, page by page"]) == ours["lines, page by page"]
     assert ours["retrieve and expand"]["customer"]["name"] == "Ann Example"
     assert [one["invoice"] for one in ours.get("payments", [])] == [ours["retrieve and expand"]["id"]] * (
         "payments" in ours
