@@ -56,6 +56,21 @@ class Order:
         more, found = len(found) > limit, found[:limit]
         return (found if forwards else found[::-1]), more
 
+    def end_of_stretch(self, rows: QuerySet[Any], length: int, after: Position | None) -> Position | None:
+        """Where the row stands that is so many rows after a position; None where fewer rows with a value are left. Only
+        for an order that descends."""
+        if after is not None and after.value is None:
+            return None
+        with_value, *_ = self._parts(rows, after, forwards=True)
+        end = with_value.values_list(self.column, "pk")[length - 1 : length]
+        return next((Position(*each) for each in end), None)
+
+    def until(self, rows: QuerySet[Any], end: Position) -> QuerySet[Any]:
+        """Those of these rows that do not stand behind this position, which has a value, where the order descends."""
+        column = self.column
+        same_or_before = Q(**{f"{column}__gt": end.value}) | Q(_key__gte=end.key)
+        return rows.alias(_key=_key(rows.model)).filter(Q(**{f"{column}__gte": end.value}) & same_or_before)
+
     def _parts(self, rows: QuerySet[Any], position: Position | None, forwards: bool) -> list[QuerySet[Any]]:
         """The rows beyond the position, in the direction of reading, as one or two querysets: those without a value are
         a queryset of their own, because databases disagree on whether a null sorts first or last."""

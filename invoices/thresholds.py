@@ -92,4 +92,6 @@ EVENT_ARRIVES = timedelta(seconds=5)  # a proof looks again at what seemed to di
 CATCH_UP_OVERLAP = timedelta(hours=1)  # by which a catch-up begins before the one before it began
 
 # --- reading ----------------------------------------------------------------------------------------------------------
-SEARCH_GIVEN_UP = timedelta(seconds=5)  # a search that no index answers is refused when it has read for this long
+SEARCH_PLANNED = timedelta(seconds=1)  # a search that its indexes have not answered by then walks through the rows
+SEARCH_PAGE = timedelta(seconds=5)  # a page that such a walk has begun to fill is given after this, full or not
+SEARCH_GIVEN_UP = timedelta(seconds=30)  # a walk that has found nothing for this long is refused

@@ -42,7 +42,7 @@ from invoices.models import (
     Refund,
 )
 from invoices.models.refetches import ScheduledRefetch
-from invoices.search import CUSTOMERS, INVOICES, matching, parse, time_limit
+from invoices.search import CUSTOMERS, INVOICES, matching, parse
 from tests.helpers.admin_pages import LIST
 from tests.helpers.database import without_triggers
 from tests.helpers.many_rows import ADMINS, Addresses, Bodies, Sizes, api_filters, fill, offered, searches
@@ -311,7 +311,7 @@ class TestTheSearch:
         for template in SEARCHED[name]:
             text = template.replace("{middle}", str(seconds)).replace("{later}", str(seconds + 7200))
             for place in places:
-                with reading_through_has_no_price(), CaptureQueriesContext(connection) as captured, time_limit():
+                with reading_through_has_no_price(), CaptureQueriesContext(connection) as captured:
                     rows = matching(resource.model._default_manager.filter(deleted_at=None), parse(text), resource)
                     Order("created").read(rows.values_list("created", "pk"), 10, after=place)
                 with reading_through_has_no_price():

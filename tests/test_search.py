@@ -18,9 +18,11 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from invoices import clock, mirror, refetch, search, thresholds
+from invoices.keyset import Order
 from invoices.models import ApiToken, Invoice
-from invoices.search import CUSTOMERS, INVOICES, Clause, Query, QueryError, language
+from invoices.search import CUSTOMERS, INVOICES, Clause, Query, QueryError, language, pages
 from invoices.search.conditions import condition_of
+from invoices.search.time_limit import time_limit
 from invoices.snapshot import ReadTime, of_read
 from tests.factories import CustomerObject, InvoiceObject, customer_at, invoice_at, stored
 from tests.sandbox_process import SandboxProcess
@@ -361,6 +363,7 @@ CLAUSES = st.builds(
 )  # fmt: skip
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(clauses=st.lists(CLAUSES, min_size=1, max_size=10), any_of=st.booleans())
 def test_a_printed_query_is_the_query(clauses: list[Clause], any_of: bool) -> None:
     query = Query(tuple(clauses), any_of and len(clauses) > 1)
@@ -494,15 +497,12 @@ def test_searching_needs_the_permission_to_see(world: None) -> None:
     assert Client().get("/v1/invoices/search?query=created%3E0").status_code == 401
 
 
-# --- the time limit ---------------------------------------------------------------------------------------------------
+# --- bounded time -----------------------------------------------------------------------------------------------------
 
 
-def test_a_search_that_reads_for_too_long_is_refused(
-    world: None, service: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_statement_that_reads_for_too_long_is_ended(world: None, service: Client) -> None:
     """By the database itself. Afterwards the connection works, and without the limit."""
-    monkeypatch.setattr(thresholds, "SEARCH_GIVEN_UP", timedelta(milliseconds=100))
-    with pytest.raises(search.TakesTooLong), search.time_limit(), connection.cursor() as cursor:
+    with pytest.raises(search.TakesTooLong), time_limit(timedelta(milliseconds=100)), connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute("SELECT pg_sleep(5)")
         else:
@@ -514,16 +514,74 @@ def test_a_search_that_reads_for_too_long_is_refused(
             assert cursor.fetchone() == ("0",)
 
 
-def test_the_refusal_says_what_to_add(
-    service: Client, client: Client, agent: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.odd_objects
+@pytest.mark.parametrize("limit", [1, 3])
+def test_a_walk_finds_what_the_plan_finds(world: None, monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
+    """In stretches of two rows, also those without a time of creation."""
+    for number in (8, 9):
+        stored({**invoice(number), "created": None})
+    monkeypatch.setattr(pages, "STRETCH", 2)
+    order = Order("created")
+    for query, _ in QUERIES + ANY_OF:
+        rows = search.matching(Invoice.objects.all(), search.parse(query), INVOICES)
+        found: list[str] = []
+        place, more = None, True
+        while more:
+            page = search.read(order, rows, limit, place, walk=True)
+            assert len(page.rows) == limit or page.end is None, query
+            found += [row.pk for row in page.rows]
+            place, more = page.end, page.end is not None
+        planned = search.read(order, rows, 100)
+        assert (found, planned.walked) == ([row.pk for row in planned.rows], False), query
+
+
+@pytest.fixture
+def many(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """More rows than the plan has time for. The ids of the few whose name is another one, the newest first."""
     now = ReadTime(clock.now(), 0, clock.now())
-    many = (InvoiceObject(customer_name=f"name {number}") for number in range(2000))
-    mirror.store([of_read("invoice", each["id"], each, now) for each in many])
+    few = {7: "in_7", 1203: "in_1203", 1204: "in_1204", 1990: "in_1990"}
+    made = [
+        InvoiceObject(
+            id=f"in_{number}", customer_name="else" if number in few else f"name {number}", created=T0 - number
+        )
+        for number in range(2000)
+    ]
+    mirror.store([of_read("invoice", each["id"], each, now) for each in made])
+    monkeypatch.setattr(thresholds, "SEARCH_PLANNED", timedelta(milliseconds=1))
+    monkeypatch.setattr(pages, "STRETCH", 100)
+    return list(few.values())
+
+
+def test_a_page_that_takes_long_is_shorter_and_the_next_goes_on(
+    many: list[str], service: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No page but the last is empty, because an SDK would stop there."""
+    query, page = '-customer_name~"name"', {}
+    assert ids(searched(service, query)) == many
+    monkeypatch.setattr(thresholds, "SEARCH_PAGE", timedelta(0))
+    found: list[list[str]] = []
+    while not found or page:
+        answer = searched(service, query, limit=3, **page)
+        found.append(ids(answer))
+        page = {"page": answer["next_page"]} if answer["has_more"] else {}
+    assert found in ([many[:1], many[1:3], many[3:]], [many[:1], many[1:3], many[3:], []])
+    assert searched(service, query, limit=1, **{"expand[]": "total_count"})["total_count"] == len(many)
+
+
+def test_the_admin_finds_it_too(many: list[str], client: Client, agent: User) -> None:
+    client.force_login(agent)
+    page = admin_page(client, "invoice", '-customer_name~"name"')
+    assert all(f"/{each}/" in page for each in many) and "search-problem" not in page
+
+
+def test_what_is_not_found_in_time_is_refused_and_says_what_to_add(
+    many: list[str], service: Client, client: Client, agent: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(thresholds, "SEARCH_GIVEN_UP", timedelta(milliseconds=1))
     client.force_login(agent)
-    assert "add a range of created" in admin_page(client, "invoice", '-customer_name~"name"')
-    answer = service.get("/v1/invoices/search?query=-customer_name~%22name%22")
+    page = admin_page(client, "invoice", '-customer_name~"name" -customer_name~"else"')
+    assert "add a range of created" in page and "Nothing found" not in page
+    answer = service.get("/v1/invoices/search?query=-customer_name~%22name%22+-customer_name~%22else%22")
     error = answer.json()["error"]
     assert (answer.status_code, error["param"], error["code"]) == (400, "query", "query_too_broad")
     assert "add a range of created" in error["message"]
@@ -579,7 +637,8 @@ def test_a_bad_query_is_answered_beside_the_search_box(world: None, client: Clie
     page = admin_page(client, "invoice", "status:open")
     problem = re.search(r'id="search-problem">([^<]*)<', page)
     assert problem and "at character 8: text needs quotation marks: &quot;open&quot;." in problem[1]
-    assert "ACME-0001" not in page
+    assert "ACME-0001" not in page and "Nothing found" not in page
+    assert "Nothing found" in admin_page(client, "invoice", 'number:"nobody"')
     assert 'id="search-problem"' not in admin_page(client, "invoice", 'status:"open"')
 
 

@@ -1,7 +1,7 @@
 """`/v1/invoices/search` and `/v1/customers/search`: Stripe's query language over the mirror, newest first.
 
 The rows themselves are searched, so what was written is found at once. A page begins where the one before it ended, by
-(created, id): rows that come meanwhile shift no other.
+(created, id): rows that come meanwhile shift no other. Each page is found in bounded time (`search/pages.py`).
 """
 
 from __future__ import annotations
@@ -34,11 +34,18 @@ MICROSECOND = timedelta(microseconds=1)
 NEWEST_FIRST = Order("created")
 
 
+class Place(NamedTuple):
+    """Where a page begins: after this position. `walk`: the page before it was found by a walk."""
+
+    after: Position
+    walk: bool
+
+
 class Found(NamedTuple):
     """One page."""
 
     texts: list[str | None]  # the objects' JSON, as it is stored
-    last: Position | None  # where the last of them stands, if there are more
+    next: Place | None  # where the next page begins; None: there is none
     total: int | None  # number of all that match; None where nobody asked
 
 
@@ -63,22 +70,22 @@ class SearchView(StripeView):
             raise invalid("Missing required param: query.", "query", "parameter_missing")
         try:
             query = search.parse(text)
-            page = self._page(query, limit, _begin(token, query) if token else None, counted=TOTAL_COUNT in wanted)
+            page = self._page(query, limit, self._begin(token, query) if token else None, TOTAL_COUNT in wanted)
         except search.QueryError as error:
             raise invalid(str(error), "query") from None
         except search.TakesTooLong as error:
             raise invalid(str(error), "query", "query_too_broad") from None
         return Response(self._envelope(request, page, query, paths))
 
-    def _page(self, query: search.Query, limit: int, begin: Position | None, *, counted: bool) -> Found:
+    def _page(self, query: search.Query, limit: int, begin: Place | None, counted: bool) -> Found:
         """One page of what matches. Raises search.QueryError, search.TakesTooLong."""
         model: Any = self.resource.model
-        with search.time_limit():
-            rows = search.matching(model.objects.filter(deleted_at=None), query, self.resource)
-            texts = rows.annotate(text=Cast("data", TextField())).values_list("created", "pk", "text")
-            found, has_more = NEWEST_FIRST.read(texts, limit, after=begin)
-            count = min(rows.order_by()[: MAX_COUNTED + 1].count(), MAX_COUNTED) if counted else None
-        return Found([text for _, _, text in found], Position(*found[-1][:2]) if has_more else None, count)
+        rows = search.matching(model.objects.filter(deleted_at=None), query, self.resource)
+        texts = rows.annotate(text=Cast("data", TextField())).values_list("created", "pk", "text")
+        after, walk = begin or (None, False)
+        found = search.read(NEWEST_FIRST, texts, limit, after, walk=walk)
+        total = search.count(NEWEST_FIRST, rows, MAX_COUNTED) if counted else None
+        return Found([text for _, _, text in found.rows], Place(found.end, found.walked) if found.end else None, total)
 
     def _envelope(self, request: Request, found: Found, query: search.Query, paths: expand.Paths) -> Json:
         """Stripe's envelope of a search."""
@@ -88,12 +95,39 @@ class SearchView(StripeView):
             if expand.expand_with_reads(expanded, paths, lambda: require_reads(request)):
                 self.source = STRIPE
             objects = [to_json(each) for each in expanded]
-        next_page = _token(found.last, query) if found.last else None
+        next_page = self._token(found.next, self._mark(query)) if found.next else None
         end: dict[str, Any] = {"has_more": next_page is not None, "next_page": next_page}
         if found.total is not None:
             end[TOTAL_COUNT] = found.total
         end["url"] = request.path
         return Json(f'{{"object":"search_result","data":[{",".join(objects)}],{to_json(end)[1:]}')
+
+    # --- the place at which a page begins, as `next_page` ---------------------------------------------------------
+
+    def _token(self, place: Place, mark: str) -> str:
+        """It holds the place itself: nothing is kept for it, and it never expires."""
+        value, key = place.after
+        created = None if value is None else (value - EPOCH) // MICROSECOND
+        written = json.dumps([mark, created, key, int(place.walk)], separators=(",", ":"))
+        return base64.urlsafe_b64encode(written.encode()).decode().rstrip("=")
+
+    def _begin(self, token: str, query: search.Query) -> Place:
+        """The place that the token names. Raises ApiError for what is no `next_page`, or that of another query."""
+        try:
+            written = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+            mark, created, key, walk = json.loads(written)
+            place = Place(Position(None if created is None else EPOCH + created * MICROSECOND, key), bool(walk))
+            if not is_id(key) or token != self._token(place, mark):
+                raise ValueError(token)
+        except (ValueError, TypeError, OverflowError, RecursionError):
+            raise _wrong_page("It is no `next_page` of a search.") from None
+        if mark != self._mark(query):
+            raise _wrong_page("It belongs to another query. Please send the query that it came with.")
+        return place
+
+    def _mark(self, query: search.Query) -> str:
+        """By which a query is told from others, however it is spelled."""
+        return hashlib.sha256(f"{self.resource.name} {query}".encode()).hexdigest()[:16]
 
 
 class InvoiceSearchView(SearchView):
@@ -116,35 +150,5 @@ def _take_text(values: dict[str, Any], name: str) -> str | None:
     return value
 
 
-# --- the place at which a page begins, as `next_page` -----------------------------------------------------------------
-
-
-def _token(last: Position, query: search.Query) -> str:
-    """It holds the place itself: nothing is kept for it, and it never expires."""
-    created = None if last.value is None else (last.value - EPOCH) // MICROSECOND
-    written = json.dumps([_mark(query), created, last.key], separators=(",", ":"))
-    return base64.urlsafe_b64encode(written.encode()).decode().rstrip("=")
-
-
-def _begin(token: str, query: search.Query) -> Position:
-    """The place after which this page begins. Raises ApiError for what is no `next_page`, or that of another query."""
-    try:
-        written = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
-        mark, created, key = json.loads(written)
-        value = None if created is None else EPOCH + created * MICROSECOND
-        if not (is_id(key) and isinstance(mark, str)):
-            raise ValueError(key)
-    except (ValueError, TypeError, OverflowError, RecursionError):
-        raise _wrong_page("It is no `next_page` of a search.") from None
-    if mark != _mark(query):
-        raise _wrong_page("It belongs to another query. Please send the query that it came with.")
-    return Position(value, key)
-
-
 def _wrong_page(why: str) -> ApiError:
     return invalid(f"Invalid page. {why}", "page")
-
-
-def _mark(query: search.Query) -> str:
-    """By which a query is told from others, however it is spelled."""
-    return hashlib.sha256(str(query).encode()).hexdigest()[:16]

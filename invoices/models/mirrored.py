@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Lower
 
 from invoices.models.fields import ObjectField
 from invoices.models.reading import expandable_id, flag, integer, lower, member, moment, text
@@ -127,6 +128,7 @@ class Customer(Mirrored):
             *_indexes("customer"),
             _text("customer_email", "email"),  # Search by e-mail, or its beginning
             _text("customer_name", "name"),  # Search by the beginning of the name
+            models.Index(Lower("id"), name="customer_any_case"),  # How is the id spelled that a query names?
         ]
 
     @classmethod

@@ -6,6 +6,7 @@ table holds. It needs no extension. SQLite has no such index: there the rows are
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.db.models import CharField, Lookup, TextField
@@ -96,7 +97,9 @@ INDEXES = {  # name → table, and what it holds
         "invoices_windows(customer_name), invoices_windows(customer_email), invoices_windows(number), "
         "invoices_windows(receipt_number), string_to_array(metadata, E'\\n')",
     ),
+    "invoice_subscription_search": ("invoices_invoice", "invoices_windows(subscription)"),
 }
+FIRST_INDEXES = ("customer_search", "invoice_search")  # of migration 0028
 # Entries that a write leaves to be sorted in later, in kB: one writer in some hundred sorts them in, and each search
 # looks through them.
 PENDING_LIST_KB = 2048
@@ -128,11 +131,12 @@ def drop_function(apps: Any, schema_editor: Any) -> None:
         schema_editor.execute("DROP FUNCTION IF EXISTS invoices_windows(text)")
 
 
-def make_indexes(apps: Any, schema_editor: Any) -> None:
+def make_indexes(apps: Any, schema_editor: Any, names: Iterable[str] = FIRST_INDEXES) -> None:
     """Without locking writers out, so outside a transaction. What an interruption left invalid is made anew."""
     if schema_editor.connection.vendor != "postgresql":
         return
-    for name, (table, content) in INDEXES.items():
+    for name in names:
+        table, content = INDEXES[name]
         schema_editor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
         schema_editor.execute(
             f"CREATE INDEX CONCURRENTLY {name} ON {table} USING gin ({content}) "
@@ -140,9 +144,9 @@ def make_indexes(apps: Any, schema_editor: Any) -> None:
         )
 
 
-def drop_indexes(apps: Any, schema_editor: Any) -> None:
+def drop_indexes(apps: Any, schema_editor: Any, names: Iterable[str] = FIRST_INDEXES) -> None:
     if schema_editor.connection.vendor == "postgresql":
-        for name in INDEXES:
+        for name in names:
             schema_editor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
 
 

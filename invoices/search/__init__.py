@@ -2,8 +2,9 @@
 
 from invoices.search.conditions import CUSTOMERS, INVOICES, Resource, looks_like_query
 from invoices.search.language import Clause, Query, QueryError, parse
+from invoices.search.pages import SearchOrder, count, read
 from invoices.search.rows import matching
-from invoices.search.time_limit import TakesTooLong, time_limit
+from invoices.search.time_limit import TakesTooLong
 
 __all__ = [
     "CUSTOMERS",
@@ -12,9 +13,11 @@ __all__ = [
     "Query",
     "QueryError",
     "Resource",
+    "SearchOrder",
     "TakesTooLong",
+    "count",
     "looks_like_query",
     "matching",
     "parse",
-    "time_limit",
+    "read",
 ]

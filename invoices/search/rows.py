@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import reduce
 from typing import Any
 
 from django.db import connection
 from django.db.models import Q, QuerySet
 
+from invoices import thresholds
 from invoices.search.conditions import Resource, condition_of, search_index_of
 from invoices.search.language import Clause, Query
+from invoices.search.time_limit import TakesTooLong, time_limit
 
 FEW = 500  # rows: cheaper to fetch and sort than to meet by chance
 COMMON = 50_000  # rows: where the statistics say so, they are right, and the newest rows have some
@@ -28,16 +30,18 @@ OTHER_WAYS = ("enable_seqscan", "enable_indexscan", "enable_indexonlyscan")
 def matching(rows: QuerySet[Any], query: Query, resource: Resource) -> QuerySet[Any]:
     """Those of these rows that the query asks for. Raises QueryError for what this kind of object cannot be asked.
 
-    It asks the database already, so it needs a `time_limit` around it.
+    It asks the database already, for `thresholds.SEARCH_PLANNED` at most. How to read the rows is in `pages.py`.
     """
     conditions = [condition_of(clause, resource) for clause in query.clauses]
     if connection.vendor == "postgresql":
-        for place, clause in enumerate(query.clauses):
-            ids = _ids_of_few(clause, conditions[place], resource)
-            if ids is not None:
-                conditions[place] = Q(pk__in=ids)
-                if not query.any_of:
-                    break  # the other clauses are asked of these rows
+        with suppress(TakesTooLong), time_limit(thresholds.SEARCH_PLANNED) as limit:
+            for place, clause in enumerate(query.clauses):
+                limit.check()
+                ids = _ids_of_few(clause, conditions[place], resource)
+                if ids is not None:
+                    conditions[place] = Q(pk__in=ids)
+                    if not query.any_of:
+                        break  # the other clauses are asked of these rows
     return rows.filter(reduce(Q.__or__ if query.any_of else Q.__and__, conditions))
 
 

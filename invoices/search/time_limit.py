@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 from django.db import OperationalError, connection, transaction
-
-from invoices import thresholds
 
 STEPS_BETWEEN_LOOKS = 1000  # of SQLite's machine: some hundredths of a millisecond
 QUERY_CANCELED = "57014"  # PostgreSQL's code
@@ -24,12 +23,29 @@ class TakesTooLong(Exception):
         )
 
 
+class Limit:
+    """The end of the time that a search may read."""
+
+    def __init__(self, longest: timedelta) -> None:
+        self._end = time.monotonic() + longest.total_seconds()
+
+    @property
+    def is_over(self) -> bool:
+        return time.monotonic() > self._end
+
+    def check(self) -> None:
+        """Between two statements. Raises TakesTooLong where the time is over."""
+        if self.is_over:
+            raise TakesTooLong
+
+
 @contextmanager
-def time_limit() -> Iterator[None]:
-    """What is read inside ends after `thresholds.SEARCH_GIVEN_UP`. Raises TakesTooLong."""
+def time_limit(longest: timedelta) -> Iterator[Limit]:
+    """Each statement inside is ended after so long. Raises TakesTooLong."""
+    seconds = longest.total_seconds()
     try:
-        with _on_postgresql() if connection.vendor == "postgresql" else _on_sqlite():
-            yield
+        with _on_postgresql(seconds) if connection.vendor == "postgresql" else _on_sqlite(seconds):
+            yield Limit(longest)
     except OperationalError as error:
         code = getattr(error.__cause__, "sqlstate", "")
         if code == QUERY_CANCELED or "interrupted" in str(error):
@@ -38,8 +54,8 @@ def time_limit() -> Iterator[None]:
 
 
 @contextmanager
-def _on_postgresql() -> Iterator[None]:
-    milliseconds = round(thresholds.SEARCH_GIVEN_UP.total_seconds() * 1000)
+def _on_postgresql(seconds: float) -> Iterator[None]:
+    milliseconds = max(1, round(seconds * 1000))  # 0 would mean no limit
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT current_setting('statement_timeout')")
         before = cursor.fetchone()[0]
@@ -49,9 +65,9 @@ def _on_postgresql() -> Iterator[None]:
 
 
 @contextmanager
-def _on_sqlite() -> Iterator[None]:
+def _on_sqlite(seconds: float) -> Iterator[None]:
     connection.ensure_connection()
-    end = time.monotonic() + thresholds.SEARCH_GIVEN_UP.total_seconds()
+    end = time.monotonic() + seconds
     connection.connection.set_progress_handler(lambda: time.monotonic() > end, STEPS_BETWEEN_LOOKS)
     try:
         yield
