@@ -38,7 +38,8 @@ def indexes() -> dict[str, list[tuple[str, list[str], str, bool]]]:
         )
         found = defaultdict(list)
         for table, name, definition in cursor.fetchall():
-            columns, _, condition = definition.partition(" USING btree ")[2].partition(" WHERE ")
+            after = re.split(r" USING \w+ ", definition)[1]
+            columns, _, condition = re.sub(r" WITH \([^)]*\)", "", after).partition(" WHERE ")
             parts = re.sub(r"^\((.*)\)$", r"\1", columns.strip()).split(", ")
             found[table].append((name, parts, condition, " UNIQUE " in definition))
         return dict(found)

@@ -556,7 +556,8 @@ def test_a_page_that_takes_long_is_shorter_and_the_next_goes_on(
     many: list[str], service: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No page but the last is empty, because an SDK would stop there."""
-    query, page = '-customer_name~"name"', {}
+    query = '-customer_name~"name"'
+    page: dict[str, str] = {}
     assert ids(searched(service, query)) == many
     monkeypatch.setattr(thresholds, "SEARCH_PAGE", timedelta(0))
     found: list[list[str]] = []

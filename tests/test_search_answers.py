@@ -64,7 +64,7 @@ class World:
         at_stripe = process.client()
         self.objects: dict[str, list[Object]] = {}
         for kind, listed in (("invoices", at_stripe.v1.invoices), ("customers", at_stripe.v1.customers)):
-            found = [each.to_dict() for each in listed.list({"limit": 100}).auto_paging_iter()]  # type: ignore[attr-defined]
+            found = [each.to_dict() for each in listed.list({"limit": 100}).auto_paging_iter()]
             self.objects[kind] = found
             for each in found:
                 stored(each)
