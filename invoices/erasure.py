@@ -410,7 +410,7 @@ ELSEWHERE: dict[type[models.Model], tuple[str, ...]] = {
     ApiToken: ("name",),
     EventArchive: ("reason",),
     Operation: ("idempotency_key", "request_id"),
-    Batch: ("request_id",),
+    Batch: ("idempotency_key", "request_id"),
     LogEntry: ("object_repr", "change_message"),
 }
 

@@ -16,10 +16,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from invoices import clock, mirror, operations
-from invoices.admin.invoices import bulk, bulk_preview
+from invoices.admin.invoices import bulk
 from invoices.admin.operations import batches
 from invoices.models import Batch, Invoice, Operation
-from invoices.operations import ACTIONS
+from invoices.operations import ACTIONS, bulk_preview
 from invoices.snapshot import Snapshot
 from tests.factories import InvoiceObject, InvoicePaymentObject, PaymentIntentObject, stored
 from tests.helpers.admin_pages import LIST, hidden, page_after, text
@@ -30,7 +30,7 @@ VOID = f"{LIST}bulk/void/"
 
 @pytest.fixture(autouse=True)
 def _no_workers(monkeypatch: Any) -> None:
-    monkeypatch.setattr(bulk.wakeups, "wake", lambda task: None)
+    monkeypatch.setattr(operations.batch, "wake", lambda task: None)
 
 
 def many(number: int, **given: Any) -> list[Invoice]:

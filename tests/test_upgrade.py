@@ -21,9 +21,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from invoices import clock, refetch, throttle
-from invoices.admin.invoices import bulk_preview
 from invoices.models import MIRRORED, Invoice, Operation, RecordedCall, fields
-from invoices.operations import ACTIONS, Refusal, manual_resolution, pauses
+from invoices.operations import ACTIONS, Refusal, bulk_preview, manual_resolution, pauses
 from invoices.operations import batch as batches
 from tests.crash.wire import Wire
 from tests.factories import InvoiceObject, InvoicePaymentObject, invoice_at, stored

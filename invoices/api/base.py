@@ -96,6 +96,7 @@ class StripeView(ViewSet):
     scope: str = Scope.READ  # that the token needs
     is_of_stripe = False  # whether it shows Stripe's objects
     source = MIRROR  # a request makes it STRIPE where Stripe was asked
+    takes_long_lists = False  # whether a body may name ten thousand ids
     not_before: datetime | None = None  # what the caller must not be shown an older state than
     authentication_classes = [ApiTokenAuthentication]
     permission_classes = [HasViewPermission]

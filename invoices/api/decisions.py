@@ -127,16 +127,20 @@ def given_reason(given: dict[str, Any]) -> str:
     return reason
 
 
-def error_of_refusal(refusal: operations.Refusal, operation: Operation) -> ApiError:
-    """The error for a decision that was refused: nothing was decided."""
+def error_of_refusal(
+    refusal: operations.Refusal, operation: Operation | None = None, headers: dict[str, str] | None = None
+) -> ApiError:
+    """The error for a decision, or a batch, that was refused: nothing was decided, and no batch was made."""
+    about = str(operation.pk) if operation else None
     if refusal.error:
-        return error_of_rate_limit(refusal.error, str(operation.pk), {})
+        return error_of_rate_limit(refusal.error, about, headers or {})
     return ApiError(
         refusal.http_status,
         refusal.message,
         type=error_type(refusal.code, refusal.http_status),
-        code=desk_code(refusal.code),
+        code=refusal.stripe_code or desk_code(refusal.code),
         param=refusal.param,
+        headers=headers,
         desk_code=desk_code(refusal.code),
-        operation=str(operation.pk),
+        operation=about,
     )

@@ -102,7 +102,7 @@ def unknown_address(request: HttpRequest) -> ApiError:
 
 
 def too_large() -> ApiError:
-    """413: the body is larger than parameters.MAX_BODY_BYTES."""
+    """413: the body is larger than parameters.MAX_BODY_BYTES, or LONG_BODY_BYTES."""
     return ApiError(413, "The request is larger than we accept.")
 
 

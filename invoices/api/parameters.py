@@ -21,6 +21,8 @@ from invoices.models.reading import BIGINT_LIMIT, refuse_constant
 
 MAX_BODY_BYTES = 256 * 1024  # far above the largest real request, which has a note of 5,000 characters
 MAX_PARAMETERS = 1000
+LONG_BODY_BYTES = 1024 * 1024  # of a view with `takes_long_lists`: 10,000 ids
+LONG_PARAMETERS = 11_000
 MAX_NESTING = 8  # names in `a[b][c]`: three
 MAX_NAME_LENGTH = 500  # characters of a whole name, brackets included
 MAX_PATHS, MAX_PATH_LENGTH = 20, 250  # of what an action's answer is to show whole
@@ -36,12 +38,12 @@ Nested = dict[str, Any]  # the values are text, numbers, lists, or further Neste
 # --- from bytes to structure -----------------------------------------------------------------------------------------
 
 
-def decode(raw: bytes) -> Nested:
+def decode(raw: bytes, most: int = MAX_PARAMETERS) -> Nested:
     """`a[b]=1&c[]=2&c[]=3` → `{"a": {"b": "1"}, "c": {"0": "2", "1": "3"}}`. Raises ApiError (400)."""
     parameters: Nested = {}
     pairs = [pair for pair in raw.split(b"&") if pair]
-    if len(pairs) > MAX_PARAMETERS:
-        raise invalid(f"Invalid request: more than {MAX_PARAMETERS} parameters.")
+    if len(pairs) > most:
+        raise invalid(f"Invalid request: more than {most} parameters.")
     for pair in pairs:
         name, _, value = pair.partition(b"=")
         _place(parameters, _text(name), _text(value))
@@ -91,7 +93,8 @@ class FormParser(BaseParser):
     media_type = "application/x-www-form-urlencoded"
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Nested:
-        return decode(_read(stream))
+        is_long = _takes_long_lists(parser_context)
+        return decode(_read(stream, is_long), LONG_PARAMETERS if is_long else MAX_PARAMETERS)
 
 
 class JsonParser(BaseParser):
@@ -101,7 +104,7 @@ class JsonParser(BaseParser):
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Nested:
         try:
-            body = json.loads(_read(stream), parse_constant=refuse_constant)
+            body = json.loads(_read(stream, _takes_long_lists(parser_context)), parse_constant=refuse_constant)
         except (ValueError, RecursionError):
             raise invalid("Invalid request: the body is not valid JSON.") from None
         if not isinstance(body, dict):
@@ -120,9 +123,15 @@ def _is_deeper(body: Any, levels: int) -> bool:
     )
 
 
-def _read(stream: Any) -> bytes:
-    body = stream.read(MAX_BODY_BYTES + 1)
-    if len(body) > MAX_BODY_BYTES:
+def _takes_long_lists(context: Any) -> bool:
+    """Whether the view that a body is parsed for takes ten thousand ids."""
+    return getattr((context or {}).get("view"), "takes_long_lists", False)
+
+
+def _read(stream: Any, is_long: bool) -> bytes:
+    most = LONG_BODY_BYTES if is_long else MAX_BODY_BYTES
+    body = stream.read(most + 1)
+    if len(body) > most:
         raise too_large()
     return body
 
@@ -134,7 +143,7 @@ def of_request(request: Request) -> Nested:
     """
     length = request.META.get("CONTENT_LENGTH") or "0"
     size = int(length) if LENGTH.fullmatch(length) else 0  # `isdigit` takes `²` too, which is no number
-    if size > MAX_BODY_BYTES:
+    if size > (LONG_BODY_BYTES if _takes_long_lists(request.parser_context) else MAX_BODY_BYTES):
         raise too_large()
     parameters = decode(request.META.get("QUERY_STRING", "").encode("latin-1", errors="replace"))
     if request.method == "POST" or size:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from django_filters import FilterSet
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
+from drf_spectacular.utils import OpenApiParameter, OpenApiRequest, OpenApiResponse, extend_schema, extend_schema_view
 
 from invoices.api import expandable
 from invoices.api.filters import TEXT, IntegerFilter
@@ -189,7 +189,7 @@ def describe(
         summary=summary,
         description=description or None,
         parameters=list(parameters),
-        request={FORM: _as_form(body), JSON: body} if body else None,
+        request={FORM: OpenApiRequest(_as_form(body), encoding=_encoding(body)), JSON: body} if body else None,
         responses={(200, media_type): OpenApiResponse(reply, "It is so")},
     )
 
@@ -200,6 +200,12 @@ def _as_form(body: dict[str, Any]) -> dict[str, Any]:
         f"{name}[]" if schema.get("type") == "array" else name: schema for name, schema in body["properties"].items()
     }
     return {**body, "properties": properties}
+
+
+def _encoding(body: dict[str, Any]) -> dict[str, Any] | None:
+    """How a form writes the members that are objects: `expected[eur]=12300`."""
+    objects = [name for name, schema in body["properties"].items() if schema.get("type") == "object"]
+    return {name: {"style": "deepObject", "explode": True} for name in objects} or None
 
 
 def describe_list_and_retrieve(view: Any, tag: str) -> Any:
@@ -264,11 +270,11 @@ def body_of(properties: dict[str, Any], required: Iterable[str] = ()) -> dict[st
 
 
 def _body(action: Action) -> dict[str, Any]:
-    properties = {parameter.name: _parameter_schema(parameter) for parameter in action.parameters}
+    properties = {parameter.name: parameter_schema(parameter) for parameter in action.parameters}
     return expanding_body_of(properties, [parameter.name for parameter in action.parameters if parameter.required])
 
 
-def _parameter_schema(parameter: Parameter) -> dict[str, Any]:
+def parameter_schema(parameter: Parameter) -> dict[str, Any]:
     schema = {**PARAMETER_SCHEMAS[parameter.kind], "title": parameter.label}
     if parameter.help:
         schema["description"] = parameter.help

@@ -65,11 +65,13 @@ OUR_OBJECTS: dict[str, Schema] = {
     "batch": shape(
         "One action asked for on many invoices; its operations: `/v1/operations?batch=…`",
         kind="batch",
-        texts="id! action actor cancelled_by? reason ticket approver? decision_reason request_id",
-        moments="created! finished? cancelled? decided?",
+        texts="id! action actor cancelled_by? reason ticket approver? decision_reason request_id idempotency_key",
+        moments="created! finished? cancelled? decided? confirm_by",
         integers="invoices",
         booleans="awaiting_approval",
         objects="params",
+        source={**TEXT, "enum": ["admin", "api"]},
+        token={**shape("With which the API was asked", texts="name created_by?"), "nullable": True},
         sums={
             "type": "object",
             "additionalProperties": INTEGER,
@@ -79,6 +81,28 @@ OUR_OBJECTS: dict[str, Schema] = {
             "type": "object",
             "additionalProperties": INTEGER,
             "description": "Of one alone: how many of its operations are in each state; `waiting`: have not begun",
+        },
+    ),
+    "batch_preview": shape(
+        "What a batch would do; nothing was changed",
+        kind="batch_preview",
+        texts="action paused?",
+        invoices={**array(TEXT), "description": "The ids of those that it would be done to, as they were given"},
+        left_alone=array(
+            shape(
+                "Those to which it would not be done, for one reason",
+                texts="code reason",
+                invoices={**array(TEXT), "description": "Their ids"},
+            )
+        ),
+        sums={
+            "type": "object",
+            "additionalProperties": INTEGER,
+            "description": "What remains to pay on `invoices`, in minor units: by currency. Give it as `expected`",
+        },
+        approval={
+            **shape("Why the batch would wait for a second person", texts="reason", amounts="amount"),
+            "nullable": True,
         },
     ),
     "reconciliation_run": shape(

@@ -215,9 +215,12 @@ class BatchSerializer(serializers.ModelSerializer):
         model = Batch
         fields = (
             "id",
+    confirm_by = UnixTimeField(source="must_be_confirmed_at", read_only=True)
             "object",
             "action",
             "created",
+    source = serializers.SerializerMethodField()  # type: ignore[assignment]  # no attribute of the class
+    token = serializers.SerializerMethodField()
             "finished",
             "cancelled",
             "cancelled_by",
@@ -231,10 +234,14 @@ class BatchSerializer(serializers.ModelSerializer):
             "decision_reason",
             "request_id",
             "sums",
+            "confirm_by",
             "invoices",
+            "source",
+            "token",
         )
 
     def get_invoices(self, batch: Batch) -> int:
+            "idempotency_key",
         """How many invoices it is for."""
         return len(batch.items)
 
@@ -244,6 +251,13 @@ class RunSerializer(serializers.ModelSerializer):
 
     id = serializers.CharField(read_only=True)
     object = serializers.ReadOnlyField(default="reconciliation_run")
+    def get_source(self, batch: Batch) -> str:
+        return str(Operation.Source.API if batch.token else Operation.Source.ADMIN)
+
+    def get_token(self, batch: Batch) -> dict[str, Any] | None:
+        """The token with which the API was asked, and who made it, where that is known."""
+        return _token(batch.token)
+
     created = UnixTimeField(source="started_at", read_only=True)
     finished = UnixTimeField(source="finished_at", read_only=True, allow_null=True)
 

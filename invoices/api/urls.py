@@ -9,6 +9,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 from invoices.api import mirror_views, search, views, webhook_endpoints
 from invoices.api.actions import ActionView
 from invoices.api.base import ListAndRetrieveView
+from invoices.api.batches import MadeBatchView
 from invoices.api.changes import ChangesView
 from invoices.api.decisions import DecidedOperationView
 from invoices.api.exports import CONTENT_TYPES, export_view
@@ -71,7 +72,9 @@ urlpatterns = [
         path(f"v1/operations/<str:id>/{verdict}", DecidedOperationView.as_view({"post": verdict}))
         for verdict in ("approve", "reject", "withdraw")
     ],
-    *_list_and_retrieve("batches", views.BatchView, "Batches"),
+    path("v1/batches/preview", MadeBatchView.as_view({"post": "preview"})),
+    *_list_and_retrieve("batches", MadeBatchView, "Batches", post="create"),
+    *[path(f"v1/batches/<str:id>/{word}", MadeBatchView.as_view({"post": word})) for word in ("cancel", "confirm")],
     *_list_and_retrieve("reconciliation_runs", StartedRunView, "Reconciliation runs", post="create"),
     *_list_and_retrieve("drift", views.DriftView, "Drift"),
     path("v1/changes", ChangesView.as_view({"get": "follow"})),

@@ -35,13 +35,13 @@ class OperationView(ListAndRetrieveView):
 
 
 class BatchView(ListAndRetrieveView):
-    """`/v1/batches`: one action on many invoices, asked for in the admin."""
+    """`/v1/batches`: one action on many invoices."""
 
     object_type, time_column, filterset_class = "batch", "created_at", filters.BatchFilter
     permission = "invoices.view_batch"
 
     def all_rows(self) -> QuerySet[Any]:
-        return Batch.objects.select_related("actor", "approver", "cancelled_by")
+        return Batch.objects.select_related("actor", "approver", "cancelled_by", "token__created_by")
 
     def to_object(self, row: Batch) -> dict[str, Any]:
         return dict(BatchSerializer(row).data)

@@ -341,6 +341,22 @@ class Batch(ImmutableModel):
     ticket = models.CharField(max_length=255, blank=True)
     params = models.JSONField(default=dict, blank=True)
     address = models.GenericIPAddressField(null=True, blank=True)
+    token = models.ForeignKey(
+        "ApiToken",
+        null=True,
+        blank=True,
+        db_index=False,
+        on_delete=models.PROTECT,
+        related_name="batches",
+        help_text="With which the API was asked; empty: it was asked for in the admin",
+    )
+    idempotency_key = models.CharField(
+        max_length=255,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Sent by the API client; the id follows from it and from the user",
+    )
     request_id = models.CharField(max_length=255, blank=True)
     created_at = models.DateTimeField(default=clock.now)
     confirmed_at = models.DateTimeField(
@@ -377,6 +393,9 @@ class Batch(ImmutableModel):
             models.Index("created_at", name="batch_unfinished", condition=Q(finished_at=None)),
             models.Index(models.F("created_at").desc(), models.F("id").desc(), name="batch_newest"),
         ]
+
+    # Not stored: whether this process has just made it.
+    is_new = False
 
     def __str__(self) -> str:
         return f"{self.action} {len(self.items)} invoices"

@@ -19,7 +19,7 @@ from django.db import connection, transaction
 from django.db.models import Count, Q
 
 from invoices import clock, interruption, throttle
-from invoices.models import Batch, BatchItem, Code, Invoice, Operation
+from invoices.models import ApiToken, Batch, BatchItem, Code, Invoice, Operation
 from invoices.operations import approval, eligibility, pauses, requesters
 from invoices.operations.action import Action
 from invoices.operations.actions import ACTIONS
@@ -54,25 +54,26 @@ def start(
     batch_id: uuid.UUID | str,
     params: Mapping[str, Any] | None = None,
     ticket: str = "",
+    token: ApiToken | None = None,
+    idempotency_key: str = "",
     address: str | None = None,
     request_id: str = "",
 ) -> Batch:
     """Journals the batch; the workers perform it, or it first waits for a second person, as one request over its sum. A
-    form that is sent twice makes one batch.
+    form that is sent twice makes one batch; `is_new` says whether this call made it.
 
-    `invoices` carry the status and the amount that the person saw, `batch_id` comes from the form.
+    `invoices` carry the status and the amount that the one who asks saw. `batch_id` comes from the form, or follows
+    from the `idempotency_key` of the API's caller; `token`: with which the API was asked.
 
     Raises Invalid for a wrong parameter or a missing reason, Refusal without permission or while paused.
     """
     entry = ACTIONS[action]
     if not reason.strip():
         raise Invalid("reason", "Please say why: the reason stands in the journal.")
-    if not actor.has_perm(entry.permission):
-        raise Refusal(Code.PERMISSION_DENIED, f"You may not {entry.label.lower()} invoices.")
+    check_permission(entry, actor)
     if refusal := eligibility.pause_refusal(action):
         raise refusal
-    # The amount comes from each invoice later. Here 1 takes its place, so that the other parameters are checked now.
-    cleaned = entry.clean({**entry.bulk_params(amount_remaining=1), **(params or {})})
+    cleaned = clean(entry, params or {})
     seen = list(invoices)
     _check_seen(entry, seen, cleaned)
     _fill_currencies(seen)
@@ -87,25 +88,58 @@ def start(
             "reason": reason.strip(),
             "ticket": ticket.strip(),
             "params": cleaned,
+            "token": token,
+            "idempotency_key": idempotency_key,
             "address": address,
             "request_id": request_id,
             "created_at": clock.now(),
             "awaiting_approval": waits,
         },
     )
-    if not is_new and (batch.actor_id, batch.action, batch.params, batch.items) != (actor.pk, action, cleaned, items):
+    batch.is_new = is_new
+    if is_new:
+        wake("announce_requests" if batch.awaiting_approval else "run_batches")
+    # What a caller of the API saw is not told: of a key that comes again, `batch_by_token` compares what it asks for.
+    elif token is None and (batch.actor_id, batch.action, batch.params, batch.items) != (
+        actor.pk,
+        action,
+        cleaned,
+        items,
+    ):
         message = "This page was sent before, with other input. Open the list again, and look at what came of that."
         raise Refusal(Code.IDEMPOTENCY_KEY_REUSED, message)
-    if is_new and batch.awaiting_approval:
-        wake("announce_requests")
     return batch
+
+
+def check_permission(action: Action, actor: User) -> None:
+    """Raises Refusal where this user may not do it, to many invoices as to one."""
+    if not actor.has_perm(action.permission):
+        raise Refusal(Code.PERMISSION_DENIED, f"You may not {action.label.lower()} invoices.")
+
+
+def clean(action: Action, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters that hold for all of its invoices, as they will be stored. The amount comes from each invoice
+    later. Here 1 takes its place, so that the others are checked now. Raises Invalid."""
+    return action.clean({**action.bulk_params(amount_remaining=1), **params})
+
+
+def sums_of(invoices: Iterable[Invoice]) -> dict[str, int]:
+    """What remains to pay on them: currency → minor units."""
+    found: dict[str, int] = {}
+    for each in invoices:
+        found[each.currency or ""] = found.get(each.currency or "", 0) + (each.amount_remaining or 0)
+    return dict(sorted(found.items()))
+
+
+def too_many(number: int) -> Invalid:
+    return Invalid("invoices", f"{number} invoices are too many at once; take at most {MAX_INVOICES}.")
 
 
 def _check_seen(action: Action, seen: list[Invoice], params: Mapping[str, Any]) -> None:
     """A form could name an invoice twice, or an amount that no invoice has, and so make the sum small to which a second
     person would agree. Raises Invalid."""
     if len(seen) > MAX_INVOICES:
-        raise Invalid("invoices", f"{len(seen)} invoices are too many at once; take at most {MAX_INVOICES}.")
+        raise too_many(len(seen))
     if len({each.pk for each in seen}) < len(seen):
         raise Invalid("invoices", "An invoice is named twice. Open the list again.")
     for each in seen:
@@ -262,7 +296,7 @@ def _run(id: uuid.UUID) -> bool:
         claim_token=token, claimed_until=clock.now() + OPERATION_LEASE
     ):
         return False
-    batch = Batch.objects.select_related("actor").get(pk=id)
+    batch = Batch.objects.select_related("actor", "token").get(pk=id)
     begun = set(Operation.objects.filter(batch=batch).values_list("invoice", flat=True))
     left = [item for item in batch.items if item.invoice not in begun]
     ended, broken = True, False
@@ -325,7 +359,8 @@ def _perform_item(batch: Batch, item: BatchItem) -> Begun:
             batch.action,
             item.invoice,
             actor=User.objects.get(pk=batch.actor_id),  # afresh: what he may do can have changed since the last item
-            source=Operation.Source.ADMIN,
+            source=Operation.Source.API if batch.token else Operation.Source.ADMIN,
+            token=batch.token,
             params=params,
             reason=batch.reason,
             ticket=batch.ticket,

@@ -146,6 +146,25 @@ def made_by_key(actor: Actor, idempotency_key: str) -> Operation | None:
     return made.exclude(state=State.FAILED, code=Code.STRIPE_UNAVAILABLE).first()
 
 
+def batch_id_of_key(actor: Actor, idempotency_key: str) -> uuid.UUID:
+    """The id of the batch for a user's idempotency key: always the same, for the same reason as an operation's."""
+    return uuid.uuid5(KEY_NAMESPACE, f"batch {actor.pk} {idempotency_key}")
+
+
+def batch_of_key(actor: Actor, idempotency_key: str) -> Batch | None:
+    """The batch that was made with this key of this user. One key is for one request, so no operation may have it."""
+    return Batch.objects.filter(pk=batch_id_of_key(actor, idempotency_key)).first()
+
+
+def key_reused(idempotency_key: str) -> Refusal:
+    """Why a key, or the id in a form, cannot be used for this request: it was used for another one. Stripe's words."""
+    return Refusal(
+        Code.IDEMPOTENCY_KEY_REUSED,
+        "Keys for idempotent requests can only be used with the same parameters they were first used with. "
+        f"Try using a key other than '{idempotency_key}' if you meant to execute a different request.",
+    )
+
+
 def _same_request(operation: Operation) -> Operation | None:
     """The operation that this request made when it was sent before. Raises Refusal where its parameters differ.
 
@@ -157,17 +176,14 @@ def _same_request(operation: Operation) -> Operation | None:
         if earlier is not None:
             operation.id, operation.key_base = uuid.uuid4(), operation.pk
         earlier = made_by_key(operation.actor, operation.idempotency_key)  # type: ignore[arg-type]
+        if earlier is None and batch_of_key(operation.actor, operation.idempotency_key):  # type: ignore[arg-type]
+            raise key_reused(operation.idempotency_key)
     if earlier is None:
         return None
     # An earlier version of this program did not write what was to be expanded.
     same = earlier.fingerprint == operation.fingerprint and earlier.expand in (None, operation.expand)
     if not same or earlier.actor_id != operation.actor_id:
-        raise Refusal(
-            Code.IDEMPOTENCY_KEY_REUSED,
-            "Keys for idempotent requests can only be used with the same parameters they were first used with. "
-            f"Try using a key other than '{operation.idempotency_key or operation.pk}' if you meant to execute a "
-            "different request.",
-        )
+        raise key_reused(operation.idempotency_key or str(operation.pk))
     return earlier
 
 

@@ -51,9 +51,7 @@ def _reason(record: Operation | Batch, person: User) -> str:
         return "You may not decide on requests. A billing manager decides."
     if record.actor_id == person.pk:
         return "Somebody else must decide on your own request."
-    if isinstance(record, Operation):
-        return _shell_reason(record, person) or _token_reason(record, person)
-    return ""
+    return _shell_reason(record, person) or _token_reason(record, person)
 
 
 def _deciding_token_reason(record: Operation | Batch, person: User, token: ApiToken) -> str:
@@ -69,7 +67,7 @@ def _deciding_token_reason(record: Operation | Batch, person: User, token: ApiTo
 
 def _askers(record: Operation | Batch) -> list[User]:
     """The actor, and whoever made the token with which it was asked."""
-    token = record.token if isinstance(record, Operation) else None
+    token = record.token
     return [person for person in (record.actor, token and token.created_by) if person is not None]
 
 
@@ -86,11 +84,11 @@ def _maker_reason(record: Operation | Batch, token: ApiToken) -> str:
     return ""
 
 
-def _shell_reason(operation: Operation, person: User) -> str:
-    """Empty where the request was not a command."""
-    if _has_name_of(operation.shell_user, person):
+def _shell_reason(record: Operation | Batch, person: User) -> str:
+    """Empty where the request was not a command. No batch is."""
+    if isinstance(record, Operation) and _has_name_of(record.shell_user, person):
         return (
-            f"It was asked on the command line by {operation.shell_user}. That user has your name, so you count as the "
+            f"It was asked on the command line by {record.shell_user}. That user has your name, so you count as the "
             "one who asked. Somebody else must decide."
         )
     return ""
@@ -102,10 +100,10 @@ def _has_name_of(shell_user: str, person: User) -> bool:
     return written.startswith(f"{name}@") or written.endswith(f"(sudo by {name})")
 
 
-def _token_reason(operation: Operation, person: User) -> str:
-    if operation.source != Operation.Source.API:
+def _token_reason(record: Operation | Batch, person: User) -> str:
+    if not _is_asked_by_token(record):
         return ""
-    token = operation.token
+    token = record.token
     if token is None or token.created_by_id is None:
         if not person.has_perm(ApiToken.ADD_OWN) and not person.has_perm(ApiToken.ADD_FOR_SERVICE):
             return ""
@@ -129,3 +127,8 @@ def _token_reason(operation: Operation, person: User) -> str:
             "make tokens for service users, so you count as the one who asked. Somebody who may not must decide."
         )
     return ""
+
+
+def _is_asked_by_token(record: Operation | Batch) -> bool:
+    """Also where the token is not known: a version that did not record it made such operations, and no batches."""
+    return record.token_id is not None if isinstance(record, Batch) else record.source == Operation.Source.API

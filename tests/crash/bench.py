@@ -117,7 +117,9 @@ class Bench:
         died = self.fork(case, "" if case.settler else case.point, goes_on=case.goes_on, **order)
         if before is not None and died == "stopped":
             before = copy_of_database()
-        if case.deed.way == "batch" and not Operation.objects.filter(invoice=invoice).exists():
+        if case.deed.way == "token" and "killed" in died:
+            died = f"{died}, {self.fork(case, '', **order)}"  # the program asks once more, with the same key
+        if case.deed.way in ("batch", "token") and not Operation.objects.filter(invoice=invoice).exists():
             with self.surviving(case):  # killed before the batch came to it
                 self.clock_offset_seconds = PAST_LEASE_SECONDS
                 batch.run_due()
@@ -166,8 +168,13 @@ class Bench:
             other = invoice_at(self.sandbox, customer=self.customer)
             refetch.refetch("invoice", other.id)
             both = [Invoice.objects.get(pk=id) for id in (invoice, other.id)]
-            batch.start(deed.action, both, batch_id=uuid.uuid4(), params=params, **given)
-            return {"what": "batch"}
+            if deed.way == "batch":
+                batch.start(deed.action, both, batch_id=uuid.uuid4(), params=params, **given)
+                return {"what": "batch"}
+            self.token, _ = ApiToken.objects.create(self.asker, expiry=None, name="the shop", created_by=self.asker)
+            asked = {"action": deed.action, "invoices": [each.pk for each in both], "params": params}
+            asked |= {"sums": batch.sums_of(both), "idempotency_key": f"a key for {invoice}"}
+            return {"what": "make batch", "actor": self.asker.username, "token": self.token.pk, "asked": asked}
 
     def withdraw_authority(self, case: Case, operation: Operation) -> None:
         """The process stands at the point, or has died there."""
@@ -323,6 +330,8 @@ class Bench:
         """Whether the batch went on with the other invoice, and says what became of it."""
         if operation.batch is None:
             return []
+        if Batch.objects.filter(actor=self.asker).count() != 1:
+            return ["there is more than one batch"]
         other = operation.batch.items[1].invoice
         its = Operation.objects.filter(invoice=other).first()
         paid = self.stripe.v1.invoices.retrieve(other).status == "paid"

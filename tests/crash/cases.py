@@ -26,7 +26,9 @@ class Deed:
     due: bool = False  # sent to the customer, who pays it
     intent: str = ""  # attached: one that succeeded, or one that is still to be paid
     repeatable: bool = False  # doing it twice is no conflict: nobody can be overtaken
-    way: str = ""  # a program asks for it, by API; or it is "approved" by a second person, or in a "batch" of two
+    # A program asks for it, by API; or it is "approved" by a second person, or in a "batch" of two; or a program asks
+    # for such a batch, by "token".
+    way: str = ""
 
     @property
     def calls(self) -> int:
@@ -51,6 +53,7 @@ ATTACH_PART = Deed(
     remaining=600,
 )
 APPROVED = Deed("void, approved by a second person", "void", "void", "invoice.voided", way="approved")
+BY_TOKEN = Deed("pay, in a batch by token", "pay", "paid", "invoice.paid", charges=1, remaining=0, way="token")
 IN_BATCH = Deed("pay, in a batch", "pay", "paid", "invoice.paid", charges=1, remaining=0, way="batch")
 DEEDS = (
     PAY,
@@ -136,6 +139,8 @@ DESCRIPTIONS = {**ANSWERS, **{name: description for name, (_, _, description) in
 
 POINTS = {
     "": "nowhere",
+    "judged": "the batch is judged, and not in the journal",
+    "made": "the batch is in the journal, and nobody is told of it",
     "looked": "after the look at Stripe of the one who approves",
     "requested": "after the request, or the approval, is committed",
     "claimed": "after the claim",
@@ -150,6 +155,7 @@ POINTS = {
 }
 FIRST = ("", "requested", "claimed", "read", "stored 1", "answered 1", "finishing", "finished")
 APPROVING = ("", "looked", *FIRST[1:])
+MAKING = ("", "judged", "made", *FIRST[1:])
 SECOND = ("", "noted", "stored 2", "answered 2", "finishing", "finished")
 # A second table: the performer lives and leaves an unknown outcome, and the process that settles it dies.
 SETTLING = ("claimed", "read", "stored 1", "answered 1", "finishing", "finished")
@@ -231,6 +237,9 @@ def answers_of(deed: Deed, call: int) -> list[str]:
 def every_case() -> Iterator[Case]:
     for deed in DEEDS:
         yield from _performer_dies(deed)
+    for answer in ("success", "drop", "500_after"):
+        for point in MAKING:
+            yield Case(BY_TOKEN, 1, answer, point)
     for deed in DEEDS:
         yield from _settler_dies(deed)
     for goes_on in (True, False):

@@ -65,13 +65,17 @@ def install(point: str, ambush: Ambush, *, settles: bool) -> None:
     from invoices import gateway
 
     # By name: the package's own `request` and `perform` are functions.
-    claims, decisions, gate, perform, request, settle = (
+    batch, claims, decisions, gate, perform, request, settle = (
         importlib.import_module(f"invoices.operations.{name}")
-        for name in ("claims", "decisions", "gate", "perform", "request", "settle")
+        for name in ("batch", "claims", "decisions", "gate", "perform", "request", "settle")
     )
     name, _, number = point.partition(" ")
     nth = int(number or 1)
     match name:
+        case "judged":
+            ambush.before(batch, "start")
+        case "made":
+            ambush.before(batch, "wake")
         case "looked":
             ambush.after(decisions, "refetch")
         case "requested":
@@ -105,7 +109,7 @@ def install(point: str, ambush: Ambush, *, settles: bool) -> None:
 
 
 def play(case: dict[str, Any]) -> None:
-    """Asks for one operation, approves it, goes on with all batches, or settles all that are due."""
+    """Asks for one operation or a batch, approves it, goes on with all batches, or settles all that are due."""
     from django.conf import settings
     from django.contrib.auth.models import User
 
@@ -126,6 +130,11 @@ def play(case: dict[str, Any]) -> None:
             operations.settle_due()
         case "batch":
             operations.batch.THREADS = 1  # one invoice after the other: the point is reached with the first
+            operations.batch.run_due()
+        case "make batch":
+            actor, token = User.objects.get(username=case["actor"]), ApiToken.objects.get(pk=case["token"])
+            operations.batch_by_token.start(actor=actor, token=token, reason="a crash is coming", **case["asked"])
+            operations.batch.THREADS = 1
             operations.batch.run_due()
         case "approve":
             with contextlib.suppress(operations.Refusal):  # asked again, it may be approved already

@@ -5,6 +5,9 @@ the workers perform.
 """
 
 import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from django import forms
@@ -14,19 +17,18 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 
-from invoices import operations, request_origin, wakeups
+from invoices import money, operations, request_origin
 from invoices.admin import access
 from invoices.admin.base import RecordAdmin
-from invoices.admin.invoices import bulk_preview
+from invoices.admin.invoices import wording
 from invoices.admin.invoices.actions import denied
 from invoices.admin.invoices.forms import ReasonForm, add_parameters, clean_parameters
 from invoices.admin.links import page_url
 from invoices.admin.paging import AFTER, BEFORE
 from invoices.models import Invoice
-from invoices.operations import ACTIONS, Action, Refusal, eligibility
+from invoices.operations import ACTIONS, Action, Refusal, bulk_preview, eligibility
 from invoices.operations.batch import MAX_INVOICES
-
-BULK_ACTIONS = [name for name, action in ACTIONS.items() if action.bulk_parameters is not None]
+from invoices.operations.bulk_preview import BULK_ACTIONS
 
 # Of the list's address, which select no invoices: page, order, error, show all.
 LIST_PARAMETERS = (AFTER, BEFORE, "p", "o", "e", "all")
@@ -56,7 +58,7 @@ class BulkForm(ReasonForm):
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
         cleaned["params"] = clean_parameters(self, self.action, "usd")
-        cleaned["invoices"] = list(bulk_preview.from_form_items(cleaned.get("seen", "")))
+        cleaned["invoices"] = list(from_form_items(cleaned.get("seen", "")))
         typed = "".join(cleaned.get("number", "").split()).replace(",", "")
         if "number" in cleaned and typed != str(len(cleaned["invoices"])):
             self.add_error("number", forms.ValidationError(_type_the_number(len(cleaned["invoices"])), code="count"))
@@ -101,7 +103,6 @@ def act(admin: RecordAdmin, request: HttpRequest, name: str) -> HttpResponse:
         )
     except Refusal as refusal:
         return _ask(admin, request, action, form, ids, refusal=refusal, status=refusal.http_status)
-    wakeups.wake("run_batches")
     return redirect(page_url(batch))
 
 
@@ -137,7 +138,7 @@ def _ask(
     if found is None:
         return redirect(whole_list)
     preview = bulk_preview.preview_of(action, found, request.user)
-    fresh = {"chosen": ",".join(ids or []), "seen": ";".join(preview.items)}
+    fresh = {"chosen": ",".join(ids or []), "seen": ";".join(map(to_form_item, preview.invoices))}
     if form is None:
         form = BulkForm(action, initial=fresh)
     else:
@@ -149,6 +150,7 @@ def _ask(
         "action": action,
         "form": form,
         "preview": preview,
+        "rows": rows(preview),
         "ticked": bool(ids),
         "max_invoices": MAX_INVOICES,
         "refusal": refusal,
@@ -165,3 +167,53 @@ def _type_the_number(number: int) -> str:
 
 def _bulk_url(action: Action) -> str:
     return reverse("admin:invoices_invoice_bulk", args=[action.name])
+
+
+@dataclass
+class PreviewRow:
+    """An invoice in the table of those that the action will be done to."""
+
+    invoice: Invoice
+
+    @property
+    def number(self) -> str:
+        return wording.number(self.invoice)
+
+    @property
+    def customer(self) -> str:
+        return wording.customer(self.invoice)
+
+    @property
+    def status(self) -> tuple[str, str]:
+        return wording.status(self.invoice)
+
+    @property
+    def amount(self) -> str:
+        return money.text(self.invoice.amount_remaining, self.invoice.currency)
+
+
+def rows(preview: bulk_preview.BulkPreview) -> list[PreviewRow]:
+    """The first of those that the action will be done to. Only these are read whole."""
+    whole = Invoice.objects.in_bulk([invoice.pk for invoice in preview.first])
+    return [PreviewRow(whole[invoice.pk]) for invoice in preview.first if invoice.pk in whole]
+
+
+# --- the invoices in a hidden field of the form ----------------------------------------------------------------------
+
+
+def to_form_item(invoice: Invoice) -> str:
+    """`in_1 open 1000`: the invoice with the status and the remaining amount (minor units) that the page shows. The
+    action is performed only if the invoice still has them."""
+    remaining = invoice.amount_remaining
+    return f"{invoice.pk} {invoice.status} {'' if remaining is None else remaining}"
+
+
+def from_form_items(items: str) -> Iterator[Invoice]:
+    """The invoices of a form that was sent: each once, and no more than one above the limit of a batch, which then
+    refuses."""
+    once = dict.fromkeys(items.split(";"))
+    for item in islice(once, MAX_INVOICES + 1):
+        pk, status, remaining = (*item.strip().split(" "), "", "")[:3]
+        amount = int(remaining) if remaining.isdecimal() and len(remaining) < 20 else None
+        if pk:
+            yield Invoice(pk=pk[:255], status=status[:32] or None, amount_remaining=amount)

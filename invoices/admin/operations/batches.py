@@ -142,6 +142,7 @@ class BatchAdmin(RecordAdmin):
     def facts(self, record: Batch) -> Facts:
         facts: Facts = [
             ("Who", record.actor),
+            ("With the API token", record.token or ""),
             ("Why", record.reason),
             ("Ticket", record.ticket),
             *((label, value) for label, value in wording.parameters(record) if label != "Amount"),
