@@ -26,6 +26,8 @@ from invoices.models import (
     Event,
     Invoice,
     InvoicePayment,
+    Note,
+    NoteVersion,
     Operation,
     PaymentIntent,
     Refund,
@@ -71,6 +73,14 @@ def operations(customer: str) -> models.QuerySet:
 
 def batches(customer: str) -> models.QuerySet:
     return Batch._base_manager.filter(pk__in=_ids(operations(customer).exclude(batch=None), "batch"))
+
+
+def notes(customer: str) -> models.QuerySet:
+    return Note._base_manager.filter(invoice__in=_ids(invoices(customer)))
+
+
+def note_versions(customer: str) -> models.QuerySet:
+    return NoteVersion._base_manager.filter(note__in=_ids(notes(customer)))
 
 
 def contradictions(customer: str) -> models.QuerySet:

@@ -65,7 +65,7 @@ CHAIN_WAIT_SECONDS = 60.0
 
 # What people wrote is erased where it has but a word of the customer's name; what we or Stripe wrote, where it has all.
 PEOPLE_WROTE = frozenset({"reason", "ticket", "decision_reason", "resolution"})
-ALWAYS = frozenset({"card_fingerprint"})
+ALWAYS = frozenset({"card_fingerprint", "text"})  # the text of a note is about the customer, whatever it says
 
 OBJECT_ID = re.compile(r'"object_id":"([^"]*)"')  # in a line of an archive; inside a body the quotes are escaped
 
@@ -90,6 +90,7 @@ class Preview:
     operations: int
     batches: int
     contradictions: int
+    notes: int
     drift: int
 
 
@@ -105,6 +106,7 @@ JOURNAL: dict[str, Callable[[str], models.QuerySet]] = {
     "batch": customer_rows.batches,
     "contradiction": customer_rows.contradictions,
     "disclosure": customer_rows.disclosures,
+    "note_version": customer_rows.note_versions,
 }
 # The customer comes last: what is known of a customer stands there, should this be interrupted.
 MIRROR: dict[str, Callable[[str], models.QuerySet]] = {
@@ -133,6 +135,7 @@ def preview(customer: str) -> Preview:
         operations=customer_rows.operations(customer).count(),
         batches=customer_rows.batches(customer).count(),
         contradictions=customer_rows.contradictions(customer).count(),
+        notes=customer_rows.notes(customer).count(),
         drift=customer_rows.drift(customer).count(),
     )
 

@@ -31,6 +31,7 @@ VIEW = [
         "operation",
         "event",
         "batch",
+        "note",
         "pause",
         "reconciliationrun",
         "drift",
@@ -40,6 +41,7 @@ VIEW = [
 # What has people's addresses and, at one place, everything about a customer. Looking at the latter is recorded.
 OVERSEE = ["view_email", "view_signinrecord", "view_disclosure", "disclose_customer", "view_webhookendpoint"]
 ACT = [action.codename for action in ACTIONS.values()]
+WRITE = ["add_note", "change_note"]  # notes, of which each is edited by its author alone
 MANAGE = [
     "approve_operation",
     "override_operation",
@@ -55,10 +57,10 @@ MANAGE = [
     "delete_webhookendpoint",
 ]
 GROUPS = {
-    "Support agent": VIEW + ACT,
-    "Billing manager": VIEW + OVERSEE + ACT + MANAGE,
+    "Support agent": VIEW + ACT + WRITE,
+    "Billing manager": VIEW + OVERSEE + ACT + WRITE + MANAGE,
     "Auditor": VIEW + OVERSEE,
-    SERVICE_GROUP: VIEW + ACT,
+    SERVICE_GROUP: VIEW + ACT + WRITE,
 }
 
 

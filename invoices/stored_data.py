@@ -97,6 +97,14 @@ TABLES = (
         *("what Stripe said otherwise, and what a person wrote about it", PEOPLES_TEXT),
     ),
     Table(
+        *("notes", "Notes on invoices", customer_rows.notes, "created_at"),
+        *("who wrote on which invoice, and when", STAYS),
+    ),
+    Table(
+        *("note_versions", "What the notes say, and said before", customer_rows.note_versions, "written_at"),
+        *("what people and services wrote", REDACTED),
+    ),
+    Table(
         *("drift", "Drift", customer_rows.drift, "found_at"),
         *("differences between Stripe and the mirror, with both values", REDACTED),
     ),

@@ -17,7 +17,7 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
 
-from invoices import clock, erasure, gateway, journal, mirror, reconcile, refetch, sync
+from invoices import clock, erasure, gateway, journal, mirror, notes, reconcile, refetch, sync
 from invoices.journal import archives
 from invoices.models import (
     Batch,
@@ -155,6 +155,8 @@ def customer(sandbox: SandboxProcess, deliver: Callable[[], int], manager: User)
     Drift.objects.create(
         run=run, kind="missing_here", object_type="invoice", object_id=paid.id, invoice=paid.id, theirs=stored
     )
+    notes.write(paid.id, "A word without any name", author=manager)
+    notes.write(paid.id, f"{NAME} called", author=manager)
     Disclosure.objects.create(customer=id, what="downloaded", by=manager, reason="Quistgaard asked what there is")
     about = {"kind": "batch_approval", "about": str(batch.pk), "recipient": "boss@example.com"}
     Email.objects.create(
@@ -173,6 +175,7 @@ def customer(sandbox: SandboxProcess, deliver: Callable[[], int], manager: User)
             "operation",
             "batch",
             "contradiction",
+            "noteversion",
             "drift",
             "reconciliationrun",
             "scheduledrefetch",
@@ -235,7 +238,7 @@ def test_nothing_personal_is_left_and_all_else_is(
     rewritten = ErasedRow.objects.values("kind", "row").distinct().count()
     assert code == 0 and f"Of {rewritten} rows the personal data was erased, and nothing else." in said
     assert {row.kind for row in ErasedRow.objects.all()} == {
-        *("event", "operation", "batch", "contradiction", "disclosure")
+        *("event", "operation", "batch", "contradiction", "disclosure", "note_version")
     }
     # Again: nothing is left to do.
     erase(customer)

@@ -34,6 +34,7 @@ from invoices.api.serializers import (
     BatchSerializer,
     DriftSerializer,
     Json,
+    NoteSerializer,
     OperationSerializer,
     RunSerializer,
     UnixTimeField,
@@ -52,6 +53,7 @@ AMOUNTS = frozenset("total amount amount_due amount_paid amount_received amount_
 SERIALIZERS = {
     "operation": OperationSerializer,
     "batch": BatchSerializer,
+    "note": NoteSerializer,
     "reconciliation_run": RunSerializer,
     "drift": DriftSerializer,
 }

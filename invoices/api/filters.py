@@ -319,6 +319,13 @@ OperationFilter = _filterset_class(
 BatchFilter = _filterset_class(
     "BatchFilter", _range_filters(MomentFilter, "created", "created_at", "When it was asked for")
 )
+NoteFilter = _filterset_class(
+    "NoteFilter",
+    {
+        "invoice": TextFilter("invoice", label="Invoice id"),
+        **_range_filters(MomentFilter, "created", "created_at", "When it was written"),
+    },
+)
 RunFilter = _filterset_class(
     "RunFilter",
     {

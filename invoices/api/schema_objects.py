@@ -105,6 +105,24 @@ OUR_OBJECTS: dict[str, Schema] = {
             "nullable": True,
         },
     ),
+    "note": shape(
+        "A note that somebody wrote on an invoice; only its author edits it",
+        kind="note",
+        texts="id! author text",
+        moments="created! edited",
+        integers="version",
+        invoice=_INVOICE,
+        token={**shape("With which it was written", texts="name created_by?"), "nullable": True},
+        versions=array(
+            shape(
+                "Of one alone: what it said from this moment on, the first one first",
+                texts="text",
+                moments="written",
+                integers="number",
+                token={**shape("With which it was written", texts="name created_by?"), "nullable": True},
+            )
+        ),
+    ),
     "reconciliation_run": shape(
         "One reconciliation. seen = same + imported + healed + in_flight + failed",
         kind="reconciliation_run",

@@ -10,7 +10,17 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.renderers import BaseRenderer
 
-from invoices.models import ApiToken, Batch, Contradiction, Drift, Mirrored, Operation, ReconciliationRun
+from invoices.models import (
+    ApiToken,
+    Batch,
+    Contradiction,
+    Drift,
+    Mirrored,
+    Note,
+    NoteVersion,
+    Operation,
+    ReconciliationRun,
+)
 
 NESTED_LIST_LENGTH = 10  # items of a list inside an object, such as an invoice's lines; Stripe's number
 LINES = {"invoice": "line_item", "credit_note": "credit_note_line_item"}  # what has lines → the `object` value of one
@@ -205,9 +215,12 @@ class BatchSerializer(serializers.ModelSerializer):
     finished = UnixTimeField(source="finished_at", read_only=True, allow_null=True)
     cancelled = UnixTimeField(source="cancelled_at", read_only=True, allow_null=True)
     decided = UnixTimeField(source="decided_at", read_only=True, allow_null=True)
+    confirm_by = UnixTimeField(source="must_be_confirmed_at", read_only=True)
     actor = serializers.CharField(source="actor.username", read_only=True)
     approver = serializers.CharField(source="approver.username", read_only=True, default=None)
     cancelled_by = serializers.CharField(source="cancelled_by.username", read_only=True, default=None)
+    source = serializers.SerializerMethodField()  # type: ignore[assignment]  # no attribute of the class
+    token = serializers.SerializerMethodField()
     sums = serializers.ReadOnlyField()
     invoices = serializers.SerializerMethodField()
 
@@ -215,42 +228,29 @@ class BatchSerializer(serializers.ModelSerializer):
         model = Batch
         fields = (
             "id",
-    confirm_by = UnixTimeField(source="must_be_confirmed_at", read_only=True)
             "object",
             "action",
             "created",
-    source = serializers.SerializerMethodField()  # type: ignore[assignment]  # no attribute of the class
-    token = serializers.SerializerMethodField()
             "finished",
             "cancelled",
             "cancelled_by",
+            "confirm_by",
             "actor",
+            "source",
+            "token",
             "reason",
             "ticket",
             "params",
+            "idempotency_key",
             "awaiting_approval",
             "approver",
             "decided",
             "decision_reason",
             "request_id",
             "sums",
-            "confirm_by",
             "invoices",
-            "source",
-            "token",
         )
 
-    def get_invoices(self, batch: Batch) -> int:
-            "idempotency_key",
-        """How many invoices it is for."""
-        return len(batch.items)
-
-
-class RunSerializer(serializers.ModelSerializer):
-    """One reconciliation. seen = same + imported + healed + in_flight + failed."""
-
-    id = serializers.CharField(read_only=True)
-    object = serializers.ReadOnlyField(default="reconciliation_run")
     def get_source(self, batch: Batch) -> str:
         return str(Operation.Source.API if batch.token else Operation.Source.ADMIN)
 
@@ -258,6 +258,52 @@ class RunSerializer(serializers.ModelSerializer):
         """The token with which the API was asked, and who made it, where that is known."""
         return _token(batch.token)
 
+    def get_invoices(self, batch: Batch) -> int:
+        """How many invoices it is for."""
+        return len(batch.items)
+
+
+class NoteSerializer(serializers.ModelSerializer):
+    """A note on an invoice, as its last version says it."""
+
+    id = serializers.CharField(read_only=True)
+    object = serializers.ReadOnlyField(default="note")
+    created = UnixTimeField(source="created_at", read_only=True)
+    edited = UnixTimeField(source="last_version.written_at", read_only=True)
+    author = serializers.CharField(source="author.username", read_only=True)
+    token = serializers.SerializerMethodField()
+    version = serializers.IntegerField(source="last_version.number", read_only=True)
+    text = serializers.CharField(source="last_version.text", read_only=True)
+
+    class Meta:
+        model = Note
+        fields = ("id", "object", "invoice", "created", "edited", "author", "token", "version", "text")
+
+    def get_token(self, note: Note) -> dict[str, Any] | None:
+        """The token with which it was written, and who made it, where that is known."""
+        return _token(note.token)
+
+
+class NoteVersionSerializer(serializers.ModelSerializer):
+    """What a note said from this moment on."""
+
+    written = UnixTimeField(source="written_at", read_only=True)
+    token = serializers.SerializerMethodField()
+
+    class Meta:
+        model = NoteVersion
+        fields = ("number", "written", "text", "token")
+
+    def get_token(self, version: NoteVersion) -> dict[str, Any] | None:
+        """The token with which it was written."""
+        return _token(version.token)
+
+
+class RunSerializer(serializers.ModelSerializer):
+    """One reconciliation. seen = same + imported + healed + in_flight + failed."""
+
+    id = serializers.CharField(read_only=True)
+    object = serializers.ReadOnlyField(default="reconciliation_run")
     created = UnixTimeField(source="started_at", read_only=True)
     finished = UnixTimeField(source="finished_at", read_only=True, allow_null=True)
 

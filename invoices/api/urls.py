@@ -13,6 +13,7 @@ from invoices.api.batches import MadeBatchView
 from invoices.api.changes import ChangesView
 from invoices.api.decisions import DecidedOperationView
 from invoices.api.exports import CONTENT_TYPES, export_view
+from invoices.api.notes import NoteView
 from invoices.api.pass_through import Elsewhere
 from invoices.api.runs import StartedRunView
 from invoices.api.schema import describe_action, describe_list_and_retrieve, describe_search
@@ -75,6 +76,10 @@ urlpatterns = [
     path("v1/batches/preview", MadeBatchView.as_view({"post": "preview"})),
     *_list_and_retrieve("batches", MadeBatchView, "Batches", post="create"),
     *[path(f"v1/batches/<str:id>/{word}", MadeBatchView.as_view({"post": word})) for word in ("cancel", "confirm")],
+    path(
+        "v1/notes/<str:id>", describe_list_and_retrieve(NoteView, "Notes").as_view({"get": "retrieve", "post": "edit"})
+    ),
+    *_list_and_retrieve("notes", NoteView, "Notes", post="create"),
     *_list_and_retrieve("reconciliation_runs", StartedRunView, "Reconciliation runs", post="create"),
     *_list_and_retrieve("drift", views.DriftView, "Drift"),
     path("v1/changes", ChangesView.as_view({"get": "follow"})),

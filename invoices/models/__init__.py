@@ -23,6 +23,7 @@ from invoices.models.mirrored import (
     PaymentIntent,
     Refund,
 )
+from invoices.models.notes import Note, NoteVersion
 from invoices.models.operations import Batch, Contradiction, Operation, Pause
 from invoices.models.reconciliation import Drift, ReconciliationRun
 from invoices.models.refetches import ScheduledRefetch
@@ -74,6 +75,8 @@ __all__ = [
     "JournalLink",
     "Lease",
     "Mirrored",
+    "Note",
+    "NoteVersion",
     "Operation",
     "OutcomeBy",
     "Pause",

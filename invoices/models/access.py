@@ -20,6 +20,7 @@ class Scope(models.TextChoices):
     PASS_THROUGH = "pass_through", "Read from Stripe itself what the desk does not hold"
     WEBHOOK_ENDPOINTS = "webhook_endpoints", "Change where events are sent to"
     APPROVE = "approve", "Decide on what waits for a second person"
+    NOTES = "notes", "Write notes on invoices"
     ACTIONS = "actions", "Act: every action, also those that later versions add"
 
 

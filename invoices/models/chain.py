@@ -10,6 +10,7 @@ from invoices.models.disclosures import Disclosure
 from invoices.models.erasures import ErasedRow, Erasure
 from invoices.models.events import Event, EventArchive
 from invoices.models.immutable import ImmutableModel, Rules
+from invoices.models.notes import Note, NoteVersion
 from invoices.models.operations import Batch, Contradiction, Operation, Pause
 from invoices.models.removals import Removal
 from invoices.models.sign_ins import SignInArchive, SignInRecord
@@ -32,6 +33,8 @@ CHAINED: dict[str, type[ImmutableModel]] = {
     "disclosure": Disclosure,
     "sign_in": SignInRecord,
     "sign_in_archive": SignInArchive,
+    "note": Note,
+    "note_version": NoteVersion,
     "webhook_endpoint_record": WebhookEndpointRecord,
 }
 

@@ -11,8 +11,8 @@ from django.contrib.auth.models import User
 from playwright.sync_api import Page, Request, expect
 from pytest_django.live_server_helper import LiveServer
 
-from invoices import operations, refetch
-from invoices.models import Invoice, Operation
+from invoices import notes, operations, refetch
+from invoices.models import Invoice, Note, Operation
 from tests.factories import customer_at, invoice_at
 from tests.helpers.browser import MARKS, browser_context_args, browser_type_launch_args  # noqa: F401
 from tests.sandbox_process import SandboxProcess
@@ -291,3 +291,21 @@ def test_a_passkey_is_added_and_asked_for_without_losing_what_was_typed(
     expect(desk.get_by_label("Reason")).to_have_value("An audit,\nin two lines")
     desk.get_by_role("button", name="Pause").click()
     expect(desk.get_by_text("nothing new of it is sent to Stripe").first).to_be_visible()
+
+
+def test_a_note_is_written_once_and_edited_by_its_author(desk: Page, invoice: Any, agent: User, manager: User) -> None:
+    notes.write(invoice.id, "A word of the manager", author=manager)
+    sign_in(desk, agent)
+    find(desk, "Ada@example.com")
+    desk.get_by_label("A new note").fill("Called <Ada>\n\nshe pays on Friday")
+    desk.get_by_role("button", name="Add the note").dblclick()
+    panel = desk.locator("#notes")
+    expect(panel).to_contain_text("Called <Ada>")
+    assert Note.objects.count() == 2
+    expect(panel.get_by_text("Edit", exact=True)).to_have_count(1)  # her own alone
+    panel.get_by_text("Edit", exact=True).click()
+    desk.get_by_label("What it says from now on").fill("Paid on the phone")
+    panel.get_by_role("button", name="Save").click()
+    expect(panel).to_contain_text("Paid on the phone")
+    panel.get_by_text("What it said before").click()
+    expect(panel.get_by_text("Called <Ada>")).to_be_visible()

@@ -2,6 +2,7 @@
 
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
@@ -18,7 +19,7 @@ from invoices.admin import access, search
 from invoices.admin.base import RecordAdmin
 from invoices.admin.filters import DayRangeFilter
 from invoices.admin.formatting import badge, day
-from invoices.admin.invoices import actions, bulk, declined, payment_methods, refresh, wording
+from invoices.admin.invoices import actions, bulk, declined, notes, payment_methods, refresh, wording
 from invoices.admin.invoices.filters import CollectionMethodFilter, CurrencyFilter, StatusFilter
 from invoices.admin.invoices.page import InvoicePage
 from invoices.admin.links import url_of
@@ -134,6 +135,8 @@ class InvoiceAdmin(RecordAdmin):
             self.at("<str:object_id>/complete/", self.complete_view, "complete"),
             self.at("<str:object_id>/card-link/", self.card_link_view, "card_link"),
             self.at("<str:object_id>/methods/", self.payment_methods_view, "methods"),
+            self.at("<str:object_id>/notes/", self.note_view, "note"),
+            self.at("<str:object_id>/notes/<uuid:note_id>/", self.note_view, "note_edit"),
             self.at("<str:object_id>/do/<slug:action>/", self.action_view, "action"),
         ]
 
@@ -147,6 +150,7 @@ class InvoiceAdmin(RecordAdmin):
             "result": result,
             "help": (declined.help_for(request, result, record) if result else None) or page.help,
             "raw": record.data,
+            "notes": notes.panel(request, record),
         }
 
     def action_view(self, request: HttpRequest, object_id: str, action: str) -> HttpResponse:
@@ -167,6 +171,10 @@ class InvoiceAdmin(RecordAdmin):
     def card_link_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         invoice = self.record(object_id)
         return declined.card_link(self, request, invoice, InvoicePage(invoice, request).help if invoice else None)
+
+    @method_decorator(require_POST)
+    def note_view(self, request: HttpRequest, object_id: str, note_id: UUID | None = None) -> HttpResponse:
+        return notes.save(self, request, object_id, note_id)
 
     def payment_methods_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return payment_methods.options(self, request, object_id)
