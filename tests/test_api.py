@@ -1073,6 +1073,10 @@ def auditors_api(db):
         {"lines": {"data": [{"object": "line_item", "id": f"il_{n}"} for n in range(10)], "has_more": False}},
         {"lines": {"data": [{"object": "line_item", "id": f"il_{n}"} for n in range(11)], "has_more": False}},
         {"description": '"line_item"' * 20, "lines": {"data": []}},
+        {"description": '"line_item"' * 20, "lines": None},
+        {"description": '"line_item"' * 20, "lines": {"data": {"a": "\u2028"}}},
+        {"lines": {"data": [{"object": "line_item"}] * 11, "b": 1e300, "has_more": True}, "é": "\U0001f9fe \ud83e"},
+        {"lines": {"data": [{"object": "line_item"}] * 11}, "\ud83e": 1},
         {"lines": None},
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -152,3 +153,62 @@ def test_interrupted_in_the_middle_the_connection_is_not_used_again(monkeypatch:
         patch.setattr(base._Pipeline, "_results", interrupted)
         run(("SELECT 1", ()))
     assert ids() == ["a"]
+
+
+def prepared(statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    with connection.prepared_cursor() as cursor:  # type: ignore[attr-defined]
+        cursor.execute(statement, parameters)
+        found: list[tuple[Any, ...]] = cursor.fetchall()
+        return found
+
+
+def names() -> list[str]:
+    """The statements that are prepared on this connection."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT statement FROM pg_prepared_statements")
+        return [statement for (statement,) in cursor.fetchall()]
+
+
+def test_a_prepared_statement_is_parsed_once_and_reads_what_django_reads() -> None:
+    moment = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+    statement = "SELECT %s::text, %s::int, %s::timestamptz, NULL, 1 = 1, '100 %%'"
+    for text in ("", "é\U0001f600\n", "'; --", "x" * 100_000):
+        assert prepared(statement, text, 7, moment.isoformat()) == [(text, 7, moment, None, True, "100 %")]
+    assert len(names()) == 1
+    assert prepared("SELECT 1 WHERE 1 = 0") == []
+
+
+@pytest.mark.parametrize("said", ["rollback", "DEALLOCATE ALL", "DISCARD ALL"])
+def test_a_prepared_statement_is_prepared_again_after_all_are_gone(said: str) -> None:
+    assert prepared("SELECT %s::int", 1) == [(1,)]
+    if said == "rollback":
+        with pytest.raises(KeyError), transaction.atomic():
+            prepared("SELECT %s::int", 2)
+            raise KeyError
+    else:
+        with connection.cursor() as cursor:
+            cursor.execute(said)
+    assert names() == []
+    assert prepared("SELECT %s::int", 3) == [(3,)]
+    with transaction.atomic():
+        with pytest.raises(DataError), transaction.atomic():
+            prepared("SELECT 1 / %s::int", 0)
+        assert prepared("SELECT %s::int", 4) == [(4,)]
+
+
+def test_a_prepared_statement_belongs_to_the_callers_transaction() -> None:
+    with pytest.raises(KeyError), transaction.atomic():
+        prepared("INSERT INTO round_trip (id) VALUES (%s) RETURNING id", "a")  # before psycopg has begun it
+        raise KeyError
+    assert ids() == []
+
+
+def test_errors_of_prepared_statements_are_djangos() -> None:
+    for _ in range(2):
+        with pytest.raises(DataError):  # and no text that ends at the NUL
+            prepared("SELECT %s::text", "before\x00after")
+        with pytest.raises(IntegrityError):
+            prepared("INSERT INTO round_trip (id) VALUES (%s)", "refused")
+    assert prepared("SELECT %s::int", 1) == [(1,)]
+    with pytest.raises(OperationalError):
+        prepared("SELECT pg_terminate_backend(pg_backend_pid())")

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import re
 import select
 from collections.abc import Sequence
-from typing import Any
+from functools import lru_cache
+from itertools import count
+from typing import Any, NamedTuple
 
 import psycopg
 from django.db.backends.postgresql import base
 from django.db.backends.postgresql.operations import DatabaseOperations
-from django.db.backends.postgresql.psycopg_any import register_tzloader
-from psycopg import errors
+from psycopg import errors, generators
+from psycopg._preparing import Prepare
+from psycopg.adapt import Transformer
 from psycopg.pq import ExecStatus, TransactionStatus
 from psycopg.types.datetime import TimestamptzLoader
 
+PLACEHOLDER = re.compile("%[%s]")
+READER = "_reader_of_prepared"  # an attribute of psycopg's connection: made once for each
+
 Statement = tuple[str, Sequence[Any]]  # with $1 … for parameters, and the parameters
-
-
-class _PreparedCursor(psycopg.Cursor[Any]):
-    def execute(self, *given: Any, **options: Any) -> Any:
-        return super().execute(*given, **{**options, "prepare": True})
 
 
 class _Operations(DatabaseOperations):
@@ -58,11 +60,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """As `cursor()`, for statements that every request sends: the server parses and plans each once for a
         connection, and not once for a request. Their parameters are bound by the server."""
         self.ensure_connection()
-        cursor = _PreparedCursor(self.connection)
-        loader = self.connection.adapters.get_loader(base.TIMESTAMPTZ_OID, psycopg.pq.Format.TEXT)
-        if self.timezone != loader.timezone:
-            register_tzloader(self.timezone, cursor)  # as in `create_cursor`
-        return self._prepare_cursor(cursor)  # type: ignore[attr-defined]
+        return self._prepare_cursor(_PreparedCursor(self.connection))  # type: ignore[attr-defined]
 
     def in_one_round_trip(self, statements: Sequence[Statement]) -> list[list[str | None]]:
         """Runs these statements, all or none, and returns for each the first column of its rows as text. Statements of
@@ -75,14 +73,89 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self.ensure_connection()
         self.validate_no_broken_transaction()
         with self.wrap_database_errors:
-            if not self.connection.autocommit and self.connection.info.transaction_status == TransactionStatus.IDLE:
-                self.connection.execute("")  # psycopg sends BEGIN before a statement of its own, and before no other
+            _begin(self.connection)
             try:
                 return _Pipeline(self.connection).run(statements)
             except BaseException:
                 if self.connection.closed and not self.in_atomic_block:
                     self.close()  # so that the next statement has a new one
                 raise
+
+
+class _PreparedCursor:
+    """One prepared statement, sent by libpq. psycopg's own cursor does the same in three times the CPU: it looks
+    through the statement, asks of each value how it is written, and of each column how it is read.
+
+    psycopg keeps the book of what is prepared on a connection, because it deallocates all of it after a rollback.
+    """
+
+    _query = None  # psycopg's cursors have it, and Django asks for it
+
+    def __init__(self, connection: Any) -> None:
+        self.connection, self.found = connection, list[tuple[Any, ...]]()
+
+    def execute(self, statement: str, parameters: Sequence[Any] = ()) -> None:
+        connection, libpq = self.connection, self.connection.pgconn
+        _begin(connection)
+        query = _numbered(statement)
+        need, name = connection._prepared.get(query, True)
+        if need is Prepare.SHOULD:
+            libpq.send_prepare(name, query.query)
+            _the_one(connection.wait(generators.execute(libpq)), connection)
+        connection._prepared.maybe_add_to_cache(query, need, name)
+        values = [_spelled(parameter) for parameter in parameters]
+        if any(value and b"\x00" in value for value in values):  # libpq would end the text there
+            raise psycopg.DataError("PostgreSQL's texts have no NUL.")
+        libpq.send_query_prepared(name, values)
+        result = _the_one(connection.wait(generators.execute(libpq)), connection)
+        reader = _reader_of(connection)
+        reader.set_pgresult(result)
+        self.found = reader.load_rows(0, result.ntuples, tuple)
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        return self.found
+
+    def close(self) -> None:
+        pass
+
+
+class _Numbered(NamedTuple):
+    """A statement as the server takes it, and no types: it infers them. psycopg's book is kept by both."""
+
+    query: bytes
+    types: tuple[int, ...] = ()
+
+
+@lru_cache(maxsize=256)
+def _numbered(statement: str) -> _Numbered:
+    """With $1 … in place of each `%s`."""
+    numbers = count(1)
+    query = PLACEHOLDER.sub(lambda found: "%" if found[0] == "%%" else f"${next(numbers)}", statement)
+    return _Numbered(query.encode())
+
+
+def _reader_of(connection: Any) -> Any:
+    """What makes values of columns on this connection; moments are read in C, where Django's own loader is Python."""
+    reader: Any = getattr(connection, READER, None)
+    if reader is None:
+        context = psycopg.Cursor(connection)
+        context.adapters.register_loader("timestamptz", TimestamptzLoader)
+        reader = Transformer(context)
+        setattr(connection, READER, reader)
+    return reader
+
+
+def _the_one(results: Sequence[Any], connection: Any) -> Any:
+    """The result of one statement. Raises what the statement raised."""
+    if results[-1].status not in (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK):
+        raise errors.error_from_result(results[-1], encoding=connection.info.encoding)
+    return results[-1]
+
+
+def _begin(connection: Any) -> None:
+    """In a block of `atomic`: psycopg sends BEGIN before a statement of its own, and before no other."""
+    if not connection.autocommit and connection.info.transaction_status == TransactionStatus.IDLE:
+        connection.execute("")
 
 
 class _Pipeline:
