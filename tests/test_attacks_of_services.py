@@ -110,3 +110,25 @@ def test_a_payment_that_stripe_does_not_have_is_refused_with_stripes_code(
     answer = Client().post(path, f"{name}=nope", content_type=FORM, headers=authorization)
     said = answer.json()["error"]
     assert (answer.status_code, said["code"], said["param"]) == (400, "resource_missing", name)
+
+
+def test_the_payment_of_a_fresh_invoice_is_there(sandbox: SandboxProcess, authorization: dict[str, str]) -> None:
+    """Stripe makes it when it finalizes the invoice, and sends no event of it. An empty list would say that there is no
+    PaymentIntent with which the customer can pay."""
+    invoice = invoice_at(sandbox)
+    stored(sandbox.client().v1.invoices.retrieve(invoice.id).to_dict())  # as its event tells it: without payments
+    address = f"/v1/invoices/{invoice.id}?expand[]={INTENT}"
+    for source in ("stripe", "mirror"):
+        found = Client().get(address, headers=authorization)
+        [payment] = found.json()["payments"]["data"]
+        assert payment["payment"]["payment_intent"]["client_secret"]
+        assert found["Invoice-Desk-Source"] == source
+    of_stripe = sandbox.client().v1.invoices.retrieve(invoice.id, {"expand": [INTENT]}).to_dict()
+    assert found.json()["payments"]["data"] == of_stripe["payments"]["data"]
+
+
+def test_an_old_invoice_without_payments_asks_stripe_for_none(settings: Any, authorization: dict[str, str]) -> None:
+    settings.STRIPE_API_BASE = "http://127.0.0.1:9"
+    stored(InvoiceObject(id="in_1", status_transitions={"finalized_at": 1_600_000_000, "paid_at": None}))
+    answer = Client().get("/v1/invoices/in_1?expand[]=payments", headers=authorization)
+    assert (answer.status_code, answer.json()["payments"]["data"]) == (200, [])

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
 from typing import Any, NamedTuple
 
-from invoices import gateway
+from invoices import clock, gateway
 from invoices.api import live
 from invoices.api.envelope import ApiError, invalid
 from invoices.api.expandable import EXPANDABLE, LISTS, Members
@@ -21,6 +22,7 @@ from invoices.unfold import ONLY_EXPANDED
 
 MAX_DEPTH = 4  # objects within objects; Stripe's number
 MAX_READS = 20  # objects of one list that are read from Stripe to expand them
+SWEPT_BY_THEN = timedelta(days=2)  # the nightly sweep has imported the payments of what was finalized before
 # Card numbers and secrets, which Stripe shows only to who expands them: nobody gets them through the desk.
 NEVER = frozenset({"number", "cvc", "payload"})
 
@@ -131,6 +133,7 @@ def expand(objects: list[Object], paths: Paths, *, bring: Callable[[str, set[str
         level: list[Place] = list(enumerate(objects))
         for step in path.steps:
             if step.object_type == "payments":
+                _bring_payments([found for _, found in level], bring)
                 _add_payments([found for _, found in level])
             level = _expand_level(level, step, left, bring)
         left |= {number for number, _ in level} if path.rest else set()
@@ -195,6 +198,19 @@ def _stripe_objects(object_type: str, ids: set[str]) -> Held:
     rows = MIRRORED[object_type].objects.filter(pk__in=ids).only("pk", "data", "deleted_at")
     by_id = {row.pk: stripe_object(row) for row in rows}
     return {id: data for id, data in by_id.items() if data is not None}
+
+
+def _bring_payments(invoices: list[Object], bring: Callable[[str, set[str]], None] | None) -> None:
+    """Of a single invoice that was finalized lately, and of which the mirror has no payment yet. Stripe made one at
+    that moment and sent no event of it, and a service needs its PaymentIntent. In a list it may be missing until the
+    sweep."""
+    if not bring or len(invoices) != 1 or not isinstance(id := invoices[0].get("id"), str):
+        return
+    finalized_at, due = (invoices[0].get("status_transitions") or {}).get("finalized_at"), invoices[0].get("amount_due")
+    if not finalized_at or not due or finalized_at < (clock.now() - SWEPT_BY_THEN).timestamp():
+        return
+    if not InvoicePayment.objects.filter(invoice_id=id).exists():
+        bring("invoice", {id})
 
 
 def _add_payments(invoices: list[Object]) -> None:
