@@ -64,7 +64,7 @@ def somebody_waits() -> bool:
 
 
 def test_an_endpoint_that_is_enabled_while_old_ones_are_tidied_up_loses_nothing(receiver: Service) -> None:
-    first, second = made(receiver, "we_1"), made(receiver, "we_2")
+    first, second = made(receiver, id="we_1"), made(receiver, id="we_2")
     for each in (first, second):
         endpoints.disable(each, Actor())
     left_over = written_to(first, "evt_1")  # by who did not see yet that it was disabled
