@@ -183,9 +183,8 @@ def _asked(request: Request, nested: parameters.Nested) -> _Asked:
     require_permissions(request, "invoices.view_invoice")
     action = operations.ACTIONS[name]
     known = [parameter for parameter in action.parameters if parameter.name in (action.bulk_parameters or ())]
-    parameters.refuse_unknown(
-        [f"parameters[{each}]" for each in params], [f"parameters[{parameter.name}]" for parameter in known]
-    )
+    given = {f"parameters[{each}]": value for each, value in params.items()}
+    parameters.refuse_unknown(given, [f"parameters[{parameter.name}]" for parameter in known])
     for parameter in known:
         if parameter.required and parameter.name not in params:
             place = f"parameters[{parameter.name}]"

@@ -16,7 +16,7 @@ from invoices.api.actions import idempotency_key
 from invoices.api.base import ListAndRetrieveView, require_permissions, require_scope
 from invoices.api.decisions import error_of_refusal
 from invoices.api.envelope import invalid, no_such_object
-from invoices.api.schema import describe, nested_body
+from invoices.api.schema import body_of, describe
 from invoices.api.schema_shapes import TEXT, ref
 from invoices.api.serializers import NoteSerializer, NoteVersionSerializer
 from invoices.models import ApiToken, Code, Note, Scope
@@ -61,7 +61,7 @@ class NoteView(ListAndRetrieveView):
         "Notes",
         "Write a note on an invoice",
         ref("note"),
-        body=nested_body({"invoice": _INVOICE, "text": _TEXT}, ["invoice", "text"]),
+        body=body_of({"invoice": _INVOICE, "text": _TEXT}, ["invoice", "text"]),
     )
     def create(self, request: Request) -> Response:
         given = _given(request, "invoice", "text")
@@ -88,7 +88,7 @@ class NoteView(ListAndRetrieveView):
         "Notes",
         "Edit your own note; what it said before stays",
         ref("note"),
-        body=nested_body({"text": _TEXT}, ["text"]),
+        body=body_of({"text": _TEXT}, ["text"]),
     )
     def edit(self, request: Request, id: str) -> Response:
         """Another version, unless it says so already: so the same request once more changes nothing."""

@@ -11,7 +11,7 @@ STATES = [
 
 
 class Migration(migrations.Migration):
-    dependencies = [("invoices", "0030_acting")]
+    dependencies = [("invoices", "0031_charges")]
 
     operations = [
         migrations.AlterField(  # the words alone: the table stays as it is

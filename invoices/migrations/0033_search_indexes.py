@@ -22,7 +22,7 @@ def drop(apps, schema_editor):
 class Migration(migrations.Migration):
     atomic = False
 
-    dependencies = [("invoices", "0030_acting")]
+    dependencies = [("invoices", "0032_abandoned_deliveries")]
 
     operations = [
         AddSearchIndex(model_name="customer", index=models.Index(Lower("id"), name="customer_any_case")),

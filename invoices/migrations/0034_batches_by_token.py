@@ -7,7 +7,7 @@ from invoices.models import triggers
 
 
 class Migration(migrations.Migration):
-    dependencies = [("invoices", "0030_acting")]
+    dependencies = [("invoices", "0033_search_indexes")]
 
     operations = [
         migrations.RunPython(triggers.remove, triggers.make),

@@ -12,7 +12,7 @@ from invoices.models import triggers
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('invoices', '0031_batches_by_token'),
+        ('invoices', '0034_batches_by_token'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
