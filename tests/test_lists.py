@@ -270,7 +270,7 @@ SEARCHED = {  # in Stripe's query language; of each resource, each field and ope
         'customer:"cus_77"',
         'customer:"CUS_77"',
         'subscription:"sub_77"',
-        'subscription~"b_77"',
+        'subscription~"b_1777"',
         'customer_email:"person777@example.com"',
         'customer_email~"son777@"',
         'customer_name:"777"',
