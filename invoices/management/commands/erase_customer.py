@@ -32,6 +32,7 @@ LABELS = {
     "operations": "operations",
     "batches": "batches",
     "contradictions": "contradictions",
+    "notes": "notes",
     "drift": "rows of drift",
 }
 
