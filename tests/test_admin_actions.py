@@ -319,7 +319,7 @@ class TestBulk:
     def wakes(self, monkeypatch: Any) -> list[str]:
         """The wake-ups that would go to the workers."""
         sent: list[str] = []
-        monkeypatch.setattr(bulk.wakeups, "wake", sent.append)
+        monkeypatch.setattr(operations.batch, "wake", sent.append)
         return sent
 
     def test_the_list_offers_what_one_may_do(self, desk: Client, auditor: User, three: list[Any]) -> None:
