@@ -5,6 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from invoices import money
@@ -19,7 +20,7 @@ from invoices.models.reading import text
 
 @admin.register(Charge)
 class ChargeAdmin(MirroredAdmin):
-    list_display = ("id_", "amount_", "status_", "method_", "reason_", "intent_", "created_", "as_of")
+    list_display = ("id_", "amount_", "status_", "method_", "created_", "as_of")
     search_help_text = "ch_…, py_…, pi_…, cus_…"
     dashboard_path = "payments"
     empty_hint = "Search takes whole ids: ch_…, py_…, pi_…, cus_…"
@@ -51,13 +52,7 @@ class ChargeAdmin(MirroredAdmin):
         return money.text(charge.amount, charge.currency)
 
     @admin.display(description="Charged to")
-    def method_(self, charge: Charge) -> str:
-        return wording.charged_to(charge.data)
-
-    @admin.display(description="Why it failed")
-    def reason_(self, charge: Charge) -> str:
-        return wording.charge_failure(charge.data) if charge.status == "failed" else "–"
-
-    @admin.display(description="PaymentIntent")
-    def intent_(self, charge: Charge) -> SafeString:
-        return object_link("payment_intent", charge.payment_intent or "")
+    def method_(self, charge: Charge) -> SafeString:
+        """The card or account, and why it was refused."""
+        why = wording.charge_failure(charge.data) if charge.status == "failed" else ""
+        return format_html('<span class="two">{}<small>{}</small></span>', wording.charged_to(charge.data), why)
