@@ -24,7 +24,10 @@ from tests.helpers.events import stripe_event
 
 pytestmark = pytest.mark.django_db
 
-LISTS = ("invoices", "invoice_payments", "operations", "reconciliation_runs", "drift", "invoices/in_1/lines")
+LISTS = (
+    *("invoices", "invoices/in_1/lines", "invoice_payments", "customers", "payment_intents", "charges", "credit_notes"),
+    *("refunds", "events", "operations", "batches", "notes", "reconciliation_runs", "drift"),
+)
 NAMES = (
     "expand limit starting_after ending_before customer status created created[gte] created[] number currency run "
     "state invoice actor batch healed total payment payment[type] payment[payment_intent] kind due_date[lt] request_id"
@@ -83,6 +86,12 @@ class TestEmptyExpand:
         body: dict[str, Any] = {"expand": [{}, []][len(action) % 2]}
         answer = api.post(f"/v1/invoices/in_1/{action}", json.dumps(body), content_type="application/json")
         assert answer.status_code in (400, 403, 404) and "expand" not in answer.json()["error"].get("param", "")
+
+    @pytest.mark.parametrize("place", LISTS)
+    def test_paths_that_hardly_any_object_has(self, api: Client, place: str) -> None:
+        for path in (each for each in ("x", "data.x", "data.x.y", *ODD) if isinstance(each, str)):
+            written = quote(path.encode("utf-8", "surrogatepass"))
+            assert api.get(f"/v1/{place}?expand[]={written}").status_code in (200, 400), path
 
     @pytest.mark.parametrize("query", ["expand[]=", "expand=", "expand[0]=", "expand[][]=a", "expand[a]=b"])
     @pytest.mark.parametrize("place", ["/v1/invoices", "/v1/invoices/in_1", "/v1/invoices/in_1/lines"])

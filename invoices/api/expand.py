@@ -84,7 +84,7 @@ def _steps(object_type: str, names: Members) -> tuple[list[Step], Members] | Non
     steps: list[Step] = []
     while names:
         if object_type not in EXPANDABLE:
-            return (steps, names) if (steps and steps[0].within in MIRRORED) or steps[0].within == "line_item" else None
+            return (steps, names) if steps and _is_of_stripe(steps[0].within) else None
         for members, member_type in EXPANDABLE[object_type].items():
             if names[: len(members)] == members:
                 steps.append(Step(object_type, members, member_type))
@@ -94,10 +94,16 @@ def _steps(object_type: str, names: Members) -> tuple[list[Step], Members] | Non
             return None
     if not steps or steps[-1].members == ("data",):
         return None
-    of_ours = steps[0].within not in MIRRORED and steps[0].within != "line_item"
-    if of_ours and any(step.object_type not in MIRRORED and step.object_type not in LISTS for step in steps):
+    if not _is_of_stripe(steps[0].within) and any(
+        step.object_type not in MIRRORED and step.object_type not in LISTS for step in steps
+    ):
         return None  # Stripe cannot be asked for an object of ours
     return steps, ()
+
+
+def _is_of_stripe(object_type: str) -> bool:
+    """Whether it is an object of Stripe's, which Stripe can show expanded, and none of the desk's own."""
+    return object_type in MIRRORED or object_type == "line_item"
 
 
 def _not_expandable(path: str, hint: str = "") -> ApiError:

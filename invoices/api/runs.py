@@ -22,10 +22,9 @@ from invoices.reconcile import runs
 
 Kind = ReconciliationRun.Kind
 SCOPE = "reconcile"  # no word of a token's own: one that may act may do this too
-STARTABLE = (Kind.SWEEP, Kind.FULL, Kind.VERIFY, Kind.INVOICE)
 BODY = body_of(
     {
-        "kind": {**TEXT, "enum": [str(kind) for kind in STARTABLE]},
+        "kind": {**TEXT, "enum": [str(kind) for kind in runs.STARTABLE]},
         "invoice": {**TEXT, "description": "Of the kind `invoice`: the one that is compared"},
     },
     ["kind"],
@@ -78,8 +77,8 @@ def _asked(values: dict[str, Any]) -> tuple[str, str]:
     kind, invoice = values.get("kind"), values.get("invoice", "")
     if kind is None:
         raise invalid("Missing required param: kind.", "kind", "parameter_missing")
-    if kind not in STARTABLE:
-        raise invalid(f"Invalid kind: must be one of {parameters.one_of(map(str, STARTABLE))}", "kind")
+    if kind not in runs.STARTABLE:
+        raise invalid(f"Invalid kind: must be one of {parameters.one_of(map(str, runs.STARTABLE))}", "kind")
     if (kind == Kind.INVOICE) != bool(invoice):
         message = "An invoice is named for the kind invoice, and for no other."
         raise invalid(message, "invoice", None if invoice else "parameter_missing")

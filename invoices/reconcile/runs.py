@@ -45,6 +45,7 @@ NOT_EQUAL = 3  # of a proof of equality, which heals nothing
 DRIFT_LEFT = 4
 
 Kind = ReconciliationRun.Kind
+STARTABLE = (Kind.SWEEP, Kind.FULL, Kind.VERIFY, Kind.INVOICE)  # by hand, in the admin and by token
 State = ReconciliationRun.State
 LISTING = (Kind.SWEEP, Kind.PART, Kind.FULL)  # the kinds that walk Stripe's lists and heal: one of them at a time
 ShowProgress = Callable[[ReconciliationRun], None]  # is called whenever the counts of the run have grown

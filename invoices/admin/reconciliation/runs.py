@@ -73,7 +73,7 @@ class ReconciliationRunAdmin(RecordAdmin):
             "silent": running and timezone.now() - record.alive_at > thresholds.RUN_SILENT,
             "windows": _windows_done(record),
             "facts": self.facts(record),
-            "may_start_again": record.kind in starting.STARTABLE and starting.may_start(request) and not running,
+            "may_start_again": record.kind in starting.BUTTONS and starting.may_start(request) and not running,
         }
         if record.kind == Kind.VERIFY:
             return context | proof.context(request, record)

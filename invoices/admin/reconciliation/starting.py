@@ -14,7 +14,7 @@ from invoices.models import Invoice, ReconciliationRun
 from invoices.reconcile import runs
 
 Kind = ReconciliationRun.Kind
-STARTABLE = {  # name and description of the buttons above the list; a run over one invoice starts from its page
+BUTTONS = {  # above the list: name and description; a run over one invoice starts from its page
     Kind.SWEEP: ("Sweep", "Every invoice that is not final, and all of the last 30 days."),
     Kind.FULL: (
         "Everything",
@@ -32,9 +32,9 @@ def may_start(request: HttpRequest) -> bool:
 
 
 def startable() -> list[tuple[str, str, str]]:
-    """Address, name and description of each kind of run in `STARTABLE`."""
+    """Address, name and description of each kind of run in `BUTTONS`."""
     address = "admin:invoices_reconciliationrun_start"
-    return [(reverse(address, args=[kind]), *words) for kind, words in STARTABLE.items()]
+    return [(reverse(address, args=[kind]), *words) for kind, words in BUTTONS.items()]
 
 
 def start(request: HttpRequest, kind: str) -> HttpResponse:
@@ -42,7 +42,7 @@ def start(request: HttpRequest, kind: str) -> HttpResponse:
     that one."""
     if not may_start(request):
         raise PermissionDenied
-    if kind not in {*STARTABLE, Kind.INVOICE}:
+    if kind not in runs.STARTABLE:
         raise Http404
     invoice = request.POST.get("invoice", "") if kind == Kind.INVOICE else ""
     if kind == Kind.INVOICE and not Invoice.objects.filter(pk=invoice).exists():
