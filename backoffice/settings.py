@@ -492,6 +492,7 @@ SPECTACULAR_SETTINGS = {
             "Webhook endpoints",
             "Operations",
             "Batches",
+            "Notes",
             "Reconciliation runs",
             "Drift",
         )

@@ -286,7 +286,7 @@ class TestInvoicePage:
     def test_it_says_what_matters(self, desk: Client, declined: Invoice) -> None:
         with CaptureQueriesContext(connection) as captured:
             found = page(desk, f"{LIST}in_declined/")
-        assert len(queries_of_page(captured)) <= 26  # with credit notes and refunds
+        assert len(queries_of_page(captured)) <= 27  # with credit notes, refunds and notes
         for words in (
             "ADA-0007",
             "Ada Byron",

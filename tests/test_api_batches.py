@@ -144,7 +144,7 @@ def test_what_is_out_of_band_takes_what_remains_of_each(caller: Caller, sandbox:
     [
         ({"action": None}, "action"),
         ({"action": "finalize"}, "action"),
-        ({"action": ["void"]}, "action[0]"),
+        ({"action": ["void"]}, "action"),
         ({"invoices": None}, "invoices"),
         ({"invoices": "in_1"}, "invoices"),
         ({"invoices": [7]}, "invoices[0]"),

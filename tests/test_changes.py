@@ -638,7 +638,7 @@ def test_one_token_leaves_others_room_to_wait(monkeypatch: pytest.MonkeyPatch) -
         assert not room.enter(replace(wanted, token="another")).done()
         room.close()
 
-    asyncio.run(wait())
+    asynchronous.run(wait())
 
 
 def test_a_server_that_stops_sends_the_answers_for_which_clients_wait(sandbox: SandboxProcess) -> None:

@@ -882,7 +882,7 @@ class TestTheApi:
             ("", {"url": "https://10.0.0.1/", "enabled_events[]": "*"}, "url"),
             ("", {"url": "https://93.184.215.14/", "enabled_events[]": "Not A Type"}, "enabled_events"),
             ("", {"url": "https://93.184.215.14/", "enabled_events[]": "*", "metadata[a]": "b"}, "metadata[a]"),
-            ("", {"url[a]": "https://93.184.215.14/", "enabled_events[]": "*"}, "url[a]"),
+            ("", {"url[a]": "https://93.184.215.14/", "enabled_events[]": "*"}, "url"),
             ("", {"url": "https://93.184.215.14/", "enabled_events": "*"}, "enabled_events"),
             ("/{id}", {"disabled": "perhaps"}, "disabled"),
             ("/{id}", {"url": ""}, "url"),

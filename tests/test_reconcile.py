@@ -272,7 +272,7 @@ class TestInFlight:
     def test_what_overtook_the_page_is_not_drift(
         self, sandbox: SandboxProcess, some: dict[str, Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A webhook arrives while the page is in flight: the newer state stays, and nothing is called drift."""
+        """Webhooks arrive while the page is in flight: the newer state stays, and nothing is called drift."""
         pages, paid = gateway.list_page, threading.Event()
 
         def slow(object: str, **params: Any) -> Any:
@@ -281,6 +281,7 @@ class TestInFlight:
                 paid.set()
                 sandbox.client().v1.invoices.pay(some["open"])
                 refetch.refetch("invoice", some["open"])
+                refetch.refetch("charge", sandbox.client().v1.charges.list({"limit": 1}).data[0].id)
             return page
 
         monkeypatch.setattr(gateway, "list_page", slow)
@@ -310,7 +311,7 @@ class TestOneInvoice:
         assert code == 4 and Invoice.objects.get(pk=some["open"]).status == "open"
         code, said = command("--invoice", some["open"])
         assert code == 3 and {row["invoice"] for row in said["drift"]} - {None} == {some["open"]}
-        assert {row["object"] for row in said["drift"]} == {"invoice", "invoice_payment", "payment_intent"}
+        assert {row["object"] for row in said["drift"]} == {"invoice", "invoice_payment", "payment_intent", "charge"}
         assert Invoice.objects.get(pk=some["open"]).status == "paid"
         assert command("--invoice", some["open"])[0] == 0
 

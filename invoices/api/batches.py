@@ -199,9 +199,7 @@ def _asked(request: Request, nested: parameters.Nested) -> _Asked:
 
 def _take_object(nested: parameters.Nested, name: str) -> dict[str, Any]:
     """Removes an object from the parameters and returns its members. Raises ApiError."""
-    value = nested.pop(name, None)
-    if value is None:
-        return {}
+    value = nested.pop(name, {})
     if not isinstance(value, dict):
         raise invalid("Invalid object", name)
     parameters.flatten({name: value})  # refuses what cannot be stored

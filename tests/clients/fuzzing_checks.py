@@ -10,6 +10,7 @@ BEYOND_A_SCHEMA = re.compile(
     r"""
     Invalid\ object                                  # created=… beside created[gte]=…
     | Received\ both\ starting_after\ and\ ending_before
+    | Received\ unknown\ parameters?:\ parameters\[    # of a batch: each action takes others
     | You\ may\ only\ specify\ one\ of\ these\ parameters
     | No\ such\                                      # a cursor, or an object that a parameter names
     | This\ property\ cannot\ be\ expanded

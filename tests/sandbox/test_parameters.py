@@ -14,9 +14,9 @@ from tests.sandbox.shop import Shop
     [
         ("customers", {"balance": "1.5"}, "balance", "Invalid integer: 1.5"),
         ("customers", {"balance": "9" * 30}, "balance", "Invalid integer: " + "9" * 30),
-        ("customers", {"name[a]": "b"}, "name", "Invalid string: {'a': 'b'}"),
+        ("customers", {"name[a]": "b"}, "name", 'Invalid string: {:a=>"b"}'),
         ("customers", {"address": "x"}, "address", "Invalid object"),
-        ("customers", {"address[city][x]": "y"}, "address[city]", "Invalid string: {'x': 'y'}"),
+        ("customers", {"address[city][x]": "y"}, "address[city]", 'Invalid string: {:x=>"y"}'),
         ("customers", {"preferred_locales": "en"}, "preferred_locales", "Invalid array"),
         ("customers", {"preferred_locales[a]": "en"}, "preferred_locales", "Invalid array"),
         ("customers", {"expand": "x"}, "expand", "Invalid array"),
