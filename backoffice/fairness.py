@@ -133,6 +133,8 @@ class Caller:
             if not self.taken:
                 if (left := self.refused_until - loop.time()) > 0:
                     return left
+                if not room.is_there(loop.time()):  # it did not answer the one for whom these waited
+                    return self.own_room.take(loop.time())
                 number = max(int(min(settings.API_REQUESTS_PER_SECOND, settings.API_BURST) * SHARE), 1)
                 try:
                     seconds = await room.take(self.digest, number)

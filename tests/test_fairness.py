@@ -8,6 +8,7 @@ import contextvars
 import json
 import logging
 import threading
+import socket
 import time
 import uuid
 from typing import Any
@@ -206,6 +207,19 @@ class TestCommonRoom:
         assert answers == [200, 200, 429]
         assert caplog.messages[0] == "Each web process judges API tokens by itself for 10 s: ConnectionError"
         assert len(caplog.messages) == 2
+
+    def test_who_came_meanwhile_does_not_wait_once_more_for_a_redis_that_hangs(self, settings: Any) -> None:
+        settings.API_REQUESTS_PER_SECOND, settings.API_BURST, settings.API_REQUESTS_AT_ONCE = 100, 100, 8
+        with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and says nothing
+            settings.CELERY_BROKER_URL = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+
+            async def run() -> list[Client]:
+                server = serving.Server(Django())
+                return await asyncio.gather(*(of("one").ask(server) for _ in range(8)))
+
+            began = time.monotonic()
+            assert {client.status for client in asynchronous.run(run())} == {200}
+        assert time.monotonic() - began < 3 * 0.5  # the timeout of one question; one after the other it took eight
 
 
 class TestTurns:

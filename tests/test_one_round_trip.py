@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from django.db import DataError, IntegrityError, OperationalError, connection, transaction
+from django.db import DataError, IntegrityError, NotSupportedError, OperationalError, connection, transaction
 from django.db.transaction import TransactionManagementError
 
 pytestmark = [
@@ -194,6 +194,42 @@ def test_a_prepared_statement_is_prepared_again_after_all_are_gone(said: str) ->
         with pytest.raises(DataError), transaction.atomic():
             prepared("SELECT 1 / %s::int", 0)
         assert prepared("SELECT %s::int", 4) == [(4,)]
+
+
+def elsewhere(statement: str) -> None:
+    """Runs it on another connection, as a migration does while this process goes on."""
+    other: Any = connection.copy()
+    other.settings_dict = {**other.settings_dict, "OPTIONS": {**other.settings_dict["OPTIONS"], "pool": False}}
+    with other.cursor() as cursor:
+        cursor.execute(statement)
+    other.close()
+
+
+def test_a_prepared_statement_goes_on_after_a_migration_changed_a_column() -> None:
+    run((INTO, ["a", "x"]))
+    for column in ("id", "body"):
+        assert prepared(f"SELECT {column} FROM round_trip") != []
+    elsewhere("ALTER TABLE round_trip ALTER COLUMN body TYPE varchar(40)")
+    for _ in range(2):
+        assert prepared("SELECT body FROM round_trip") == [("x",)]
+        assert prepared("SELECT id FROM round_trip") == [("a",)]
+    with transaction.atomic():
+        assert prepared("SELECT body FROM round_trip") == [("x",)]
+    elsewhere("ALTER TABLE round_trip ALTER COLUMN body TYPE varchar(41)")
+    with pytest.raises(NotSupportedError), transaction.atomic():  # only the caller can begin the transaction again
+        prepared("SELECT body FROM round_trip")
+    assert prepared("SELECT body FROM round_trip") == [("x",)]
+
+
+def test_a_prepared_statement_is_prepared_again_where_the_server_forgot_it() -> None:
+    """As behind a pooler that resets a connection between two clients, of which psycopg hears nothing."""
+    assert prepared("SELECT %s::int", 1) == [(1,)]
+    run(("DISCARD ALL", ()))
+    for number in (2, 3):
+        assert prepared("SELECT %s::int", number) == [(number,)]
+    with pytest.raises(DataError):
+        prepared("SELECT 1 / %s::int", 0)
+    assert len(names()) == 2
 
 
 def test_a_prepared_statement_belongs_to_the_callers_transaction() -> None:

@@ -86,7 +86,9 @@ class _PreparedCursor:
     """One prepared statement, sent by libpq. psycopg's own cursor does the same in three times the CPU: it looks
     through the statement, asks of each value how it is written, and of each column how it is read.
 
-    psycopg keeps the book of what is prepared on a connection, because it deallocates all of it after a rollback.
+    psycopg keeps the book of what is prepared on a connection, because it deallocates all of it after a rollback. It
+    is told to do so, too, where a statement cannot be used any more: the type of a column was changed since, by the
+    migration of a newer version, or the server forgot what is prepared.
     """
 
     _query = None  # psycopg's cursors have it, and Django asks for it
@@ -95,22 +97,35 @@ class _PreparedCursor:
         self.connection, self.found = connection, list[tuple[Any, ...]]()
 
     def execute(self, statement: str, parameters: Sequence[Any] = ()) -> None:
+        _begin(self.connection)
+        query, values = _numbered(statement), [_spelled(parameter) for parameter in parameters]
+        if any(value and b"\x00" in value for value in values):  # libpq would end the text there
+            raise psycopg.DataError("PostgreSQL's texts have no NUL.")
+        try:
+            result = self._run(query, values)
+        except (errors.FeatureNotSupported, errors.InvalidSqlStatementName):
+            if not self.connection.autocommit:  # the transaction has failed, and its rollback deallocates
+                raise
+            self._deallocate()
+            result = self._run(query, values)
+        reader = _reader_of(self.connection)
+        reader.set_pgresult(result)
+        self.found = reader.load_rows(0, result.ntuples, tuple)
+
+    def _run(self, query: _Numbered, values: list[bytes | None]) -> Any:
         connection, libpq = self.connection, self.connection.pgconn
-        _begin(connection)
-        query = _numbered(statement)
         need, name = connection._prepared.get(query, True)
         if need is Prepare.SHOULD:
             libpq.send_prepare(name, query.query)
             _the_one(connection.wait(generators.execute(libpq)), connection)
         connection._prepared.maybe_add_to_cache(query, need, name)
-        values = [_spelled(parameter) for parameter in parameters]
-        if any(value and b"\x00" in value for value in values):  # libpq would end the text there
-            raise psycopg.DataError("PostgreSQL's texts have no NUL.")
         libpq.send_query_prepared(name, values)
-        result = _the_one(connection.wait(generators.execute(libpq)), connection)
-        reader = _reader_of(connection)
-        reader.set_pgresult(result)
-        self.found = reader.load_rows(0, result.ntuples, tuple)
+        return _the_one(connection.wait(generators.execute(libpq)), connection)
+
+    def _deallocate(self) -> None:
+        """All that is prepared on this connection, at once: later it would be what was prepared meanwhile."""
+        self.connection._prepared.clear()
+        self.connection.wait(self.connection._prepared.maintain_gen(self.connection))
 
     def fetchall(self) -> list[tuple[Any, ...]]:
         return self.found
