@@ -16,11 +16,11 @@ from django.db import connection, transaction
 
 from invoices import account, gateway
 from invoices.journal import archives
-from invoices.models import MIRRORED, Erasure, Event, erasures, many_rows, personal
+from invoices.models import MIRRORED, Charge, Erasure, Event, erasures, many_rows, personal
 from invoices.models.events import UNREADABLE_PREFIX
 from invoices.models.reading import expandable_id, flag, is_id, json_of, moment, text, text_of
 from invoices.sight import counters, logs, tracing
-from invoices.snapshot import is_object
+from invoices.snapshot import disputed_charge, is_object
 from invoices.wakeups import wake
 
 log = logging.getLogger(__name__)
@@ -75,6 +75,7 @@ def event_row(event: Any, body_text: str | None = None, source: str = Event.Sour
     if not is_id(id):
         raise ValueError("the event has no id that can be a key")
     found = _object_of(event)
+    charge = disputed_charge(found)
     request = event.get("request")
     if body_text is None:
         body_text = _spelled(event)
@@ -85,8 +86,8 @@ def event_row(event: Any, body_text: str | None = None, source: str = Event.Sour
         api_version=text(event, "api_version", limit=64) or "",
         livemode=flag(event, "livemode"),
         account=text(event, "account") or "",
-        object_type=text(found, "object", limit=64) or "",
-        object_id=expandable_id(found, "id") or "",
+        object_type=Charge.OBJECT if charge else text(found, "object", limit=64) or "",
+        object_id=charge or expandable_id(found, "id") or "",
         request_id=(expandable_id(event, "request") if isinstance(request, dict) else text(event, "request")) or "",
         idempotency_key=text(event, "request", "idempotency_key") or "",
         body=body_text,
@@ -124,7 +125,8 @@ def reason_to_ignore(event: Event, body: dict[str, Any]) -> str:
         return "of an invoice that does not exist yet"
     if event.object_type not in MIRRORED:
         return "of a kind of object that is not mirrored"
-    if not is_object(_object_of(body)):
+    found = _object_of(body)
+    if not (is_object(found) or disputed_charge(found)):
         return "its object has no id that can be a key, so nothing can be read"
     return ""
 

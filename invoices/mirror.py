@@ -238,8 +238,11 @@ def _set_columns(row: Mirrored, data: dict[str, Any]) -> bool:
 # --- the tables -------------------------------------------------------------------------------------------------------
 
 
-def store(snapshots: Sequence[Snapshot], *, dry_run: bool = False) -> list[Outcome]:
+def store(
+    snapshots: Sequence[Snapshot], *, changed: Iterable[tuple[str, str]] = (), dry_run: bool = False
+) -> list[Outcome]:
     """Applies the snapshots to their rows one after the other, in one transaction. The outcomes, in the same order.
+    `changed`: objects, by kind and id, of which nothing is told but that they changed. They are read.
 
     A dry run decides and writes nothing. Inside a caller's transaction the rows stay locked until it ends.
     """
@@ -247,7 +250,7 @@ def store(snapshots: Sequence[Snapshot], *, dry_run: bool = False) -> list[Outco
     by_object: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for index, snapshot in enumerate(snapshots):
         by_object[snapshot.object][snapshot.id].append(index)
-    unsure: set[tuple[str, str]] = set()
+    unsure: set[tuple[str, str]] = set(changed)
     with transaction.atomic():
         snapshots = _without_erased(snapshots)
         for object, model in MIRRORED.items():

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from invoices.models import MIRRORED
-from invoices.models.reading import is_id
+from invoices.models.reading import expandable_id, is_id
 
 CLOCK_MARGIN = timedelta(seconds=2)  # by which the clocks of Stripe's hosts may differ from each other
 STAMP_LAG = timedelta(seconds=10)  # by which an event's `created` may lie after the change, or before it
@@ -71,6 +71,13 @@ def is_object(data: Any) -> bool:
         and data["object"] in MIRRORED
         and is_id(data.get("id"))
     )
+
+
+def disputed_charge(data: Any) -> str | None:
+    """The charge that a dispute is about: it is another one since, and no event of its own tells so. None for what is
+    no dispute."""
+    is_dispute = isinstance(data, dict) and data.get("object") == "dispute"
+    return expandable_id(data, "charge") if is_dispute else None
 
 
 def stripe_time(seconds: int) -> datetime:

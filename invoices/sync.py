@@ -21,7 +21,7 @@ from invoices.models.events import UNREADABLE_PREFIX
 from invoices.models.reading import is_id, json_of, storable
 from invoices.operations import contradictions, money_under_way
 from invoices.sight import context, counters, logs, tracing
-from invoices.snapshot import Snapshot, of_event, span_of_event, stripe_time
+from invoices.snapshot import Snapshot, disputed_charge, of_event, span_of_event, stripe_time
 from invoices.thresholds import LONGEST_REST
 from invoices.wakeups import wake
 
@@ -160,17 +160,22 @@ def _store(events: list[Event]) -> list[Event]:
     """Stores the events' objects in the mirror, and tells the operations that the events are about. Returns the
     unreadable events: their failure is recorded, and they do not hold up the others."""
     snapshots: list[Snapshot] = []
+    changed: list[tuple[str, str]] = []
     readable: list[Event] = []
     unreadable: list[Event] = []
     for event in events:
         try:
-            snapshots.append(snapshot_of(event))
+            snapshot = snapshot_of(event)
         except Exception as error:
             _record_failure(event, error)
             unreadable.append(event)
         else:
             readable.append(event)
-    mirror.store(snapshots)
+            if snapshot is not None:
+                snapshots.append(snapshot)
+            else:
+                changed.append((event.object_type, event.object_id))
+    mirror.store(snapshots, changed=changed)
     if readable:
         Event.stored(readable).update(state=Event.State.DONE, processed_at=clock.now(), error="")
         owed.owe(readable)
@@ -245,11 +250,13 @@ def _was_seen_later(event: Event) -> bool:
     return rows.filter(seen_since__gte=until).exists()
 
 
-def snapshot_of(event: Event) -> Snapshot:
-    """What the event says of its object. Raises KeyError, TypeError, ValueError or another exception if the event
-    has an unexpected shape."""
+def snapshot_of(event: Event) -> Snapshot | None:
+    """What the event says of its object; None for a dispute, which only says that its charge has changed. Raises
+    KeyError, TypeError, ValueError or another exception if the event has an unexpected shape."""
     body = json_of(event.body)
     found = body["data"]["object"]
+    if disputed_charge(found):
+        return None
     deleted = event.type == f"{found['object']}.deleted"
     # A deletion event is trusted in every API version: the object cannot be read any more, so a refetch adds nothing.
     other_version = event.api_version != settings.STRIPE_API_VERSION and not deleted

@@ -8,7 +8,7 @@ import json
 import time
 from typing import Any
 
-from sandbox import automatic_collection, cards, charging, redaction, refunding, seeds, timers
+from sandbox import automatic_collection, cards, charging, disputing, redaction, refunding, seeds, timers
 from sandbox import unknowns as unknown
 from sandbox.call import Call
 from sandbox.faults import ControlError
@@ -152,6 +152,17 @@ def settle_refund(world: World, given: Body, id: str) -> Body:
         refunding.end(Call(db, world, world.clock.now()), refund, outcome)
     world.wake_deliveries.set()
     return visible(refund)
+
+
+def dispute(world: World, given: Body, id: str) -> Body:
+    """The customer disputes a charge at the bank."""
+    with world.store.write() as db:
+        charge = db.get("charge", id)
+        if charge is None or charge["status"] != "succeeded" or charge["disputed"]:
+            raise ControlError(f"{id} is not a charge that succeeded and is not disputed.")
+        made = disputing.dispute(Call(db, world, world.clock.now()), charge)
+    world.wake_deliveries.set()
+    return visible(made)
 
 
 def charge_automatically(world: World, given: Body, id: str) -> Body:

@@ -26,6 +26,7 @@ ROUTES: dict[tuple[str, str], Handler] = {
     ("POST", "redeliver/:id"): control.redeliver,
     ("POST", "payment_intents/:id/settle"): control.settle,
     ("POST", "refunds/:id/settle"): control.settle_refund,
+    ("POST", "charges/:id/dispute"): control.dispute,
     ("POST", "invoices/:id/charge_automatically"): control.charge_automatically,
     ("POST", "customers/:id/redact"): control.redact_customer,
     ("GET", "mandates"): control.mandates,

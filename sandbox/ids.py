@@ -24,6 +24,7 @@ PREFIXES = {
     "payment_intent": "pi_3",
     "charge": "ch_3",
     "refund": "re_3",
+    "dispute": "du_1",
     "credit_note": "cn_1",
     "credit_note_line_item": "cnli_1",
     "customer_balance_transaction": "cbtxn_1",

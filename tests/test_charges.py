@@ -33,6 +33,7 @@ from invoices.models import (
 from invoices.reconcile import importing, suspects
 from tests.factories import ChargeObject, RefundObject, customer_at, invoice_at, stored, user_in_group
 from tests.helpers.commands import run_command
+from tests.helpers.events import stripe_event
 from tests.helpers.sdk import raised
 from tests.helpers.snapshots import event
 from tests.helpers.stripe_state import drain, unequal, without_delivery_time
@@ -87,6 +88,10 @@ def traffic(sandbox: SandboxProcess) -> Any:
     with pytest.raises(stripe.CardError):
         client.charges.create({"amount": 701, "currency": "usd", "source": "pm_card_chargeCustomerFail"})
     return first
+
+
+def killed(*given: Any) -> None:
+    raise KeyboardInterrupt
 
 
 class TestByEvent:
@@ -174,6 +179,49 @@ class TestByEvent:
         reconcile.sweep_lists("full")
         drain()
         assert sandbox.stats()["requests"].get("GET /v1/charges/:id", 0) == before  # it failed once
+
+    @pytest.mark.parametrize("known", [True, False])
+    def test_of_a_dispute_no_event_tells_the_charge(
+        self, sandbox: SandboxProcess, deliver: Callable[[], int], known: bool
+    ) -> None:
+        charge = paid_and_read(sandbox)
+        deliver()
+        drain()
+        if not known:
+            Charge.rows.all().delete()
+        sandbox.post(f"charges/{charge}/dispute")
+        deliver()
+        told = Event.objects.get(type="charge.dispute.created")
+        assert (told.state, told.object_type, told.object_id) == ("done", "charge", charge)
+        drain()
+        row: Any = Charge.objects.get()
+        assert row.data["disputed"] is True and unequal(sandbox, "charge") == []
+
+    def test_a_dispute_in_a_batch_that_fails_is_not_lost(
+        self, sandbox: SandboxProcess, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The worker is killed after it asked for the charge and before the event was done."""
+        charge = paid_and_read(sandbox)
+        sandbox.post(f"charges/{charge}/dispute")
+        reconcile.catch_up()
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(sync.owed, "owe", killed)
+            sync.process_events()
+        assert not ScheduledRefetch.objects.exists()
+        drain()
+        assert unequal(sandbox, "charge") == []
+
+    def test_a_dispute_of_another_version_or_without_a_charge(self, post_event: Callable[..., Any]) -> None:
+        for number, (dispute, state) in enumerate(
+            [({"charge": "ch_1"}, "done"), ({"charge": {"id": "ch_1", "object": "charge"}}, "done")]
+            + [({"charge": odd}, "ignored") for odd in (None, 7, "", "ch_\x00", {"id": None})]
+        ):
+            given = {"object": "dispute", "id": f"du_{number}", **dispute}
+            told = stripe_event(id=f"evt_{number}", type="charge.dispute.closed", data={"object": given})
+            assert post_event(told | {"api_version": "2019-01-01"}).status_code == 200
+            sync.process_events()
+            assert Event.objects.get(pk=f"evt_{number}").state == state
+        assert list(ScheduledRefetch.objects.values_list("object_type", "object_id")) == [("charge", "ch_1")]
 
     def test_a_list_with_an_old_failed_refund_asks_for_nothing(self) -> None:
         stored(ChargeObject(id="ch_1"))

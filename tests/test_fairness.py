@@ -7,8 +7,8 @@ import base64
 import contextvars
 import json
 import logging
-import threading
 import socket
+import threading
 import time
 import uuid
 from typing import Any

@@ -39,6 +39,7 @@ class Event(ImmutableModel):
     api_version = models.CharField(max_length=64, blank=True)
     livemode = models.BooleanField(null=True, blank=True)
     account = models.CharField(max_length=255, blank=True)
+    # Of the object in the body; of a dispute's event its charge, which alone is mirrored.
     object_type = models.CharField(max_length=64, blank=True)
     object_id = models.CharField(max_length=255, blank=True)
     request_id = models.CharField(max_length=255, blank=True)
