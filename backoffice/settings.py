@@ -6,6 +6,7 @@ invoices/api/pagination.py, those of the admin in invoices/admin/base.py. docs/o
 """
 
 import os
+import re
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -392,7 +393,11 @@ STATICFILES_DIRS = [BASE_DIR / "third_party" / "alpinejs-csp-3.17.4"]
 WHITENOISE_USE_FINDERS = True
 
 # --- wake-ups ---------------------------------------------------------------------------------------------------------
-CELERY_BROKER_URL = secret("CELERY_BROKER_URL", "embedded://")
+CELERY_BROKER_URL = re.sub(  # as Celery spells how Redis is known by its certificate; redis-py takes `required` alone
+    r"(?<=[?&]ssl_cert_reqs=)CERT_(NONE|OPTIONAL|REQUIRED)\b",
+    lambda found: found[1].lower(),
+    secret("CELERY_BROKER_URL", "embedded://"),
+)
 if CELERY_BROKER_URL.startswith("embedded:"):
     BROKER_DIR = DATA_DIR / "broker"
     BROKER_DIR.mkdir(parents=True, exist_ok=True)

@@ -56,6 +56,19 @@ $PYTHON -c '{show}'"""
     assert found.stdout.splitlines()[-1] == "__Host-sessionid __Host-csrftoken True"
 
 
+@pytest.mark.parametrize("spelled", ["CERT_REQUIRED", "required"])
+def test_celery_and_the_limits_know_redis_by_its_certificate(tmp_path: Path, spelled: str) -> None:
+    """Celery takes its own spelling and that of redis-py, which counts for the limits, and takes its own alone."""
+    url = f"rediss://user:CERT_NONE@redis.internal:6379/0?ssl_cert_reqs={spelled}&ssl_ca_certs=/etc/ca.pem"
+    show = (
+        "import redis; from kombu.utils.url import parse_url; from backoffice.settings import CELERY_BROKER_URL as url; "
+        "print(parse_url(url)['ssl']['ssl_cert_reqs'].name, parse_url(url)['password'], "
+        "redis.ConnectionPool.from_url(url).make_connection().cert_reqs.name)"
+    )
+    found = run_manage(tmp_path, f"CELERY_BROKER_URL='{url}' $PYTHON -c \"{show}\"")
+    assert (found.stdout, found.stderr) == ("CERT_REQUIRED CERT_NONE CERT_REQUIRED\n", "")
+
+
 def test_a_live_key_does_not_start_without_production(tmp_path: Path) -> None:
     found = run_manage(tmp_path, "STRIPE_SECRET_KEY=rk_live_1 $PYTHON manage.py check")
     assert found.returncode == 1

@@ -50,8 +50,9 @@ PERSONAL: dict[str, str] = {
 }
 # `name` is also what a product, a coupon or one of our calls is called. In these objects it is a person's.
 NAMED_OBJECTS = frozenset({"customer", "card", "bank_account", "source"})
-# `pdf` is also how an invoice is to be printed. In a credit note it opens a page as `invoice_pdf` does.
-PERSONAL_OF_KIND = {**dict.fromkeys(NAMED_OBJECTS, "name"), "credit_note": "pdf"}  # kind → a member of it alone
+# `pdf` is also how an invoice is to be printed. In a credit note it opens a page as `invoice_pdf` does. A dispute's
+# evidence is what the bank is told of the customer. Kind → a member of it alone.
+PERSONAL_OF_KIND = {**dict.fromkeys(NAMED_OBJECTS, "name"), "credit_note": "pdf", "dispute": "evidence"}
 
 # The members whose values are looked for in every other text that belongs to the customer. The shortest is left to the
 # members' names: "Bo" or "1" stands in too many texts.
