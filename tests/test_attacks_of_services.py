@@ -127,6 +127,16 @@ def test_the_payment_of_a_fresh_invoice_is_there(sandbox: SandboxProcess, author
     assert found.json()["payments"]["data"] == of_stripe["payments"]["data"]
 
 
+@pytest.mark.parametrize("odd", [10**20, None])
+def test_an_invoice_that_was_finalized_at_no_moment_asks_stripe_for_none(
+    settings: Any, odd: Any, authorization: dict[str, str]
+) -> None:
+    settings.STRIPE_API_BASE = "http://127.0.0.1:9"
+    stored(InvoiceObject(id="in_1", status_transitions={"finalized_at": odd, "paid_at": None}))
+    answer = Client().get("/v1/invoices/in_1?expand[]=payments", headers=authorization)
+    assert (answer.status_code, answer.json()["payments"]["data"]) == (200, [])
+
+
 def test_an_old_invoice_without_payments_asks_stripe_for_none(settings: Any, authorization: dict[str, str]) -> None:
     settings.STRIPE_API_BASE = "http://127.0.0.1:9"
     stored(InvoiceObject(id="in_1", status_transitions={"finalized_at": 1_600_000_000, "paid_at": None}))

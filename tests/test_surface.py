@@ -61,7 +61,8 @@ def test_celery_and_the_limits_know_redis_by_its_certificate(tmp_path: Path, spe
     """Celery takes its own spelling and that of redis-py, which counts for the limits, and takes its own alone."""
     url = f"rediss://user:CERT_NONE@redis.internal:6379/0?ssl_cert_reqs={spelled}&ssl_ca_certs=/etc/ca.pem"
     show = (
-        "import redis; from kombu.utils.url import parse_url; from backoffice.settings import CELERY_BROKER_URL as url; "
+        "import redis; from kombu.utils.url import parse_url; "
+        "from backoffice.settings import CELERY_BROKER_URL as url; "
         "print(parse_url(url)['ssl']['ssl_cert_reqs'].name, parse_url(url)['password'], "
         "redis.ConnectionPool.from_url(url).make_connection().cert_reqs.name)"
     )

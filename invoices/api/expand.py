@@ -18,6 +18,7 @@ from invoices.api.envelope import ApiError, invalid
 from invoices.api.expandable import EXPANDABLE, LISTS, Members
 from invoices.api.serializers import NESTED_LIST_LENGTH, stripe_object
 from invoices.models import MIRRORED, InvoicePayment
+from invoices.models.reading import moment
 from invoices.unfold import ONLY_EXPANDED
 
 MAX_DEPTH = 4  # objects within objects; Stripe's number
@@ -212,8 +213,8 @@ def _bring_payments(invoices: list[Object], bring: Callable[[str, set[str]], Non
     sweep."""
     if not bring or len(invoices) != 1 or not isinstance(id := invoices[0].get("id"), str):
         return
-    finalized_at, due = (invoices[0].get("status_transitions") or {}).get("finalized_at"), invoices[0].get("amount_due")
-    if not finalized_at or not due or finalized_at < (clock.now() - SWEPT_BY_THEN).timestamp():
+    finalized_at = moment(invoices[0], "status_transitions", "finalized_at")
+    if finalized_at is None or finalized_at < clock.now() - SWEPT_BY_THEN or not invoices[0].get("amount_due"):
         return
     if not InvoicePayment.objects.filter(invoice_id=id).exists():
         bring("invoice", {id})
