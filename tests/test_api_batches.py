@@ -429,6 +429,33 @@ def test_cancelled_by_token(caller: Caller, auditor: User, agent: User) -> None:
     assert error(caller.post(f"{BATCHES}/{uuid.uuid4()}/cancel", {}), 404)
 
 
+def test_another_token_confirms_nothing(caller: Caller, agent: User, later: Callable[[float], None]) -> None:
+    """It could be revoked, and what it set going would go on: before a sending the batch's own token is judged."""
+    of_token = made(caller.ask(some(1)))
+    seen = list(Invoice.objects.filter(pk__in=some(1)))
+    in_admin = batches.start("void", seen, actor=agent, reason="duplicate", batch_id=uuid.uuid4())
+    later(25 * 3600)
+    assert error(Caller(agent).post(f"{BATCHES}/{of_token.pk}/confirm", {}), 403)
+    assert error(caller.post(f"{BATCHES}/{in_admin.pk}/confirm", {}), 403)
+    assert batches.confirm_again(in_admin, agent) and batches.confirm_again(of_token, agent)
+
+
+def test_a_sum_that_is_told_twice(caller: Caller) -> None:
+    said = error(caller.ask(some(1, amount_remaining=2), expected={"usd": 1, "USD": 2}))
+    assert said["param"] == "expected[USD]" and not Batch.objects.exists()
+
+
+def test_nothing_remains_to_be_recorded(caller: Caller) -> None:
+    paid_off, open_one = some(1, amount_remaining=0), some(1)
+    told = {"method": "Cash", "received_on": f"{clock.now():%Y-%m-%d}", "reference": "r"}
+    asked = {"action": "attach_out_of_band_payment", "parameters": told}
+    answer = caller.post(f"{BATCHES}/preview", {**asked, "invoices": paid_off + open_one})
+    assert answer.status_code == 200, answer.content
+    found = answer.json()
+    assert found["invoices"] == open_one and found["left_alone"][0]["invoices"] == paid_off
+    assert error(caller.ask(paid_off + open_one, **asked))["param"] == "invoices"
+
+
 def test_a_service_confirms_its_own_batch_again(sandbox: SandboxProcess, later: Callable[[float], None]) -> None:
     """Its user cannot sign in, so nobody else could."""
     caller = Caller(user_in_group("dunning", "Service"), made_by=user_in_group("boss", "Billing manager"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 from django.contrib.auth.models import User
@@ -23,7 +24,7 @@ from invoices.api.envelope import invalid
 from invoices.api.schema import REASON, TICKET, body_of, describe, parameter_schema
 from invoices.api.schema_shapes import INTEGER, TEXT, array, ref
 from invoices.api.views import BatchView
-from invoices.models import Batch
+from invoices.models import ApiToken, Batch
 from invoices.operations import batch as batches
 from invoices.operations import batch_by_token, eligibility, waiting
 from invoices.operations.bulk_preview import BULK_ACTIONS, BulkPreview
@@ -142,7 +143,7 @@ class MadeBatchView(BatchView):
     @describe("Batches", "Confirm your own batch again, which has outlived its life", ref("batch"))
     def confirm(self, request: Request, id: str) -> Response:
         """What has not begun goes on. Where there is nothing to confirm, nothing changes."""
-        return self._act(request, id, batches.confirm_again)
+        return self._act(request, id, partial(batches.confirm_again, token=cast(ApiToken, request.auth)))
 
     def retrieve(self, request: Request, id: str) -> Response:
         nested = parameters.of_request(request)
@@ -208,8 +209,12 @@ def _take_object(nested: parameters.Nested, name: str) -> dict[str, Any]:
 
 def _take_sums(nested: parameters.Nested) -> dict[str, int]:
     """`expected[eur]=12300`: minor units by currency. Raises ApiError."""
-    given = _take_object(nested, "expected")
-    return {name.lower(): parameters.integer(value, f"expected[{name}]") for name, value in given.items()}
+    sums: dict[str, int] = {}
+    for name, value in _take_object(nested, "expected").items():
+        if name.lower() in sums:
+            raise invalid(f"The sum of {name.upper()} is told twice.", f"expected[{name}]")
+        sums[name.lower()] = parameters.integer(value, f"expected[{name}]")
+    return sums
 
 
 def _named(refusal: operations.Refusal, action: operations.Action) -> operations.Refusal:

@@ -234,9 +234,16 @@ def _decide(batch: Batch, approver: User, **changes: Any) -> None:
         raise Refusal(Code.INVOICE_CHANGED, "This batch no longer waits for a decision.")
 
 
-def confirm_again(batch: Batch, by: User) -> bool:
+def confirm_again(batch: Batch, by: User, token: ApiToken | None = None) -> bool:
     """The one who asked for it confirms a batch that has outlived its life, so that it goes on; a second person's word
-    must be given again too. False where there is nothing to confirm. Raises Refusal for anybody else."""
+    must be given again too. False where there is nothing to confirm. `token`: with which this is asked.
+
+    Raises Refusal for anybody else, and for another token than that of the batch: before each sending the batch's own
+    token is judged, and its maker counts as having asked, so no other may make it go on.
+    """
+    if token is not None and batch.token_id != token.pk:
+        message = "Only the token with which this batch was asked for can confirm it again."
+        raise Refusal(Code.PERMISSION_DENIED, message)
     if batch.actor_id != by.pk or not by.has_perm(ACTIONS[batch.action].permission):
         raise Refusal(Code.PERMISSION_DENIED, f"Only {batch.actor} can confirm this batch again.")
     if clock.now() <= batch.must_be_confirmed_at:

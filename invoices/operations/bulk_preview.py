@@ -135,12 +135,15 @@ class BulkPreview:
             group.first.append(invoice)
 
     def _why_not(self, invoice: Invoice, known: eligibility.Circumstances) -> Refusal | None:
-        params = {**self.params, **self.action.bulk_params(invoice.amount_remaining)}
+        of_invoice = self.action.bulk_params(invoice.amount_remaining)
+        params = {**self.params, **of_invoice}
         # An invoice on which the same waits already is left to that request.
         waits = self.action.approval_amount(invoice, params, None) is not None
         refusal = eligibility.check(self.action, invoice, params, known, would_wait=waits)
-        if refusal is None or isinstance(refusal, Invalid) or refusal.code == Code.ACTIONS_PAUSED:
-            return None  # the other parameters are judged by themselves, and a pause is told of once
+        if refusal is None or refusal.code == Code.ACTIONS_PAUSED:
+            return None  # a pause is told of once
+        if isinstance(refusal, Invalid) and refusal.param not in of_invoice:
+            return None  # what holds for all of them is judged by itself
         return refusal
 
 
