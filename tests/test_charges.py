@@ -526,7 +526,7 @@ class TestPages:
         failed, paid = Charge.objects.get(status="failed"), Charge.objects.get(status="succeeded")
         intent = PaymentIntent.objects.get().pk
         for address, words in {
-            "/admin/invoices/charge/": (failed.pk, paid.pk, "USD 10.00", "Visa ••••", "insufficient funds", intent),
+            "/admin/invoices/charge/": (failed.pk, paid.pk, "USD 10.00", "Visa ••••", "insufficient funds"),
             f"/admin/invoices/charge/?q={intent}": (failed.pk, paid.pk),
             f"/admin/invoices/charge/{failed.pk}/": ("insufficient funds", intent, invoice.id, "Visa ••••"),
             f"/admin/invoices/charge/{paid.pk}/": ("succeeded", intent, invoice.id, "USD 10.00"),

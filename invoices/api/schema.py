@@ -196,10 +196,11 @@ def describe(
 
 def _as_form(body: dict[str, Any]) -> dict[str, Any]:
     """The same body in a form, where an array is written as `expand[]=…`, once for each item."""
-    properties = {
-        f"{name}[]" if schema.get("type") == "array" else name: schema for name, schema in body["properties"].items()
+    names = {
+        name: f"{name}[]" if schema.get("type") == "array" else name for name, schema in body["properties"].items()
     }
-    return {**body, "properties": properties}
+    form = {**body, "properties": {names[name]: schema for name, schema in body["properties"].items()}}
+    return form | ({"required": [names[name] for name in body["required"]]} if "required" in body else {})
 
 
 def _encoding(body: dict[str, Any]) -> dict[str, Any] | None:

@@ -10,7 +10,8 @@ BEYOND_A_SCHEMA = re.compile(
     r"""
     Invalid\ object                                  # created=… beside created[gte]=…
     | Received\ both\ starting_after\ and\ ending_before
-    | Received\ unknown\ parameters?:\ parameters\[    # of a batch: each action takes others
+    | (unknown\ parameters?|required\ param):\ parameters\[  # of a batch: each action takes others
+    | so\ nothing\ was\ started                       # a batch of what may not start, or of other sums
     | You\ may\ only\ specify\ one\ of\ these\ parameters
     | No\ such\                                      # a cursor, or an object that a parameter names
     | This\ property\ cannot\ be\ expanded
