@@ -32,6 +32,7 @@ class Mirrored(models.Model):
     """
 
     OBJECT: ClassVar[str]  # Stripe's `object` value
+    FINAL: ClassVar[tuple[str, ...]] = ()  # statuses that never change
     RANKS: ClassVar[dict[str, int]] = {}  # status → how far along the object is; this never decreases
     DELETABLE_STATUSES: ClassVar[frozenset[str]] = frozenset()  # in these a 404 means that the object was deleted
 

@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from invoices import clock, gateway
-from invoices.models import MIRRORED, Charge, CreditNote, Invoice, InvoicePayment, Mirrored, ReconciliationRun, Refund
+from invoices.models import MIRRORED, Invoice, Mirrored, ReconciliationRun
 from invoices.models.run_progress import StoredWindow
 from invoices.reconcile import runs
 from invoices.reconcile.retry import with_retries
@@ -32,13 +32,7 @@ CHANGEABLE_STATUSES: dict[str, tuple[str, ...]] = {
     "credit_note": (),
     "refund": (),
 }
-FINAL_STATUSES = {
-    "invoice": Invoice.FINAL,
-    "invoice_payment": InvoicePayment.FINAL,
-    "charge": Charge.FINAL,
-    "credit_note": CreditNote.FINAL,
-    "refund": Refund.FINAL,
-}
+FINAL_STATUSES = {object: MIRRORED[object].FINAL for object in CHANGEABLE_STATUSES}
 
 
 @dataclass(frozen=True)
