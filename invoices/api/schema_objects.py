@@ -9,6 +9,11 @@ from invoices.api.schema_shapes import BOOLEAN, INTEGER, TEXT, Schema, array, re
 from invoices.api.schema_stripe import ERROR_MEMBERS, STRIPES_OBJECTS
 from invoices.models import MIRRORED, Delivery, Operation
 
+
+def _token(description: str) -> Schema:
+    return {**shape(description, texts="name created_by?"), "nullable": True}
+
+
 _INVOICE: Schema = {"description": "An id, or the invoice when expanded", "anyOf": [TEXT, ref("invoice")]}
 
 OUR_OBJECTS: dict[str, Schema] = {
@@ -43,8 +48,8 @@ OUR_OBJECTS: dict[str, Schema] = {
         action={**TEXT, "enum": list(operations.ACTIONS)},
         state={**TEXT, "enum": list(Operation.State.values)},
         processing={**BOOLEAN, "description": "Stripe took the payment, and a bank has not decided yet"},
-        token={**shape("With which the API was asked", texts="name created_by?"), "nullable": True},
-        decision_token={**shape("With which the decision was told", texts="name created_by?"), "nullable": True},
+        token=_token("With which the API was asked"),
+        decision_token=_token("With which the decision was told"),
         expand={**array(TEXT), "nullable": True},
         approval_amount={**INTEGER, "nullable": True, "description": "Minor units: to what a second person agrees"},
         calls=array(
@@ -71,7 +76,7 @@ OUR_OBJECTS: dict[str, Schema] = {
         booleans="awaiting_approval",
         objects="params",
         source={**TEXT, "enum": ["admin", "api"]},
-        token={**shape("With which the API was asked", texts="name created_by?"), "nullable": True},
+        token=_token("With which the API was asked"),
         sums={
             "type": "object",
             "additionalProperties": INTEGER,
@@ -112,14 +117,14 @@ OUR_OBJECTS: dict[str, Schema] = {
         moments="created! edited",
         integers="version",
         invoice=_INVOICE,
-        token={**shape("With which it was written", texts="name created_by?"), "nullable": True},
+        token=_token("With which it was written"),
         versions=array(
             shape(
                 "Of one alone: what it said from this moment on, the first one first",
                 texts="text",
                 moments="written",
                 integers="number",
-                token={**shape("With which it was written", texts="name created_by?"), "nullable": True},
+                token=_token("With which it was written"),
             )
         ),
     ),

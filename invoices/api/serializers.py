@@ -140,10 +140,11 @@ class ContradictionSerializer(serializers.ModelSerializer):
         fields = ("event", "message", "found", "resolved", "resolved_by", "resolution")
 
 
-def _token(token: ApiToken | None) -> dict[str, Any] | None:
-    if token is None:
-        return None
-    return {"name": token.name, "created_by": token.created_by.get_username() if token.created_by else None}
+class TokenField(serializers.ReadOnlyField):
+    """The token with which something was asked or written, and who made it, where that is known; None without one."""
+
+    def to_representation(self, token: ApiToken) -> dict[str, Any]:
+        return {"name": token.name, "created_by": token.created_by.get_username() if token.created_by else None}
 
 
 class OperationSerializer(serializers.ModelSerializer):
@@ -158,8 +159,8 @@ class OperationSerializer(serializers.ModelSerializer):
     batch = serializers.CharField(source="batch_id", read_only=True, allow_null=True)
     actor = serializers.SerializerMethodField()
     approver = serializers.SerializerMethodField()
-    token = serializers.SerializerMethodField()
-    decision_token = serializers.SerializerMethodField()
+    token = TokenField()
+    decision_token = TokenField()
     calls = serializers.SerializerMethodField()
     contradictions = ContradictionSerializer(many=True, read_only=True)
 
@@ -211,14 +212,6 @@ class OperationSerializer(serializers.ModelSerializer):
     def get_approver(self, operation: Operation) -> str | None:
         return operation.approver.get_username() if operation.approver else None
 
-    def get_token(self, operation: Operation) -> dict[str, Any] | None:
-        """The token with which the API was asked, and who made it, where that is known."""
-        return _token(operation.token)
-
-    def get_decision_token(self, operation: Operation) -> dict[str, Any] | None:
-        """The token with which the API was told the decision."""
-        return _token(operation.decision_token)
-
     def get_calls(self, operation: Operation) -> list[dict[str, Any]]:
         """The calls to Stripe and when they were sent, without parameters and Stripe's answers."""
         shown = ("name", "key", "sent_at", "first_sent_at", "answered_at", "status", "request_id")
@@ -239,8 +232,8 @@ class BatchSerializer(serializers.ModelSerializer):
     actor = serializers.CharField(source="actor.username", read_only=True)
     approver = serializers.CharField(source="approver.username", read_only=True, default=None)
     cancelled_by = serializers.CharField(source="cancelled_by.username", read_only=True, default=None)
-    source = serializers.SerializerMethodField()  # type: ignore[assignment]  # no attribute of the class
-    token = serializers.SerializerMethodField()
+    source = serializers.CharField(read_only=True)  # type: ignore[assignment]  # no attribute of the class
+    token = TokenField()
     sums = serializers.ReadOnlyField()
     invoices = serializers.SerializerMethodField()
 
@@ -271,13 +264,6 @@ class BatchSerializer(serializers.ModelSerializer):
             "invoices",
         )
 
-    def get_source(self, batch: Batch) -> str:
-        return str(Operation.Source.API if batch.token else Operation.Source.ADMIN)
-
-    def get_token(self, batch: Batch) -> dict[str, Any] | None:
-        """The token with which the API was asked, and who made it, where that is known."""
-        return _token(batch.token)
-
     def get_invoices(self, batch: Batch) -> int:
         """How many invoices it is for."""
         return len(batch.items)
@@ -291,7 +277,7 @@ class NoteSerializer(serializers.ModelSerializer):
     created = UnixTimeField(source="created_at", read_only=True)
     edited = UnixTimeField(source="last_version.written_at", read_only=True)
     author = serializers.CharField(source="author.username", read_only=True)
-    token = serializers.SerializerMethodField()
+    token = TokenField()
     version = serializers.IntegerField(source="last_version.number", read_only=True)
     text = serializers.CharField(source="last_version.text", read_only=True)
 
@@ -299,24 +285,16 @@ class NoteSerializer(serializers.ModelSerializer):
         model = Note
         fields = ("id", "object", "invoice", "created", "edited", "author", "token", "version", "text")
 
-    def get_token(self, note: Note) -> dict[str, Any] | None:
-        """The token with which it was written, and who made it, where that is known."""
-        return _token(note.token)
-
 
 class NoteVersionSerializer(serializers.ModelSerializer):
     """What a note said from this moment on."""
 
     written = UnixTimeField(source="written_at", read_only=True)
-    token = serializers.SerializerMethodField()
+    token = TokenField()
 
     class Meta:
         model = NoteVersion
         fields = ("number", "written", "text", "token")
-
-    def get_token(self, version: NoteVersion) -> dict[str, Any] | None:
-        """The token with which it was written."""
-        return _token(version.token)
 
 
 class RunSerializer(serializers.ModelSerializer):
