@@ -18,6 +18,7 @@ from django.test import Client
 from invoices import clock, erasure, operations, refetch
 from invoices.admin.links import page_url
 from invoices.models import ApiToken, Batch, Invoice, Operation
+from invoices.models.batch_items import sums_of
 from invoices.operations import batch as batches
 from invoices.operations import batch_by_token, requesters
 from tests.factories import InvoiceObject, customer_at, invoice_at, stored, user_in_group
@@ -45,7 +46,7 @@ class Caller:
         return Client().post(path, urlencode(asked), "application/x-www-form-urlencoded", headers=self.headers)
 
     def ask(self, invoices: list[str], key: str = "", /, **asked: Any) -> Any:
-        sums = batches.sums_of(Invoice.objects.filter(pk__in=invoices))
+        sums = sums_of(Invoice.objects.filter(pk__in=invoices))
         asked = {"action": "void", "invoices": invoices, "expected": sums, **asked}
         return self.post(BATCHES, asked, **({"Idempotency-Key": key} if key else {}))
 

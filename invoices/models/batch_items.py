@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from invoices.models.fields import ObjectField
@@ -14,6 +15,14 @@ class BatchItem(NamedTuple):
     status: str | None
     amount_remaining: int | None  # minor units
     currency: str = ""  # lower case; empty in batches of before
+
+
+def sums_of(invoices: Iterable[Any]) -> dict[str, int]:
+    """What remains to pay on these, invoices or items of a batch: currency → minor units."""
+    found: dict[str, int] = {}
+    for each in invoices:
+        found[each.currency or ""] = found.get(each.currency or "", 0) + (each.amount_remaining or 0)
+    return dict(sorted(found.items()))
 
 
 class BatchItemsField(ObjectField):

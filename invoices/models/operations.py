@@ -12,7 +12,7 @@ from django.db import models
 from django.db.models import Q
 
 from invoices import clock
-from invoices.models.batch_items import BatchItemsField
+from invoices.models.batch_items import BatchItemsField, sums_of
 from invoices.models.calls import CallsField, RecordedCall
 from invoices.models.codes import DECLINES, Code, OutcomeBy
 from invoices.models.fields import ObjectField
@@ -403,10 +403,12 @@ class Batch(ImmutableModel):
     @property
     def sums(self) -> dict[str, int]:
         """What remains to pay on its invoices, as they were confirmed: currency → minor units."""
-        found: dict[str, int] = {}
-        for item in self.items:
-            found[item.currency] = found.get(item.currency, 0) + (item.amount_remaining or 0)
-        return dict(sorted(found.items()))
+        return sums_of(self.items)
+
+    @property
+    def source(self) -> str:
+        """By which way it was asked for, as an operation has it."""
+        return Operation.Source.API if self.token_id else Operation.Source.ADMIN
 
     @property
     def must_be_confirmed_at(self) -> datetime:

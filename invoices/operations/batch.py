@@ -123,14 +123,6 @@ def clean(action: Action, params: Mapping[str, Any]) -> dict[str, Any]:
     return action.clean({**action.bulk_params(amount_remaining=1), **params})
 
 
-def sums_of(invoices: Iterable[Invoice]) -> dict[str, int]:
-    """What remains to pay on them: currency → minor units."""
-    found: dict[str, int] = {}
-    for each in invoices:
-        found[each.currency or ""] = found.get(each.currency or "", 0) + (each.amount_remaining or 0)
-    return dict(sorted(found.items()))
-
-
 def too_many(number: int) -> Invalid:
     return Invalid("invoices", f"{number} invoices are too many at once; take at most {MAX_INVOICES}.")
 
@@ -366,7 +358,7 @@ def _perform_item(batch: Batch, item: BatchItem) -> Begun:
             batch.action,
             item.invoice,
             actor=User.objects.get(pk=batch.actor_id),  # afresh: what he may do can have changed since the last item
-            source=Operation.Source.API if batch.token else Operation.Source.ADMIN,
+            source=batch.source,
             token=batch.token,
             params=params,
             reason=batch.reason,

@@ -29,7 +29,9 @@ def preview(action: Action, invoices: Sequence[str], params: Mapping[str, Any], 
     batches.check_permission(action, actor)
     cleaned = batches.clean(action, params)
     _check_ids(invoices)
-    return preview_of_ids(action, invoices, actor, cleaned)
+    found = preview_of_ids(action, invoices, cleaned)
+    found.ask_approval(actor)
+    return found
 
 
 def start(
@@ -73,7 +75,7 @@ def start(
         return earlier
     try:
         _check_ids(invoices)
-        found = preview_of_ids(entry, invoices, actor, cleaned)
+        found = preview_of_ids(entry, invoices, cleaned)
         _check_invoices(found)
         _check_sums(found, sums)
         batch = batches.start(

@@ -14,6 +14,7 @@ from django.db.models import QuerySet
 
 from invoices import money
 from invoices.models import Code, Invoice
+from invoices.models.batch_items import sums_of
 from invoices.operations import approval, batch, eligibility
 from invoices.operations.action import Action, Params
 from invoices.operations.actions import ACTIONS
@@ -69,7 +70,7 @@ class BulkPreview:
     @property
     def sums(self) -> dict[str, int]:
         """What remains to pay on the invoices to act on: currency → minor units."""
-        return batch.sums_of(self.invoices)
+        return sums_of(self.invoices)
 
     @property
     def totals(self) -> list[tuple[str, int, str]]:
@@ -158,14 +159,16 @@ def preview_of(action: Action, found: QuerySet[Invoice], actor: Any) -> BulkPrev
     """The preview of an action on these invoices: the newest ones, and no more than a batch may hold. `actor` is the
     person who would ask for it."""
     ids = list(found.order_by("-created", "-id").values_list("pk", flat=True)[: batch.MAX_INVOICES + 1])
-    return preview_of_ids(action, ids, actor)
+    preview = preview_of_ids(action, ids)
+    preview.ask_approval(actor)
+    return preview
 
 
-def preview_of_ids(action: Action, ids: Sequence[str], actor: Any, params: Params | None = None) -> BulkPreview:
-    """The same of the invoices with these ids, in this order. `params` are the action's, checked."""
+def preview_of_ids(action: Action, ids: Sequence[str], params: Params | None = None) -> BulkPreview:
+    """The same of the invoices with these ids, in this order; who asks is not looked at yet. `params` are the action's,
+    checked."""
     preview = BulkPreview(action, params or {})
     preview.exceeds_batch_limit = len(ids) > batch.MAX_INVOICES
     for begin in range(0, min(len(ids), batch.MAX_INVOICES), CHUNK_SIZE):
         preview.add(ids[begin : min(begin + CHUNK_SIZE, batch.MAX_INVOICES)])
-    preview.ask_approval(actor)
     return preview

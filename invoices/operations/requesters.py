@@ -101,7 +101,7 @@ def _has_name_of(shell_user: str, person: User) -> bool:
 
 
 def _token_reason(record: Operation | Batch, person: User) -> str:
-    if not _is_asked_by_token(record):
+    if record.source != Operation.Source.API:
         return ""
     token = record.token
     if token is None or token.created_by_id is None:
@@ -127,8 +127,3 @@ def _token_reason(record: Operation | Batch, person: User) -> str:
             "make tokens for service users, so you count as the one who asked. Somebody who may not must decide."
         )
     return ""
-
-
-def _is_asked_by_token(record: Operation | Batch) -> bool:
-    """Also where the token is not known: a version that did not record it made such operations, and no batches."""
-    return record.token_id is not None if isinstance(record, Batch) else record.source == Operation.Source.API

@@ -24,6 +24,7 @@ from django.db import connection
 
 from invoices import clock, intake, operations, refetch, sync, tokens
 from invoices.models import ApiToken, Batch, Invoice, InvoicePayment, Operation
+from invoices.models.batch_items import sums_of
 from invoices.operations import ACTIONS, Refusal, batch, decisions, manual_resolution, pauses
 from tests.crash.cases import WITHDRAWALS, Case, Verdict, verdict
 from tests.crash.wire import Wire
@@ -173,7 +174,7 @@ class Bench:
                 return {"what": "batch"}
             self.token, _ = ApiToken.objects.create(self.asker, expiry=None, name="the shop", created_by=self.asker)
             asked = {"action": deed.action, "invoices": [each.pk for each in both], "params": params}
-            asked |= {"sums": batch.sums_of(both), "idempotency_key": f"a key for {invoice}"}
+            asked |= {"sums": sums_of(both), "idempotency_key": f"a key for {invoice}"}
             return {"what": "make batch", "actor": self.asker.username, "token": self.token.pk, "asked": asked}
 
     def withdraw_authority(self, case: Case, operation: Operation) -> None:

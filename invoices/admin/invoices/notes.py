@@ -70,7 +70,7 @@ def save(admin: RecordAdmin, request: HttpRequest, object_id: str, note_id: UUID
             number = int(seen) if seen.isdecimal() and len(seen) < 10 else 0
             notes.edit(note, text, by=person, seen=number, **origin)
     except Refusal as refusal:
-        draft = {"note": note_id, "text": text, "error": refusal.message, "new": request.POST.get("new", "")}
+        draft = {"note": note_id, "text": text, "error": refusal.message}
         context = {**admin.page_context(request, invoice), "notes": panel(request, invoice, draft)}
         return admin.show(request, admin.page_template, context, status=refusal.http_status)
     return redirect(f"{url_of('invoice', invoice.pk)}#notes")
