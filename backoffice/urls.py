@@ -2,11 +2,13 @@
 
 from django.contrib import admin
 from django.urls import include, path
+from django.views.generic import RedirectView
 
 from invoices import webhooks
 from invoices.health import views as health
 
 urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
     path("account/", include("backoffice.accounts_urls")),
     path("webhooks/stripe", webhooks.stripe_webhook),
@@ -14,5 +16,7 @@ urlpatterns = [
     path("metrics", health.metrics),
     path("", include("invoices.api.urls")),
 ]
-handler400 = "invoices.api.envelope.bad_request"
-handler500 = "invoices.api.envelope.server_error"
+handler400 = "backoffice.error_pages.bad_request"
+handler403 = "backoffice.error_pages.permission_denied"
+handler404 = "backoffice.error_pages.not_found"
+handler500 = "backoffice.error_pages.server_error"
