@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from invoices import emails
 from invoices.models import Drift, Email, ReconciliationRun, personal
-from invoices.reconcile import runs
+from invoices.reconcile import grand_total, runs
 from invoices.reconcile.proof_in_words import difference_count
 
 MAX_DIFFERENCES_SHOWN = 20  # the run's page shows all of them
@@ -68,6 +68,9 @@ def body(run: ReconciliationRun) -> str:
         f"({'healed' if row.healed_at else 'left'})"
         for row in drift[:MAX_DIFFERENCES_SHOWN]
     ]
+    if run.kind == ReconciliationRun.Kind.VERIFY and not run.error:
+        totals = grand_total.grand_total(run.report)
+        lines += ["", f"Grand total: {grand_total.result(totals, bool(run.report.get('equal')))}"]
     link = settings.PUBLIC_URL + reverse("admin:invoices_reconciliationrun_change", args=[run.pk])
     return "\n".join([*lines, "", f"All of it: {link}", ""])
 

@@ -13,12 +13,12 @@ from invoices.admin.formatting import words
 from invoices.admin.paging import paging
 from invoices.admin.reconciliation import drift
 from invoices.models import MIRRORED, ReconciliationRun
-from invoices.reconcile import proof_in_words
+from invoices.reconcile import grand_total, proof_in_words
+from invoices.reconcile.grand_total import OLD_SUMS
 
 Kind, State = ReconciliationRun.Kind, ReconciliationRun.State
 EQUAL_DAYS_PER_PAGE = 31
 DIFFERING_DAYS_PER_PAGE = 10
-OLD_SUMS = ("total", "amount_paid", "amount_remaining")  # of a report that does not say
 # What may be found: member of `ReportKind.found` → heading of the table of kinds, and words after a number.
 FOUND = {
     "missing_here": ("Missing here", "missing here"),
@@ -61,7 +61,24 @@ def context(request: HttpRequest, run: ReconciliationRun) -> dict[str, Any]:
         "equal_days": len(equal),
         "days": [_day(day, sums) for day in equal_page],
         "equal_pages": equal_pages,
+        **_grand_total(report),
         **(drift.context(request, run) if kinds else {}),
+    }
+
+
+def _grand_total(report: Any) -> dict[str, Any]:
+    """The table at the end: each kind and currency, and the sentence below it."""
+    totals = grand_total.grand_total(report)
+    return {
+        "totals": [
+            {
+                "kind": _plural(total.object),
+                "currency": total.currency.upper(),
+                "rows": [(words(name), *values) for name, *values in total.rows()],
+            }
+            for total in totals
+        ],
+        "total_result": grand_total.result(totals, bool(report.get("equal"))),
     }
 
 

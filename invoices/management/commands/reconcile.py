@@ -18,7 +18,7 @@ from tqdm import tqdm
 from invoices import money, reconcile
 from invoices.management.exit_codes import USAGE_ERROR
 from invoices.models import MIRRORED, Drift, ReconciliationRun
-from invoices.reconcile import proof_in_words
+from invoices.reconcile import grand_total, proof_in_words
 
 # Said on stderr while an import goes on, so that --json has nothing else on stdout.
 INVOICES_COMPLETE = "All invoices are here: the desk can be used. Payments, customers and events follow."
@@ -145,9 +145,23 @@ def _proof(run: ReconciliationRun) -> list[str]:
     digest = report.get("digest", {})
     lines += [f"Digest of the mirror: {digest.get('ours')}", f"Digest of Stripe:     {digest.get('theirs')}"]
     lines += ["Not shown by this proof:", *(f"  - {sentence}" for sentence in report.get("not_shown", []))]
+    lines += _grand_total(report)
     found = proof_in_words.difference_count(run)
     lines.append("Equal." if report.get("equal") else f"Not equal: {found}. `reconcile --full` heals them.")
     return lines
+
+
+def _grand_total(report: Any) -> list[str]:
+    """Number and sums of all that was compared, kind by kind and currency by currency; Stripe's where they differ."""
+    totals = grand_total.grand_total(report)
+    lines = ["Grand total:"]
+    for total in totals:
+        lines.append(f"  {_plural(total.object)} {total.currency.upper()}".rstrip())
+        for name, ours, theirs, over in total.rows():
+            lines.append(
+                f"    {name:20} {ours:>22}" + (f"   Stripe: {theirs:>22}   here too much: {over}" if over else "")
+            )
+    return [*lines, f"  {grand_total.result(totals, bool(report.get('equal')))}"]
 
 
 def _day(day: dict[str, Any], sums: list[str]) -> list[str]:
