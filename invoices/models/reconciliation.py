@@ -217,6 +217,7 @@ class Drift(models.Model):
         indexes = [
             _newest_drift("drift_newest"),
             _newest_drift("drift_run", "run"),
+            models.Index(fields=["run", "invoice", "id"], name="drift_run_invoice"),  # A run's page, invoice by invoice
             _newest_drift("drift_invoice", "invoice"),
             _newest_drift("drift_object", "object_id"),
             _newest_drift("drift_kind", "kind"),

@@ -1,6 +1,8 @@
 """Drift, the differences between mirror and Stripe: the list, the page of one, and those of a run on its page."""
 
+from collections import defaultdict
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any
 
 from django.contrib import admin
@@ -15,9 +17,10 @@ from invoices.admin.base import Facts, RecordAdmin
 from invoices.admin.formatting import ago, badge, moment, pretty, words
 from invoices.admin.links import object_link, url_of
 from invoices.admin.paging import KeyPages, NoSuchPlace
-from invoices.admin.reconciliation import wording
+from invoices.admin.reconciliation import healing, money_at_stake, wording
 from invoices.keyset import Order
-from invoices.models import Drift, Invoice, ReconciliationRun
+from invoices.models import MIRRORED, Drift, Invoice, ReconciliationRun
+from invoices.models.reading import BIGINT_LIMIT
 
 DIFFERENCES_PER_PAGE = 50  # on the page of a run
 MAX_TIMESTAMP = 10**11  # seconds since 1970 (the year 5138); a larger number is shown as it is
@@ -45,7 +48,7 @@ class DriftAdmin(RecordAdmin):
             ("Difference", wording.drift_title(record)),
             *([("Because", record.reason)] if record.reason else []),
             ("Found", moment(record.found_at)),
-            ("Healed", moment(record.healed_at, "not yet")),
+            ("Healed", _fate(record)),
             ("Ours was true until", moment(record.ours_seen_until)),
             ("Found by", format_html('<a href="{}">{}</a>', url_of("reconciliationrun", record.run_id), record.run)),
         ]
@@ -71,28 +74,73 @@ class DriftAdmin(RecordAdmin):
         return format_html('<a href="{}">#{}</a>', url_of("reconciliationrun", drift.run_id), drift.run_id)
 
 
+def _fate(row: Drift) -> SafeString:
+    """What became of one difference, with a link to what healed it."""
+    fate = healing.fates([row], _objects([row]))[row.pk]
+    by = format_html('<a href="{}">{}</a>', fate.link, fate.by) if fate.link else fate.by
+    return format_html("{} {} {}", badge(fate.words, fate.tone), by, moment(fate.at, ""))
+
+
 def context(request: HttpRequest, run: ReconciliationRun) -> dict[str, Any]:
-    """The differences that a run found, for its page; newest first, page by page."""
+    """The differences that a run found, for its page: invoice by invoice, page by page, and their money."""
     try:
-        pages = KeyPages.read(request, run.drift.all(), Order("found_at"), DIFFERENCES_PER_PAGE)
+        pages = KeyPages.read(request, run.drift.all(), Order("invoice", descending=False), DIFFERENCES_PER_PAGE)
     except NoSuchPlace:
         raise Http404 from None
+    objects = _objects(pages.rows)
+    fates = healing.fates(pages.rows, objects)
     ids = {row.invoice for row in pages.rows if row.invoice}
-    invoices = Invoice.objects.only("id", "number", "status", "currency").in_bulk(ids)
-    return {"drift": [_difference(row, invoices.get(row.invoice)) for row in pages.rows], "pages": pages}
+    invoices = Invoice.objects.only("id", "number", "status", "currency", "customer_name").in_bulk(ids)
+    currencies = money_at_stake.currencies(pages.rows, objects)
+    stakes, more = money_at_stake.of_run(run)
+    groups = [
+        _group(list(rows), invoices.get(about), currencies, fates)
+        for about, rows in groupby(pages.rows, key=lambda row: row.invoice or row.object_id)
+    ]
+    return {"drift": groups, "pages": pages, "stakes": stakes, "more_stakes": more}
 
 
-def _difference(row: Drift, invoice: Invoice | None) -> dict[str, Any]:
+def _objects(rows: list[Drift]) -> dict[tuple[str, str], Any]:
+    """The mirror's rows of these differences as they are now, by Stripe's `object` and the id."""
+    ids: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        if row.object_type in MIRRORED:
+            ids[row.object_type].add(row.object_id)
+    held = {object: MIRRORED[object].objects.in_bulk(wanted) for object, wanted in ids.items()}
+    return {(object, pk): row for object, found in held.items() for pk, row in found.items()}
+
+
+def _group(
+    rows: list[Drift],
+    invoice: Invoice | None,
+    currencies: dict[tuple[str, str], str],
+    fates: dict[int, healing.Fate],
+) -> dict[str, Any]:
+    """All differences of one invoice and its payments on this page; or of one object that belongs to no invoice."""
+    first = rows[0]
+    return {
+        "about": invoice.number if invoice and invoice.number else first.invoice or first.object_id,
+        "page": url_of("invoice", first.invoice) if first.invoice else "",
+        "object": "" if first.invoice else object_link(first.object_type, first.object_id),
+        "type": "" if first.invoice else first.object_type,
+        "customer": (invoice.customer_name or "").title() if invoice else "",
+        "status": invoice.status if invoice else "",
+        "stakes": money_at_stake.of_rows(rows, currencies),
+        "differences": [_difference(row, currencies, fates) for row in rows],
+        "left": sum(fates[row.pk] is healing.OPEN for row in rows),
+    }
+
+
+def _difference(row: Drift, currencies: dict[tuple[str, str], str], fates: dict[int, healing.Fate]) -> dict[str, Any]:
     """A difference as a row of a table. Its own page (`DriftAdmin`) shows both values whole."""
-    currency = invoice.currency if invoice else None
+    currency = currencies.get((row.object_type, row.object_id))
     return {
         "row": row,
-        "about": invoice.number if invoice and invoice.number else row.invoice or row.object_id,
-        "page": url_of("invoice", row.invoice) if row.invoice else "",
-        "object": object_link(row.object_type, row.object_id) if row.object_type != "invoice" else "",
+        "object": object_link(row.object_type, row.object_id) if row.object_type != "invoice" and row.invoice else "",
         "what": _what(row),
         "ours": _short(row.field, row.ours, currency),
         "theirs": _short(row.field, row.theirs, currency),
+        "fate": fates[row.pk],
     }
 
 
@@ -111,7 +159,7 @@ def _short(field: str, value: Any, currency: str | None) -> Any:
     if isinstance(value, int) and not isinstance(value, bool):
         if name.endswith("_at") or name in {"created", "due_date", "next_payment_attempt"}:
             return moment(datetime.fromtimestamp(value, UTC)) if 0 <= value < MAX_TIMESTAMP else str(value)
-        if currency and (name.startswith("amount") or name in {"total", "subtotal"}):
+        if currency and abs(value) < BIGINT_LIMIT and (name.startswith("amount") or name in {"total", "subtotal"}):
             return money.text(value, currency)
     if isinstance(value, dict):
         return ", ".join(f"{name} {value[name]}" for name in ("status", "number") if value.get(name)) or "…"

@@ -3,9 +3,10 @@
 from typing import Any
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.urls import URLPattern
+from django.urls import URLPattern, reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.formats import date_format
@@ -23,6 +24,7 @@ from invoices.models import ReconciliationRun
 from invoices.reconcile.windows import FULL_RUN_PARTS
 
 Kind, State = ReconciliationRun.Kind, ReconciliationRun.State
+MAX_UNDER_WAY = 5  # shown above the list; there is one of each lane, and some of one invoice
 # Every object that a run sees is counted in one of these; together they are `seen`. Colour and words on the page.
 COUNTS = {
     "same": ("green", "the same"),
@@ -51,11 +53,26 @@ class ReconciliationRunAdmin(RecordAdmin):
             "startable": starting.startable() if starting.may_start(request) else [],
             "proof": latest,
             "proof_summary": wording.proof_summary(latest) if latest else "",
+            "explanations": wording.explanations(),
+            **_under_way(),
         }
         return super().changelist_view(request, {**(extra_context or {}), **context})
 
     def extra_urls(self) -> list[URLPattern]:
-        return [self.at("start/<slug:kind>/", self.start_view, "start")]
+        return [
+            self.at("start/<slug:kind>/", self.start_view, "start"),
+            self.at("under-way/", self.under_way_view, "under_way"),
+        ]
+
+    def under_way_view(self, request: HttpRequest) -> HttpResponse:
+        """The runs that are under way, for the list's own refresh. Reloads the list when one of them has ended."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        context = _under_way()
+        known = {id for id in request.GET.get("known", "").split(",") if id}
+        if known - {str(one["run"].pk) for one in context["under_way"]}:
+            return HttpResponse(headers={"HX-Refresh": "true"})
+        return self.show(request, "admin/reconciliation/parts/under_way.html", {"title": "Under way", **context})
 
     @method_decorator(require_POST)
     def start_view(self, request: HttpRequest, kind: str) -> HttpResponse:
@@ -70,8 +87,9 @@ class ReconciliationRunAdmin(RecordAdmin):
             "exit_code_meaning": "" if record.kind == Kind.CATCH_UP else wording.exit_code_meaning(record),
             "tone": wording.tone(record),
             "in_progress": running,
-            "silent": running and timezone.now() - record.alive_at > thresholds.RUN_SILENT,
+            "silent": _silent(record),
             "windows": _windows_done(record),
+            "explanation": wording.explanation(record),
             "facts": self.facts(record),
             "may_start_again": record.kind in starting.BUTTONS and starting.may_start(request) and not running,
         }
@@ -125,6 +143,22 @@ class ReconciliationRunAdmin(RecordAdmin):
     @admin.display(description="Drift")
     def drift_(self, run: ReconciliationRun) -> str:
         return f"{run.healed + run.failed:,}" if run.healed + run.failed else "none"
+
+
+def _under_way() -> dict[str, Any]:
+    """The runs that are under way, the newest first, and the address at which a page asks for them again."""
+    running = ReconciliationRun.objects.filter(state=State.RUNNING).defer("report").order_by("-started_at", "-pk")
+    found: list[dict[str, Any]] = [
+        {"run": run, "kind": wording.kind(run), "windows": _windows_done(run), "silent": _silent(run)}
+        for run in running[:MAX_UNDER_WAY]
+    ]
+    known = ",".join(str(one["run"].pk) for one in found)
+    address = reverse("admin:invoices_reconciliationrun_under_way")
+    return {"under_way": found, "under_way_address": f"{address}?known={known}"}
+
+
+def _silent(run: ReconciliationRun) -> bool:
+    return run.state == State.RUNNING and timezone.now() - run.alive_at > thresholds.RUN_SILENT
 
 
 def _windows_done(run: ReconciliationRun) -> tuple[int, int]:

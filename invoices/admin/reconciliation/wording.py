@@ -5,6 +5,7 @@ from django.utils.text import Truncator
 from invoices.admin.formatting import span, words
 from invoices.models import Drift, ReconciliationRun
 from invoices.reconcile import CLEAN, DRIFT_HEALED, DRIFT_LEFT, FAILED, NOT_EQUAL, proof_in_words, runs
+from invoices.reconcile.windows import FULL_RUN_PARTS
 
 ENDED_EARLY = (ReconciliationRun.State.FAILED, ReconciliationRun.State.INTERRUPTED)
 
@@ -16,6 +17,34 @@ RUN_KINDS = {
     "catch_up": "Catch-up",
     "verify": "Proof",
 }
+
+# What each kind of run reads, what it does, and when it begins by itself (reconcile/schedule.py, backoffice/beat.py).
+EXPLANATIONS = {
+    "sweep": "Reads every invoice at Stripe that can still change, its payments, and all that was made in the last 30 "
+    "days, and compares it with what we have. What differs and is explained by no event is written down as drift, and "
+    "healed. Runs every night.",
+    "full": "As the sweep, over everything that Stripe has: invoices, payments, customers, PaymentIntents, charges, "
+    "credit notes and refunds, of any age. It fills an empty desk, too. Begins only when somebody starts it.",
+    "part": f"One of {FULL_RUN_PARTS} parts of a run over everything. One runs every night, so in four weeks "
+    "everything was compared once.",
+    "invoice": "Compares one invoice, its payments and its customer with Stripe, and heals what differs. Begins when "
+    "somebody asks for it on the invoice's page.",
+    "catch_up": "Reads Stripe's list of events and takes those whose webhook never reached us. It compares nothing: "
+    "the events then do what they would have done. Runs every 15 minutes.",
+    "verify": "Reads everything at Stripe and compares each object with what we have, each amount and each line. It "
+    "heals nothing, so what it says is proof of how we stood. Runs every week; start it at any time.",
+}
+
+
+def explanation(run: ReconciliationRun) -> str:
+    """What a run of this kind does, for who sees one for the first time."""
+    only = " This one was a dry run: it wrote down what differs, and healed nothing." if run.dry_run else ""
+    return EXPLANATIONS.get(run.kind, "") + only
+
+
+def explanations() -> list[tuple[str, str]]:
+    """Each kind of run and what it does."""
+    return [(RUN_KINDS[kind], words) for kind, words in EXPLANATIONS.items()]
 
 
 def kind(run: ReconciliationRun) -> str:
