@@ -446,6 +446,8 @@ CELERY_BEAT_SCHEDULE = {  # the numbers are seconds; the clock times are UTC
     "chain": _every("chain_journal", 30),
     "emails": _every("send_emails", 5),
     "queues": _every("tend_queues", 60),
+    "tallies": _every("count_tallies", 2),
+    "tallies_proof": {"task": "invoices.tasks.prove_tallies", "schedule": crontab(hour="1", minute="40")},
     "archive": {"task": "invoices.tasks.archive_events", "schedule": crontab(hour="3", minute="40")},
     "partitions": {"task": "invoices.tasks.make_partitions", "schedule": crontab(hour="0", minute="20")},
     "sessions": {"task": "invoices.tasks.clear_sessions", "schedule": crontab(hour="0", minute="40")},

@@ -10,7 +10,7 @@ from celery import shared_task
 from django.contrib.auth.models import User
 from django.contrib.sessions.backends.db import SessionStore
 
-from invoices import changes, emails, heartbeat, journal, operations, reconcile, sync
+from invoices import changes, emails, heartbeat, journal, operations, reconcile, sync, tallies
 from invoices.fanout import owed, worker
 from invoices.journal import archives
 from invoices.models import partitions
@@ -81,6 +81,16 @@ def send_emails() -> int:
 @shared_task
 def deliver_events() -> int:
     return worker.deliver_due()
+
+
+@shared_task
+def count_tallies() -> int:
+    return tallies.run_due()
+
+
+@shared_task
+def prove_tallies() -> None:
+    tallies.begin_proof()
 
 
 @shared_task

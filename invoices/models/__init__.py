@@ -33,6 +33,7 @@ from invoices.models.run_progress import RunProgress
 from invoices.models.shared import Lease, ScheduledRun, ThrottleSlot
 from invoices.models.sightings import Sighting
 from invoices.models.sign_ins import SignInArchive, SignInRecord
+from invoices.models.tallies import Tallied, Tally, TallyProgress
 from invoices.models.webhook_endpoints import (
     Delivery,
     DeliveryAttempt,
@@ -94,6 +95,9 @@ __all__ = [
     "Sighting",
     "SignInArchive",
     "SignInRecord",
+    "Tallied",
+    "Tally",
+    "TallyProgress",
     "ThrottleSlot",
     "TokenRecord",
     "UnchainedRow",

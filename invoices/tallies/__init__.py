@@ -1,0 +1,57 @@
+"""The tallies: how many invoices and charges stand in each queue and what they add up to, kept up to date.
+
+buckets.py   what one object is counted as: the rule of each queue
+counting.py  follows the changes of the mirror, counts what is there at first, and proves it every night
+reading.py   what the pages ask: numbers and sums by queue, age, day and reason
+"""
+
+from invoices.tallies.buckets import (
+    CHARGED,
+    DEBIT_UNDER_WAY,
+    DECLINED,
+    DECLINED_THEN_PAID,
+    NEEDS_CUSTOMER,
+    OPEN,
+    PAYMENT_FAILED,
+    RECOVERED,
+)
+from invoices.tallies.counting import begin_proof, run_due
+from invoices.tallies.reading import (
+    NO_DUE_DATE,
+    NOT_DUE,
+    OVERDUE_BANDS,
+    AgeBand,
+    Amounts,
+    State,
+    attempts,
+    by_band,
+    in_queue,
+    recovered,
+    state,
+    today,
+)
+
+__all__ = [
+    "CHARGED",
+    "DEBIT_UNDER_WAY",
+    "DECLINED",
+    "DECLINED_THEN_PAID",
+    "NEEDS_CUSTOMER",
+    "NOT_DUE",
+    "NO_DUE_DATE",
+    "OPEN",
+    "OVERDUE_BANDS",
+    "PAYMENT_FAILED",
+    "RECOVERED",
+    "AgeBand",
+    "Amounts",
+    "State",
+    "attempts",
+    "begin_proof",
+    "by_band",
+    "in_queue",
+    "recovered",
+    "run_due",
+    "state",
+    "today",
+]
