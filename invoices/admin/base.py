@@ -24,6 +24,7 @@ from unfold.admin import ModelAdmin
 from unfold.views import ChangeList
 
 from invoices import search, thresholds
+from invoices.admin import exports
 from invoices.admin.formatting import ago, badge, moment
 from invoices.admin.links import dashboard_url, page_url, url_of
 from invoices.admin.paging import AFTER, BEFORE, KeyPages, NoSuchPlace
@@ -171,11 +172,18 @@ class RecordAdmin(ModelAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         context = {**(extra_context or {}), "freshness": freshness() if self.shows_freshness else None}
+        context["downloads"] = exports.links(self, request)
         return super().changelist_view(request, context)
 
     def get_urls(self) -> list[URLPattern]:
         *urls, catch_all = super().get_urls()
-        return [*self.extra_urls(), *urls, self.at("<str:object_id>/", self.page, "page"), catch_all]
+        return [
+            *exports.urls(self),
+            *self.extra_urls(),
+            *urls,
+            self.at("<str:object_id>/", self.page, "page"),
+            catch_all,
+        ]
 
     def extra_urls(self) -> list[URLPattern]:
         """The further views of a subclass, each made by `at`."""

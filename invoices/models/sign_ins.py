@@ -35,6 +35,7 @@ class SignInRecord(ImmutableModel):
         TOKEN_MADE = "token_made", "Token made"
         TOKEN_REVOKED = "token_revoked", "Token revoked"
         EXPORTED = "exported", "Journal exported"
+        LIST_DOWNLOADED = "list_downloaded", "List downloaded"
 
     what = models.CharField(max_length=32, choices=What.choices)
     username = models.CharField(
