@@ -17,6 +17,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 
 from backoffice.middleware import is_for_api
+from invoices import typed
 from invoices.api import envelope
 from invoices.request_origin import request_id
 
@@ -51,6 +52,20 @@ def server_error(request: HttpRequest) -> HttpResponse:
     except Exception as error:
         log.warning("the page of an error is shown without the menu: %s", type(error).__name__)
     return plain(request, "500.html", 500)
+
+
+def not_sent(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Django's CSRF_FAILURE_VIEW: a form that is not of this session. It was shown before its reader signed in anew, or
+    to somebody else, or is none of ours; only what is signed as hers is kept and shown."""
+    filled = typed.mark_of(request)
+    is_own = filled is not None and admin.site.has_permission(request) and filled.user == request.user.pk
+    kept = is_own and typed.keep(request, filled.page, filled.user) if filled else False
+    if kept and request.headers.get("HX-Request") == "true":
+        return HttpResponse(headers={"HX-Refresh": "true"})
+    words: dict[str, Any] = {"kept": kept, "is_of_somebody_else": filled is not None and not is_own}
+    if is_own and filled:
+        words |= {"back": filled.page, "typed": typed.shown(request)}
+    return page(request, "not_sent.html", 403, words)
 
 
 def page(request: HttpRequest, template: str, status: int, context: dict[str, Any] | None = None) -> HttpResponse:

@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from backoffice import lockouts
-from invoices import second_factor, sign_ins
+from invoices import second_factor, sign_ins, typed
 
 WRITTEN_EVERY = 30  # seconds, so that not every request writes the session
 
@@ -38,7 +38,10 @@ class SessionLifeMiddleware:
 
     def _end_or_go_on(self, request: HttpRequest) -> HttpResponse:
         was_anonymous = SESSION_KEY not in request.session
-        if not was_anonymous:
+        if was_anonymous:
+            if (refused := _not_sent(request)) is not None:
+                return refused
+        else:
             if why := _why_over(request):
                 return _end(request, why)
             _note(request)
@@ -72,24 +75,48 @@ def _note(request: HttpRequest) -> None:
 def _end(request: HttpRequest, why: str) -> HttpResponse:
     user, page = request.user, _page(request)
     if request.method == "POST" and user.is_authenticated:
-        second_factor.keep_typed(request, urlsplit(page).path)
-    kept = second_factor.typed_of(request)
+        typed.keep(request, page, request.user.pk)
+    kept = typed.of(request)
     if user.is_authenticated:
         sign_ins.record(sign_ins.What.SESSION_ENDED, request=request, user=user, by="the desk", detail=why)
     request.session_ended = why  # type: ignore[attr-defined]
     logout(request)
-    second_factor.carry_typed(request, kept)
+    typed.carry(request, kept)
     if request.headers.get("HX-Request") == "true":
         return HttpResponse(headers={"HX-Refresh": "true"})
-    typed = " What you typed is kept for you." if request.method == "POST" and kept else ""
-    messages.info(request, f"You were signed out {why}.{typed}")
+    messages.info(request, f"You were signed out {why}.{_what_became_of_it(request, bool(kept))}")
     return redirect(f"{reverse('admin:login')}?{urlencode({'next': page})}")
+
+
+def _not_sent(request: HttpRequest) -> HttpResponse | None:
+    """The answer to a form whose sender is signed out: the way to sign in, and from there to the form as she filled it
+    in. None for every other request."""
+    if request.method != "POST" or not request.path.startswith(reverse("admin:index")):
+        return None
+    filled = typed.mark_of(request)
+    if filled is None or request.path == reverse("admin:logout"):
+        return None
+    kept = typed.keep(request, filled.page, filled.user)
+    if request.headers.get("HX-Request") == "true":
+        return HttpResponse(headers={"HX-Refresh": "true"})
+    messages.warning(request, f"You are signed out.{_what_became_of_it(request, kept)}")
+    return redirect(f"{reverse('admin:login')}?{urlencode({'next': filled.page})}")
+
+
+def _what_became_of_it(request: HttpRequest, kept: bool) -> str:
+    if request.method != "POST":
+        return ""
+    return (
+        f" Nothing was sent.{' What you typed is kept for you: sign in, and you find it in its form.' if kept else ''}"
+    )
 
 
 def _page(request: HttpRequest) -> str:
     """The page to come back to: this one, or the one whose form was sent."""
     if request.method in ("GET", "HEAD"):
         return request.get_full_path()
+    if (filled := typed.mark_of(request)) and filled.user == request.user.pk:
+        return filled.page
     sent_from = request.headers.get("Referer", "")
     if url_has_allowed_host_and_scheme(sent_from, {request.get_host()}, require_https=request.is_secure()):
         parts = urlsplit(sent_from)

@@ -66,6 +66,7 @@ SILENCED_SYSTEM_CHECKS = ["security.W021"]
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+CSRF_FAILURE_VIEW = "backoffice.error_pages.not_sent"
 # Who may read /metrics, the reasons of /readyz, /api/schema/ and /api/docs/ (invoices/door.py): who shows this token,
 # who asks from these networks, or everybody.
 METRICS_TOKEN = secret("METRICS_TOKEN")
@@ -253,6 +254,7 @@ TEMPLATES = [
                 "backoffice.accounts.pages",
             ],
             "libraries": {"desk": "invoices.admin.tags"},
+            "builtins": ["invoices.admin.form_tags"],
         },
     }
 ]

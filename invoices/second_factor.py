@@ -21,12 +21,12 @@ from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Min, OuterRef, Q, Subquery
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
 
-from invoices import sign_ins
+from invoices import sign_ins, typed
 from invoices.models import SignInRecord
 
 KINDS = {"totp": "authenticator app", "webauthn": "passkey", "recovery_codes": "recovery codes"}
@@ -35,10 +35,6 @@ _FACTORS = Q(type__in=[Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN])
 _PROVED = "second_factor"  # in the session: {"user": id, "at": seconds since 1970, "own": whether by a factor of ours}
 _BEGUN = "signed_in_at"  # in the session: seconds since 1970
 SEEN = "seen_at"  # in the session: when a person last asked for a page, in seconds since 1970
-_TYPED = "typed_text"  # in the session: what a person typed into a form before she was asked for her factor
-MAX_TYPED_BYTES = 20_000
-TYPED_KEPT_SECONDS = 3600
-NEVER_TYPED = ("csrfmiddlewaretoken", "password", "code", "credential")  # or with one of them in its name
 
 
 def first_factor_of(user_key: str) -> Subquery:
@@ -71,6 +67,7 @@ def begin_session(request: HttpRequest, user: Any) -> None:
     request.session[_BEGUN] = request.session[SEEN] = time.time()
     if request.session.get(_PROVED, {}).get("user") != user.pk:
         request.session.pop(_PROVED, None)
+    typed.forget_unless_of(request, user.pk)
     if settings.OIDC_TRUSTS_SECOND_FACTOR and since(request, user) is None and came_from_provider(request, user):
         confirm(request, user, own=False)
 
@@ -142,18 +139,18 @@ def next_step(request: HttpRequest) -> str:
 def needs_fresh(request: HttpRequest, back: str) -> HttpResponse | None:
     """The way to the page that asks for the factor, where a fresh one is needed; None where the request may go on.
 
-    What was typed is kept in the session, and `typed` gives it to the form at `back`, where the person presses the
+    What was typed is kept (typed.py) and given to the form at `back`, where the person presses the
     button once more. Nothing is done by itself: a request that a thief prepared in a stolen session would otherwise be
     carried out when its owner proves her factor for something else.
     """
     if not is_required(request.user) or is_fresh(request):
         return None
-    keep_typed(request, back)
+    kept = typed.keep(request, back, request.user.pk)
     if not has_factor(request.user):
         messages.warning(request, "This needs a second factor of your own. Add one, and you come back to your form.")
         request.session["after_enrolment"] = back
         return redirect("mfa_index")
-    messages.info(request, "This needs your second factor once more. What you typed is kept.")
+    messages.info(request, f"This needs your second factor once more.{' What you typed is kept.' if kept else ''}")
     return redirect(f"{reverse('mfa_reauthenticate')}?{urlencode({'next': back})}")
 
 
@@ -173,35 +170,6 @@ def fresh(back: Callable[..., str] | None = None) -> Callable[[Any], Any]:
         return wrapped
 
     return decorator
-
-
-def keep_typed(request: HttpRequest, back: str) -> None:
-    """Keeps what was typed, for the form at this address and this person alone."""
-    fields = request.POST.copy()
-    for name in [name for name in fields if any(word in name for word in NEVER_TYPED)]:
-        del fields[name]
-    text = fields.urlencode()
-    if len(text) <= MAX_TYPED_BYTES:
-        request.session[_TYPED] = {"back": back, "user": request.user.pk, "text": text, "at": time.time()}
-
-
-def typed(request: HttpRequest) -> dict[str, Any]:
-    """What this person typed into the form at this address before she was asked for her factor, or signed out; once."""
-    kept = request.session.get(_TYPED)
-    if not kept or kept["back"] != request.path or kept["user"] != request.user.pk:
-        return {}
-    del request.session[_TYPED]
-    return QueryDict(kept["text"]).dict() if time.time() - kept["at"] < TYPED_KEPT_SECONDS else {}
-
-
-def typed_of(request: HttpRequest) -> Any:
-    """What is kept, to be carried from a session that ends to the next one."""
-    return request.session.get(_TYPED)
-
-
-def carry_typed(request: HttpRequest, kept: Any) -> None:
-    if kept:
-        request.session[_TYPED] = kept
 
 
 # --- a lost factor ----------------------------------------------------------------------------------------------------

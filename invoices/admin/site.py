@@ -6,7 +6,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse
 
-from invoices import second_factor
+from invoices import second_factor, typed
 from invoices.admin.operations import pauses
 
 # The groups of the menu. Of each entry: title, icon, model.
@@ -83,8 +83,8 @@ def for_every_page(request: HttpRequest) -> dict[str, Any]:
     asked for her second factor or signed out, which desk.js puts back, and no colours. Its colours would be a `<style>`
     in the page, which our Content-Security-Policy forbids: they are in static/invoices/theme.css."""
     admitted = request.user.is_authenticated and second_factor.admits(request)
-    typed = second_factor.typed(request) if admitted else ""
-    return {**pauses.for_every_page(request), "typed_text": typed, "colors": {}}
+    kept = typed.take(request) if admitted else {}
+    return {**pauses.for_every_page(request), "typed_text": kept, "colors": {}}
 
 
 def environment(request: HttpRequest) -> list[str]:

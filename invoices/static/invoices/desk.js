@@ -60,17 +60,36 @@
     if (button.dataset.confirm && !window.confirm(button.dataset.confirm)) event.preventDefault();
   });
 
-  // What was typed into this page's form before its reader was asked for her second factor, or was signed out.
-  document.addEventListener("DOMContentLoaded", () => {
-    const kept = document.getElementById("typed-text");
-    if (!kept) return;
-    Object.entries(JSON.parse(kept.textContent)).forEach(([name, value]) => {
-      document.querySelectorAll(`form[method=post] [name="${CSS.escape(name)}"]`).forEach((field) => {
-        if (["hidden", "password", "submit", "file"].includes(field.type)) return;
-        if (["radio", "checkbox"].includes(field.type)) field.checked = field.value === value;
-        else field.value = value;
+  // What was typed into a form of this page that could not be sent: it is put back, and never sent by itself.
+  const restore = (root, kept) => {
+    const path = (address) => new URL(address, location.href).pathname;
+    const sendsTo = (form) => [form.getAttribute("action") || location.href,
+      ...Array.from(form.querySelectorAll("[formaction]"), (button) => button.getAttribute("formaction"))].map(path);
+    const forms = Array.from(document.querySelectorAll("form[method=post]"));
+    const own = forms.filter((form) => sendsTo(form).includes(kept.to));
+    (own.length ? own : forms).forEach((form) => {
+      Array.from(form.elements).forEach((field) => {
+        if (!root.contains(field) || !field.name || field.dataset.restored) return;
+        if (["hidden", "password", "submit", "button", "file"].includes(field.type)) return;
+        const values = kept.fields[field.name];
+        const ticks = ["radio", "checkbox"].includes(field.type);
+        if (!values && !(field.type === "checkbox" && own.length)) return;
+        if (ticks) field.checked = (values || []).includes(field.value);
+        else if (field.type === "select-multiple") Array.from(field.options).forEach((option) => { option.selected = values.includes(option.value); });
+        else field.value = values[0];
+        field.dataset.restored = "1";
+        const fold = field.closest("details");
+        if (fold && values) fold.open = true;
+        field.dispatchEvent(new Event("input", { bubbles: true }));
       });
     });
+  };
+  document.addEventListener("DOMContentLoaded", () => {
+    const element = document.getElementById("typed-text");
+    if (!element) return;
+    const kept = JSON.parse(element.textContent);
+    setTimeout(() => restore(document, kept));
+    document.addEventListener("htmx:load", (event) => restore(event.detail.elt, kept));
   });
 
   // The server makes one operation even of two clicks. This only shows the reader that the first click was accepted.
