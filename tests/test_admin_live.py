@@ -245,7 +245,7 @@ class TestAttachPayment:
         assert "This would be refused" in desk.get(action_url(made.id, "pay")).content.decode()
         assert desk.post(action_url(made.id, "pay"), given).status_code == 409
         preview = desk.get(action_url(made.id, "pay"), {"preview": "1", "paid_out_of_band": "true"}).content.decode()
-        assert "This would be refused" not in preview and "Mark as paid" in preview
+        assert "This would be refused" not in preview and "Mark USD 10.00 as paid" in preview
 
 
 @pytest.mark.django_db(transaction=True)

@@ -734,7 +734,7 @@ def test_a_token_acts_only_as_it_is_for(db, action):
 def test_scopes_give_nothing_that_the_user_may_not(db):
     store(invoice("in_1"))
     found = error(api_for("read", "actions", group="Auditor").post("/v1/invoices/in_1/void"), 403)
-    assert found["message"] == "You may not void invoices."
+    assert found["message"] == "You may not void an invoice."
     assert error(api_for("read", group=None).get("/v1/invoices"), 403)["message"].endswith("invoices.view_invoice.")
 
 

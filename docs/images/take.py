@@ -113,7 +113,7 @@ def find(page: Page, what: str) -> None:
 
 def ask(page: Page, action: str, reason: str) -> None:
     page.locator(".actions").get_by_role("link", name=action, exact=True).click()
-    page.get_by_label("Reason").fill(reason)
+    page.get_by_label("In your own words").fill(reason)
     page.wait_for_load_state("networkidle")
 
 

@@ -36,7 +36,7 @@ class Action(ABC):
     sending and settling follow from it."""
 
     name: ClassVar[str]  # in the journal, the API's address, the permission and the command line
-    label: ClassVar[str]  # on buttons
+    label: ClassVar[str]  # on buttons, in plain words
     may: ClassVar[str]  # what its permission allows, after "Can …"
     position: ClassVar[int]  # among the buttons and in lists, smallest first
     statuses: ClassVar[frozenset[str]]  # of the invoice, from which it may start
@@ -44,6 +44,10 @@ class Action(ABC):
     undo: ClassVar[str]  # whether it can be undone, in plain words
     done_word: ClassVar[str]  # "paid", for "in_1 has been paid"
     parameters: ClassVar[tuple[Parameter, ...]] = ()
+    stripe_term: ClassVar[str] = ""  # what Stripe calls it, where the label is another word
+    verb: ClassVar[str] = ""  # before an amount on the button: "Record USD 10.00"; empty: no amount is named
+    # Why it is usually done, each a sentence for the journal. The form offers them, and words of one's own.
+    reasons: ClassVar[tuple[str, ...]] = ()
     danger: ClassVar[bool] = False  # shown in red, and last
     # Names of the parameters that are asked for when it is done to many invoices; None: only to one at a time.
     bulk_parameters: ClassVar[tuple[str, ...] | None] = None
@@ -71,6 +75,11 @@ class Action(ABC):
     @property
     def permission(self) -> str:
         return f"invoices.{self.codename}"
+
+    @property
+    def label_and_term(self) -> str:
+        """`Write off (Stripe: mark uncollectible)`; the label alone where Stripe's word is the same."""
+        return f"{self.label} (Stripe: {self.stripe_term})" if self.stripe_term else self.label
 
     # --- what each action says for itself ---------------------------------------------------------------------------
 
@@ -108,8 +117,12 @@ class Action(ABC):
         return {}
 
     def button(self, invoice: Invoice, params: Params) -> str:
-        """What the button says that does it."""
-        return self.label
+        """What the button says that does it: with the amount, where it is about one."""
+        return self.with_amounts(remaining(invoice)) if invoice.amount_remaining is not None else self.label
+
+    def with_amounts(self, amounts: str) -> str:
+        """`Write off USD 10.00`. The label alone, where the action is about no amount."""
+        return f"{self.verb} {amounts}" if self.verb and amounts else self.label
 
     # --- what holds for all of them ---------------------------------------------------------------------------------
 

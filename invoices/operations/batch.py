@@ -114,7 +114,7 @@ def start(
 def check_permission(action: Action, actor: User) -> None:
     """Raises Refusal where this user may not do it, to many invoices as to one."""
     if not actor.has_perm(action.permission):
-        raise Refusal(Code.PERMISSION_DENIED, f"You may not {action.label.lower()} invoices.")
+        raise Refusal(Code.PERMISSION_DENIED, f"You may not {action.may}.")
 
 
 def clean(action: Action, params: Mapping[str, Any]) -> dict[str, Any]:

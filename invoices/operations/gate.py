@@ -150,7 +150,7 @@ def authority_refusal(operation: Operation) -> Refusal | None:
         return Refusal(Code.PERMISSION_DENIED, f"The account of {actor or 'whoever asked'} is no longer active.")
     permissions.know(actor)
     if not actor.has_perm(action.permission):
-        return Refusal(Code.PERMISSION_DENIED, f"{actor} may no longer {action.label.lower()} invoices.")
+        return Refusal(Code.PERMISSION_DENIED, f"{actor} may no longer {action.may}.")
     if operation.cooldown_override and not eligibility.may_override(actor):
         return Refusal(Code.PERMISSION_DENIED, f"{actor} may no longer charge again soon after a decline.")
     if token is not None and token.revoked_at is not None:

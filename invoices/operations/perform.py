@@ -104,7 +104,7 @@ def _end_unsent(claim: Claim, closed: gate.Closed) -> None:
         state = {Code.EXPIRED: State.EXPIRED, Code.WITHDRAWN: State.CANCELLED}.get(Code(refusal.code), state)
     message = f"{_nothing_done(operation)} {refusal.message}"
     if done := done_before(operation):
-        message = f"{done} The rest was not sent: {refusal.message} Finish it with Attach payment."
+        message = f"{done} The rest was not sent: {refusal.message} Finish it with Link a payment."
     claim.finish(state, [], **_not_sent(refusal.code, message))
 
 

@@ -116,7 +116,7 @@ def request(
     if earlier := _same_request(operation):
         return earlier
     if not actor.has_perm(entry.permission):  # type: ignore[union-attr]
-        raise _refuse(operation, Refusal(Code.PERMISSION_DENIED, f"You may not {entry.label.lower()} invoices."))
+        raise _refuse(operation, Refusal(Code.PERMISSION_DENIED, f"You may not {entry.may}."))
     if refusal := eligibility.pause_refusal(action):
         raise _refuse(operation, refusal)
     operation.cooldown_override = override and eligibility.may_override(actor)

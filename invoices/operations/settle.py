@@ -218,7 +218,7 @@ class Settlement:
 
     def finish_not_applied(self, evidence: Evidence) -> None:
         if done := done_before(self.operation):
-            message = f"{done} The rest was not applied: Stripe had an internal error. Finish it with Attach payment."
+            message = f"{done} The rest was not applied: Stripe had an internal error. Finish it with Link a payment."
         elif evidence.as_confirmed:
             message = "Stripe had an internal error, and did not apply it. Nothing has changed; it can be tried again."
         else:

@@ -69,10 +69,10 @@ def test_the_agent_finds_it_by_email_and_pays_it(
     expect(desk.locator(".head .big")).to_have_text("USD 20.00")
     desk.get_by_role("link", name="Pay", exact=True).click()
     expect(desk.get_by_text("USD 20.00 is charged to Ada Byron")).to_be_visible()
-    desk.get_by_role("button", name="Pay USD 20.00 now").click()
+    desk.get_by_role("button", name="Pay USD 20.00").click()
     expect(desk.get_by_text("Please say why")).to_be_visible()
-    desk.get_by_label("Reason").fill("Asked on the phone")
-    desk.get_by_role("button", name="Pay USD 20.00 now").click()
+    desk.get_by_label("In your own words").fill("Asked on the phone")
+    desk.get_by_role("button", name="Pay USD 20.00").click()
     expect(desk.locator("#result")).to_contain_text("Pay: done")
     expect(desk.locator(".head .badge")).to_have_text("paid")
     expect(desk.locator("#sentence")).to_contain_text("was paid on")
@@ -84,9 +84,9 @@ def test_a_double_click_is_one_charge(desk: Page, sandbox: SandboxProcess, invoi
     sign_in(desk, agent)
     find(desk, invoice.number)
     desk.get_by_role("link", name="Pay", exact=True).click()
-    desk.get_by_label("Reason").fill("Asked on the phone")
+    desk.get_by_label("In your own words").fill("Asked on the phone")
     desk.evaluate("document.querySelector('#act').removeAttribute('data-once')")  # as if the script had not loaded
-    desk.get_by_role("button", name="Pay USD 20.00 now").dblclick(no_wait_after=True)
+    desk.get_by_role("button", name="Pay USD 20.00").dblclick(no_wait_after=True)
     expect(desk.locator("#result")).to_contain_text("Pay: done")
     assert Operation.objects.count() == 1 and sandbox.stats()["charges"] == {invoice.id: 1}
 
@@ -94,13 +94,13 @@ def test_a_double_click_is_one_charge(desk: Page, sandbox: SandboxProcess, invoi
 def test_a_part_that_came_by_bank(desk: Page, sandbox: SandboxProcess, invoice: Any, agent: User) -> None:
     sign_in(desk, agent)
     find(desk, invoice.id)
-    desk.get_by_role("link", name="Attach out-of-band payment").click()
+    desk.get_by_role("link", name="Record a payment").click()
     expect(desk.get_by_text("The invoice becomes paid.")).to_be_visible()
     desk.get_by_label("Amount").fill("7.5")
     expect(desk.get_by_text("stays open with USD 12.50 to pay")).to_be_visible()  # the preview follows the form
     desk.get_by_label("Reference").fill("RF18 5390")
-    desk.get_by_label("Reason").fill("Seen on the bank statement")
-    desk.get_by_role("button", name="Attach out-of-band payment").click()
+    desk.get_by_label("In your own words").fill("Seen on the bank statement")
+    desk.get_by_role("button", name="Record USD 7.50").click()
     expect(desk.locator(".head .badge")).to_have_text("partly paid")
     expect(desk.get_by_text("Outside Stripe: Bank transfer, RF18 5390")).to_be_visible()
     assert Invoice.objects.get(pk=invoice.id).amount_remaining == 1250
@@ -112,19 +112,19 @@ def test_a_comma_is_not_taken_for_a_point(desk: Page, sandbox: SandboxProcess, a
     refetch.refetch("invoice", made.id)
     sign_in(desk, agent)
     find(desk, made.id)
-    desk.get_by_role("link", name="Attach out-of-band payment").click()
+    desk.get_by_role("link", name="Record a payment").click()
     expect(desk.get_by_text("Write it like 1234.50 or 1,234.50")).to_be_visible()
     desk.get_by_label("Amount").fill("9,50")
     expect(desk.locator("#effects")).to_contain_text("“9,50” could mean USD 9.50 or USD 950.00.")
-    desk.get_by_label("Reason").fill("Seen on the bank statement")
-    desk.get_by_role("button", name="Attach out-of-band payment").click()
+    desk.get_by_label("In your own words").fill("Seen on the bank statement")
+    desk.get_by_role("button", name="Record a payment").click()
     expect(desk.locator(".field .error")).to_have_text(
         "“9,50” could mean USD 9.50 or USD 950.00. Write 9.50 or 950.00."
     )
     assert not Operation.objects.exists()
     desk.get_by_label("Amount").fill("9.50")
     expect(desk.locator(".read-back")).to_have_text("Amount: 9.50 US dollars")
-    desk.get_by_role("button", name="Attach out-of-band payment: 9.50 US dollars").click()
+    desk.get_by_role("button", name="Record USD 9.50").click()
     expect(desk.locator(".head .badge")).to_have_text("partly paid")
     assert sandbox.client().v1.invoices.retrieve(made.id).amount_remaining == 99_050
 
@@ -133,12 +133,12 @@ def test_a_comma_is_not_taken_for_a_point(desk: Page, sandbox: SandboxProcess, a
 def test_an_agent_from_germany_types_as_at_home(desk: Page, sandbox: SandboxProcess, invoice: Any, agent: User) -> None:
     sign_in(desk, agent)
     find(desk, invoice.id)
-    desk.get_by_role("link", name="Attach out-of-band payment").click()
+    desk.get_by_role("link", name="Record a payment").click()
     expect(desk.get_by_label("Amount")).to_have_value("20,00")
     expect(desk.get_by_text("Write it like 1234,50 or 1.234,50")).to_be_visible()
     desk.get_by_label("Amount").fill("7,50")
-    desk.get_by_label("Reason").fill("Seen on the bank statement")
-    desk.get_by_role("button", name="Attach out-of-band payment: 7.50 US dollars").click()
+    desk.get_by_label("In your own words").fill("Seen on the bank statement")
+    desk.get_by_role("button", name="Record USD 7.50").click()
     expect(desk.locator(".head .badge")).to_have_text("partly paid")
     assert sandbox.client().v1.invoices.retrieve(invoice.id).amount_remaining == 1250
 
@@ -148,8 +148,8 @@ def test_a_slow_click_outlasts_the_preview(desk: Page, invoice: Any, agent: User
     while the button is still held down."""
     sign_in(desk, agent)
     find(desk, invoice.id)
-    desk.get_by_role("link", name="Attach out-of-band payment").click()
-    desk.get_by_label("Reason").fill("Seen on the bank statement")
+    desk.get_by_role("link", name="Record a payment").click()
+    desk.get_by_label("In your own words").fill("Seen on the bank statement")
     desk.wait_for_load_state("networkidle")
     desk.locator("#act-label").hover()
     with desk.expect_response(lambda response: "preview=1" in response.url):
@@ -166,8 +166,8 @@ def test_an_unknown_outcome_settles_before_her_eyes(
     find(desk, invoice.number)
     sandbox.faults(drop_reply=1, only=["POST /v1/invoices/*/pay"])
     desk.get_by_role("link", name="Pay", exact=True).click()
-    desk.get_by_label("Reason").fill("Asked on the phone")
-    desk.get_by_role("button", name="Pay USD 20.00 now").click()
+    desk.get_by_label("In your own words").fill("Asked on the phone")
+    desk.get_by_role("button", name="Pay USD 20.00").click()
     expect(desk.locator("#result.violet")).to_contain_text("Outcome unknown, checking with Stripe")
     sandbox.clear_faults()
     Operation.objects.update(settle_at=None)
@@ -187,16 +187,16 @@ def test_another_card_after_a_decline(desk: Page, sandbox: SandboxProcess, agent
     desk.get_by_role("link", name="Pay", exact=True).click()
     expect(desk.get_by_role("radio", name="the default")).to_be_checked()  # brought once the page was there
     expect(desk.get_by_label("Reason")).to_be_focused()  # and the finger stays where it is
-    desk.get_by_label("Reason").fill("Asked on the phone")
-    desk.get_by_role("button", name="Pay USD 20.00 now").click()
+    desk.get_by_label("In your own words").fill("Asked on the phone")
+    desk.get_by_role("button", name="Pay USD 20.00").click()
     expect(desk.locator("#result")).to_contain_text("Pay: declined")
     desk.get_by_role("button", name="Make a link to update the card").click()
     expect(desk.locator("#customer-words")).to_contain_text("The link: https://")  # ready to be copied as a whole
     desk.locator(".actions").get_by_role("link", name="Pay", exact=True).click()
     desk.get_by_text("Mastercard •••• 4444").click()
     expect(desk.get_by_text("USD 20.00 is charged to Ada Byron, on Mastercard •••• 4444")).to_be_visible()
-    desk.get_by_label("Reason").fill("With the other card")
-    desk.get_by_role("button", name="Pay USD 20.00 now").click()
+    desk.get_by_label("In your own words").fill("With the other card")
+    desk.get_by_role("button", name="Pay USD 20.00").click()
     expect(desk.locator("#result")).to_contain_text("Pay: done")
     assert sandbox.stats()["charges"] == {made.id: 1}
 
@@ -222,11 +222,11 @@ def test_everything_that_a_filter_matches(desk: Page, sandbox: SandboxProcess, i
     sign_in(desk, agent)
     desk.get_by_role("link", name="All open").click()
     desk.get_by_text("Act on everything that matches").click()
-    desk.get_by_role("link", name="Mark uncollectible …").click()
-    expect(desk.get_by_role("heading", name="Mark uncollectible: 1 invoice")).to_be_visible()
-    desk.get_by_label("Reason").fill("The customer is gone")
+    desk.get_by_role("link", name="Write off …").click()
+    expect(desk.get_by_role("heading", name="Write off: 1 invoice")).to_be_visible()
+    desk.get_by_label("In your own words").fill("The customer is gone")
     desk.get_by_label("Type 1 to confirm").fill("1")
-    desk.get_by_role("button", name="Mark uncollectible: 1 invoice").click()
+    desk.get_by_role("button", name="Write off USD 20.00 on 1 invoice").click()
     expect(desk.get_by_text("0 of 1 finished")).to_be_visible()
     operations.batch.run_due()
     assert sandbox.client().v1.invoices.retrieve(invoice.id).status == "uncollectible"
@@ -254,11 +254,11 @@ def test_several_at_once(desk: Page, sandbox: SandboxProcess, invoice: Any, agen
     desk.get_by_role("button", name="Run").click()
     expect(desk.get_by_role("heading", name="Void: 1 invoice")).to_be_visible()
     expect(desk.get_by_text("Invoice is already paid")).to_be_visible()
-    desk.get_by_label("Reason").fill("Ordered by mistake")
-    desk.get_by_role("button", name="Void: 1 invoice").click()
+    desk.get_by_label("In your own words").fill("Ordered by mistake")
+    desk.get_by_role("button", name="Void USD 20.00 on 1 invoice").click()
     expect(desk.get_by_text("Please type how many invoices")).to_be_visible()
     desk.get_by_label("Type 1 to confirm").fill("1")
-    desk.get_by_role("button", name="Void: 1 invoice").click()
+    desk.get_by_role("button", name="Void USD 20.00 on 1 invoice").click()
     expect(desk.get_by_text("0 of 1 finished")).to_be_visible()
     operations.batch.run_due()
     expect(desk.get_by_text("All finished")).to_be_visible()

@@ -159,7 +159,7 @@ def test_what_the_theme_does(desk: Page, live_server: LiveServer, filled: Any) -
     settle(desk)
 
     desk.goto(f"{live_server.url}/admin/invoices/invoice/{filled.id}/do/void/")
-    desk.get_by_label("Reason").fill("asked for it")
+    desk.get_by_label("In your own words").fill("asked for it")
     settle(desk)
 
     desk.goto(f"{live_server.url}/admin/invoices/event/")

@@ -75,6 +75,7 @@ class ActionPage:
             "what_will_happen": what_will_happen(action, invoice, params, need),
             "amounts": amounts_in_words(action, invoice, params),
             "button": button(action, invoice, params, need),
+            "plain_button": plain_button(action),
             "form": form,
             "refusal": refusal,
             "impossible": eligibility.check_any_parameters(action, invoice, known),
@@ -148,7 +149,8 @@ class ActionPage:
             "what_will_happen": what_will_happen(action, invoice, params, need),
             "amounts": amounts_in_words(action, invoice, params),
             "unreadable": unreadable,
-            "button": button(action, invoice, params, need),
+            "button": button(action, invoice, {} if unreadable else params, need),
+            "plain_button": plain_button(action),
             "caution": _caution(action, invoice, params, known, need),
             "payment": shown,
             "preview": True,
@@ -189,8 +191,13 @@ def amounts_in_words(action: Action, invoice: Invoice, params: dict[str, Any]) -
 
 
 def button(action: Action, invoice: Invoice, params: dict[str, Any], need: approval.Need | None) -> str:
-    """The label of the button that acts: it names the action and, for a charge, the amount."""
-    return f"{action.label}: ask for approval" if need is not None else action.button(invoice, params)
+    """The label of the button that acts: it names the action and the amount."""
+    return f"{action.button(invoice, params)}: ask for approval" if need is not None else action.button(invoice, params)
+
+
+def plain_button(action: Action) -> str:
+    """What the button says while its amount is being typed, and without the script; empty where none is typed."""
+    return action.label if any(parameter.kind == "money" for parameter in action.parameters) else ""
 
 
 def denied(admin: RecordAdmin, request: HttpRequest, action: Action, object_id: str = "") -> HttpResponse:

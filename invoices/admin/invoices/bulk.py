@@ -22,7 +22,7 @@ from invoices.admin import access
 from invoices.admin.base import RecordAdmin
 from invoices.admin.invoices import wording
 from invoices.admin.invoices.actions import denied
-from invoices.admin.invoices.forms import ReasonForm, add_parameters, clean_parameters
+from invoices.admin.invoices.forms import ActingForm, add_parameters, clean_parameters
 from invoices.admin.links import page_url
 from invoices.admin.paging import AFTER, BEFORE
 from invoices.models import Invoice
@@ -30,11 +30,12 @@ from invoices.operations import ACTIONS, Action, Refusal, bulk_preview, eligibil
 from invoices.operations.batch import MAX_INVOICES
 from invoices.operations.bulk_preview import BULK_ACTIONS
 
+CURRENCIES_ON_BUTTON = 3
 # Of the list's address, which select no invoices: page, order, error, show all.
 LIST_PARAMETERS = (AFTER, BEFORE, "p", "o", "e", "all")
 
 
-class BulkForm(ReasonForm):
+class BulkForm(ActingForm):
     """The reason, the parameters and the number of invoices. The hidden fields hold the id that the batch will have, so
     that a form sent twice makes one batch, and the invoices."""
 
@@ -51,6 +52,7 @@ class BulkForm(ReasonForm):
     )
 
     def __init__(self, action: Action, data: Any = None, initial: Any = None) -> None:
+        self.reasons = action.reasons
         super().__init__(data, initial={"batch": uuid.uuid4(), **(initial or {})})
         self.action = action
         add_parameters(self, action, only=action.bulk_parameters)
@@ -150,6 +152,7 @@ def _ask(
         "action": action,
         "form": form,
         "preview": preview,
+        "button": button(action, preview),
         "rows": rows(preview),
         "ticked": bool(ids),
         "max_invoices": MAX_INVOICES,
@@ -159,6 +162,18 @@ def _ask(
         "back": back,
     }
     return admin.show(request, "admin/invoices/bulk.html", context, status=status)
+
+
+def button(action: Action, preview: bulk_preview.BulkPreview) -> str:
+    """`Write off EUR 90.00 and JPY 3,000 on 12 invoices`: the sum of each currency, or of the first ones."""
+    amounts = [amount for _, _, amount in preview.totals]
+    if len(amounts) > CURRENCIES_ON_BUTTON:
+        more = len(amounts) - CURRENCIES_ON_BUTTON
+        amounts = [*amounts[:CURRENCIES_ON_BUTTON], f"{more} more currenc{'y' if more == 1 else 'ies'}"]
+    sums = " and ".join(filter(None, (", ".join(amounts[:-1]), *amounts[-1:])))
+    number = f"{preview.acted_on:,} invoice{'' if preview.acted_on == 1 else 's'}"
+    said = f"{action.with_amounts(sums)} on {number}"
+    return f"{said}: ask for approval" if preview.need else said
 
 
 def _type_the_number(number: int) -> str:

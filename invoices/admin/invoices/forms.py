@@ -18,20 +18,56 @@ METHOD = "payment_method"  # the parameter; its field offers the saved payment m
 METHOD_OTHER = "payment_method_other"  # a field for an id that is typed
 
 
+OTHER_REASON = "other"  # the choice that needs words of one's own
+MAX_REASON_LENGTH = 2000  # characters, of what is typed
+
+
 class ReasonForm(forms.Form):
+    """The reason: one of those that are offered, words of one's own, or both. `reason` is the sentence for the
+    journal. reason.html shows both fields as one."""
+
+    reasons: tuple[str, ...] = ()  # that are offered
+    why = "Please say why: whoever looks at this later will want to know."
+
+    reason_choice = forms.CharField(required=False, max_length=255, label="Reason")
+    reason = forms.CharField(
+        required=False,
+        label="In your own words",
+        help_text="Stays in the journal, with your name.",
+        max_length=MAX_REASON_LENGTH,
+        widget=forms.Textarea(attrs={"rows": 2, "placeholder": "Customer asked on the phone to …"}),
+    )
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        choices = [("", "Choose one, or write below"), *((each, each) for each in self.reasons)]
+        self.fields["reason_choice"] = forms.ChoiceField(
+            required=False,
+            label="Reason",
+            choices=[*choices, (OTHER_REASON, "Other")],
+            error_messages={"invalid_choice": "Choose one of the reasons, or write your own below."},
+        )
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        chosen, typed = cleaned.get("reason_choice", ""), cleaned.get("reason", "").strip()
+        if not {"reason_choice", "reason"} & set(self.errors):
+            if chosen == OTHER_REASON and not typed:
+                self.add_error("reason", "“Other” needs your own words: please say why.")
+            elif not chosen and not typed:
+                self.add_error("reason", self.why)
+            elif chosen and chosen != OTHER_REASON:
+                cleaned["reason"] = f"{chosen}: {typed}" if typed else chosen
+        return cleaned
+
+
+class ActingForm(ReasonForm):
     """The reason and the ticket, which every action asks for."""
 
-    reason = forms.CharField(
-        label="Reason",
-        help_text="Stays in the journal, with your name.",
-        max_length=2000,
-        widget=forms.Textarea(attrs={"rows": 2, "placeholder": "Customer asked on the phone to …"}),
-        error_messages={"required": "Please say why: whoever looks at this later will want to know."},
-    )
     ticket = forms.CharField(label="Ticket", required=False, max_length=255, help_text="Number or link, if any.")
 
 
-class ActionForm(ReasonForm):
+class ActionForm(ActingForm):
     """One action on one invoice. The hidden fields hold the id that the operation will have, so that a form sent twice
     makes one operation, and the status and amount that the person saw."""
 
@@ -48,6 +84,7 @@ class ActionForm(ReasonForm):
         locale: str = money.PLAIN,
         may_override: bool = False,
     ) -> None:
+        self.reasons = action.reasons
         super().__init__(data, initial=_initial(invoice))
         if may_override and action.charges({}):
             self.fields["override"] = forms.BooleanField(
@@ -61,7 +98,7 @@ class ActionForm(ReasonForm):
             self.fields[METHOD_OTHER] = forms.CharField(label="Its id", required=False, max_length=255)
         # The field of the payment method is replaced when Stripe has answered, and would then lose the focus.
         asked = [bound for bound in self.main() if bound.name != METHOD]
-        (asked or [self["reason"]])[0].field.widget.attrs["autofocus"] = True
+        (asked or [self["reason_choice" if self.reasons else "reason"]])[0].field.widget.attrs["autofocus"] = True
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data

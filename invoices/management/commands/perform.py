@@ -31,7 +31,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         subcommands = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
         for action in operations.ACTIONS.values():
-            subcommand = subcommands.add_parser(action.name, help=action.label)
+            subcommand = subcommands.add_parser(action.name, help=action.label_and_term)
             subcommand.add_argument("invoice", metavar="INVOICE", help="in_…")
             subcommand.add_argument("--reason", required=True, help="stands in the journal")
             subcommand.add_argument("--ticket", default="", help="stands in the journal")

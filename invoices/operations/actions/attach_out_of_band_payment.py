@@ -1,4 +1,4 @@
-"""Attach out-of-band payment: record money that was received outside Stripe, the whole or a part.
+"""Record a payment (attach out-of-band payment): record money that was received outside Stripe, the whole or a part.
 
 Two calls: report the payment as a payment record, then attach that record to the invoice.
 """
@@ -46,7 +46,9 @@ def _attach_record(operation: Operation, results: Results) -> dict[str, Any]:
 
 class AttachOutOfBandPayment(Action):
     name = "attach_out_of_band_payment"
-    label = "Attach out-of-band payment"
+    label = "Record a payment"
+    stripe_term = "attach out-of-band payment"
+    verb = "Record"
     may = "record a payment made outside Stripe"
     position = 20
     statuses = frozenset({"open"})
@@ -63,6 +65,12 @@ class AttachOutOfBandPayment(Action):
             _attach_record,
             payment_attached(events=("invoice.paid", "invoice.updated", "invoice_payment.paid"), payment_is_ours=True),
         ),
+    )
+    reasons = (
+        "The money is on our bank account",
+        "The customer sent a check",
+        "The customer paid in cash",
+        "Another system collected the money",
     )
     undo = "It cannot be undone."
     done_word = "credited with a payment received outside Stripe"
@@ -115,4 +123,4 @@ class AttachOutOfBandPayment(Action):
     def button(self, invoice: Invoice, params: Params) -> str:
         if params.get("amount") is None or not invoice.currency:
             return self.label
-        return f"{self.label}: {money.in_words(params['amount'], invoice.currency)}"
+        return self.with_amounts(money.text(params["amount"], invoice.currency))

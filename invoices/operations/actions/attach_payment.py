@@ -1,4 +1,7 @@
-"""Attach payment: credit a PaymentIntent or a payment record to the invoice. `POST /v1/invoices/:id/attach_payment`."""
+"""Link a payment (attach payment): credit a PaymentIntent or a payment record to the invoice.
+
+`POST /v1/invoices/:id/attach_payment`.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,9 @@ from invoices.operations.refusals import Invalid, Refusal
 
 class AttachPayment(Action):
     name = "attach_payment"
-    label = "Attach payment"
+    label = "Link a payment"
+    stripe_term = "attach payment"
+    reasons = ("The customer paid by another way at Stripe", "The payment was made for this invoice")
     may = "attach a payment to an invoice"
     position = 70
     statuses = frozenset({"open"})

@@ -20,6 +20,7 @@ class Finalize(Action):
     )
     undo = "It cannot be undone; a finalized invoice can be voided."
     done_word = "finalized"
+    reasons = ("It is complete and was checked", "The customer asked for it now")
     parameters = (Parameter("auto_advance", "flag", "Let Stripe collect it", "Empty: as the invoice says."),)
 
     def consequences(self, invoice: Invoice, params: Params) -> list[str]:

@@ -1,4 +1,7 @@
-"""Mark uncollectible: count it as bad debt; it can still be paid. `POST /v1/invoices/:id/mark_uncollectible`."""
+"""Write off (mark uncollectible): count it as bad debt; it can still be paid.
+
+`POST /v1/invoices/:id/mark_uncollectible`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,9 @@ from invoices.operations.refusals import Refusal
 
 class MarkUncollectible(Action):
     name = "mark_uncollectible"
-    label = "Mark uncollectible"
+    label = "Write off"
+    stripe_term = "mark uncollectible"
+    verb = "Write off"
     may = "mark an invoice uncollectible"
     position = 40
     statuses = frozenset({"open"})
@@ -21,6 +26,12 @@ class MarkUncollectible(Action):
     undo = "It cannot be undone, but the invoice can still be paid."
     done_word = "marked uncollectible"
     danger = True
+    reasons = (
+        "The customer is insolvent",
+        "The customer cannot be reached",
+        "Collecting it would cost more than it brings",
+        "The claim is disputed",
+    )
     bulk_parameters = ()
 
     def approval_amount(self, invoice: Invoice, params: Params, payment: AttachablePayment | None) -> int | None:

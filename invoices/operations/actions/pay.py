@@ -13,6 +13,7 @@ from invoices.operations.refusals import Invalid, Refusal
 class Pay(Action):
     name = "pay"
     label = "Pay"
+    verb = "Pay"
     may = "pay an invoice"
     position = 10
     statuses = frozenset({"draft", "open", "uncollectible"})
@@ -23,6 +24,11 @@ class Pay(Action):
             events=("invoice.paid", "invoice.payment_succeeded"),
             ruled_out_by=RuledOutBy("void", ("invoice.voided",)),
         ),
+    )
+    reasons = (
+        "The customer asked us to charge now",
+        "The customer has a new payment method",
+        "What made the last charge fail is over",
     )
     undo = "A charge can be refunded, in Stripe's dashboard; a paid invoice never becomes open again."
     done_word = "paid"
@@ -57,7 +63,7 @@ class Pay(Action):
         return None
 
     def button(self, invoice: Invoice, params: Params) -> str:
-        return f"{self.label} {remaining(invoice)} now" if self.charges(params) else "Mark as paid"
+        return super().button(invoice, params) if self.charges(params) else f"Mark {remaining(invoice)} as paid"
 
     def consequences(self, invoice: Invoice, params: Params) -> list[str]:
         said = []

@@ -18,6 +18,7 @@ class Send(Action):
     calls = invoice_call("send", only_told_by_events("invoice.sent"))
     undo = "An e-mail cannot be called back."
     done_word = "sent"
+    reasons = ("The customer asked for it", "The customer did not get it", "It is a reminder")
     id_parameter = "invoice"
 
     def refusal(self, invoice: Invoice, payments: list[InvoicePayment], params: Params) -> Refusal | None:

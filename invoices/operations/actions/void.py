@@ -12,6 +12,7 @@ from invoices.operations.refusals import Refusal
 class Void(Action):
     name = "void"
     label = "Void"
+    verb = "Void"
     may = "void an invoice"
     position = 30
     statuses = frozenset({"open", "uncollectible"})
@@ -26,6 +27,12 @@ class Void(Action):
     undo = "It cannot be undone. To bill again, make a new invoice."
     done_word = "voided"
     danger = True
+    reasons = (
+        "The invoice was made by mistake",
+        "The invoice was made twice",
+        "The customer or an amount on it is wrong",
+        "The customer cancelled in time",
+    )
     bulk_parameters = ()
 
     def approval_amount(self, invoice: Invoice, params: Params, payment: AttachablePayment | None) -> int | None:

@@ -92,6 +92,22 @@
     document.addEventListener("htmx:load", (event) => restore(event.detail.elt, kept));
   });
 
+  // The button of a form with an amount names it. While the amount is being typed the button names none, until the
+  // server has read what was typed: it never shows another amount than the one that would be sent.
+  const typed = (form) => [...form.querySelectorAll("input[inputmode=decimal]")];
+  document.addEventListener("input", (event) => {
+    const label = document.querySelector("#act-label[data-plain]");
+    if (label && event.target.closest("#act") && event.target.inputMode === "decimal") label.textContent = label.dataset.plain;
+  });
+  window.addEventListener("pageshow", () => {
+    const label = document.querySelector("#act-label[data-named]");
+    const form = label && document.getElementById("act");
+    if (!form) return;
+    const changed = typed(form).filter((field) => field.value !== field.defaultValue); // by the browser, or as kept above
+    if (changed.length) changed[0].dispatchEvent(new Event("input", { bubbles: true }));
+    else label.textContent = label.dataset.named;
+  });
+
   // The server makes one operation even of two clicks. This only shows the reader that the first click was accepted.
   document.addEventListener("submit", (event) => {
     const form = event.target;
