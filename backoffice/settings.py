@@ -523,7 +523,11 @@ UNFOLD = {
     "GLOBAL_CALLBACK": "invoices.admin.site.for_every_page",
     "DASHBOARD_CALLBACK": "invoices.admin.home.home",
     "STYLES": [lambda request: static("invoices/theme.css"), lambda request: static("invoices/desk.css")],
-    "SCRIPTS": [lambda request: static("invoices/theme.js"), lambda request: static("invoices/desk.js")],
+    "SCRIPTS": [
+        lambda request: static("invoices/theme.js"),
+        lambda request: static("invoices/desk.js"),
+        lambda request: static("invoices/find.js"),
+    ],
     "SIDEBAR": {"navigation": "invoices.admin.site.navigation"},
 }
 

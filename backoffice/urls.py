@@ -5,10 +5,12 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from invoices import webhooks
+from invoices.admin import find
 from invoices.health import views as health
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("admin/find/", find.view, name="find"),
     path("admin/", admin.site.urls),
     path("account/", include("backoffice.accounts_urls")),
     path("webhooks/stripe", webhooks.stripe_webhook),

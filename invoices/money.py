@@ -173,6 +173,38 @@ def parse(written: str, currency: str, locale: str = PLAIN) -> int:
     return amount
 
 
+class Meaning(NamedTuple):
+    """One amount that a text may mean."""
+
+    amount: int  # minor units
+    places: int  # decimals of the currencies of which it is
+    currency: str  # its code in capital letters; empty: any currency with so many decimals
+
+
+def value(meaning: Meaning) -> Decimal:
+    """In major units, without zeros at the end."""
+    found = Decimal(meaning.amount).scaleb(-meaning.places)
+    return found.to_integral_value() if found == found.to_integral_value() else found.normalize()
+
+
+def meanings(written: str) -> list[Meaning]:
+    """Every amount that a text may mean, for a search: `312,00`, `EUR 312`, `1.234`. Where one reader takes a point for
+    decimals and another for groups, both; without a code, of currencies with 2, 0 and 3 decimals. Empty for what is no
+    amount."""
+    parts = re.fullmatch(r"(?:([A-Za-z]{3})\s*)?([0-9][0-9.,\u00a0\u202f’']*)(?:\s*([A-Za-z]{3}))?", written.strip())
+    if parts is None or len(written) > MAX_LENGTH or (parts[1] and parts[3]):
+        return []
+    code, number = (parts[1] or parts[3] or "").upper(), parts[2].translate(_ALIKE)
+    conventions = [Marks(decimal, group) for decimal in ".," for group in ".,’\u00a0" if decimal != group]
+    found: dict[Meaning, None] = {}
+    for like in [code] if code else ["USD", "JPY", "KWD"]:  # one of each number of decimals
+        for marks in conventions:
+            amount = _read(number, marks, like)
+            if amount is not None and 0 < amount < MAX_MINOR_UNITS:
+                found[Meaning(amount, exponent(like), code)] = None
+    return list(found)
+
+
 def _without_code(written: str, currency: str, locale: str) -> str:
     """What was typed without the currency's code. Raises BadAmount for another code, or for what is not a number."""
     code = currency.upper()

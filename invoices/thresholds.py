@@ -95,6 +95,7 @@ CATCH_UP_OVERLAP = timedelta(hours=1)  # by which a catch-up begins before the o
 SEARCH_PLANNED = timedelta(seconds=1)  # a search that its indexes have not answered by then walks through the rows
 SEARCH_PAGE = timedelta(seconds=5)  # a page that such a walk has begun to fill is given after this, full or not
 SEARCH_GIVEN_UP = timedelta(seconds=30)  # a walk that has found nothing for this long is refused
+FIND_LOOK_UP = timedelta(seconds=1)  # for each kind of object that the search in the header looks for
 
 # --- tallies ----------------------------------------------------------------------------------------------------------
 TALLIES_LATE = timedelta(minutes=2)  # the home page warns: what it counts is older than this

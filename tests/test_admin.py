@@ -166,7 +166,7 @@ class TestSearch:
         self, desk: Client, declined: Invoice, django_assert_max_num_queries: Any, term: str
     ) -> None:
         stored(InvoiceObject(number="ZZZ-0001", customer_name="Somebody Else"))
-        with django_assert_max_num_queries(20):  # on PostgreSQL five of them set the time limit, and take it away
+        with django_assert_max_num_queries(38):  # on PostgreSQL half of them set the time limits, and take them away
             found = page(desk, f"{LIST}?q={term}")
         assert "ADA-0007" in found and "ZZZ-0001" not in found
 
@@ -187,7 +187,9 @@ class TestSearch:
         assert "Try the whole e-mail address" in page(desk, f"{LIST}?q=nobody@example.com")
         assert "Fetch in_elsewhere from Stripe" in page(desk, f"{LIST}?q=in_elsewhere")
 
-    @pytest.mark.parametrize(("term", "found"), [("ada@example.com", 1), ("ADA", 1), ("cus_ada", 1), ("byron", 0)])
+    @pytest.mark.parametrize(
+        ("term", "found"), [("ada@example.com", 1), ("ADA", 1), ("cus_ada", 1), ("byron", 1), ("yron", 0)]
+    )
     def test_customers(self, desk: Client, declined: Invoice, term: str, found: int) -> None:
         assert page(desk, f"/admin/invoices/customer/?q={term}").count("<code>cus_ada</code>") == found
 

@@ -1,44 +1,52 @@
 """Finds invoices and customers by what an agent types. Every query uses an index.
 
-A text that names a field and an operator is taken for a query in Stripe's search query language, as in the API.
+A text that names a field and an operator is taken for a query in Stripe's search query language, as in the API. The one
+search in the header (`find.py`) and the search of the lists ask here, so that both understand the same.
 """
 
+import re
 from collections.abc import Callable, Iterable
 
 from django.db import connection
 from django.db.models import Q, QuerySet
 
+from invoices import money
 from invoices import search as language
+from invoices.admin import pasted
 from invoices.models import Charge, CreditNote, Customer, Invoice, InvoicePayment, PaymentIntent, Refund
 
 # Rows of each kind that one term leads to; of more, the rest is left out. So a single letter reads no more than a name.
 MAX_MATCHES = 100
 MAX_OF_CUSTOMERS = 500  # invoices of the customers whose name begins so, the newest
+# The domain of an e-mail address, such as `acme.com` or `@acme.com`.
+DOMAIN = re.compile(r"@?((?:[\w-]+\.)+[^\W\d_]{2,})")
 
 
 def invoices(
     term: str, queryset: QuerySet[Invoice], tell: Callable[[str], object] = lambda words: None
 ) -> QuerySet[Invoice]:
-    """The invoices that `term` may mean. It is an id, a number or its beginning, an e-mail, or the beginning of a
-    name; or a query. `tell` is called with a sentence where older invoices of the customers of that name are left out.
+    """The invoices that `term` may mean. It is an id, a number or its beginning, an address of Stripe's dashboard, an
+    e-mail or its domain, words of a name or their beginning, or an amount; or a query. `tell` is called with a sentence
+    where invoices are left out.
 
     Raises language.QueryError.
     """
-    term = term.strip()
-    if not term:
+    if not term.strip():
         return queryset
+    term = pasted.plain(term)
     if language.looks_like_query(term, language.INVOICES):
         return _by_query(term, queryset, language.INVOICES)
     for id_prefix, find in _BY_ID.items():
         if term.startswith(id_prefix):
             return find(term, queryset)
-    if "@" in term:
+    if "@" in term and not DOMAIN.fullmatch(term):
         return _with_customers(queryset, Q(email=term.lower()), Q(customer_email=term.lower()))
-    begins = [("number", term), ("number", term.upper()), ("customer_name", term.lower())]
-    ids = {pk for field, text in begins for pk in _first_ids(Invoice.objects.filter(prefix(field, text)))}
+    ids = {pk for text in {term, term.upper()} for pk in _first_ids(Invoice.objects.filter(prefix("number", text)))}
+    ids.update(_named(Invoice, term, "customer_name", "customer_email", tell))
+    ids.update(_over(term))
     # By their ids alone. Of an OR with the customers PostgreSQL cannot tell how few rows match, and would look for them
     # in the order of the list, through all invoices.
-    named = queryset.filter(customer_id__in=_first_ids(Customer.objects.filter(prefix("name", term.lower()))))
+    named = queryset.filter(customer_id__in=_named(Customer, term, "name", "email", tell))
     newest = list(named.order_by("-created", "-pk").values_list("pk", flat=True)[: MAX_OF_CUSTOMERS + 1])
     if len(newest) > MAX_OF_CUSTOMERS:
         tell(
@@ -49,29 +57,32 @@ def invoices(
     return queryset.filter(pk__in=ids)
 
 
-def customers(term: str, queryset: QuerySet[Customer]) -> QuerySet[Customer]:
-    """The customers with this id, this e-mail, or a name or e-mail that begins so; or those that a query asks for.
+def customers(
+    term: str, queryset: QuerySet[Customer], tell: Callable[[str], object] = lambda words: None
+) -> QuerySet[Customer]:
+    """The customers with this id, this e-mail or domain, a name of which a word begins so, or an e-mail that begins so;
+    or those that a query asks for. `tell` as for invoices.
 
     Raises language.QueryError.
     """
-    term = term.strip()
-    if not term:
+    if not term.strip():
         return queryset
+    term = pasted.plain(term)
     if language.looks_like_query(term, language.CUSTOMERS):
         return _by_query(term, queryset, language.CUSTOMERS)
     if term.startswith("cus_"):
         return queryset.filter(pk=term)
-    if "@" in term:
+    if "@" in term and not DOMAIN.fullmatch(term):
         return queryset.filter(email=term.lower())
-    begins = [prefix("name", term.lower()), prefix("email", term.lower())]
-    return queryset.filter(pk__in={pk for begin in begins for pk in _first_ids(Customer.objects.filter(begin))})
+    begun = _first_ids(Customer.objects.filter(prefix("email", term.lower())))
+    return queryset.filter(pk__in={*begun, *_named(Customer, term, "name", "email", tell)})
 
 
 def exact(term: str) -> str | None:
     """The id of the only invoice that `term` can mean: by an id, by its whole number, or by the e-mail of a customer
     with one invoice. None if there is no such invoice, or more than one, and for a query: its answer is a list."""
-    term = term.strip()
-    if not term or "\x00" in term or language.looks_like_query(term, language.INVOICES):
+    term = pasted.plain(term)
+    if not term or language.looks_like_query(term, language.INVOICES):
         return None
     if "@" in term or term.startswith(tuple(_BY_ID)):
         found = invoices(term, Invoice.objects.all())
@@ -90,6 +101,45 @@ def prefix(field: str, term: str) -> Q:
     if connection.vendor == "postgresql":
         return Q(**{f"{field}__startswith": term})
     return Q(**{f"{field}__gte": term, f"{field}__lt": f"{term}\U0010ffff"})
+
+
+def _named(
+    model: type[Customer] | type[Invoice], term: str, name: str, email: str, tell: Callable[[str], object]
+) -> set[str]:
+    """The ids of the rows with a name that begins so, or of which words begin so, or with an e-mail of this domain."""
+    found = set(_first_ids(model.objects.filter(prefix(name, term.lower()))))
+    try:
+        if domain := DOMAIN.fullmatch(term):
+            found |= set(language.of_domain(model, email, domain[1], MAX_MATCHES))
+        found |= set(language.with_words(model, name, term, MAX_MATCHES))
+    except language.TakesTooLong:
+        tell("Looking for names with this word took too long: only those that begin with it are here.")
+    return found
+
+
+def _over(term: str) -> set[str]:
+    """The ids of the newest invoices over an amount that the term may mean, or with such an amount left to pay."""
+    found: set[str] = set()
+    meanings = [
+        (amount, Q(currency=currency.lower()) if currency else _with_decimals(places))
+        for amount, places, currency in money.meanings(term)
+    ]
+    if not meanings:
+        return found
+    for column in ("total", "amount_due", "amount_remaining"):
+        of_amount = Q()
+        for amount, in_currency in meanings:
+            of_amount |= Q(**{column: amount}) & in_currency
+        rows = Invoice.objects.filter(of_amount, **{f"{column}__in": [amount for amount, _ in meanings]})
+        found |= set(rows.order_by("-created", "-pk").values_list("pk", flat=True)[:MAX_MATCHES])
+    return found
+
+
+def _with_decimals(places: int) -> Q:
+    """The invoices in currencies with so many decimals."""
+    if places == 2:
+        return ~Q(currency__in=money.ZERO_DECIMAL | money.THREE_DECIMAL)
+    return Q(currency__in=money.THREE_DECIMAL if places else money.ZERO_DECIMAL)
 
 
 def _with_customers(queryset: QuerySet[Invoice], customer: Q, invoice: Q) -> QuerySet[Invoice]:

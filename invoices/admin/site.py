@@ -7,6 +7,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from invoices import second_factor, typed
+from invoices.admin import find
 from invoices.admin.operations import pauses
 
 # The groups of the menu. Of each entry: title, icon, model.
@@ -79,12 +80,17 @@ def _people() -> list[dict[str, Any]]:
 
 
 def for_every_page(request: HttpRequest) -> dict[str, Any]:
-    """What the theme gives to every page (settings.UNFOLD): the pauses in force, what was typed before the person was
-    asked for her second factor or signed out, which desk.js puts back, and no colours. Its colours would be a `<style>`
-    in the page, which our Content-Security-Policy forbids: they are in static/invoices/theme.css."""
+    """What the theme gives to every page (settings.UNFOLD): the pauses in force, whether there is a search in the
+    header, what was typed before the person was asked for her second factor or signed out, which desk.js puts back, and
+    no colours. Its colours would be a `<style>` in the page, which our Content-Security-Policy forbids: they are in
+    static/invoices/theme.css."""
     admitted = request.user.is_authenticated and second_factor.admits(request)
-    kept = typed.take(request) if admitted else {}
-    return {**pauses.for_every_page(request), "typed_text": kept, "colors": {}}
+    return {
+        **pauses.for_every_page(request),
+        "may_find": admitted and find.may(request),
+        "typed_text": typed.take(request) if admitted else {},
+        "colors": {},
+    }
 
 
 def environment(request: HttpRequest) -> list[str]:

@@ -3,7 +3,7 @@
 from invoices.search.conditions import CUSTOMERS, INVOICES, Resource, looks_like_query
 from invoices.search.language import Clause, Query, QueryError, parse
 from invoices.search.pages import SearchOrder, count, read
-from invoices.search.rows import matching
+from invoices.search.rows import matching, of_domain, with_words
 from invoices.search.time_limit import TakesTooLong
 
 __all__ = [
@@ -18,6 +18,8 @@ __all__ = [
     "count",
     "looks_like_query",
     "matching",
+    "of_domain",
     "parse",
     "read",
+    "with_words",
 ]

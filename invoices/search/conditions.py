@@ -173,6 +173,12 @@ def _name(column: str, clause: Clause) -> Q:
     return Q(**{f"{column}__regex": pattern})
 
 
+def words_begin(column: str, value: str) -> Q:
+    """A name of which a word begins so, or some words that follow each other. `value` in small letters."""
+    pattern = f"(^|{_DIVIDER}){re.escape(value)}"
+    return Q(**{f"{column}__contains": value}) & Q(**{f"{column}__regex": pattern})
+
+
 def _number(column: str, clause: Clause) -> Q:
     return Q(**{f"{column}__{LOOKUPS[clause.operator]}": min(_number_of(clause), BIGINT_LIMIT - 1)})
 

@@ -14,10 +14,11 @@ from functools import reduce
 from typing import Any
 
 from django.db import connection
-from django.db.models import Q, QuerySet
+from django.db.models import Model, Q, QuerySet
 
 from invoices import thresholds
-from invoices.search.conditions import Resource, condition_of, search_index_of
+from invoices.models.searchable import folded, windows
+from invoices.search.conditions import Resource, condition_of, search_index_of, words_begin
 from invoices.search.language import Clause, Query
 from invoices.search.time_limit import TakesTooLong, time_limit
 
@@ -58,11 +59,41 @@ def _ids_of_few(clause: Clause, condition: Q, resource: Resource) -> list[str] |
     return ids if len(ids) <= FEW else None
 
 
+def with_words(model: type[Model], column: str, text: str, most: int) -> list[str]:
+    """The ids of rows of which a word of this name begins so, or some words that follow each other; at most so many.
+    Of a single character none. Raises TakesTooLong."""
+    value = folded(text)
+    return _by_windows(model, column, words_begin(column, value), windows(f" {value}", whole=False), most)
+
+
+def of_domain(model: type[Model], column: str, domain: str, most: int) -> list[str]:
+    """The ids of rows with an e-mail address of this domain, at most so many. Raises TakesTooLong."""
+    value = folded(domain)
+    return _by_windows(model, column, Q(**{f"{column}__endswith": f"@{value}"}), windows(value, whole=True), most)
+
+
+def _by_windows(model: type[Model], column: str, condition: Q, wanted: list[str], most: int) -> list[str]:
+    if not wanted:
+        return []
+    rows = model._default_manager.filter(condition).order_by().values_list("pk", flat=True)
+    with time_limit(thresholds.SEARCH_PLANNED):
+        if connection.vendor != "postgresql":
+            return list(rows[:most])
+        rows = rows.filter(**{f"{column}__has_windows": wanted})
+        if json.loads(rows.explain(format="json"))[0]["Plan"]["Plan Rows"] > COMMON:
+            return list(rows[:most])
+        with _by_that_index_alone():
+            return list(rows[:most])
+
+
 @contextmanager
 def _by_that_index_alone() -> Iterator[None]:
     with connection.cursor() as cursor:
-        for way in OTHER_WAYS:
-            cursor.execute("SELECT set_config(%s, 'off', true)", [way])
+        _allow_other_ways(cursor, "off")
         yield
-        for way in OTHER_WAYS:
-            cursor.execute("SELECT set_config(%s, 'on', true)", [way])
+        _allow_other_ways(cursor, "on")
+
+
+def _allow_other_ways(cursor: Any, allowed: str) -> None:
+    settings = ", ".join("set_config(%s, %s, true)" for _ in OTHER_WAYS)
+    cursor.execute(f"SELECT {settings}", [value for way in OTHER_WAYS for value in (way, allowed)])
