@@ -242,7 +242,7 @@ class TestList:
             ("currency=JPY", {"PAID-1"}),
             ("collection=send_invoice", {"LATE-1"}),
             ("created_from=2024-05-01&created_to=2024-05-01", {"OPEN-1"}),
-            ("created_from=nonsense", {"OPEN-1", "LATE-1", "PAID-1"}),
+            ("created_from=nonsense", set()),
         ],
     )
     def test_filters(self, desk: Client, query: str, shown: set[str]) -> None:

@@ -8,10 +8,8 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin import ShowFacets
-from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -26,15 +24,13 @@ from unfold.views import ChangeList
 from invoices import search, thresholds
 from invoices.admin import exports
 from invoices.admin.formatting import ago, badge, moment
-from invoices.admin.links import dashboard_url, page_url, url_of
-from invoices.admin.paging import AFTER, BEFORE, KeyPages, NoSuchPlace
+from invoices.admin.links import dashboard_url, url_of
+from invoices.admin.lists import COLUMNS, SEARCH_PROBLEM, OnePage, RecordList
 from invoices.keyset import Order
 from invoices.models import Event, PendingEvent
-from invoices.models.reading import is_id
 from invoices.reconcile.comparisons import last_comparisons
 
 Facts = list[tuple[str, Any]]  # label and value
-SEARCH_PROBLEM = "search_problem"  # of a request: why what was searched for cannot be answered
 
 
 def freshness() -> dict[str, Any]:
@@ -45,73 +41,6 @@ def freshness() -> dict[str, Any]:
     waiting_since = pending.values_list("received_at", flat=True).first()
     is_late = waiting_since is not None and timezone.now() - waiting_since > thresholds.EVENT_LATE
     return {"last_received_at": last_received_at, "waiting_since": waiting_since if is_late else None}
-
-
-class OnePage(Paginator):
-    """What Django's templates ask of a paginator. The page was read by key already."""
-
-    template_name = "admin/shared/parts/list_pages.html"
-
-
-class RecordList(ChangeList):
-    """Django's list, read by key, with links to our own pages. Only what an index serves can be asked of it: the
-    filters that the list offers, and the order that its admin class names."""
-
-    pages: KeyPages
-    search_problem = ""  # why what was searched for cannot be answered
-
-    @property
-    def sought_id(self) -> str:
-        """What was searched for, if it can be an id; else empty."""
-        return self.query if is_id(self.query) else ""
-
-    def url_for_result(self, result: Model) -> str:
-        return page_url(result)
-
-    def get_filters_params(self, params: Any = None) -> Any:
-        """Without the place of the page, which the links of filters and search must not carry on."""
-        for chosen in (self.params, self.filter_params):
-            chosen.pop(AFTER, None)
-            chosen.pop(BEFORE, None)
-        return super().get_filters_params(params)
-
-    def get_filters(self, request: HttpRequest) -> Any:
-        """Django would filter by any column that the address names."""
-        found = super().get_filters(request)
-        if found[2]:  # what no filter of the list has taken
-            raise IncorrectLookupParameters
-        return found
-
-    def get_ordering(self, request: HttpRequest, queryset: QuerySet) -> Any:
-        """Django would order by what the address names in `o`."""
-        order = self.model_admin.order(request)
-        sign = "-" if order.descending else ""
-        return [f"{sign}{order.column}", f"{sign}pk"]
-
-    def get_results(self, request: HttpRequest) -> None:
-        self.search_problem = getattr(request, SEARCH_PROBLEM, "")
-        try:
-            self.pages = self._read(request)
-        except NoSuchPlace as error:
-            raise IncorrectLookupParameters from error
-        self.result_list = self.pages.rows
-        self.model_admin.prepare(self.result_list)
-        self.result_count = self.full_result_count = len(self.result_list)
-        self.paginator = self.model_admin.get_paginator(request, self.result_list, self.list_per_page)
-        self.show_full_result_count = self.can_show_all = self.multi_page = False
-        self.show_admin_actions = True
-
-    def _read(self, request: HttpRequest) -> KeyPages:
-        """The page that is asked for. A query may ask for what nobody finds in time: then none, with a sentence why."""
-        order = self.model_admin.order(request)
-        if not self.query:
-            return KeyPages.read(request, self.queryset, order, self.list_per_page)
-        in_time = search.SearchOrder(order.column, order.descending, order.may_be_empty)
-        try:
-            return KeyPages.read(request, self.queryset, in_time, self.list_per_page)
-        except search.TakesTooLong as error:
-            self.search_problem = str(error)
-            return KeyPages.read(request, self.queryset.none(), order, self.list_per_page)
 
 
 class RecordAdmin(ModelAdmin):
@@ -127,7 +56,8 @@ class RecordAdmin(ModelAdmin):
     # It would need the number of all rows; admin/invoices/bulk.py acts on all that match.
     list_disable_select_all = True
     list_fullwidth = True
-    list_filter_submit = True
+    list_before_template = "admin/shared/above_list.html"
+    more_columns: tuple[str, ...] = ()  # which a person may choose beside those of `list_display`
     actions: Any = ()
     sortable_by: Any = ()
     ordering: Any = ()  # the one column by which the list is ordered; the primary key comes after it
@@ -146,6 +76,19 @@ class RecordAdmin(ModelAdmin):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return RecordList
+
+    def all_columns(self) -> list[str]:
+        """The names of all columns that this list can show."""
+        return [*self.list_display, *self.more_columns]
+
+    def get_list_display(self, request: HttpRequest) -> list[str]:
+        """The columns that the address chooses, and always the first one, which leads to the record; those of
+        `list_display` where it chooses none that there is."""
+        chosen = set(request.GET.getlist(COLUMNS)) if self.more_columns else set()
+        first, *others = self.all_columns()
+        if not chosen.intersection(others):
+            return list(self.list_display)
+        return [first, *(name for name in others if name in chosen)]
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
         """Searches by `find` alone, which uses an index. Django's own search would read the whole table."""
@@ -271,7 +214,6 @@ class MirroredAdmin(RecordAdmin):
     search_fields = ("id",)
     dashboard_path = ""  # the part of Stripe's dashboard that shows these objects: `customers`
     shows_freshness = True
-    list_before_template = "admin/shared/above_list.html"
 
     def page_context(self, request: HttpRequest, record: Any) -> dict[str, Any]:
         link = dashboard_url(f"{self.dashboard_path}/{record.pk}", record.livemode) if self.dashboard_path else ""

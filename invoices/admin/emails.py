@@ -35,7 +35,6 @@ class EmailStateFilter(TabFilter):
 class EmailAdmin(RecordAdmin):
     list_display = ("subject_", "recipient", "state_", "error_", "written")
     list_filter = (EmailStateFilter,)
-    list_before_template = "admin/shared/above_list.html"
     ordering = ("-written_at",)
     search_fields = ("about",)
     search_help_text = "The id of what it tells, such as an operation's"

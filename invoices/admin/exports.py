@@ -27,6 +27,7 @@ from django.utils.text import slugify
 from django.views.decorators.http import require_GET
 
 from invoices import search, sign_ins
+from invoices.admin.lists import NO_FILTERS
 from invoices.admin.paging import AFTER, BEFORE
 from invoices.keyset import Order
 from invoices.models import SignInRecord
@@ -44,7 +45,7 @@ FORMATS: dict[str, tuple[str, Callable[[Table], Iterator[Any]]]] = {
 }
 ROWS_AT_ONCE = 500
 SECONDS_BETWEEN_CHECKS = 5.0  # of whether the person may still see the list
-NOT_IN_NAME = {AFTER, BEFORE, "p", "o", "e", "all", "q"}
+NOT_IN_NAME = {*NO_FILTERS, "q"}
 LONGEST_NAME = 80  # characters of what the filters say in the name of the file
 LONGEST_DETAIL = 1000  # characters of what the filters say in the journal
 

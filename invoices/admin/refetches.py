@@ -44,7 +44,6 @@ class RefetchStateFilter(TabFilter):
 class ScheduledRefetchAdmin(RecordAdmin):
     list_display = ("object_", "state_", "error_", "attempts", "asked", "due")
     list_filter = (RefetchStateFilter,)
-    list_before_template = "admin/shared/above_list.html"
     ordering = ("-id",)
     search_fields = ("object_id",)
     search_help_text = "The id of an object: in_…, cus_…, pi_…"

@@ -18,6 +18,7 @@ from django.db import connection
 from django.test import RequestFactory
 
 from invoices.admin.base import RecordAdmin
+from invoices.admin.filters import CurrencyFilter, DayRangeFilter
 from invoices.api import filters
 from invoices.models import Drift, Operation, ReconciliationRun, partitions
 from invoices.operations import ACTIONS
@@ -252,13 +253,15 @@ def offered(model_admin: RecordAdmin, day: datetime) -> list[list[dict[str, str]
     """What each filter of the list offers, as parameters of its address; the first of each is to choose nothing."""
     found: list[list[dict[str, str]]] = []
     for each in model_admin.list_filter:
-        if isinstance(each, tuple):  # from one day to another
-            days = {f"{each[0]}_from": f"{day:%Y-%m-%d}", f"{each[0]}_to": f"{day:%Y-%m-%d}"}
-            found.append([{}, days, {f"{each[0]}_to": f"{day - timedelta(days=1):%Y-%m-%d}"}])
-            continue
-        spec: Any = each(RequestFactory().get("/"), {}, model_admin.model, model_admin)
-        values = [value for value, _ in spec.lookup_choices] if hasattr(spec, "lookup_choices") else ["usd", "jpy"]
-        found.append([{}, *({spec.parameter_name: value} for value in values)])
+        if issubclass(each, DayRangeFilter):
+            first, last = each.parameters
+            days = {first: f"{day:%Y-%m-%d}", last: f"{day:%Y-%m-%d}"}
+            found.append([{}, days, {last: f"{day - timedelta(days=1):%Y-%m-%d}"}])
+        elif issubclass(each, CurrencyFilter):  # which would ask the database what it has
+            found.append([{}, *({each.parameter_name: value} for value in ("usd", "jpy"))])
+        else:
+            spec: Any = each(RequestFactory().get("/"), {}, model_admin.model, model_admin)
+            found.append([{}, *({spec.parameter_name: value} for value, _ in spec.lookup_choices)])
     return found
 
 

@@ -18,7 +18,7 @@ from django.views.decorators.http import require_POST
 from invoices import sync, wakeups
 from invoices.admin.base import Facts, RecordAdmin
 from invoices.admin.events import wording
-from invoices.admin.filters import TabFilter
+from invoices.admin.filters import Choices, TabFilter
 from invoices.admin.formatting import ago, badge, masked_text, moment
 from invoices.admin.links import object_link, page_url
 from invoices.journal import archives
@@ -32,7 +32,7 @@ REPLAYABLE = (Event.State.FAILED, Event.State.IGNORED)  # an ignored one is judg
 class EventStateFilter(TabFilter):
     title, parameter_name = "state", "state"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
         return [("pending", "Pending"), ("failed", "Failed"), ("done", "Done"), ("ignored", "Ignored")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
@@ -43,7 +43,6 @@ class EventStateFilter(TabFilter):
 class EventAdmin(RecordAdmin):
     list_display = ("what", "object_", "state_", "created_", "received")
     list_filter = (EventStateFilter,)
-    list_before_template = "admin/shared/above_list.html"
     ordering = ("-received_at",)
     search_fields = ("id",)
     search_help_text = "evt_…, or the id of its object"

@@ -11,8 +11,8 @@ from itertools import islice
 from typing import Any
 
 from django import forms
+from django.contrib import messages
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -24,15 +24,13 @@ from invoices.admin.invoices import wording
 from invoices.admin.invoices.actions import denied
 from invoices.admin.invoices.forms import ActingForm, add_parameters, clean_parameters
 from invoices.admin.links import page_url
-from invoices.admin.paging import AFTER, BEFORE
+from invoices.admin.lists import LIST_PROBLEMS, RecordList
 from invoices.models import Invoice
 from invoices.operations import ACTIONS, Action, Refusal, bulk_preview, eligibility
 from invoices.operations.batch import MAX_INVOICES
 from invoices.operations.bulk_preview import BULK_ACTIONS
 
 CURRENCIES_ON_BUTTON = 3
-# Of the list's address, which select no invoices: page, order, error, show all.
-LIST_PARAMETERS = (AFTER, BEFORE, "p", "o", "e", "all")
 
 
 class BulkForm(ActingForm):
@@ -75,6 +73,9 @@ def start(admin: RecordAdmin, request: HttpRequest, name: str) -> HttpResponse:
     action = ACTIONS[name]
     if not access.may(request, action):
         return denied(admin, request, action)
+    problems = getattr(request, LIST_PROBLEMS, [])
+    if problems:
+        return _refused(request, problems)
     return _ask(admin, request, action, ids=request.POST.getlist("_selected_action"))
 
 
@@ -88,6 +89,9 @@ def act(admin: RecordAdmin, request: HttpRequest, name: str) -> HttpResponse:
         return denied(admin, request, action)
     if request.method != "POST":
         return _ask(admin, request, action)
+    matching = list_of(admin, request) if request.GET else None
+    if matching and matching.problems:
+        return _refused(request, matching.problems)
     form = BulkForm(action, request.POST)
     ids = [pk for pk in request.POST.get("chosen", "").split(",") if pk]
     if not form.is_valid():
@@ -108,20 +112,26 @@ def act(admin: RecordAdmin, request: HttpRequest, name: str) -> HttpResponse:
     return redirect(page_url(batch))
 
 
-def narrowed(request: HttpRequest) -> bool:
-    """Whether the list's address filters or searches."""
-    return any(value for name, value in request.GET.items() if name not in LIST_PARAMETERS)
-
-
-def matching(admin: Any, request: HttpRequest) -> QuerySet[Invoice] | None:
-    """What the list shows with these filters, on all its pages. None without a filter: nobody wants to act on every
-    invoice."""
-    if not narrowed(request):
-        return None
+def list_of(admin: Any, request: HttpRequest) -> RecordList | None:
+    """The list of invoices as its address narrows it. None where the address is none of the list."""
     try:
-        return admin.get_changelist_instance(request).queryset
+        found: RecordList = admin.get_changelist_instance(request)
     except IncorrectLookupParameters:
         return None
+    return found
+
+
+def _back(request: HttpRequest) -> str:
+    """The address of the list with these filters."""
+    whole_list = reverse("admin:invoices_invoice_changelist")
+    return f"{whole_list}?{request.GET.urlencode()}" if request.GET else whole_list
+
+
+def _refused(request: HttpRequest, problems: list[str]) -> HttpResponse:
+    """Back to the list, because a filter or a search of its address cannot be read: it selects nothing that anybody
+    means."""
+    messages.error(request, f"Nothing was started. {' '.join(problems)}")
+    return redirect(_back(request))
 
 
 def _ask(
@@ -134,11 +144,16 @@ def _ask(
     status: int = 200,
 ) -> HttpResponse:
     """The preview and the form. If the form is shown again, it gets the invoices as they are now."""
-    whole_list = reverse("admin:invoices_invoice_changelist")
-    back = f"{whole_list}?{request.GET.urlencode()}" if request.GET else whole_list
-    found = Invoice.objects.filter(pk__in=ids[:MAX_INVOICES]) if ids else matching(admin, request)
-    if found is None:
-        return redirect(whole_list)
+    back = _back(request)
+    if ids:
+        found, filters = Invoice.objects.filter(pk__in=ids[:MAX_INVOICES]), []
+    else:
+        matching = list_of(admin, request)
+        if matching is None or not matching.is_narrowed:  # nobody wants to act on every invoice
+            return redirect(reverse("admin:invoices_invoice_changelist"))
+        if matching.problems:
+            return _refused(request, matching.problems)
+        found, filters = matching.queryset, matching.filters_in_words()
     preview = bulk_preview.preview_of(action, found, request.user)
     fresh = {"chosen": ",".join(ids or []), "seen": ";".join(map(to_form_item, preview.invoices))}
     if form is None:
@@ -155,6 +170,7 @@ def _ask(
         "button": button(action, preview),
         "rows": rows(preview),
         "ticked": bool(ids),
+        "filters": filters,
         "max_invoices": MAX_INVOICES,
         "refusal": refusal,
         "paused": eligibility.pause_refusal(action.name),

@@ -1,13 +1,12 @@
 """The filters of the list of invoices."""
 
-from django.contrib import admin
-from django.contrib.admin.options import ModelAdmin
+from typing import Any
+
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
-from unfold.contrib.filters.admin import TextFilter
 
-from invoices.admin.filters import TabFilter
+from invoices.admin.filters import Choices, ColumnFilter, TabFilter
 
 
 class StatusFilter(TabFilter):
@@ -16,7 +15,7 @@ class StatusFilter(TabFilter):
     title, parameter_name = "status", "state"
     OVERDUE = "overdue"
 
-    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
         return [
             ("open", "Open"),
             (self.OVERDUE, "Overdue"),
@@ -32,19 +31,8 @@ class StatusFilter(TabFilter):
         return queryset.filter(status=self.value()) if self.value() else queryset
 
 
-class CurrencyFilter(TextFilter):
-    title, parameter_name = "currency (usd, jpy …)", "currency"
+class CollectionMethodFilter(ColumnFilter):
+    title, parameter_name, field_name = "collection", "collection", "collection_method"
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        value = (self.value() or "").strip().lower()
-        return queryset.filter(currency=value) if value else queryset
-
-
-class CollectionMethodFilter(admin.SimpleListFilter):
-    title, parameter_name = "collection", "collection"
-
-    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
         return [("charge_automatically", "Charged automatically"), ("send_invoice", "Paid on receipt")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        return queryset.filter(collection_method=self.value()) if self.value() else queryset

@@ -17,12 +17,13 @@ from django.views.decorators.http import require_POST
 from invoices import money
 from invoices.admin import access, search
 from invoices.admin.base import RecordAdmin
-from invoices.admin.filters import DayRangeFilter
+from invoices.admin.filters import CurrencyFilter, DayRangeFilter
 from invoices.admin.formatting import badge, day
 from invoices.admin.invoices import actions, bulk, declined, notes, payment_methods, refresh, wording
-from invoices.admin.invoices.filters import CollectionMethodFilter, CurrencyFilter, StatusFilter
+from invoices.admin.invoices.filters import CollectionMethodFilter, StatusFilter
 from invoices.admin.invoices.page import InvoicePage
 from invoices.admin.links import url_of
+from invoices.admin.lists import NO_FILTERS
 from invoices.keyset import Order
 from invoices.models import Invoice, Operation
 from invoices.models.reading import is_id, text
@@ -34,9 +35,8 @@ class InvoiceAdmin(RecordAdmin):
     page_template = "admin/invoices/page.html"
     shows_freshness = True
     list_display = ("number_", "customer_", "status_", "amount_", "due_", "created_")
-    list_filter = (StatusFilter, CurrencyFilter, CollectionMethodFilter, ("created", DayRangeFilter))
+    list_filter = (StatusFilter, CurrencyFilter, CollectionMethodFilter, DayRangeFilter.on("created", "created"))
     list_select_related = ("customer",)
-    list_before_template = "admin/shared/above_list.html"
     ordering = ("-created",)
     search_fields = ("id",)  # Django shows the search box only if this is set; `find` searches
     search_help_text = 'E-mail, number, name, in_…, cus_…, pi_…, or a query: status:"open" total>10000'
@@ -181,11 +181,10 @@ class InvoiceAdmin(RecordAdmin):
 
 
 def _actions_on_all(request: HttpRequest) -> list[tuple[str, str]]:
-    """The actions on everything that the list's filters match: label and address. None without a filter."""
-    if request.method != "GET" or not bulk.narrowed(request):
-        return []
+    """The actions on everything that the list's filters match: label and address. The template shows them where there
+    is a filter, and each can be read."""
     query = request.GET.copy()
-    for name in bulk.LIST_PARAMETERS:
+    for name in NO_FILTERS:
         query.pop(name, None)
     return [
         (ACTIONS[name].label, f"{reverse('admin:invoices_invoice_bulk', args=[name])}?{query.urlencode()}")

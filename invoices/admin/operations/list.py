@@ -17,7 +17,7 @@ from django.views.decorators.http import require_POST
 
 from invoices import operations, second_factor
 from invoices.admin.base import RecordAdmin
-from invoices.admin.filters import DayRangeFilter, TabFilter
+from invoices.admin.filters import Choices, ColumnFilter, DayRangeFilter, TabFilter
 from invoices.admin.formatting import ago, badge
 from invoices.admin.links import url_of
 from invoices.admin.operations import contradictions, decisions, manual_resolution, page, second_person, wording
@@ -33,7 +33,7 @@ class OperationStateFilter(TabFilter):
 
     title, parameter_name = "outcome", "state"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
         return [
             ("unfinished", "Unfinished"),
             ("unknown", "Unknown"),
@@ -57,33 +57,26 @@ class OperationStateFilter(TabFilter):
         return queryset.filter(state=self.value()) if self.value() else queryset
 
 
-class ActionFilter(admin.SimpleListFilter):
+class ActionFilter(ColumnFilter):
     title, parameter_name = "action", "action"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
         return [(action.name, action.label) for action in ACTIONS.values()]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        return queryset.filter(action=self.value()) if self.value() else queryset
 
-
-class SourceFilter(admin.SimpleListFilter):
+class SourceFilter(ColumnFilter):
     title, parameter_name = "way in", "source"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
         return [(value, str(label)) for value, label in Operation.Source.choices]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        return queryset.filter(source=self.value()) if self.value() else queryset
 
 
 @admin.register(Operation)
 class OperationAdmin(RecordAdmin):
     page_template = "admin/operations/page.html"
     list_display = ("what", "invoice_", "state_", "outcome_", "who_", "why", "when")
-    list_filter = (OperationStateFilter, ActionFilter, SourceFilter, ("created_at", DayRangeFilter))
+    list_filter = (OperationStateFilter, ActionFilter, SourceFilter, DayRangeFilter.on("created_at", "asked"))
     list_select_related = ("actor",)
-    list_before_template = "admin/shared/above_list.html"
     ordering = ("-created_at",)
     search_fields = ("id",)
     search_help_text = "Invoice's number or id, user name, operation id"

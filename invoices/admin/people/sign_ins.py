@@ -15,7 +15,7 @@ from django.utils.text import Truncator
 
 from invoices import sign_ins
 from invoices.admin.base import Facts, RecordAdmin
-from invoices.admin.filters import DayRangeFilter
+from invoices.admin.filters import Choices, ColumnFilter, DayRangeFilter
 from invoices.admin.formatting import DASH, badge, moment
 from invoices.keyset import Order
 from invoices.models import SignInRecord
@@ -36,20 +36,17 @@ TONES = {
 }
 
 
-class WhatFilter(admin.SimpleListFilter):
+class WhatFilter(ColumnFilter):
     title, parameter_name = "what", "what"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
         return [(value, str(label)) for value, label in What.choices]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        return queryset.filter(what=self.value()) if self.value() else queryset
 
 
 @admin.register(SignInRecord)
 class SignInRecordAdmin(RecordAdmin):
     list_display = ("when", "what_", "account", "by_", "detail_", "address")
-    list_filter = (WhatFilter, ("at", DayRangeFilter))
+    list_filter = (WhatFilter, DayRangeFilter.on("at", "when"))
     list_before_template = "admin/people/above_sign_ins.html"
     ordering = ("-at",)
     search_fields = ("username",)

@@ -1,0 +1,203 @@
+"""Our lists of records: read page by page by key, filtered, sorted and shown in columns by what the address says.
+
+An address that cannot be read selects nothing, and the list says why (`RecordList.problems`).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.utils import label_for_field
+from django.core.paginator import Paginator
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from unfold.views import ChangeList
+
+from invoices import search
+from invoices.admin.filters import Filter, Input, TabFilter
+from invoices.admin.links import page_url
+from invoices.admin.paging import AFTER, BEFORE, KeyPages, NoSuchPlace
+from invoices.models.reading import is_id
+
+SEARCH_PROBLEM = "search_problem"  # of a request: why what was searched for cannot be answered
+LIST_PROBLEMS = "list_problems"  # of a request: what in the address of the list cannot be read
+SEARCH, COLUMNS = "q", "columns"  # in the address
+# In the address beside filters and search; they select no rows. `p`, `o`, `e` and `all` are Django's.
+NO_FILTERS = (AFTER, BEFORE, COLUMNS, "p", "o", "e", "all")
+
+
+@dataclass(frozen=True)
+class Chip:
+    """One thing that narrows the list: in words, and the address of the list without it."""
+
+    words: str
+    clear_url: str
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column that can be shown."""
+
+    name: str
+    label: str
+    is_shown: bool
+
+
+class OnePage(Paginator):
+    """What Django's templates ask of a paginator. The page was read by key already."""
+
+    template_name = "admin/shared/parts/list_pages.html"
+
+
+class RecordList(ChangeList):
+    """Django's list, read by key, with links to our own pages. Only what an index serves can be asked of it: the
+    filters that the list offers, and the order that its admin class names. `queryset` is all that it matches, without
+    the limits of a page."""
+
+    pages: KeyPages
+    queryset: QuerySet
+    search_problem = ""  # why what was searched for cannot be answered
+
+    # --- what the address asks for ------------------------------------------------------------------------------------
+
+    @property
+    def filters(self) -> list[Filter]:
+        return [spec for spec in self.filter_specs if isinstance(spec, Filter)]
+
+    @property
+    def problems(self) -> list[str]:
+        """What in the address cannot be read or answered, a sentence each. Where there is one, nothing is selected, and
+        nothing may be done to all that the list matches."""
+        return [*self.filter_problems(), *([self.search_problem] if self.search_problem else [])]
+
+    def filter_problems(self) -> list[str]:
+        """Those of the filters. That of the search is shown above them."""
+        return [f"{each.label}: {problem}" for each in self.filters for problem in each.problems.values()]
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether a filter or a search selects some of the rows."""
+        return bool(self.query) or any(each.is_active for each in self.filters)
+
+    def filters_in_words(self) -> list[str]:
+        """What narrows the list: `Status: Overdue`, `Created: 1 to 21 Nov 2026`."""
+        return [each.words for each in self.chips()]
+
+    def chips(self) -> list[Chip]:
+        """What narrows the list, each with the address of the list without it."""
+        found = [
+            Chip(words, self.get_query_string(dict.fromkeys(each.parameters)))
+            for each in self.filters
+            if (words := each.in_words())
+        ]
+        if self.query:
+            found.append(Chip(f"Search: “{self.query}”", self.get_query_string({SEARCH: None})))
+        return found
+
+    def inputs(self) -> list[Input]:
+        """The visible fields of the panel of filters."""
+        return [each for spec in self.filters if not isinstance(spec, TabFilter) for each in spec.inputs()]
+
+    def kept(self) -> list[tuple[str, str]]:
+        """The parameters that applying the filters keeps: the tab, the search, the columns, the order."""
+        shown = {each.name for each in self.inputs()}
+        return [
+            (name, value)
+            for name, values in self.filter_params.items()
+            if name not in shown
+            for value in (values if isinstance(values, list) else [values])
+        ]
+
+    @property
+    def sought_id(self) -> str:
+        """What was searched for, if it can be an id; else empty."""
+        return self.query if is_id(self.query) else ""
+
+    # --- columns ------------------------------------------------------------------------------------------------------
+
+    @property
+    def chosen_columns(self) -> list[str]:
+        """The columns that are shown, by their names in `list_display`."""
+        return [name for name in self.list_display if name != "action_checkbox"]
+
+    def columns(self) -> list[Column]:
+        """All columns that can be shown; none where the list offers no choice. The first one is always shown."""
+        if not self.model_admin.more_columns:
+            return []
+        shown = self.chosen_columns
+        return [
+            Column(name, str(label_for_field(name, self.model, self.model_admin)), name in shown)
+            for name in self.model_admin.all_columns()[1:]
+        ]
+
+    def kept_beside_columns(self) -> list[tuple[str, str]]:
+        """The parameters that choosing columns keeps."""
+        return [
+            (name, value)
+            for name, values in self.filter_params.items()
+            if name != COLUMNS
+            for value in (values if isinstance(values, list) else [values])
+        ]
+
+    # --- what Django asks of a list -----------------------------------------------------------------------------------
+
+    def url_for_result(self, result: Model) -> str:
+        return page_url(result)
+
+    def get_filters_params(self, params: Any = None) -> Any:
+        """Without the place of the page, which the links of filters and search must not carry on, and without the
+        columns, which filter nothing."""
+        for chosen in (self.params, self.filter_params):
+            chosen.pop(AFTER, None)
+            chosen.pop(BEFORE, None)
+        found = super().get_filters_params(params)
+        found.pop(COLUMNS, None)
+        return found
+
+    def get_filters(self, request: HttpRequest) -> Any:
+        """Django would filter by any column that the address names. It would show the theme's panel of filters, where
+        shared/parts/filters.html is ours."""
+        specs, _, others, duplicates, _ = super().get_filters(request)
+        if others:  # what no filter of the list has taken
+            raise IncorrectLookupParameters
+        active = any(each.is_active for each in specs if isinstance(each, Filter))
+        return specs, False, others, duplicates, active
+
+    def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet:
+        found = super().get_queryset(request, exclude_parameters)
+        self.search_problem = getattr(request, SEARCH_PROBLEM, "")
+        if "\x00" in request.GET.get(SEARCH, ""):  # which Django leaves out, so that everything would be found
+            self.search_problem = "What you searched for has a character in it that no text has. Please write it anew."
+        setattr(request, LIST_PROBLEMS, self.problems)
+        return found.none() if self.problems else found
+
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet) -> Any:
+        """Django would order by what the address names in `o`."""
+        order = self.model_admin.order(request)
+        sign = "-" if order.descending else ""
+        return [f"{sign}{order.column}", f"{sign}pk"]
+
+    def get_results(self, request: HttpRequest) -> None:
+        try:
+            self.pages = self._read(request)
+        except NoSuchPlace as error:
+            raise IncorrectLookupParameters from error
+        self.result_list = self.pages.rows
+        self.model_admin.prepare(self.result_list)
+        self.result_count = self.full_result_count = len(self.result_list)
+        self.paginator = self.model_admin.get_paginator(request, self.result_list, self.list_per_page)
+        self.show_full_result_count = self.can_show_all = self.multi_page = False
+        self.show_admin_actions = True
+
+    def _read(self, request: HttpRequest) -> KeyPages:
+        """The page that is asked for. A query may ask for what nobody finds in time: then none, with a sentence why."""
+        order = self.model_admin.order(request)
+        if not self.query or self.problems:
+            return KeyPages.read(request, self.queryset, order, self.list_per_page)
+        in_time = search.SearchOrder(order.column, order.descending, order.may_be_empty)
+        try:
+            return KeyPages.read(request, self.queryset, in_time, self.list_per_page)
+        except search.TakesTooLong as error:
+            self.search_problem = str(error)
+            self.queryset = self.queryset.none()
+            return KeyPages.read(request, self.queryset, order, self.list_per_page)
