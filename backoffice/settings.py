@@ -448,6 +448,7 @@ CELERY_BEAT_SCHEDULE = {  # the numbers are seconds; the clock times are UTC
     "chain": _every("chain_journal", 30),
     "emails": _every("send_emails", 5),
     "queues": _every("tend_queues", 60),
+    "promises": _every("settle_promises", 60),
     "tallies": _every("count_tallies", 2),
     "tallies_proof": {"task": "invoices.tasks.prove_tallies", "schedule": crontab(hour="1", minute="40")},
     "archive": {"task": "invoices.tasks.archive_events", "schedule": crontab(hour="3", minute="40")},

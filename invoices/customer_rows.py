@@ -13,6 +13,7 @@ from django.db.models import Q
 
 from invoices.models import (
     MIRRORED,
+    Assignment,
     Batch,
     Charge,
     Contradiction,
@@ -26,10 +27,12 @@ from invoices.models import (
     Event,
     Invoice,
     InvoicePayment,
+    Mention,
     Note,
     NoteVersion,
     Operation,
     PaymentIntent,
+    Promise,
     Refund,
     Removal,
     ScheduledRefetch,
@@ -81,6 +84,18 @@ def notes(customer: str) -> models.QuerySet:
 
 def note_versions(customer: str) -> models.QuerySet:
     return NoteVersion._base_manager.filter(note__in=_ids(notes(customer)))
+
+
+def mentions(customer: str) -> models.QuerySet:
+    return Mention._base_manager.filter(note__in=_ids(notes(customer)))
+
+
+def promises(customer: str) -> models.QuerySet:
+    return Promise._base_manager.filter(invoice__in=_ids(invoices(customer)))
+
+
+def assignments(customer: str) -> models.QuerySet:
+    return Assignment._base_manager.filter(invoice__in=_ids(invoices(customer)))
 
 
 def contradictions(customer: str) -> models.QuerySet:

@@ -65,7 +65,8 @@ CHAIN_WAIT_SECONDS = 60.0
 
 # What people wrote is erased where it has but a word of the customer's name; what we or Stripe wrote, where it has all.
 PEOPLE_WROTE = frozenset({"reason", "ticket", "decision_reason", "resolution"})
-ALWAYS = frozenset({"card_fingerprint", "text"})  # the text of a note is about the customer, whatever it says
+# The text of a note, a promise or an assignment is about the customer, whatever it says.
+ALWAYS = frozenset({"card_fingerprint", "text", "note", "ended_because"})
 
 OBJECT_ID = re.compile(r'"object_id":"([^"]*)"')  # in a line of an archive; inside a body the quotes are escaped
 
@@ -107,6 +108,8 @@ JOURNAL: dict[str, Callable[[str], models.QuerySet]] = {
     "contradiction": customer_rows.contradictions,
     "disclosure": customer_rows.disclosures,
     "note_version": customer_rows.note_versions,
+    "promise": customer_rows.promises,
+    "assignment": customer_rows.assignments,
 }
 # The customer comes last: what is known of a customer stands there, should this be interrupted.
 MIRROR: dict[str, Callable[[str], models.QuerySet]] = {

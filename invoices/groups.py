@@ -32,6 +32,9 @@ VIEW = [
         "event",
         "batch",
         "note",
+        "mention",
+        "promise",
+        "assignment",
         "pause",
         "reconciliationrun",
         "drift",
@@ -41,7 +44,10 @@ VIEW = [
 # What has people's addresses and, at one place, everything about a customer. Looking at the latter is recorded.
 OVERSEE = ["view_email", "view_signinrecord", "view_disclosure", "disclose_customer", "view_webhookendpoint"]
 ACT = [action.codename for action in ACTIONS.values()]
-WRITE = ["add_note", "change_note"]  # notes, of which each is edited by its author alone
+WRITE = [
+    *("add_note", "change_note"),  # each note is edited by its author alone
+    *("add_promise", "change_promise", "add_assignment", "change_assignment"),
+]
 MANAGE = [
     "approve_operation",
     "override_operation",

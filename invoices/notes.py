@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
-import unicodedata
 import uuid
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
-from invoices import clock
+from invoices import clock, mentions, written
 from invoices.models import ApiToken, Code, Invoice, Note, NoteVersion, personal
 from invoices.operations import Invalid, Refusal
 from invoices.operations.request import KEY_NAMESPACE, RANDOM, key_reused
 
 VIEW, ADD, CHANGE = "invoices.view_note", "invoices.add_note", "invoices.change_note"
 MAX_LENGTH = 5000  # characters
-# They turn the direction in which text is shown, and so could make a note seem to say what it does not.
-TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 EDITS_AT_ONCE = 5  # of one note, of which each gets a number of its own
 
 
 def clean(text: str) -> str:
     """The text as it is stored: lines end with a line feed alone, and none is empty at the end. Raises Invalid."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n").strip()
+    text = written.clean(text, "text", most=MAX_LENGTH)
     if not text:
         raise Invalid("text", "Please write something: a note cannot be empty.", "parameter_missing")
-    if len(text) > MAX_LENGTH:
-        raise Invalid("text", f"A note has at most {MAX_LENGTH:,} characters; this one has {len(text):,}.")
-    if wrong := next((each for each in text if not _is_shown(each)), ""):
-        raise Invalid("text", f"A note has printable characters alone: please remove U+{ord(wrong):04X}.")
     return text
-
-
-def _is_shown(character: str) -> bool:
-    return character in "\n\t" or (character not in TURNING and unicodedata.category(character) not in ("Cc", "Cs"))
 
 
 def id_of_key(author: User, idempotency_key: str) -> uuid.UUID:
@@ -55,7 +44,8 @@ def write(
     """Writes a note, and says whether it is new: what is sent twice is one note. `note_id` comes from a form,
     `idempotency_key` from a caller of the API.
 
-    Raises Invalid, and Refusal: without permission, no such invoice, a key or a form that was used for another note.
+    Raises Invalid, also for an @name that nobody has, and Refusal: without permission, no such invoice, a key or a form
+    that was used for another note.
     """
     if not author.has_perm(ADD):
         raise Refusal(Code.PERMISSION_DENIED, "You may not write notes.")
@@ -70,9 +60,10 @@ def write(
         given = {"invoice": invoice, "author": author, "token": token, "created_at": now}
         note, is_new = Note.objects.get_or_create(pk=id, defaults=given)
         if is_new:
-            NoteVersion.objects.create(
+            version = NoteVersion.objects.create(
                 note=note, number=1, text=text, written_at=now, token=token, address=address, request_id=request_id
             )
+            mentions.follow(version, before="")
     if not is_new:
         said = note.versions.get(number=1).text
         if (note.invoice, note.author_id) != (invoice, author.pk) or said not in (text, personal.REDACTED):
@@ -106,7 +97,7 @@ def edit(
             break
         try:
             with transaction.atomic():
-                return NoteVersion.objects.create(
+                version = NoteVersion.objects.create(
                     note=note,
                     number=last.number + 1,
                     text=text,
@@ -115,6 +106,8 @@ def edit(
                     address=address,
                     request_id=request_id,
                 )
+                mentions.follow(version, before=last.text)
+                return version
         except IntegrityError:  # another edit has just taken the number
             continue
     raise Refusal(Code.INVOICE_CHANGED, "This note was edited meanwhile. Look at it again, then edit it.")

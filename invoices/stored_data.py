@@ -48,6 +48,7 @@ def _events(customer: str) -> models.QuerySet:
 
 READ_ANEW = "read from Stripe again, as redacted there"
 REDACTED = "personal members become [redacted]"
+TEXTS = "texts become [redacted]"
 PEOPLES_TEXT = "texts with the name become [redacted]"
 STAYS = "stays: ids, amounts and dates only"
 
@@ -103,6 +104,18 @@ TABLES = (
     Table(
         *("note_versions", "What the notes say, and said before", customer_rows.note_versions, "written_at"),
         *("what people and services wrote", REDACTED),
+    ),
+    Table(
+        *("mentions", "Who is mentioned in the notes", customer_rows.mentions, "made_at"),
+        *("which colleague, in which note, and when it was read", STAYS),
+    ),
+    Table(
+        *("promises", "Promises to pay", customer_rows.promises, "recorded_at"),
+        *("how much until when, what came of it, and what people wrote about it", TEXTS),
+    ),
+    Table(
+        *("assignments", "Who had the invoices", customer_rows.assignments, "given_at"),
+        *("which colleague from when to when, and what the one before wrote", TEXTS),
     ),
     Table(
         *("drift", "Drift", customer_rows.drift, "found_at"),

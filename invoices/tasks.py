@@ -10,7 +10,7 @@ from celery import shared_task
 from django.contrib.auth.models import User
 from django.contrib.sessions.backends.db import SessionStore
 
-from invoices import changes, emails, heartbeat, journal, operations, reconcile, sync, tallies
+from invoices import assignments, changes, emails, heartbeat, journal, operations, promises, reconcile, sync, tallies
 from invoices.fanout import owed, worker
 from invoices.journal import archives
 from invoices.models import partitions
@@ -99,6 +99,11 @@ def tend_queues() -> None:
     emails.remove_old()
     owed.remove_old()
     changes.number_all()
+
+
+@shared_task
+def settle_promises() -> int:
+    return promises.settle_due() + assignments.release_settled()
 
 
 @shared_task

@@ -44,6 +44,9 @@ BANK_OVERDUE = timedelta(days=14)  # a bank that takes longer is shown first, an
 RESTORED_AFTER = timedelta(minutes=2)
 REQUEST_EXPIRES = timedelta(days=7)  # a request that waits for a second person
 
+# --- promises to pay --------------------------------------------------------------------------------------------------
+PROMISE_GRACE = timedelta(minutes=15)  # after its day: the event of a payment made on that day may come so late
+
 # --- e-mails ----------------------------------------------------------------------------------------------------------
 MAIL_LEASE = timedelta(minutes=5)  # for a worker that sends an e-mail; if it dies, another one sends it after this
 FIRST_EMAIL_RETRY = timedelta(seconds=30)  # after an e-mail that could not be sent; then twice as long each time

@@ -13,7 +13,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 
-from invoices.groups import ACT, GROUPS, MANAGE, VIEW, create_groups
+from invoices.groups import ACT, GROUPS, MANAGE, VIEW, WRITE, create_groups
 from invoices.models import GivenPermission
 from invoices.operations import ACTIONS
 from invoices.operations.requesters import SERVICE_GROUP
@@ -93,7 +93,7 @@ def test_a_renamed_group_keeps_what_it_has_and_the_new_one_has_nobody(agent: Use
 
 
 def test_service_users_may_act_and_manage_nothing() -> None:
-    assert codenames(SERVICE_GROUP) == {*VIEW, *ACT, "add_note", "change_note"}
+    assert codenames(SERVICE_GROUP) == {*VIEW, *ACT, *WRITE}
     assert not set(MANAGE) & codenames(SERVICE_GROUP)
 
 

@@ -107,7 +107,19 @@ def test_every_table_that_erasure_knows_is_counted(everything: Operation) -> Non
         **dict.fromkeys(("charges", "credit_notes", "refunds"), 1),
         **dict.fromkeys(("operations", "batches", "contradictions", "drift", "emails"), 1),
         **dict.fromkeys(
-            ("notes", "note_versions", "desk_events", "refetches", "removals", "erasures", "disclosures"), 0
+            (
+                "notes",
+                "note_versions",
+                "mentions",
+                "promises",
+                "assignments",
+                "desk_events",
+                "refetches",
+                "removals",
+                "erasures",
+                "disclosures",
+            ),
+            0,
         ),
     }
     shown = [set(table.rows(MINE)) for table in stored_data.TABLES]

@@ -41,6 +41,7 @@ from invoices.models.webhook_endpoints import (
     WebhookEndpoint,
     WebhookEndpointRecord,
 )
+from invoices.models.work import Assignment, Mention, Promise
 
 __all__ = [
     "CHAINED",
@@ -48,6 +49,7 @@ __all__ = [
     "MIRRORED",
     "AccountRecord",
     "ApiToken",
+    "Assignment",
     "Batch",
     "BatchItem",
     "CallResult",
@@ -75,6 +77,7 @@ __all__ = [
     "JournalHead",
     "JournalLink",
     "Lease",
+    "Mention",
     "Mirrored",
     "Note",
     "NoteVersion",
@@ -83,6 +86,7 @@ __all__ = [
     "Pause",
     "PaymentIntent",
     "PendingEvent",
+    "Promise",
     "ReconciliationRun",
     "RecordedCall",
     "Refund",

@@ -15,6 +15,7 @@ from invoices.models.operations import Batch, Contradiction, Operation, Pause
 from invoices.models.removals import Removal
 from invoices.models.sign_ins import SignInArchive, SignInRecord
 from invoices.models.webhook_endpoints import WebhookEndpointRecord
+from invoices.models.work import Assignment, Mention, Promise
 
 # The kind of row, as links name it → its table. The name is hashed, and never changes.
 CHAINED: dict[str, type[ImmutableModel]] = {
@@ -35,6 +36,9 @@ CHAINED: dict[str, type[ImmutableModel]] = {
     "sign_in_archive": SignInArchive,
     "note": Note,
     "note_version": NoteVersion,
+    "mention": Mention,
+    "promise": Promise,
+    "assignment": Assignment,
     "webhook_endpoint_record": WebhookEndpointRecord,
 }
 

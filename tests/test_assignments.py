@@ -1,0 +1,143 @@
+"""Assignments: an invoice is taken, handed over, taken over and released, by one person at a time."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.utils import timezone
+
+from invoices import assignments, erasure, journal, mentions, notes, promises, stored_data, tasks
+from invoices.models import Assignment, Code, Invoice, Promise
+from invoices.models.immutable import ImmutableError
+from invoices.models.work import assigned
+from invoices.operations import Invalid, Refusal
+from tests.factories import CustomerObject, InvoiceObject, stored, user_in_group
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def invoice() -> str:
+    values = {"status": "open", "amount_due": 1000, "amount_remaining": 1000, "amount_paid": 0}
+    return str(stored(InvoiceObject(id="in_work", customer="cus_work", **values)).pk)
+
+
+def take(invoice: str, by: User, seen: int | None = None, **given: Any) -> Assignment:
+    return assignments.give(invoice, by.username, by=by, seen=seen, **given)
+
+
+def test_taken_handed_over_and_released(invoice: str, agent: User, manager: User) -> None:
+    first = take(invoice, agent)
+    second = assignments.give(invoice, "MANAGER", by=agent, seen=first.pk, note="They call on Friday")
+    assert assignments.current(invoice) == second and second.given_by == agent and second.person == manager
+    assert not Invoice.objects.filter(assigned(person=agent.pk)).exists()
+    assert Invoice.objects.filter(assigned(person=manager.pk)).exists()
+    assignments.release(invoice, by=manager, seen=second.pk)
+    assert assignments.current(invoice) is None and not Invoice.objects.filter(assigned()).exists()
+    kept = [(each.person, each.ended_by) for each in assignments.history(invoice, 10)]
+    assert kept == [(manager, manager), (agent, agent)]
+
+
+def test_the_second_hears_who_has_it(invoice: str, agent: User, manager: User) -> None:
+    first = take(invoice, agent)
+    with pytest.raises(Refusal, match=r"^agent has this invoice now"):
+        take(invoice, manager)
+    taken_over = take(invoice, manager, seen=first.pk)  # on purpose: the page said who had it
+    with pytest.raises(Refusal, match=r"^manager has this invoice now"):
+        assignments.release(invoice, by=agent, seen=first.pk)
+    with pytest.raises(Refusal, match=r"^manager has this invoice now"):
+        assignments.give(invoice, "agent", by=agent, seen=first.pk)
+    assert assignments.current(invoice) == taken_over
+
+
+def test_sent_twice_is_once(invoice: str, agent: User) -> None:
+    assert take(invoice, agent) == take(invoice, agent) and Assignment.objects.count() == 1
+    for _ in range(2):
+        assignments.release(invoice, by=agent, seen=Assignment.objects.get().pk)
+    assert assignments.current(invoice) is None
+
+
+def test_two_at_the_same_moment(invoice: str, agent: User, manager: User) -> None:
+    def attempt(by: User) -> str:
+        try:
+            take(invoice, by)
+        except Refusal as refusal:
+            return refusal.code
+        finally:
+            connection.close()
+        return "taken"
+
+    with ThreadPoolExecutor(2) as pool:
+        came = sorted(pool.map(attempt, [agent, manager]))
+    assert came == ["invoice_changed", "taken"] and Assignment.objects.count() == 1
+
+
+def test_to_whom_not(invoice: str, agent: User) -> None:
+    user_in_group("nobody", None)
+    for name in ("", "  ", "nobody", "nonesuch", "a\0b", "x" * 1000):
+        with pytest.raises(Invalid) as refused:
+            assignments.give(invoice, name, by=agent, seen=None)
+        assert refused.value.param == "person"
+    with pytest.raises(Invalid) as refused:
+        take(invoice, agent, note="a\u202eb")
+    assert refused.value.param == "note" and not Assignment.objects.exists()
+
+
+def test_who_may(invoice: str, agent: User, auditor: User) -> None:
+    with pytest.raises(Refusal) as refused:
+        take(invoice, auditor)
+    assert refused.value.code == Code.PERMISSION_DENIED
+    first = take(invoice, agent)
+    with pytest.raises(Refusal) as refused:
+        assignments.release(invoice, by=auditor, seen=first.pk)
+    assert refused.value.code == Code.PERMISSION_DENIED
+    with pytest.raises(Refusal, match="No such invoice"):
+        take("in_none", agent)
+
+
+def test_a_paid_invoice_is_released_by_itself(invoice: str, agent: User) -> None:
+    take(invoice, agent)
+    assert tasks.settle_promises() == 0 and assignments.current(invoice)
+    stored(InvoiceObject(id=invoice, customer="cus_work", status="paid"))
+    assert tasks.settle_promises() == 1 and assignments.current(invoice) is None
+    assert Assignment.objects.get().ended_by is None
+
+
+def test_history_is_not_rewritten(invoice: str, agent: User, manager: User) -> None:
+    made = take(invoice, agent)
+    with pytest.raises(ImmutableError):
+        Assignment.objects.filter(pk=made.pk).update(person=manager)
+    assignments.release(invoice, by=agent, seen=made.pk)
+    with pytest.raises(ImmutableError):
+        Assignment.objects.filter(pk=made.pk).update(ended_at=None)
+    with pytest.raises(ImmutableError):
+        made.delete()
+
+
+def test_erased_and_disclosed_with_the_customer(invoice: str, agent: User, manager: User) -> None:
+    """All that people wrote goes, the rest stays, and the journal's proof holds."""
+    stored(CustomerObject(id="cus_work"))
+    take(invoice, agent, note="Jane is on holiday")
+    tomorrow = str(timezone.localdate() + timedelta(days=1))
+    promise = promises.record(invoice, amount="5", day=tomorrow, note="Jane said so", by=agent)
+    promises.withdraw(promise, by=agent, because="Jane called again")
+    notes.write(invoice, "@manager please", author=agent)
+    counted = {each.table.name: each.count for each in stored_data.holdings("cus_work")}
+    assert counted["promises"] == counted["assignments"] == counted["mentions"] == 1
+    assert "Jane said so" in "".join(stored_data.document("cus_work", Path("/nonexistent")))
+    journal.chain()
+    begun = erasure.begin("cus_work", reason="asked", actor=manager, shell_user="")
+    known = erasure.known_of("cus_work", erasure.Archives("cus_work", Path("/nonexistent")))
+    for kind in ("promise", "assignment"):
+        rows = erasure.JOURNAL[kind]("cus_work")
+        assert erasure._erase_journal(begun, kind, rows, known, lambda what, rows: None) == 1
+    promise.refresh_from_db()
+    assert (promise.note, promise.ended_because, promise.amount) == ("[redacted]", "[redacted]", 500)
+    assert Assignment.objects.get().note == "[redacted]" and mentions.count_for(manager) == 1
+    assert Promise.objects.get().state == "withdrawn"

@@ -1,0 +1,163 @@
+"""Mentions: @name in a note reaches a colleague's queue, an edit adds and withdraws, a wrong name is said."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import User
+
+from invoices import colleagues, mentions, notes
+from invoices.models import Mention, Note
+from invoices.operations import Invalid
+from tests.factories import InvoiceObject, stored, user_in_group
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def invoice() -> str:
+    return str(stored(InvoiceObject(id="in_noted", customer="cus_noted")).pk)
+
+
+@pytest.fixture
+def jo(db: None) -> User:
+    return user_in_group("Jo.Doe-x+y", "Support agent")
+
+
+def write(invoice: str, text: str, author: User) -> Note:
+    return notes.write(invoice, text, author=author)[0]
+
+
+def waiting(person: User) -> list[str]:
+    return [mention.version.text for mention in mentions.waiting_for(person)]
+
+
+# --- what is a mention ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "@Jo.Doe-x+y please call",
+        "please call,@jo.doe-X+Y",
+        "(@jo.doe-x+y)",
+        "Ask @jo.doe-x+y.",
+        "Ask @jo.doe-x+y...\nor not",
+        "@jo.doe-x+y @JO.DOE-X+Y twice",
+        "👩‍👧 @jo.doe-x+y",
+    ],
+)
+def test_a_name_in_any_case_and_place(invoice: str, agent: User, jo: User, text: str) -> None:
+    write(invoice, text, agent)
+    assert waiting(jo) == [text] and mentions.count_for(jo) == 1 and not waiting(agent)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "write to jo@agent.example",
+        "jo.doe@agent",
+        "https://example.com/@agent",
+        "a @ b",
+        "@",
+        "@.",
+        "mail@agent",
+        "x=@agent",
+    ],
+)
+def test_an_address_is_no_mention(invoice: str, agent: User, text: str) -> None:
+    write(invoice, text, agent)
+    assert not Mention.objects.exists()
+
+
+def test_a_name_that_is_an_address_can_be_mentioned(invoice: str, agent: User) -> None:
+    person = user_in_group("jo@example.com", "Billing manager")
+    write(invoice, "Please look, @jo@example.com.", agent)
+    assert len(waiting(person)) == 1
+
+
+def test_who_cannot_be_mentioned_is_said_and_nothing_is_kept(invoice: str, agent: User) -> None:
+    user_in_group("crm", "Service")  # cannot sign in
+    User.objects.filter(username="crm").update(is_staff=False)
+    user_in_group("nobody", None)  # sees no invoices
+    user_in_group("gone", "Support agent")
+    User.objects.filter(username="gone").update(is_active=False)
+    for name in ("crm", "nobody", "gone", "nonesuch", "a" * 190, "agent2"):
+        with pytest.raises(Invalid) as refused:
+            write(invoice, f"@agent and @{name}, please", agent)
+        assert refused.value.param == "text" and f"@{name[:150]}" in refused.value.message
+    assert not Note.objects.exists() and not Mention.objects.exists()
+
+
+def test_of_two_names_that_differ_in_case_the_exact_one_is_meant(invoice: str, agent: User) -> None:
+    lower, upper = user_in_group("max", "Support agent"), user_in_group("MAX", "Support agent")
+    write(invoice, "@MAX", agent)
+    assert waiting(upper) and not waiting(lower)
+    with pytest.raises(Invalid):
+        write(invoice, "@Max", agent)
+
+
+def test_at_most_twenty_people(invoice: str, agent: User) -> None:
+    for number in range(21):
+        user_in_group(f"person{number}", "Auditor")
+    names = [f"@person{number}" for number in range(21)]
+    write(invoice, " ".join(names[:20]), agent)
+    with pytest.raises(Invalid, match="at most 20 people"):
+        write(invoice, " ".join(names), agent)
+    assert Mention.objects.count() == 20
+
+
+# --- edits ------------------------------------------------------------------------------------------------------------
+
+
+def test_an_edit_mentions_who_is_new_and_withdraws_who_is_gone(
+    invoice: str, agent: User, manager: User, auditor: User
+) -> None:
+    note = write(invoice, "@manager please", agent)
+    notes.edit(note, "@manager and @auditor please", by=agent)
+    assert len(waiting(manager)) == len(waiting(auditor)) == 1 and Mention.objects.count() == 2
+    notes.edit(note, "@auditor please", by=agent)
+    assert not waiting(manager) and len(waiting(auditor)) == 1
+    assert Mention.objects.get(person=manager).withdrawn_at is not None
+    assert mentions.done(Mention.objects.get(person=auditor).pk, auditor)
+    notes.edit(note, "nobody", by=agent)
+    assert Mention.objects.get(person=auditor).withdrawn_at is None  # was read, and stays so
+    notes.edit(note, "@auditor once more", by=agent)
+    assert len(waiting(auditor)) == 1 and Mention.objects.filter(person=auditor).count() == 2
+
+
+def test_who_has_left_since_does_not_stop_an_edit(invoice: str, agent: User, manager: User) -> None:
+    note = write(invoice, "@manager please", agent)
+    User.objects.filter(pk=manager.pk).update(is_active=False)
+    notes.edit(note, "@manager please, by Friday", by=agent)
+    assert note.versions.count() == 2
+    with pytest.raises(Invalid):
+        notes.edit(note, "@manager and @nonesuch", by=agent)
+    assert note.versions.count() == 2
+
+
+def test_the_same_note_sent_twice_mentions_once(invoice: str, agent: User, manager: User) -> None:
+    for _ in range(2):
+        notes.write(invoice, "@manager please", author=agent, idempotency_key="k")
+    assert mentions.count_for(manager) == 1
+
+
+def test_only_the_person_is_done_with_it(invoice: str, agent: User, manager: User) -> None:
+    write(invoice, "@manager please", agent)
+    mention = Mention.objects.get()
+    assert not mentions.done(mention.pk, agent) and mentions.count_for(manager) == 1
+    assert mentions.done(mention.pk, manager) and mentions.count_for(manager) == 0
+    read_at = Mention.objects.get().read_at
+    assert mentions.done(mention.pk, manager) and Mention.objects.get().read_at == read_at
+    assert not mentions.done(mention.pk + 1, manager)
+
+
+# --- colleagues -------------------------------------------------------------------------------------------------------
+
+
+def test_who_is_suggested(agent: User, manager: User) -> None:
+    User.objects.filter(pk=manager.pk).update(first_name="Ágnes", last_name="Agrest")
+    user_in_group("stranger", None)
+    assert [each.username for each in colleagues.beginning_with("ag", 5)] == ["agent", "manager"]
+    assert [each.username for each in colleagues.beginning_with("", 1)] == ["agent"]
+    assert colleagues.beginning_with("a\0", 5) and not colleagues.beginning_with("%", 5)
+    assert colleagues.called(" @AGENT ") == agent and colleagues.called("a\0gent") is None

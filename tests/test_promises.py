@@ -1,0 +1,248 @@
+"""Promises to pay: recorded within limits, kept or broken by what is paid and by the day, one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.utils import timezone
+
+from invoices import clock, promises, tasks
+from invoices.models import Code, Invoice, Promise
+from invoices.models.immutable import ImmutableError
+from invoices.models.work import broken, promised
+from invoices.operations import Invalid, Refusal
+from tests.factories import InvoiceObject, stored
+
+pytestmark = pytest.mark.django_db(transaction=True)
+DAY = 86400.0
+
+
+def owed(**given: Any) -> Invoice:
+    values = {"status": "open", "amount_due": 10000, "amount_remaining": 10000, "amount_paid": 0, **given}
+    invoice: Invoice = stored(InvoiceObject(id="in_owed", customer="cus_owing", **values))
+    return invoice
+
+
+def in_days(days: int) -> str:
+    return str(timezone.localdate(clock.now()) + timedelta(days=days))
+
+
+def record(by: User, amount: str = "100.00", days: int = 3, **given: Any) -> Promise:
+    return promises.record("in_owed", amount=amount, day=in_days(days), by=by, **given)
+
+
+def state() -> str:
+    tasks.settle_promises()
+    return str(Promise.objects.order_by("-recorded_at")[0].state)
+
+
+def is_promised() -> bool:
+    return Invoice.objects.filter(promised(clock.now())).exists()
+
+
+# --- recording --------------------------------------------------------------------------------------------------------
+
+
+def test_recorded_as_said(agent: User) -> None:
+    owed()
+    made = record(agent, "40", note=" On the phone \r\n", address="192.0.2.1")
+    made.refresh_from_db()
+    assert (made.amount, made.currency, made.paid_before, made.note) == (4000, "usd", 0, "On the phone")
+    assert (str(made.day), made.recorded_by, made.state) == (in_days(3), agent, "open") and is_promised()
+
+
+def test_the_day_ends_where_it_was_recorded(agent: User) -> None:
+    owed()
+    with timezone.override(ZoneInfo("Pacific/Auckland")):
+        made = promises.record("in_owed", amount="1", day=in_days(1), by=agent)
+        assert timezone.localtime(made.ends_at).date() == made.day + timedelta(days=1)
+        assert timezone.localtime(made.ends_at).hour == 0
+
+
+@pytest.mark.parametrize(
+    ("param", "given", "says"),
+    [
+        ("amount", {"amount": ""}, "how much"),
+        ("amount", {"amount": "abc"}, "not an amount"),
+        ("amount", {"amount": "100.01"}, "USD 100.00 remain"),
+        ("amount", {"amount": "0"}, ""),
+        ("amount", {"amount": "-5"}, "not an amount"),
+        ("amount", {"amount": "1e2"}, ""),
+        ("amount", {"amount": "9" * 400}, ""),
+        ("amount", {"amount": "5\x00"}, ""),
+        ("amount", {"amount": "EUR 5"}, "EUR"),
+        ("day", {"day": ""}, "by which day"),
+        ("day", {"day": "21.11.2026"}, "year-month-day"),
+        ("day", {"day": "2026-02-30"}, "year-month-day"),
+        ("day", {"day": "2020-01-01"}, "has passed"),
+        ("day", {"day": "9999-12-31"}, "90 days"),
+        ("day", {"day": "2026\x00"}, "year-month-day"),
+        ("note", {"note": "x" * 501}, "at most 500"),
+        ("note", {"note": "a\u202eb"}, "printable"),
+    ],
+)
+def test_what_cannot_be_promised(agent: User, param: str, given: dict[str, str], says: str) -> None:
+    owed()
+    with pytest.raises(Invalid) as refused:
+        promises.record("in_owed", **{"amount": "1", "day": in_days(1), "by": agent, **given})  # type: ignore[arg-type]
+    assert refused.value.param == param and says in refused.value.message and not Promise.objects.exists()
+
+
+def test_today_and_the_ninetieth_day_are_allowed_and_the_next_is_not(agent: User) -> None:
+    owed()
+    promises.withdraw(record(agent, days=0), by=agent)
+    promises.withdraw(record(agent, days=90), by=agent)
+    with pytest.raises(Invalid):
+        record(agent, days=91)
+
+
+@pytest.mark.parametrize(("currency", "typed", "minor"), [("jpy", "10,000", 10000), ("kwd", "9.99", 9990)])
+def test_currencies_without_and_with_three_decimals(agent: User, currency: str, typed: str, minor: int) -> None:
+    owed(currency=currency)
+    assert record(agent, typed).amount == minor
+
+
+@pytest.mark.parametrize("status", ["draft", "paid", "void", "uncollectible"])
+def test_nothing_is_promised_where_nothing_is_owed(agent: User, status: str) -> None:
+    owed(status=status)
+    with pytest.raises(Refusal) as refused:
+        record(agent)
+    assert refused.value.code == Code.INVOICE_NOT_OPEN
+
+
+def test_who_may(agent: User, auditor: User) -> None:
+    owed()
+    with pytest.raises(Refusal) as refused:
+        record(auditor)
+    assert refused.value.code == Code.PERMISSION_DENIED
+    with pytest.raises(Refusal):
+        promises.withdraw(record(agent), by=auditor)
+    assert state() == "open"
+
+
+# --- one at a time ----------------------------------------------------------------------------------------------------
+
+
+def test_the_second_hears_what_the_first_recorded(agent: User, manager: User) -> None:
+    owed()
+    record(agent, "40")
+    with pytest.raises(Refusal) as refused:
+        record(manager)
+    assert refused.value.message.startswith("agent has recorded a promise already: USD 40.00 by 2")
+    assert refused.value.http_status == 409 and Promise.objects.count() == 1
+
+
+def test_sent_twice_is_one(agent: User) -> None:
+    owed()
+    id = uuid4()
+    assert record(agent, promise_id=id) == record(agent, promise_id=id) and Promise.objects.count() == 1
+
+
+def test_two_at_the_same_moment(agent: User, manager: User) -> None:
+    owed()
+
+    def attempt(by: User) -> str:
+        try:
+            record(by)
+        except Refusal as refusal:
+            return refusal.code
+        finally:
+            connection.close()
+        return "recorded"
+
+    with ThreadPoolExecutor(2) as pool:
+        came = sorted(pool.map(attempt, [agent, manager]))
+    assert came == ["invoice_changed", "recorded"] and Promise.objects.count() == 1
+
+
+# --- what came of it --------------------------------------------------------------------------------------------------
+
+
+def test_kept_when_the_amount_is_paid_since(agent: User) -> None:
+    owed(amount_paid=3000, amount_remaining=7000)
+    record(agent, "40")
+    owed(amount_paid=6999, amount_remaining=3001)
+    assert state() == "open"
+    owed(amount_paid=7000, amount_remaining=3000)
+    assert state() == "kept" and not is_promised()
+    assert record(agent, "30")  # the next one
+
+
+def test_kept_when_the_invoice_is_paid_otherwise(agent: User) -> None:
+    owed()
+    record(agent)
+    owed(status="paid", amount_remaining=0, amount_paid=0)
+    assert state() == "kept"
+
+
+@pytest.mark.parametrize("status", ["void", "uncollectible"])
+def test_ended_with_the_invoice(agent: User, status: str) -> None:
+    owed()
+    record(agent)
+    owed(status=status)
+    assert state() == "withdrawn"
+    made = Promise.objects.get()
+    assert made.ended_by is None and made.ended_because.startswith("The invoice was")
+
+
+def test_broken_when_the_day_has_passed(agent: User, later: Callable[[float], None]) -> None:
+    owed()
+    record(agent, days=1)
+    assert state() == "open" and is_promised()
+    assert not Invoice.objects.filter(broken(clock.now())).exists()
+    later(2 * DAY)
+    # Readers know at once, before the task has looked.
+    assert not is_promised() and Invoice.objects.filter(broken(clock.now())).exists()
+    made = Promise.objects.get()
+    assert promises.state_of(made, Invoice.objects.get(), clock.now())[0] == "broken"
+    assert state() == "broken"
+    assert Invoice.objects.filter(broken(clock.now())).exists()
+    owed(status="paid", amount_remaining=0, amount_paid=10000)
+    assert state() == "broken"  # what came of it is never rewritten
+
+
+def test_a_payment_of_the_day_that_is_told_late_keeps_it(agent: User, later: Callable[[float], None]) -> None:
+    owed()
+    made = record(agent, days=0)
+    later((made.ends_at - clock.now()).total_seconds() + 60)
+    assert state() == "open"
+    owed(status="paid", amount_remaining=0, amount_paid=10000)
+    assert state() == "kept"
+
+
+def test_withdrawn_by_a_person(agent: User, manager: User) -> None:
+    owed()
+    made = promises.withdraw(record(agent), by=manager, because="Wrong invoice")
+    assert (made.state, made.ended_by, made.ended_because) == ("withdrawn", manager, "Wrong invoice")
+    assert promises.withdraw(made, by=manager)  # sent twice
+    with pytest.raises(Refusal, match="was withdrawn"):
+        promises.withdraw(made, by=agent)
+    assert record(agent) and is_promised() is not False
+
+
+def test_history_is_not_rewritten(agent: User) -> None:
+    owed()
+    made = record(agent)
+    for change in ({"amount": 1}, {"day": "2027-01-01"}, {"note": "other"}, {"recorded_by": agent.pk + 1}):
+        with pytest.raises(ImmutableError):
+            Promise.objects.filter(pk=made.pk).update(**change)
+    promises.withdraw(made, by=agent)
+    with pytest.raises(ImmutableError):
+        Promise.objects.filter(pk=made.pk).update(state="open")
+
+
+def test_a_look_with_nothing_to_do_takes_few_queries(
+    agent: User, django_assert_max_num_queries: Callable[[int], Any]
+) -> None:
+    owed()
+    record(agent)
+    with django_assert_max_num_queries(6):
+        assert tasks.settle_promises() == 0
