@@ -1,4 +1,4 @@
-"""Customers: the list with its search, the page of one with its newest invoices, and what is stored about one."""
+"""Customers: the list with its search, the URLs of one's page, and what is stored about one."""
 
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,13 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
 from invoices import customer_rows, money, request_origin, stored_data
-from invoices.admin import search
+from invoices.admin import customer_page, search
 from invoices.admin.base import Facts, MirroredAdmin
 from invoices.admin.formatting import moment
-from invoices.admin.invoices import wording as invoice_wording
-from invoices.models import Customer, Disclosure, Invoice
+from invoices.models import Customer, Disclosure
 from invoices.models.reading import is_id, member, text
 from invoices.streaming import streamed
 
-INVOICES_PER_CUSTOMER = 50  # on the page of a customer
 LOOKS_SHOWN = 20  # on the page of what is stored: the newest
 PERMISSION = "invoices.disclose_customer"
 
@@ -58,6 +56,7 @@ def _record(request: HttpRequest, customer: str, what: str, reason: str = "") ->
 
 @admin.register(Customer)
 class CustomerAdmin(MirroredAdmin):
+    page_template = "admin/customers/page.html"
     list_display = ("name_", "email_", "id_", "created_", "as_of")
     search_help_text = 'E-mail, name, cus_…, or a query: metadata["plan"]:"gold"'
     dashboard_path = "customers"
@@ -67,23 +66,31 @@ class CustomerAdmin(MirroredAdmin):
         return search.customers(term, queryset)
 
     def page_context(self, request: HttpRequest, record: Customer) -> dict[str, Any]:
-        newest = Invoice.objects.filter(customer_id=record.pk).order_by("-created", "-id").defer("data")
         may_disclose = request.user.has_perm(PERMISSION)
         return {
             **super().page_context(request, record),
             "stored": reverse("admin:invoices_customer_stored", args=[record.pk]) if may_disclose else "",
             "title": text(record.data, "name") or record.email or record.pk,
-            "invoices": [
-                (invoice, invoice_wording.number(invoice), invoice_wording.status(invoice))
-                for invoice in newest[:INVOICES_PER_CUSTOMER]
-            ],
+            "page": customer_page.CustomerPage(record, request),
         }
 
     def extra_urls(self) -> list[URLPattern]:
         return [
+            self.at("<str:object_id>/cards/", self.cards_view, "cards"),
+            self.at("<str:object_id>/chosen/", self.chosen_view, "chosen"),
             self.at("<str:object_id>/stored/", self.stored_view, "stored"),
             self.at("<str:object_id>/stored/download/", self.download_view, "download"),
         ]
+
+    def cards_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return customer_page.cards(request, self._seen(request, object_id))
+
+    def chosen_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return customer_page.chosen(request, self._seen(request, object_id))
+
+    def _seen(self, request: HttpRequest, object_id: str) -> Customer | None:
+        found: Customer | None = self.record(object_id) if self.has_view_permission(request) else None
+        return found
 
     def stored_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """What is stored about this customer. Every look is recorded."""

@@ -89,6 +89,8 @@ class OperationAdmin(RecordAdmin):
     def find(self, term: str, queryset: QuerySet) -> QuerySet:
         if term.startswith("in_"):
             return queryset.filter(invoice=term)
+        if term.startswith("cus_"):
+            return queryset.filter(customer=term)
         if len(term) == 36 and term.count("-") == 4:
             return queryset.filter(pk=term) if self.record(term) else queryset.none()
         numbered = Invoice.objects.filter(number__in={term, term.upper()}).values_list("pk", flat=True)
