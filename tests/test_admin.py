@@ -347,7 +347,7 @@ class TestInvoicePage:
         self, desk: Client, signed_in: Any, auditor: User, declined: Invoice
     ) -> None:
         found = page(desk, f"{LIST}in_declined/")
-        assert f"{LIST}in_declined/do/pay/" in found and "already finalized" in found
+        assert f"{LIST}in_declined/do/pay/" in found and "because this invoice is open: Finalize" in found
         found = page(signed_in(auditor), f"{LIST}in_declined/")
         assert "/do/" not in found and "Finalize" not in found
 

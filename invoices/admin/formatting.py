@@ -1,7 +1,8 @@
 """How values look on our pages: badges, amounts, times, ages, raw objects with their secrets masked."""
 
 import json
-from datetime import datetime
+import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.utils import timezone
@@ -109,6 +110,32 @@ def span(seconds: float) -> str:
         if seconds >= length * (2 if unit == "days" else 1):
             return f"{seconds // length} {unit}"
     return f"{seconds} s"
+
+
+# A time in a sentence that the journal keeps: `14:05 UTC`, `2027-01-31 at 14:05 UTC`.
+UTC_TIME = re.compile(r"\b(?:(\d{4}-\d{2}-\d{2}) (?:at )?)?([01]\d|2[0-3]):([0-5]\d) UTC\b", re.ASCII)
+
+
+def local_times(sentence: str, near: datetime | None = None) -> str:
+    """The sentence with its times in the reader's time zone. The journal keeps them in UTC, because many read it.
+
+    A time without a date is the one nearest to `near` (without it: to now). The day is added where it is not today."""
+    about = (near or timezone.now()).astimezone(UTC)
+
+    def local(found: re.Match[str]) -> str:
+        day, hour, minute = found.groups()
+        try:
+            when = datetime.fromisoformat(day).replace(tzinfo=UTC) if day else about
+            when = when.replace(hour=int(hour), minute=int(minute), second=0, microsecond=0)
+            if not day:
+                when = min((when + timedelta(days=days) for days in (-1, 0, 1)), key=lambda each: abs(each - about))
+            here = timezone.localtime(when)
+        except (ValueError, OverflowError):
+            return found[0]
+        today = here.date() == timezone.localdate()
+        return date_format(here, "H:i" if today and not day else "j M Y, H:i")
+
+    return UTC_TIME.sub(local, str(sentence or ""))
 
 
 def words(code: str | None) -> str:

@@ -24,6 +24,7 @@ FILTERS: dict[str, Any] = {
     "day": formatting.day,
     "pretty": formatting.pretty,
     "words": formatting.words,
+    "local_times": formatting.local_times,
     "badge": formatting.badge,
     "outcome": operation_wording.outcome,
     "headline": operation_wording.headline,

@@ -30,10 +30,16 @@ MAX_EMAILS_AT_ONCE = 100
 NOTHING_SENT = (State.AWAITING_APPROVAL, State.READY)
 
 
+def withdrawn_for_charge(operation: Operation) -> QuerySet[Operation]:
+    """What the operation withdraws when it is sent: a charge, all else that waits on its invoice."""
+    others = approval.waiting(operation.invoice).exclude(pk=operation.pk)
+    return others if ACTIONS[operation.action].charges(operation.params) else others.none()
+
+
 def withdraw_for_charge(operation: Operation) -> None:
     """Withdraws what waits on this invoice: nobody should approve the voiding of an invoice that is being paid."""
     end_unsent(
-        approval.waiting(operation.invoice).exclude(pk=operation.pk),
+        withdrawn_for_charge(operation),
         state=State.CANCELLED,
         code=Code.WITHDRAWN,
         message=f"Withdrawn, because {operation.actor} asked for a payment of this invoice.",
@@ -109,7 +115,7 @@ def approve(
                 decision_token=token,
                 **seen,
             )
-            if won and action.charges(operation.params):
+            if won:
                 withdraw_for_charge(operation)
     except IntegrityError:
         message = "Another operation on this invoice is under way; decide after it."

@@ -314,6 +314,24 @@ def invoice_refusal(action: Action, invoice: Invoice, payments: list[InvoicePaym
     return action.refusal(invoice, payments, params)
 
 
+# The statuses that can follow. (Stripe: a paid or void invoice never changes its status again.)
+LATER_STATUSES: dict[str, frozenset[str]] = {
+    "draft": frozenset({"open", "paid", "uncollectible", "void"}),
+    "open": frozenset({"paid", "uncollectible", "void"}),
+    "uncollectible": frozenset({"paid", "void"}),
+    "paid": frozenset(),
+    "void": frozenset(),
+}
+
+
+def is_over(action: Action, invoice: Invoice) -> bool:
+    """Whether the action can never be done to this invoice again, whatever happens: its status is past it."""
+    if invoice.deleted_at:
+        return True
+    later = LATER_STATUSES.get(invoice.status or "")
+    return later is not None and not action.statuses & ({invoice.status} | later)
+
+
 def invoice_refusal_in_mirror(action: Action, invoice_id: str, params: Params) -> Refusal | None:
     """`invoice_refusal`, from what the mirror has of the invoice and its payments."""
     invoice = Invoice.objects.filter(pk=invoice_id).first()

@@ -288,9 +288,9 @@ def _create(
             if refusal is not None and not _was_our_doing(operation, refusal):
                 raise refusal
             told.asked(operation)
-            if charges and not waits:
+            if not waits:
                 withdraw_for_charge(operation)
-            if waits:
+            else:
                 transaction.on_commit(lambda: wake("announce_requests"), robust=True)
     except IntegrityError:
         if earlier := _same_request(operation):

@@ -80,6 +80,7 @@ class ActionPage:
             "refusal": refusal,
             "impossible": eligibility.check_any_parameters(action, invoice, known),
             "caution": _caution(action, invoice, params, known, need),
+            "withdraws": _withdraws(action, invoice, params, known, need),
             "has_recent_decline": form.fields.get("override") is not None and bool(known.declines_of(invoice)),
             "back": page_url(invoice),
         }
@@ -152,6 +153,7 @@ class ActionPage:
             "button": button(action, invoice, {} if unreadable else params, need),
             "plain_button": plain_button(action),
             "caution": _caution(action, invoice, params, known, need),
+            "withdraws": _withdraws(action, invoice, params, known, need),
             "payment": shown,
             "preview": True,
         }
@@ -170,6 +172,20 @@ def _caution(
     method = payment_methods.facts_of(known.payment_method(invoice, params))
     refusal = eligibility.check(action, invoice, params, known, method=method, would_wait=need is not None)
     return None if isinstance(refusal, Invalid) else refusal
+
+
+def _withdraws(
+    action: Action,
+    invoice: Invoice,
+    params: dict[str, Any],
+    known: eligibility.Circumstances,
+    need: approval.Need | None,
+) -> list[Operation]:
+    """The requests on this invoice, of anybody, that the action withdraws as soon as it is confirmed: a charge does.
+    What waits for a second person itself withdraws nothing yet."""
+    if need is not None or not action.charges(params):
+        return []
+    return [operation for (pk, _), operation in known.waiting.items() if pk == invoice.pk]
 
 
 def what_will_happen(action: Action, invoice: Invoice, params: dict[str, Any], need: approval.Need | None) -> list[str]:

@@ -1,16 +1,15 @@
 """Everything that an invoice's page shows, read from the mirror and the journal in some twenty queries of limited size.
 Stripe is not asked."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 
 from invoices import scheduled_refetches
-from invoices.admin import access
 from invoices.admin.formatting import web_address
 from invoices.admin.invoices import declined, page_lines, wording
+from invoices.admin.invoices.offers import Offers
 from invoices.admin.invoices.page_payments import (
     ATTEMPT_EVENTS,
     Attempt,
@@ -34,22 +33,9 @@ from invoices.models import (
     Refund,
 )
 from invoices.models.reading import member, printable
-from invoices.operations import ACTIONS, Action, Invalid, Refusal, eligibility
+from invoices.operations import ACTIONS
 
 MAX_ROWS = 100  # of payments, operations, attempts and events; newer ones first
-
-
-@dataclass
-class OfferedAction:
-    """An action that this person has the permission for.
-
-    `refusal`: why it is not possible now, whatever its parameters (None: it is). `caution`: why it is not possible
-    without other parameters, such as another payment method.
-    """
-
-    action: Action
-    refusal: Refusal | None
-    caution: Refusal | None
 
 
 class InvoicePage:
@@ -118,33 +104,8 @@ class InvoicePage:
     # --- what can be done -----------------------------------------------------------------------------------------
 
     @cached_property
-    def offered(self) -> list[OfferedAction]:
-        known = eligibility.circumstances_of([self.invoice])
-        return [self._offer(action, known) for action in access.allowed(self.request)]
-
-    def _offer(self, action: Action, known: eligibility.Circumstances) -> OfferedAction:
-        refusal = eligibility.check_any_parameters(action, self.invoice, known)
-        caution = eligibility.check(action, self.invoice, {}, known) if refusal is None else None
-        return OfferedAction(action, refusal, None if isinstance(caution, Invalid) else caution)
-
-    @property
-    def possible(self) -> list[Action]:
-        possible = (offered.action for offered in self.offered if offered.refusal is None)
-        return sorted(possible, key=lambda action: action.danger)
-
-    @property
-    def cautions(self) -> list[tuple[str, str]]:
-        """The label of an action that is possible only with other parameters than the default ones, and why."""
-        return [(offered.action.label, offered.caution.message) for offered in self.offered if offered.caution]
-
-    @property
-    def impossible(self) -> list[tuple[str, list[Action]]]:
-        """Each reason, with the actions that it makes impossible."""
-        reasons: dict[str, list[Action]] = {}
-        for offered in self.offered:
-            if offered.refusal is not None:
-                reasons.setdefault(offered.refusal.message, []).append(offered.action)
-        return list(reasons.items())
+    def offers(self) -> Offers:
+        return Offers(self.invoice, self.request)
 
     # --- operations, payments, events -----------------------------------------------------------------------------
 

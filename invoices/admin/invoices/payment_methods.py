@@ -6,6 +6,7 @@ The page does not wait for the answers, and works without them.
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import Any
 
 from django.core.cache import cache
@@ -22,6 +23,8 @@ from invoices.models import Invoice
 from invoices.operations import ACTIONS, eligibility, payment_lookups
 from invoices.operations.payment_method import PaymentMethodFacts
 
+METHOD = "payment_method"  # the parameter
+NONE = "-"  # in the place of the choice: nothing is chosen, because everything saved was declined
 OTHER = "other"  # the choice `Another one, by its id`; the id is in a field of its own
 ID_PATTERN = re.compile(r"\w{6,255}", re.ASCII)
 PAY, ATTACH_PAYMENT = ACTIONS["pay"], ACTIONS["attach_payment"]
@@ -38,26 +41,57 @@ def options(admin: RecordAdmin, request: HttpRequest, object_id: str) -> HttpRes
         context["note"] = "This invoice has no customer, so there is nothing saved to choose from."
     else:
         try:
-            context |= _choices(invoice, context["wanted"], request.GET.get("payment_method_other", ""))
+            other = request.GET.get("payment_method_other", "")
+            context |= _choices(invoice, context["wanted"], other, may_override=access.may_override(request))
         except gateway.GatewayError:
             context["note"] = (
                 "Stripe does not answer just now, so the saved payment methods cannot be listed. Leave this empty for "
                 "the default, or give an id (pm_…)."
             )
-    return TemplateResponse(request, "admin/invoices/parts/payment_methods.html", context)
+    # The page shows again what will happen: another payment method may be chosen now than when it was opened.
+    headers = {"HX-Trigger-After-Settle": "payment-methods-shown"}
+    return TemplateResponse(request, "admin/invoices/parts/payment_methods.html", context, headers=headers)
 
 
-def _choices(invoice: Invoice, wanted: str, other: str) -> dict[str, Any]:
+@dataclass
+class Choice:
+    """A saved payment method. `until`: it was declined, and is not charged again before (None: it can be)."""
+
+    value: str  # of the form's field; empty: the default
+    words: str
+    until: datetime | None
+    is_disabled: bool
+
+
+def _choices(invoice: Invoice, wanted: str, other: str, *, may_override: bool) -> dict[str, Any]:
     saved = payment_lookups.payment_methods(str(invoice.customer_id))
     cache.set_many({_cache_key(method.id): asdict(method) for method in saved}, KEPT_SECONDS)
     default = eligibility.method_in_mirror(invoice, {}).id
     known = {method.id: method.words for method in saved}
     if wanted and wanted != OTHER and wanted not in known:
         wanted, other = OTHER, wanted
+    declines = eligibility.circumstances_of([invoice])
+    facts = {method.id: method for method in saved}
+
+    def choice(method: PaymentMethodFacts, *, is_default: bool = False) -> Choice:
+        params = {} if is_default else {METHOD: method.id}
+        refusal = eligibility.cooldown_refusal(PAY, invoice, params, declines, method)
+        until = refusal.until if refusal else None
+        return Choice("" if is_default else method.id, method.words, until, until is not None and not may_override)
+
+    of_default = choice(facts.get(default, PaymentMethodFacts(default)), is_default=True)
+    others = [choice(method) for method in saved if method.id != default]
+    wanted = "" if wanted == default else wanted
+    free = [each.value for each in (of_default, *others) if each.until is None]
+    asked_for = next((each for each in (of_default, *others) if each.value == wanted), None)
+    if asked_for and asked_for.until and not (wanted and may_override):
+        # What was declined is not chosen for anybody; a person with the permission can choose it herself.
+        wanted = free[0] if free else NONE
     return {
-        "methods": [(method.id, method.words) for method in saved if method.id != default],
-        "default": known.get(default, default),
-        "wanted": "" if wanted == default else wanted,
+        "default": of_default,
+        "default_known": known.get(default, default),
+        "methods": others,
+        "wanted": wanted,
         "other": other,
     }
 

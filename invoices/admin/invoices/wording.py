@@ -98,6 +98,18 @@ def _payment_link(invoice: Invoice) -> str:
     return f" You can pay it here: {link}" if link and invoice.status in {"open", "uncollectible"} else ""
 
 
+# What people look for who would reopen an invoice, as other systems let them, by the invoice's status.
+WAYS_BACK = {
+    "void": (
+        "Stripe cannot reopen a void invoice. "
+        "To bill it again, duplicate it in Stripe's dashboard, and finalize the copy."
+    ),
+    "uncollectible": (
+        "Stripe cannot reopen an invoice that was written off, but it can still be paid. "
+        "To bill it anew, void it, duplicate it in Stripe's dashboard, and finalize the copy."
+    ),
+}
+
 # The columns of an invoice that the journal keeps before and after an operation, with their labels.
 FIELD_LABELS = {"status": "Status", "amount_due": "Due", "amount_paid": "Paid", "amount_remaining": "To pay"}
 

@@ -21,6 +21,7 @@ from invoices.admin.operations.manual_resolution import OutcomeForm
 from invoices.admin.operations.then_and_now import InvoiceThenAndNow
 from invoices.models import Invoice, Operation
 from invoices.operations import ACTIONS, manual_resolution, requesters
+from invoices.operations import decisions as operation_decisions
 
 
 def context(request: HttpRequest, operation: Operation, invoice: Invoice | None) -> dict[str, Any]:
@@ -36,6 +37,7 @@ def context(request: HttpRequest, operation: Operation, invoice: Invoice | None)
             "asked_through": wording.asked_through(operation),
             "undo": ACTIONS[operation.action].undo,
             "then_and_now": InvoiceThenAndNow(operation, invoice),
+            "withdraws": operation_decisions.withdrawn_for_charge(operation).select_related("actor"),
         }
     if manual_resolution.is_needed(operation):
         may = request.user.has_perm(manual_resolution.PERMISSION)

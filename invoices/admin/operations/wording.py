@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from invoices import money
-from invoices.admin.formatting import words
+from invoices.admin.formatting import local_times, words
 from invoices.models import Batch, Code, InvoicePayment, Operation, OutcomeBy
 from invoices.operations import ACTIONS, label_of, manual_resolution
 from invoices.thresholds import BANK_OVERDUE
@@ -12,7 +12,11 @@ NOTHING_DONE_CODES = {Code.INVOICE_CHANGED, Code.STRIPE_UNAVAILABLE}  # our requ
 
 
 def outcome(operation: Operation) -> str:
-    """What came of an operation, in one line."""
+    """What came of an operation, in one line, with its times in the reader's zone."""
+    return local_times(_outcome(operation), operation.finished_at or operation.created_at)
+
+
+def _outcome(operation: Operation) -> str:
     match operation.state:
         case Operation.State.SUCCEEDED | Operation.State.FAILED if operation.outcome_by == OutcomeBy.PERSON:
             return operation.message
