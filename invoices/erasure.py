@@ -19,6 +19,7 @@ from datetime import UTC
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
 
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
@@ -47,6 +48,7 @@ from invoices.models import (
     Pause,
     ReconciliationRun,
     Removal,
+    SavedView,
     ScheduledRefetch,
     UnchainedRow,
     personal,
@@ -287,6 +289,7 @@ def perform(erasure: Erasure, archives: Path, show_progress: ShowProgress = lamb
     done["drift"] = _erase_drift(customer, known)
     done["e-mail"] = _erase_emails(customer, known)
     done["desk event"] = _erase_desk_events(customer, known)
+    done["saved view"] = _erase_saved_views(known)
     _erase_errors(known)
     for object, rows_of in MIRROR.items():
         for id in _ids(rows_of(customer)):
@@ -392,6 +395,18 @@ def _erase_desk_events(customer: str, known: personal.Known) -> int:
         redacted = json.dumps(event, separators=(",", ":"))
         if redacted != body:
             DeskEvent.objects.filter(pk=id).update(body=redacted)
+            done += 1
+    return done
+
+
+def _erase_saved_views(known: personal.Known) -> int:
+    """A view of a list whose name or search names the customer is deleted: redacted it would show nothing."""
+    done = 0
+    for view in SavedView.objects.order_by("pk").iterator(chunk_size=ROWS_AT_ONCE):
+        values = dict(parse_qsl(view.query))
+        searched = values.pop("q", "")
+        if known.is_named_in(view.name) or known.is_named_in(searched) or any(map(known.is_in, values.values())):
+            view.delete()
             done += 1
     return done
 

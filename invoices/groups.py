@@ -52,6 +52,7 @@ MANAGE = [
     "approve_operation",
     "override_operation",
     "pause_actions",
+    "share_savedview",
     "replay_event",
     "run_reconciliation",
     "add_apitoken",

@@ -273,7 +273,7 @@ def test_a_download_stands_in_the_journal_of_people_without_what_was_searched_fo
     answer = desk.get(f"{LIST}download.csv?q=ada@example.com&state=open")
     record = SignInRecord.objects.get(what="list_downloaded")
     assert (record.username, record.by) == (agent.username, agent.username)
-    assert record.detail == "Invoices as CSV: state open, a search"
+    assert record.detail == "Invoices as CSV: Status: Open · a search"
     assert "ada" not in answer["Content-Disposition"] and "invoices-open-search-" in answer["Content-Disposition"]
     assert len(table(answer)) == 1
 

@@ -58,7 +58,7 @@ SMALL = re.compile(
     r"auth_|django_(content_type|session)|account_|socialaccount_|mfa_|axes_|invoices_("
     r"apitoken|tokenrecord|pause|contradiction|eventarchive|signinarchive|erasure|erasedrow|removal|disclosure|heartbeat|"
     r"lease|scheduledrun|throttleslot|checkedkey|accountrecord|givenpermission|pendingevent|unchainedrow|requestcount|"
-    r"scheduledrefetch)"
+    r"scheduledrefetch|savedview)"
 )
 
 

@@ -22,7 +22,7 @@ from unfold.admin import ModelAdmin
 from unfold.views import ChangeList
 
 from invoices import search, thresholds
-from invoices.admin import exports
+from invoices.admin import exports, saved_views
 from invoices.admin.formatting import ago, badge, moment
 from invoices.admin.links import dashboard_url, url_of
 from invoices.admin.lists import COLUMNS, SEARCH_PROBLEM, OnePage, RecordList
@@ -116,12 +116,14 @@ class RecordAdmin(ModelAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         context = {**(extra_context or {}), "freshness": freshness() if self.shows_freshness else None}
         context["downloads"] = exports.links(self, request)
+        context["saved_views"] = saved_views.panel(self, request)
         return super().changelist_view(request, context)
 
     def get_urls(self) -> list[URLPattern]:
         *urls, catch_all = super().get_urls()
         return [
             *exports.urls(self),
+            *saved_views.urls(self),
             *self.extra_urls(),
             *urls,
             self.at("<str:object_id>/", self.page, "page"),

@@ -27,7 +27,7 @@ from django.utils.text import slugify
 from django.views.decorators.http import require_GET
 
 from invoices import search, sign_ins
-from invoices.admin.lists import NO_FILTERS
+from invoices.admin.lists import NO_FILTERS, SEARCH, RecordList
 from invoices.admin.paging import AFTER, BEFORE
 from invoices.keyset import Order
 from invoices.models import SignInRecord
@@ -85,9 +85,8 @@ def _download(admin: Any, kind: str, request: HttpRequest) -> HttpResponseBase:
         shown = admin.get_changelist_instance(request)
     except IncorrectLookupParameters:
         return _refuse(admin, request, ["The list has no such filter. Choose what the file is to have here."], "")
-    problems = [*getattr(shown, "problems", ()), *([shown.search_problem] if shown.search_problem else [])]
-    if problems:
-        return _refuse(admin, request, problems, _query(request))
+    if shown.problems:
+        return _refuse(admin, request, shown.problems, _query(request))
     shape, order = SHAPES[admin.model], admin.order(request)
     rows = shape.queryset(shown.queryset, order.column).order_by()
     if shown.query:
@@ -99,7 +98,7 @@ def _download(admin: Any, kind: str, request: HttpRequest) -> HttpResponseBase:
         return _refuse(admin, request, [str(error)], _query(request))
     fields = shape.allowed(request.user.has_perm)
     sign_ins.record(
-        SignInRecord.What.LIST_DOWNLOADED, request=request, user=request.user, detail=_detail(shape, kind, query)
+        SignInRecord.What.LIST_DOWNLOADED, request=request, user=request.user, detail=_detail(shape, kind, shown)
     )
     content_type, pieces_of = FORMATS[kind]
     table = Table(shape.name, [field.column for field in fields], _rows(request, shape, fields, chain([first], pages)))
@@ -152,16 +151,15 @@ def _query(request: HttpRequest) -> str:
     return urlencode(pairs)
 
 
-def _detail(shape: Shape, kind: str, query: Any) -> str:
+def _detail(shape: Shape, kind: str, shown: RecordList) -> str:
     """What was downloaded, for the journal. What was searched for is left out: it may be a customer's name, and an
     erasure cannot take it out of the journal of people."""
-    filters = [f"{name} {value}" for name, value in query.items() if value and name not in NOT_IN_NAME]
-    parts = [*filters, *(["a search"] if query.get("q") else [])] or ["everything"]
-    return f"{shape.name} as {kind.upper()}: {', '.join(parts)}".replace("\x00", "")[:LONGEST_DETAIL]
+    words = [*filter(None, (each.in_words() for each in shown.filters)), *(["a search"] if shown.query else [])]
+    return f"{shape.name} as {kind.upper()}: {' · '.join(words) or 'everything'}"[:LONGEST_DETAIL]
 
 
 def _file_name(shape: Shape, kind: str, query: Any) -> str:
     """`invoices-overdue-usd-2026-11-21.csv`: the list, what its filters choose, and the day in the reader's zone."""
     chosen = [slugify(value) for name, value in query.items() if value and name not in NOT_IN_NAME]
-    words = "-".join([*filter(None, chosen), *(["search"] if query.get("q") else [])])[:LONGEST_NAME].strip("-")
+    words = "-".join([*filter(None, chosen), *(["search"] if query.get(SEARCH) else [])])[:LONGEST_NAME].strip("-")
     return "-".join(filter(None, [slugify(shape.name), words, f"{timezone.localdate():%Y-%m-%d}"])) + f".{kind}"

@@ -30,6 +30,7 @@ from invoices.models.refetches import ScheduledRefetch
 from invoices.models.removals import Removal
 from invoices.models.request_counts import RequestCount
 from invoices.models.run_progress import RunProgress
+from invoices.models.saved_views import SavedView
 from invoices.models.shared import Lease, ScheduledRun, ThrottleSlot
 from invoices.models.sightings import Sighting
 from invoices.models.sign_ins import SignInArchive, SignInRecord
@@ -93,6 +94,7 @@ __all__ = [
     "Removal",
     "RequestCount",
     "RunProgress",
+    "SavedView",
     "ScheduledRefetch",
     "ScheduledRun",
     "Scope",
