@@ -32,8 +32,8 @@ CONTENT_TYPES = re.compile(r"text/|application/(json|javascript|vnd\.oai\.openap
 
 # What a browser is shown there is secret by itself: recovery codes, the key of a second factor, a new API token, the
 # signing secret of an endpoint. The length of a compressed page tells whether a text that somebody else had the browser
-# send occurs in it once more (the BREACH attack). So these pages are not compressed. Static files are left to
-# WhiteNoise, and to browsers' caches.
+# send occurs in it once more (the BREACH attack). So these pages are not compressed. Static files
+# have nothing secret, and browsers keep them.
 #
 # In other pages the one secret is the CSRF token, which Django masks anew each time, so that no guess comes twice; a
 # session's key stands in no page. What pages say of customers is veiled by a header of random length. The API needs
@@ -43,7 +43,6 @@ NEVER = (
     "/admin/invoices/apitoken/",
     "/admin/invoices/webhookendpoint/",
     "/admin/login/",
-    settings.STATIC_URL,
 )
 
 
@@ -83,16 +82,22 @@ class CompressionMiddleware:
             response.content = compressor.compress(response.content) + compressor.flush()
             response.headers["Content-Length"] = str(len(response.content))
         response.headers["Content-Encoding"] = coding
+        if response.headers.get("ETag", "").startswith('"'):  # a browser asks again by the time of the file
+            del response.headers["ETag"]
         if not is_for_api(request.path_info):
             response.headers["X-Padding"] = "x" * secrets.randbelow(MAX_PADDING + 1)
         return response
 
 
 def _may_be_compressed(request: HttpRequest, response: Any) -> bool:
+    if response.status_code == HTTPStatus.PARTIAL_CONTENT:  # a part of the bytes as they are
+        return False
     if not CONTENT_TYPES.match(response.headers.get("Content-Type", "")) or "Content-Encoding" in response.headers:
         return False
-    if request.path_info.startswith(NEVER) or response.headers.get("ETag", "W/").startswith('"'):
-        return False  # a strong ETag is of the bytes as they are
+    if request.path_info.startswith(NEVER):
+        return False
+    if response.headers.get("ETag", "W/").startswith('"'):  # of the bytes as they are
+        return request.path_info.startswith(settings.STATIC_URL)
     if response.streaming:
         return not response.is_async
     return len(response.content) >= MIN_BYTES

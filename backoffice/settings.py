@@ -253,7 +253,7 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "backoffice.accounts.pages",
             ],
-            "libraries": {"desk": "invoices.admin.tags"},
+            "libraries": {"desk": "invoices.admin.tags", "slim": "invoices.admin.slim"},
             "builtins": ["invoices.admin.form_tags"],
         },
     }
@@ -391,7 +391,8 @@ STATIC_ROOT = Path(env.str("DJANGO_STATIC_ROOT", default=str(DATA_DIR / "static"
 with suppress(OSError):  # WhiteNoise warns if the folder is missing; it serves the files from their packages
     STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 # Alpine's build that evaluates no text as a script stands before the theme's own: see the README in that folder.
-STATICFILES_DIRS = [BASE_DIR / "third_party" / "alpinejs-csp-3.17.4"]
+# And its fonts, cut to the letters and icons that the desk shows.
+STATICFILES_DIRS = [BASE_DIR / "third_party" / "alpinejs-csp-3.17.4", BASE_DIR / "third_party" / "fonts"]
 WHITENOISE_USE_FINDERS = True
 
 # --- wake-ups ---------------------------------------------------------------------------------------------------------

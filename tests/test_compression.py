@@ -108,6 +108,18 @@ class TestPages:
             answer = client.get(path, headers={"Accept-Encoding": "gzip, zstd"})
             assert "Content-Encoding" not in answer.headers, path
 
-    def test_static_files_are_left_to_their_own_server(self, client: Client) -> None:
-        answer = client.get("/static/invoices/desk.css", headers={"Accept-Encoding": "gzip, zstd"})
+    def test_so_are_style_sheets_and_scripts(self, client: Client) -> None:
+        for path in ("/static/invoices/desk.css", "/static/invoices/desk.js"):
+            plain = client.get(path).getvalue()
+            answer = client.get(path, headers={"Accept-Encoding": "gzip, zstd"})
+            assert answer.status_code == 200 and answer.headers["Content-Encoding"] == "zstd"
+            assert "Content-Length" not in answer.headers and READERS["zstd"](answer.getvalue()) == plain
+            part = client.get(path, headers={"Accept-Encoding": "gzip, zstd", "Range": "bytes=0-1999"})
+            assert part.status_code == 206 and part.getvalue() == plain[:2000]
+            assert "Content-Encoding" not in part.headers
+            unchanged = {"Accept-Encoding": "zstd", "If-Modified-Since": answer.headers["Last-Modified"]}
+            assert "ETag" not in answer.headers and client.get(path, headers=unchanged).status_code == 304
+
+    def test_fonts_are_compressed_already(self, client: Client) -> None:
+        answer = client.get("/static/unfold/fonts/inter/Inter-Regular.woff2", headers={"Accept-Encoding": "zstd"})
         assert answer.status_code == 200 and "Content-Encoding" not in answer.headers

@@ -11,6 +11,7 @@ from django.contrib.admin import ShowFacets
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Model, QuerySet
+from django.forms import Media
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -64,6 +65,11 @@ class RecordAdmin(ModelAdmin):
     shows_freshness = False  # whether the list says how far it may be behind Stripe
     empty_hint = "Nothing here yet."
     missing_hint = "It is not here. It may not have reached us yet."
+
+    @property
+    def media(self) -> Media:
+        """What a list needs. Django's own forms need jQuery and more, which no page of ours has."""
+        return Media(js=["admin/js/core.js", "admin/js/actions.js"])
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
