@@ -6,11 +6,14 @@ from django.views.generic import RedirectView
 
 from invoices import webhooks
 from invoices.admin import find
+from invoices.admin import health as health_page
 from invoices.health import views as health
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/find/", find.view, name="find"),
+    path("admin/health/", admin.site.admin_view(health_page.page), name=health_page.PAGE),
+    path("admin/health/line/", admin.site.admin_view(health_page.line_view), name=health_page.LINE),
     path("admin/", admin.site.urls),
     path("account/", include("backoffice.accounts_urls")),
     path("webhooks/stripe", webhooks.stripe_webhook),

@@ -442,7 +442,7 @@ class TestFourEyes:
         found = desk.get(request_page).content.decode()
         assert ">Approve<" in found and "no longer owes USD 5,000.00" in found
         assert desk.get(f"{request_page}decide/approve/").status_code == 405
-        assert "Awaiting approval" in desk.get("/admin/").content.decode()
+        assert "My approvals" in desk.get("/admin/").content.decode()
         given = hidden(found) | {"reason": "agreed"}
         assert "Void: done" in page_after(desk, desk.post(f"{request_page}decide/approve/", given))
         operation = Operation.objects.get()

@@ -178,7 +178,7 @@ class TestRunPage:
     def test_the_front_page_speaks_of_sweeps_not_of_catch_ups(self, desk: Client) -> None:
         swept = run(seen=3, same=3, started_at=clock.now() - timedelta(hours=3))
         run(kind="catch_up")
-        card = text(desk.get("/admin/")).split("Last reconciliation")[0].rsplit("<a ", 1)[1]
+        card = text(desk.get("/admin/health/")).split("Last reconciliation")[0].rsplit("<a ", 1)[1]
         assert f'href="{RUNS}{swept.pk}/"' in card
 
 
@@ -189,14 +189,14 @@ class TestProof:
         monkeypatch.setattr(suspects, "EVENT_ARRIVES", timedelta(0))
 
     def test_equal_and_then_not(self, sandbox: SandboxProcess, desk: Client) -> None:
-        assert "not proved yet" in text(desk.get("/admin/"))
+        assert "not proved yet" in text(desk.get("/admin/health/"))
         assert "Equality is not proved yet" in text(desk.get(RUNS))
         invoice = invoice_at(sandbox, 1234)
         reconcile.sweep_lists("full")
         sync.process_events()
         tasks.start_reconciliation("verify")
         made = ReconciliationRun.objects.get(kind="verify")
-        assert "4 objects, the same on both sides" in text(desk.get("/admin/"))
+        assert "4 objects, the same on both sides" in text(desk.get("/admin/health/"))
         assert "Equal to Stripe as of" in text(desk.get(RUNS))
         found = text(desk.get(f"{RUNS}{made.pk}/"))
         assert "Equal: both sides have the same." in found and "4 days equal" in found and "USD 12.34" in found
@@ -210,7 +210,9 @@ class TestProof:
         assert "Not equal: something differs." in found and "days that differ" in found
         assert "USD open" in found and "USD void" in found and "Prove it again" in found
         assert "Column status, against its object" in found and ">Status</a>" in found
-        assert "Not equal to Stripe" in text(desk.get("/admin/")) and "Not equal to Stripe" in text(desk.get(RUNS))
+        assert "Not equal to Stripe" in text(desk.get("/admin/health/")) and "Not equal to Stripe" in text(
+            desk.get(RUNS)
+        )
 
     def test_a_difference_beyond_counts_and_sums(self, desk: Client) -> None:
         group = {"usd open": [1, 100, 0, 100]}

@@ -447,5 +447,5 @@ class TestPages:
         assert client.post(address, {"reason": "x"}).status_code == 404
 
     def test_without_any(self, desk: Client) -> None:
-        assert "Stripe and the journal say the same." in desk.get("/admin/").content.decode()
+        assert "Stripe and the journal say the same." in desk.get("/admin/health/").content.decode()
         assert desk.get(f"{LIST}?state=contradicted").status_code == 200

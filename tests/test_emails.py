@@ -220,7 +220,7 @@ class TestWhatPeopleSee:
         [email] = owed(subject="Reconciliation <b>failed</b>")
         Email.objects.update(state=State.GIVEN_UP, error="550 No", ended_at=clock.now(), failing_since=clock.now())
         client.force_login(user_in_group("boss", "Billing manager"))
-        assert "E-mails not sent" in client.get("/admin/").content.decode()
+        assert "E-mails not sent" in client.get("/admin/health/").content.decode()
         page = client.get("/admin/invoices/email/?state=given_up").content.decode()
         assert "&lt;b&gt;failed" in page and "550 No" in page
         assert client.get(f"/admin/invoices/email/{email.pk}/").status_code == 200

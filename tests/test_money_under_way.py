@@ -12,7 +12,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from invoices import clock, operations, refetch
+from invoices import clock, operations, refetch, tallies
 from invoices.models import ApiToken, Invoice, Operation, PaymentIntent
 from invoices.operations import eligibility, manual_resolution, money_under_way
 from invoices.operations.refusals import Refusal
@@ -257,13 +257,16 @@ class TestPages:
         assert "What came of it?" not in page and "hx-trigger" not in page.split('id="result"')[1].split(">")[0]
         listed = self.shown(desk, "/admin/invoices/operation/?state=processing")
         assert str(operation.pk) in listed and "money under way" in listed
+        tallies.run_due()
         home = self.shown(desk, "/admin/")
-        assert "USD 10.00 of" in home and "Banks are processing it, for up to 14 days." in home
+        assert "Bank debits under way" in home and "Do not charge again: banks take days." in home
+        assert "USD 10.00" in home.partition("Bank debits under way")[2][:400]
+        assert "Banks are processing it, for up to 14 days." in self.shown(desk, "/admin/health/")
 
     def test_when_it_is_overdue(self, client: Client, manager: User, operation: Operation, open_invoice: Any) -> None:
         client.force_login(manager)
         Operation.objects.filter(pk=operation.pk).update(last_call_first_sent_at=clock.now() - timedelta(days=15))
-        assert "1 for longer than 14 days" in self.shown(client, "/admin/")
+        assert "1 for longer than 14 days" in self.shown(client, "/admin/health/")
         assert "decide what came of it" in self.shown(client, f"/admin/invoices/invoice/{operation.invoice}/")
         assert str(operation.pk) in self.shown(client, "/admin/invoices/operation/?state=undecided")
         page = self.shown(client, f"/admin/invoices/operation/{operation.pk}/")

@@ -555,7 +555,7 @@ class TestPeople:
 
     def test_home_and_metrics_say_how_many(self, client: Client, manager: User) -> None:
         client.force_login(manager)
-        home = text(client.get("/admin/"))
+        home = text(client.get("/admin/health/"))
         assert "Objects not read" in home and f"{LIST}?state=given_up" in home
         found = client.get("/metrics").content.decode()
         for line in ('{state="scheduled"} 1.0', '{state="due"} 0.0', '{state="failing"} 0.0', '{state="given_up"} 3.0'):

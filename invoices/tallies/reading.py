@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
-from django.db.models import Min, Sum
+from django.db.models import Min, QuerySet, Sum
 
 from invoices import clock
-from invoices.models import Tally, TallyProgress
+from invoices.models import Tallied, Tally, TallyProgress
 from invoices.models.tallies import NO_DAY
 from invoices.tallies.buckets import CHARGED, DECLINED, DECLINED_THEN_PAID, OPEN, RECOVERED
 
@@ -130,3 +130,16 @@ def attempts(since: date) -> dict[tuple[str, str], Amounts]:
     ):
         found[queue, reason].add(currency, int(number), int(amount))
     return found
+
+
+def ids_in(*queues: str, reason: str | None = None, first: date | None = None, last: date | None = None) -> QuerySet:
+    """The ids of the objects that stand in these queues, for a list that shows exactly what is counted. `first` and
+    `last`: only of these days, both included."""
+    found = Tallied.objects.filter(queue__in=queues)
+    if reason is not None:
+        found = found.filter(reason=reason)
+    if first is not None:
+        found = found.filter(day__gte=first)
+    if last is not None:
+        found = found.filter(day__lte=last)
+    return found.values("object_id")

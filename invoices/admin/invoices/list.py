@@ -22,6 +22,7 @@ from invoices.admin.formatting import badge, day
 from invoices.admin.invoices import actions, bulk, declined, notes, payment_methods, refresh, wording
 from invoices.admin.invoices.filters import CollectionMethodFilter, StatusFilter
 from invoices.admin.invoices.page import InvoicePage
+from invoices.admin.invoices.queue_filters import AgeFilter, QueueFilter
 from invoices.admin.links import url_of
 from invoices.admin.lists import NO_FILTERS
 from invoices.keyset import Order
@@ -35,7 +36,10 @@ class InvoiceAdmin(RecordAdmin):
     page_template = "admin/invoices/page.html"
     shows_freshness = True
     list_display = ("number_", "customer_", "status_", "amount_", "due_", "created_")
-    list_filter = (StatusFilter, CurrencyFilter, CollectionMethodFilter, DayRangeFilter.on("created", "created"))
+    list_filter = (
+        *(StatusFilter, CurrencyFilter, CollectionMethodFilter, QueueFilter, AgeFilter),
+        DayRangeFilter.on("created", "created"),
+    )
     list_select_related = ("customer",)
     ordering = ("-created",)
     search_fields = ("id",)  # Django shows the search box only if this is set; `find` searches
@@ -54,6 +58,7 @@ class InvoiceAdmin(RecordAdmin):
     def order(self, request: HttpRequest) -> Order:
         """Overdue invoices by their due date, the longest overdue first."""
         overdue = request.GET.get(StatusFilter.parameter_name) == StatusFilter.OVERDUE
+        overdue = overdue or AgeFilter.has_due_dates(request)
         return Order("due_date", descending=False, may_be_empty=False) if overdue else super().order(request)
 
     def find_for(self, request: HttpRequest, term: str, queryset: QuerySet) -> QuerySet:

@@ -21,6 +21,7 @@ from invoices.admin.filters import Choices, ColumnFilter, DayRangeFilter, TabFil
 from invoices.admin.formatting import ago, badge
 from invoices.admin.links import url_of
 from invoices.admin.operations import contradictions, decisions, manual_resolution, page, second_person, wording
+from invoices.admin.operations.turn_filter import TurnFilter
 from invoices.models import Contradiction, Invoice, Operation
 from invoices.operations import ACTIONS, label_of
 
@@ -75,7 +76,10 @@ class SourceFilter(ColumnFilter):
 class OperationAdmin(RecordAdmin):
     page_template = "admin/operations/page.html"
     list_display = ("what", "invoice_", "state_", "outcome_", "who_", "why", "when")
-    list_filter = (OperationStateFilter, ActionFilter, SourceFilter, DayRangeFilter.on("created_at", "asked"))
+    list_filter = (
+        *(OperationStateFilter, ActionFilter, SourceFilter, TurnFilter),
+        DayRangeFilter.on("created_at", "asked"),
+    )
     list_select_related = ("actor",)
     ordering = ("-created_at",)
     search_fields = ("id",)

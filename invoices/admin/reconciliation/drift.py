@@ -18,6 +18,7 @@ from invoices.admin.formatting import ago, badge, moment, pretty, words
 from invoices.admin.links import object_link, url_of
 from invoices.admin.paging import KeyPages, NoSuchPlace
 from invoices.admin.reconciliation import healing, money_at_stake, wording
+from invoices.admin.reconciliation.left_filter import LeftFilter
 from invoices.keyset import Order
 from invoices.models import MIRRORED, Drift, Invoice, ReconciliationRun
 from invoices.models.reading import BIGINT_LIMIT
@@ -29,6 +30,7 @@ MAX_TIMESTAMP = 10**11  # seconds since 1970 (the year 5138); a larger number is
 @admin.register(Drift)
 class DriftAdmin(RecordAdmin):
     list_display = ("what", "object_", "healed", "found", "run_")
+    list_filter = (LeftFilter,)
     ordering = ("-found_at",)
     search_fields = ("id",)
     search_help_text = "Id of an object, or of an invoice"

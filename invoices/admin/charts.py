@@ -1,0 +1,226 @@
+"""The charts of the home page: bars that the server draws, each a link into its list, and the same as a table.
+
+A chart reads tallies only. Amounts of two currencies never stand on one scale: each currency has bars of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any
+
+from django.utils.formats import date_format
+
+from invoices import money, tallies
+from invoices.admin.formatting import words
+from invoices.admin.invoices.queue_filters import RECOVERED_DAYS
+from invoices.admin.payments import attempt_filter
+from invoices.admin.queues import Reading, list_of, number
+from invoices.tallies import Amounts
+
+CURRENCIES_SHOWN = 3  # of one chart, those of the most objects; its table has all
+REASONS_SHOWN = 8  # likewise
+FULL = 100  # the width of the longest bar
+
+
+@dataclass
+class Bar:
+    """`width` and `part`: of FULL; `part` is drawn darker, inside the bar."""
+
+    label: str
+    value: str
+    link: str
+    width: int
+    tone: str = "blue"
+    part: int = 0
+
+
+@dataclass
+class Group:
+    """The bars of one currency, or of all where they are numbers."""
+
+    title: str
+    bars: list[Bar]
+
+
+@dataclass
+class Chart:
+    """`empty`: what is said where there is nothing to draw."""
+
+    title: str
+    note: str
+    empty: str
+    groups: list[Group] = field(default_factory=list)
+    columns: list[str] = field(default_factory=list)
+    rows: list[list[str]] = field(default_factory=list)
+
+
+def charts(reading: Reading) -> list[Chart]:
+    """The charts that this person may see."""
+    found = []
+    if reading.may("invoices.view_invoice"):
+        found += [_outstanding(reading), _recovered(reading)]
+    if reading.may("invoices.view_charge"):
+        found.append(_attempts(reading))
+    return found
+
+
+# --- outstanding by age -----------------------------------------------------------------------------------------------
+
+AGES = (
+    (tallies.NO_DUE_DATE, "No due date", "blue"),
+    (tallies.NOT_DUE, "Not due yet", "blue"),
+    *(
+        (band.name, f"{band.title} overdue", tone)
+        for band, tone in zip(tallies.OVERDUE_BANDS, ("amber", "amber", "red", "red"), strict=True)
+    ),
+)
+
+
+def _outstanding(reading: Reading) -> Chart:
+    chart = Chart(
+        "Outstanding by age",
+        "What remains to be paid on open invoices, by whole days since they were due (UTC).",
+        "No invoice is open.",
+        columns=["Age", "Currency", "Invoices", "Remaining"],
+    )
+    for currency in _currencies(reading.by_band.values()):
+        sums = [reading.by_band[name].sums.get(currency, 0) for name, _, _ in AGES]
+        bars = [
+            Bar(label, _money(sum, currency), list_of("invoice", age=name, currency=currency), _width(sum, sums), tone)
+            for (name, label, tone), sum in zip(AGES, sums, strict=True)
+        ]
+        chart.groups.append(Group(currency.upper(), bars))
+        for name, label, _ in AGES:
+            count = reading.by_band[name].counts.get(currency, 0)
+            chart.rows.append(
+                [label, currency.upper(), number(count), _money(reading.by_band[name].sums.get(currency, 0), currency)]
+            )
+    return _cut(chart)
+
+
+# --- recovered this week ----------------------------------------------------------------------------------------------
+
+
+def _recovered(reading: Reading) -> Chart:
+    days = [reading.today - timedelta(days=back) for back in range(RECOVERED_DAYS - 1, -1, -1)]
+    by_day = tallies.recovered(days[0])
+    total = Amounts()
+    for amounts in by_day.values():
+        for currency, sum in amounts.sums.items():
+            total.add(currency, amounts.counts[currency], sum)
+    chart = Chart(
+        "Recovered this week",
+        "Paid after it was overdue or after an attempt had failed, by the day of the payment (UTC).",
+        "Nothing that had failed or was overdue was paid in the last 7 days.",
+        columns=["Day", "Currency", "Invoices", "Paid"],
+    )
+    for currency in _currencies([total]):
+        sums = [_of(by_day, day).sums.get(currency, 0) for day in days]
+        bars = [
+            Bar(
+                date_format(day, "D j M"),
+                _money(sum, currency),
+                list_of("invoice", queue=f"{tallies.RECOVERED}.{day.isoformat()}", currency=currency),
+                _width(sum, sums),
+                "green",
+            )
+            for day, sum in zip(days, sums, strict=True)
+        ]
+        chart.groups.append(Group(f"{currency.upper()} – {_money(total.sums[currency], currency)} in all", bars))
+        for day, sum in zip(days, sums, strict=True):
+            count = _of(by_day, day).counts.get(currency, 0)
+            chart.rows.append([date_format(day, "j M Y"), currency.upper(), number(count), _money(sum, currency)])
+    return _cut(chart)
+
+
+def _of(by_day: Mapping[date, Amounts], day: date) -> Amounts:
+    return by_day.get(day) or Amounts()
+
+
+# --- success of charges by decline reason -----------------------------------------------------------------------------
+
+
+def _attempts(reading: Reading) -> Chart:
+    found = tallies.attempts(reading.today - timedelta(days=attempt_filter.ATTEMPT_DAYS - 1))
+    charged = sum(amounts.count for (queue, _), amounts in found.items() if queue == tallies.CHARGED)
+    declined: dict[str, int] = {}
+    paid: dict[str, int] = {}
+    for (queue, reason), amounts in found.items():
+        if queue != tallies.CHARGED:
+            declined[reason] = declined.get(reason, 0) + amounts.count
+        if queue == tallies.DECLINED_THEN_PAID:
+            paid[reason] = amounts.count
+    chart = Chart(
+        "Charges by decline reason",
+        f"Attempts of the last {attempt_filter.ATTEMPT_DAYS} days. The darker part of a bar was paid later.",
+        "No charge was tried in this time.",
+        columns=["Reason", "Declined", "Paid later", "Paid later, of the declined"],
+    )
+    tried = charged + sum(declined.values())
+    if not tried:
+        return chart
+    reasons = sorted(declined, key=lambda reason: (-declined[reason], reason))
+    most = max(declined.values(), default=0)
+    bars = [
+        Bar(
+            words(reason).capitalize(),
+            f"{number(declined[reason])}, {number(paid.get(reason, 0))} paid later",
+            list_of("charge", attempt=f"{attempt_filter.DECLINED}.{reason}"),
+            _width(declined[reason], [most]),
+            "red",
+            _width(paid.get(reason, 0), [most]),
+        )
+        for reason in reasons[:REASONS_SHOWN]
+    ]
+    succeeded = Bar(
+        "Succeeded",
+        f"{number(charged)} of {number(tried)}, {_share(charged, tried)}",
+        list_of("charge", attempt=attempt_filter.SUCCEEDED),
+        _width(charged, [tried]),
+        "green",
+    )
+    chart.groups = [Group("All attempts", [succeeded]), *([Group("Declined", bars)] if bars else [])]
+    chart.rows = [
+        [
+            words(reason).capitalize(),
+            number(declined[reason]),
+            number(paid.get(reason, 0)),
+            _share(paid.get(reason, 0), declined[reason]),
+        ]
+        for reason in reasons
+    ]
+    chart.rows.append(["Succeeded at once or later", number(charged), "–", f"{_share(charged, tried)} of all attempts"])
+    return chart
+
+
+# --- what the charts share --------------------------------------------------------------------------------------------
+
+
+def _currencies(found: Iterable[Amounts]) -> list[str]:
+    """The currencies, those of the most objects first."""
+    counts: dict[str, int] = {}
+    for amounts in found:
+        for currency, count in amounts.counts.items():
+            counts[currency] = counts.get(currency, 0) + count
+    return sorted((currency for currency in counts if currency), key=lambda currency: (-counts[currency], currency))
+
+
+def _cut(chart: Chart) -> Chart:
+    chart.groups = chart.groups[:CURRENCIES_SHOWN]
+    return chart
+
+
+def _width(value: int, scale: list[int]) -> int:
+    """Of FULL; what is not zero can be seen."""
+    longest = max(scale, default=0)
+    return max(1, value * FULL // longest) if value > 0 and longest > 0 else 0
+
+
+def _share(part: int, of: int) -> str:
+    return f"{part * 100 / of:.0f}%" if of else "–"
+
+
+def _money(amount: int, currency: Any) -> str:
+    return money.text(amount, currency)

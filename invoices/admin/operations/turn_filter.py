@@ -1,0 +1,27 @@
+"""The filter of the list of operations by whose turn it is: mine to decide, or others' on what I asked for."""
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from invoices.admin.filters import ChoiceFilter, Choices
+from invoices.operations import my_turn
+
+
+class TurnFilter(ChoiceFilter):
+    title, parameter_name = "approval", "turn"
+    MINE, ASKED = "mine", "asked"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
+        return [(self.MINE, "Waits for my decision"), (self.ASKED, "I asked, and it waits for somebody else")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        match self.value():
+            case self.MINE:
+                return queryset.filter(pk__in=[operation.pk for operation in my_turn.decidable(request.user)])
+            case self.ASKED:
+                return queryset.filter(pk__in=my_turn.asked_by(request.user).order_by().values("pk"))
+            case None:
+                return queryset
+        return queryset.none()

@@ -1,0 +1,292 @@
+"""The work queues of the home page: how many wait, what they add up to, since when, and the list behind each.
+
+An entry is one `Queue` in `QUEUES`. Who may not see what it counts does not get it. The numbers of invoices come from
+the tallies, those of operations from a limited number of rows. The list that an entry links to shows exactly the rows
+that it counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time
+from functools import cached_property
+from typing import Any
+from urllib.parse import urlencode
+
+from django.db.models import QuerySet
+from django.urls import reverse
+
+from invoices import money, tallies
+from invoices.admin.invoices.queue_filters import AgeFilter
+from invoices.admin.links import page_url
+from invoices.admin.operations.turn_filter import TurnFilter
+from invoices.admin.reconciliation.left_filter import LeftFilter, recently_left
+from invoices.models import Contradiction, Drift, Operation
+from invoices.operations import ACTIONS, contradictions, manual_resolution, my_turn
+from invoices.operations.requesters import PERMISSION as APPROVE
+from invoices.tallies import Amounts
+
+MAX_COUNTED = 100  # of more rows than this a queue of operations shows `100+`
+SUMS_SHOWN = 3  # currencies of one queue; the list has the others
+OVERSEE = ("invoices.run_reconciliation", "invoices.view_signinrecord")  # one of them: managers, and auditors
+
+
+@dataclass
+class Part:
+    """One band of a queue, with a link of its own."""
+
+    title: str
+    count: str
+    sums: list[str]
+    link: str
+
+
+@dataclass
+class Entry:
+    """A queue as one person sees it. `count` "0": nothing waits. `tone`: of the number, if something does."""
+
+    title: str
+    words: str
+    count: str
+    sums: list[str]
+    oldest: datetime | None
+    link: str
+    tone: str = "amber"
+    more_sums: int = 0  # currencies that are not shown
+    parts: list[Part] = field(default_factory=list)
+
+    @property
+    def is_empty(self) -> bool:
+        return self.count == "0"
+
+
+class Reading:
+    """What several queues ask, read once for a page."""
+
+    def __init__(self, user: Any) -> None:
+        self.user = user
+
+    def may(self, *permissions: str) -> bool:
+        """Whether the person has one of these permissions."""
+        return any(self.user.has_perm(permission) for permission in permissions)
+
+    @cached_property
+    def today(self) -> date:
+        return tallies.today()
+
+    @cached_property
+    def waiting(self) -> dict[str, Amounts]:
+        """The queues of open invoices by what they wait for."""
+        return tallies.in_queue((tallies.PAYMENT_FAILED, tallies.NEEDS_CUSTOMER, tallies.DEBIT_UNDER_WAY))
+
+    @cached_property
+    def contradictions(self) -> list[Contradiction]:
+        """What Stripe says otherwise than the journal, the oldest first; at most MAX_COUNTED + 1."""
+        found = Contradiction.objects.filter(contradictions.unresolved()).select_related("operation__actor")
+        return list(found.order_by("found_at")[: MAX_COUNTED + 1])
+
+    @cached_property
+    def by_band(self) -> dict[str, Amounts]:
+        """The open invoices by age."""
+        return tallies.by_band(self.today)
+
+
+@dataclass(frozen=True)
+class Queue:
+    """`may`: whether the person sees it at all. `read`: the entry; None where the page leaves it out."""
+
+    name: str
+    may: Callable[[Reading], bool]
+    read: Callable[[Reading], Entry | None]
+
+
+def entries(reading: Reading) -> list[Entry]:
+    """The queues that this person may see, in their order."""
+    found = (queue.read(reading) for queue in QUEUES if queue.may(reading))
+    return [entry for entry in found if entry is not None]
+
+
+# --- what an entry is made of -----------------------------------------------------------------------------------------
+
+
+def list_of(model: str, **filters: str) -> str:
+    """The address of a list with these filters."""
+    address = reverse(f"admin:invoices_{model}_changelist")
+    return f"{address}?{urlencode(filters)}" if filters else address
+
+
+def sums_of(amounts: Amounts) -> list[str]:
+    """Each currency's sum, those of the most objects first."""
+    order = sorted(amounts.sums, key=lambda currency: (-amounts.counts[currency], currency))
+    return [money.text(amounts.sums[currency], currency) for currency in order if currency]
+
+
+def number(count: int) -> str:
+    return f"{count:,}"
+
+
+def entry(title: str, words: str, amounts: Amounts, link: str, tone: str = "amber") -> Entry:
+    """An entry of what is counted exactly."""
+    sums = sums_of(amounts)
+    oldest = datetime.combine(amounts.oldest, time.min, UTC) if amounts.oldest else None
+    more = max(0, len(sums) - SUMS_SHOWN)
+    return Entry(title, words, number(amounts.count), sums[:SUMS_SHOWN], oldest, link, tone, more)
+
+
+def entry_of_operations(
+    title: str, words: str, operations: Iterable[Operation], link: str, tone: str = "amber"
+) -> Entry:
+    """An entry of operations, the oldest first; at most MAX_COUNTED are counted, and then it says so."""
+    rows = list(operations)
+    amounts = Amounts()
+    for operation in rows[:MAX_COUNTED]:
+        amount, currency = at_stake(operation)
+        amounts.add(currency, 1, amount)
+    found = entry(title, words, amounts, link, tone)
+    found.oldest = rows[0].created_at if rows else None
+    if len(rows) > MAX_COUNTED:
+        found.count, found.sums = f"{MAX_COUNTED}+", [f"over {sum}" for sum in found.sums]
+    return found
+
+
+def at_stake(operation: Operation) -> tuple[int, str]:
+    """What an operation is about: minor units and currency. What a second person would agree to; else what remained to
+    pay."""
+    amount = operation.approval_amount
+    if amount is None:
+        seen = operation.before.get("amount_remaining", operation.expected.get("amount_remaining"))
+        amount = seen if isinstance(seen, int) else 0
+    return amount, operation.currency or str(operation.before.get("currency") or "")
+
+
+def _few(operations: QuerySet[Operation]) -> list[Operation]:
+    columns = ("created_at", "approval_amount", "currency", "before", "expected")
+    return list(operations.order_by("created_at").only(*columns)[: MAX_COUNTED + 1])
+
+
+# --- invoices ---------------------------------------------------------------------------------------------------------
+
+
+def _overdue(reading: Reading) -> Entry:
+    bands = [(band, reading.by_band[band.name]) for band in tallies.OVERDUE_BANDS]
+    total = Amounts()
+    for _, amounts in bands:
+        for currency, sum in amounts.sums.items():
+            total.add(currency, amounts.counts[currency], sum, amounts.oldest)
+    words = "Ask the customer, or charge what can be charged." if total.count else "No invoice is overdue."
+    found = entry("Overdue", words, total, list_of("invoice", **{AgeFilter.parameter_name: AgeFilter.OVERDUE}), "red")
+    found.parts = [
+        Part(band.title, number(amounts.count), sums_of(amounts), list_of("invoice", age=band.name))
+        for band, amounts in bands
+    ]
+    return found
+
+
+def _payment_failed(reading: Reading) -> Entry:
+    amounts = reading.waiting[tallies.PAYMENT_FAILED]
+    words = "The last attempt failed: the reason says what to do." if amounts.count else "No payment has failed."
+    return entry("Payment failed", words, amounts, list_of("invoice", queue=tallies.PAYMENT_FAILED), "red")
+
+
+def _needs_customer(reading: Reading) -> Entry:
+    amounts = reading.waiting[tallies.NEEDS_CUSTOMER]
+    words = "The bank asks the customer to confirm: send the link." if amounts.count else "No bank asks a customer."
+    return entry("Needs the customer", words, amounts, list_of("invoice", queue=tallies.NEEDS_CUSTOMER))
+
+
+def _debits(reading: Reading) -> Entry:
+    amounts = reading.waiting[tallies.DEBIT_UNDER_WAY]
+    words = "Do not charge again: banks take days." if amounts.count else "No bank is processing a payment."
+    return entry("Bank debits under way", words, amounts, list_of("invoice", queue=tallies.DEBIT_UNDER_WAY), "violet")
+
+
+# --- operations -------------------------------------------------------------------------------------------------------
+
+
+def _unknown(reading: Reading) -> Entry:
+    rows = _few(Operation.objects.filter(state__in=Operation.UNFINISHED, state=Operation.State.UNKNOWN))
+    words = "Being checked with Stripe; nothing is done twice." if rows else "Every action has a clear outcome."
+    return entry_of_operations("Unknown outcomes", words, rows, list_of("operation", state="unknown"), "violet")
+
+
+def _undecided(reading: Reading) -> Entry:
+    rows = _few(manual_resolution.queue())
+    words = "Look at Stripe, and say what came of it." if rows else "Everything was settled by itself."
+    return entry_of_operations("For you to decide", words, rows, list_of("operation", state="undecided"))
+
+
+def _my_approvals(reading: Reading) -> Entry:
+    rows = my_turn.decidable(reading.user)
+    words = "Others asked; each waits for a second person." if rows else "Nobody waits for your decision."
+    return entry_of_operations("My approvals", words, rows, list_of("operation", turn=TurnFilter.MINE))
+
+
+def _batches(reading: Reading) -> Entry | None:
+    """One request each, whatever the number of invoices. Left out where none waits."""
+    rows = my_turn.decidable_batches(reading.user)
+    if not rows:
+        return None
+    amounts = Amounts()
+    for batch in rows[:MAX_COUNTED]:
+        for currency, sum in batch.sums.items():
+            amounts.add(currency, 1, sum)
+    link = page_url(rows[0]) if len(rows) == 1 else list_of("batch")
+    found = entry("Batches awaiting approval", "A second person decides on the whole.", amounts, link)
+    found.count, found.oldest = number(len(rows)), rows[0].created_at
+    return found
+
+
+def _my_requests(reading: Reading) -> Entry:
+    rows = _few(my_turn.asked_by(reading.user))
+    words = "A manager decides; you can withdraw them." if rows else "Nothing that you asked for waits."
+    return entry_of_operations("My waiting requests", words, rows, list_of("operation", turn=TurnFilter.ASKED), "")
+
+
+# --- for those who oversee --------------------------------------------------------------------------------------------
+
+
+def _contradictions(reading: Reading) -> Entry:
+    rows = list({row.operation_id: row.operation for row in reading.contradictions}.values())
+    words = "Stripe says otherwise than the journal." if rows else "Stripe and the journal say the same."
+    return entry_of_operations("Contradictions", words, rows, list_of("operation", state="contradicted"), "red")
+
+
+def _drift(reading: Reading) -> Entry:
+    rows = list(Drift.objects.filter(recently_left()).order_by("-found_at").values_list("found_at")[: MAX_COUNTED + 1])
+    words = "Differences that no run healed." if rows else "No difference to Stripe was left in 7 days."
+    count = f"{MAX_COUNTED}+" if len(rows) > MAX_COUNTED else number(len(rows))
+    oldest = rows[-1][0] if rows else None
+    return Entry("Drift", words, count, [], oldest, list_of("drift", left=LeftFilter.WEEK), "red")
+
+
+def _sees_invoices(reading: Reading) -> bool:
+    return reading.may("invoices.view_invoice")
+
+
+def _asks(reading: Reading) -> bool:
+    """Whether the person may take any action, and so may have asked for one."""
+    return reading.may(*(action.permission for action in ACTIONS.values()))
+
+
+def _resolves(reading: Reading) -> bool:
+    return reading.may(manual_resolution.PERMISSION)
+
+
+def _sees_operations(reading: Reading) -> bool:
+    return reading.may("invoices.view_operation")
+
+
+QUEUES: list[Queue] = [
+    Queue("overdue", _sees_invoices, _overdue),
+    Queue("payment_failed", _sees_invoices, _payment_failed),
+    Queue("needs_customer", _sees_invoices, _needs_customer),
+    Queue("debit_under_way", _sees_invoices, _debits),
+    Queue("unknown", _sees_operations, _unknown),
+    Queue("undecided", lambda reading: _sees_operations(reading) and _resolves(reading), _undecided),
+    Queue("my_approvals", lambda reading: _sees_operations(reading) and reading.may(APPROVE), _my_approvals),
+    Queue("my_batches", lambda reading: reading.may(APPROVE) and reading.may("invoices.view_batch"), _batches),
+    Queue("my_requests", lambda reading: _sees_operations(reading) and _asks(reading), _my_requests),
+    Queue("contradictions", lambda reading: _sees_operations(reading) and reading.may(*OVERSEE), _contradictions),
+    Queue("drift", lambda reading: reading.may("invoices.view_drift") and reading.may(*OVERSEE), _drift),
+]
