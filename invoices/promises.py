@@ -62,7 +62,9 @@ def record(
     if invoice.status != "open" or invoice.deleted_at is not None or remaining <= 0:
         raise Refusal(Code.INVOICE_NOT_OPEN, "Nothing is to be paid of this invoice, so nothing can be promised.")
     if standing := open_promise(invoice.pk):
-        raise _stands(standing)
+        _judge(standing, invoice)
+        if standing := open_promise(invoice.pk):
+            raise _stands(standing)
     given = {
         "amount": _amount(amount, remaining, currency, locale),
         "day": (promised_day := _day(day)),
@@ -181,10 +183,13 @@ def settle_due() -> int:
     ended = 0
     for promise in _to_judge():
         invoice = Invoice.objects.filter(pk=promise.invoice).first()
-        state, because = state_of(promise, invoice, clock.now() - thresholds.PROMISE_GRACE)
-        if state != State.OPEN:
-            ended += _end(promise, state, because, None)
+        ended += _judge(promise, invoice)
     return ended
+
+
+def _judge(promise: Promise, invoice: Invoice | None) -> int:
+    state, because = state_of(promise, invoice, clock.now() - thresholds.PROMISE_GRACE)
+    return _end(promise, state, because, None) if state != State.OPEN else 0
 
 
 def _to_judge() -> Iterator[Promise]:

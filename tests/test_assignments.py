@@ -10,14 +10,18 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
+from django.test import Client, RequestFactory
 from django.utils import timezone
 
 from invoices import assignments, erasure, journal, mentions, notes, promises, stored_data, tasks
+from invoices.admin import days
+from invoices.admin.invoices import work
 from invoices.models import Assignment, Code, Invoice, Promise
 from invoices.models.immutable import ImmutableError
 from invoices.models.work import assigned
 from invoices.operations import Invalid, Refusal
 from tests.factories import CustomerObject, InvoiceObject, stored, user_in_group
+from tests.helpers.admin_pages import LIST, action_url, text
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -141,3 +145,64 @@ def test_erased_and_disclosed_with_the_customer(invoice: str, agent: User, manag
     assert (promise.note, promise.ended_because, promise.amount) == ("[redacted]", "[redacted]", 500)
     assert Assignment.objects.get().note == "[redacted]" and mentions.count_for(manager) == 1
     assert Promise.objects.get().state == "withdrawn"
+
+
+# --- on the invoice's page --------------------------------------------------------------------------------------------
+
+
+def send(client: Client, invoice: str, **given: Any) -> Any:
+    return client.post(f"{LIST}{invoice}/assignment/", given)
+
+
+def shown(client: Client, invoice: str) -> str:
+    return text(client.get(f"{LIST}{invoice}/"))
+
+
+def test_taken_given_and_released_on_the_page(desk: Client, invoice: str, agent: User, manager: User) -> None:
+    assert "Nobody has taken this invoice." in shown(desk, invoice)
+    assert send(desk, invoice, what="take", seen="").status_code == 302
+    assert "<h3>Who has it</h3>" in shown(desk, invoice) and "Release it" in shown(desk, invoice)
+    first = Assignment.objects.get()
+    assert (
+        send(desk, invoice, what="give", seen=first.pk, person="manager", note="Call <b>Friday</b>").status_code == 302
+    )
+    page = shown(desk, invoice)
+    assert "manager has this invoice. Speak to manager before you act on it." in page
+    assert "Call &lt;b&gt;Friday" in page and "Take it over" in page
+    form = text(desk.get(action_url(invoice, "void")))
+    assert "Speak to manager before you act on it." in form and 'name="reason"' in form  # a caution, no refusal
+    last = assignments.current(invoice)
+    assert last is not None and send(desk, invoice, what="release", seen=last.pk).status_code == 302
+    assert "Nobody has taken this invoice." in shown(desk, invoice)
+
+
+def test_an_old_page_is_told_who_has_it(desk: Client, invoice: str, manager: User) -> None:
+    take(invoice, manager)
+    for what in ("take", "release"):
+        answer = send(desk, invoice, what=what, seen="")
+        assert answer.status_code == 409 and "manager has this invoice now" in text(answer)
+    for seen in ("x", "9" * 50, "-1", "٣", "\x00"):
+        assert send(desk, invoice, what="take", seen=seen).status_code == 409
+    answer = send(desk, invoice, what="give", seen="", person="nonesuch", note="What I typed")
+    assert answer.status_code == 400 and "What I typed" in text(answer) and 'id="work-person-error"' in text(answer)
+
+
+def test_what_happened_in_words(desk: Client, invoice: str, agent: User, manager: User) -> None:
+    first = take(invoice, agent)
+    second = assignments.give(invoice, "manager", by=agent, seen=first.pk, note="call")
+    assignments.release(invoice, by=manager, seen=second.pk)
+    promise = promises.record(invoice, amount="5", day=str(timezone.localdate()), by=agent)
+    promises.withdraw(promise, by=manager)
+    request = RequestFactory().get("/")
+    request.user = agent
+    said = [(who, words) for _, who, words in work.work_history(request, Invoice.objects.get(pk=invoice))]
+    today = days.in_words(timezone.localdate())
+    assert said == [
+        ("manager", f"withdrew the promise of USD 5.00 by {today}."),
+        ("agent", f"recorded a promise to pay USD 5.00 by {today}"),
+        ("manager", "released the invoice"),
+        ("agent", "gave the invoice to manager: call"),
+        ("agent", "took the invoice"),
+    ]
+    request.user = user_in_group("nobody", None)
+    assert work.work_history(request, Invoice.objects.get(pk=invoice)) == []

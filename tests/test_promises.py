@@ -10,8 +10,9 @@ from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.db import connection
+from django.test import Client
 from django.utils import timezone
 
 from invoices import clock, promises, tasks
@@ -20,6 +21,7 @@ from invoices.models.immutable import ImmutableError
 from invoices.models.work import broken, promised
 from invoices.operations import Invalid, Refusal
 from tests.factories import InvoiceObject, stored
+from tests.helpers.admin_pages import LIST, hidden, text
 
 pytestmark = pytest.mark.django_db(transaction=True)
 DAY = 86400.0
@@ -246,3 +248,86 @@ def test_a_look_with_nothing_to_do_takes_few_queries(
     record(agent)
     with django_assert_max_num_queries(6):
         assert tasks.settle_promises() == 0
+
+
+# --- on the invoice's page --------------------------------------------------------------------------------------------
+
+
+def page(client: Client, path: str = "", **posted: Any) -> Any:
+    address = f"{LIST}in_owed/{path}"
+    return client.post(address, posted) if path else client.get(address)
+
+
+def test_recorded_and_withdrawn_on_the_page(desk: Client) -> None:
+    owed()
+    shown = text(page(desk))
+    assert "Nothing was promised." in shown and 'value="100.00"' in shown and "Record the promise" in shown
+    answer = page(desk, "promise/", amount="40.00", day=in_days(2), note="Asked <b>Jane</b>", new=hidden(shown)["new"])
+    assert answer.status_code == 302 and answer["Location"].endswith("/in_owed/#work")
+    shown = text(page(desk))
+    assert "USD 40.00" in shown and "Asked &lt;b&gt;Jane" in shown and "Record the promise" not in shown
+    made = Promise.objects.get()
+    assert page(desk, f"promise/{made.pk}/withdraw/", because="x").status_code == 302
+    assert "withdrawn" in text(page(desk))
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"amount": "1,5,0"}, "promise-amount-error"),
+        ({"amount": "200"}, "USD 100.00 remain to be paid: it cannot be more."),
+        ({"day": "21.13.2026"}, "There is no day “21.13.2026” in the calendar."),
+        ({"day": "03/04/2027"}, "could mean"),
+        ({"day": ""}, "Please say by which day."),
+        ({"note": "a\u202eb"}, "please remove U+202E"),
+    ],
+)
+def test_nothing_typed_is_lost(desk: Client, given: dict[str, str], says: str) -> None:
+    owed()
+    typed = {"amount": "40", "day": in_days(2), "note": "On the phone", **given}
+    answer = page(desk, "promise/", **typed)
+    shown = text(answer)
+    assert answer.status_code == 400 and says in shown and not Promise.objects.exists()
+    for value in typed.values():
+        assert value in shown
+
+
+def test_a_day_as_it_is_written_elsewhere(desk: Client) -> None:
+    owed()
+    day = timezone.localdate() + timedelta(days=2)
+    assert page(desk, "promise/", amount="40", day=f"{day:%d.%m.%Y}").status_code == 302
+    assert Promise.objects.get().day == day
+
+
+def test_the_second_tab_hears_of_the_first(desk: Client) -> None:
+    owed()
+    page(desk, "promise/", amount="40", day=in_days(2))
+    answer = page(desk, "promise/", amount="50", day=in_days(2))
+    assert answer.status_code == 409 and "agent has recorded a promise already: USD 40.00" in text(answer)
+
+
+def test_what_others_see_and_may(client: Client, auditor: User, agent: User) -> None:
+    owed()
+    record(agent, "40")
+    made = Promise.objects.get()
+    client.force_login(auditor)
+    shown = text(page(client))
+    assert "USD 40.00" in shown and "Withdraw it" not in shown and "Take it" not in shown
+    assert page(client, f"promise/{made.pk}/withdraw/").status_code == 403
+    auditor.user_permissions.set(Permission.objects.filter(codename="view_invoice"))
+    auditor.groups.clear()
+    shown = text(page(client))
+    assert 'id="work"' not in shown and "USD 40.00" not in shown
+    for path in ("promise/", f"promise/{made.pk}/withdraw/", "assignment/"):
+        assert page(client, path).status_code == 403
+        assert client.get(f"{LIST}in_owed/{path}").status_code == 405
+
+
+def test_no_such_promise_or_invoice(desk: Client, agent: User) -> None:
+    owed()
+    assert page(desk, f"promise/{uuid4()}/withdraw/").status_code == 404
+    assert desk.post(f"{LIST}in_none/promise/", {"amount": "1"}).status_code == 404
+    made = record(agent)
+    stored(InvoiceObject(id="in_other"))
+    assert desk.post(f"{LIST}in_other/promise/{made.pk}/withdraw/").status_code == 404
+    assert state() == "open"

@@ -14,7 +14,7 @@ from django.template.response import TemplateResponse
 from invoices import money, operations, request_origin
 from invoices.admin import access
 from invoices.admin.base import RecordAdmin
-from invoices.admin.invoices import payment_methods, wording
+from invoices.admin.invoices import payment_methods, wording, work
 from invoices.admin.invoices.forms import METHOD, METHOD_OTHER, ActionForm
 from invoices.admin.links import page_url
 from invoices.admin.locale import locale_of
@@ -83,6 +83,7 @@ class ActionPage:
             "withdraws": _withdraws(action, invoice, params, known, need),
             "has_recent_decline": form.fields.get("override") is not None and bool(known.declines_of(invoice)),
             "back": page_url(invoice),
+            "caution_of_work": work.caution_for(self.request, invoice),
         }
         return self.admin.show(self.request, "admin/invoices/action.html", context, status=status)
 

@@ -19,7 +19,7 @@ from invoices.admin import access, search
 from invoices.admin.base import RecordAdmin
 from invoices.admin.filters import CurrencyFilter, DayRangeFilter
 from invoices.admin.formatting import badge, day
-from invoices.admin.invoices import actions, bulk, declined, notes, payment_methods, refresh, wording
+from invoices.admin.invoices import actions, bulk, declined, notes, payment_methods, refresh, wording, work
 from invoices.admin.invoices.filters import CollectionMethodFilter, StatusFilter
 from invoices.admin.invoices.page import InvoicePage
 from invoices.admin.invoices.queue_filters import AgeFilter, QueueFilter
@@ -142,6 +142,9 @@ class InvoiceAdmin(RecordAdmin):
             self.at("<str:object_id>/methods/", self.payment_methods_view, "methods"),
             self.at("<str:object_id>/notes/", self.note_view, "note"),
             self.at("<str:object_id>/notes/<uuid:note_id>/", self.note_view, "note_edit"),
+            self.at("<str:object_id>/promise/", self.promise_view, "promise"),
+            self.at("<str:object_id>/promise/<uuid:promise_id>/withdraw/", self.withdraw_view, "promise_withdraw"),
+            self.at("<str:object_id>/assignment/", self.assignment_view, "assignment"),
             self.at("<str:object_id>/do/<slug:action>/", self.action_view, "action"),
         ]
 
@@ -156,6 +159,7 @@ class InvoiceAdmin(RecordAdmin):
             "help": (declined.help_for(request, result, record) if result else None) or page.help,
             "raw": record.data,
             "notes": notes.panel(request, record),
+            "work": work.panel(request, record),
         }
 
     def action_view(self, request: HttpRequest, object_id: str, action: str) -> HttpResponse:
@@ -180,6 +184,18 @@ class InvoiceAdmin(RecordAdmin):
     @method_decorator(require_POST)
     def note_view(self, request: HttpRequest, object_id: str, note_id: UUID | None = None) -> HttpResponse:
         return notes.save(self, request, object_id, note_id)
+
+    @method_decorator(require_POST)
+    def promise_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return work.save_promise(self, request, object_id)
+
+    @method_decorator(require_POST)
+    def withdraw_view(self, request: HttpRequest, object_id: str, promise_id: UUID) -> HttpResponse:
+        return work.withdraw_promise(self, request, object_id, promise_id)
+
+    @method_decorator(require_POST)
+    def assignment_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return work.save_assignment(self, request, object_id)
 
     def payment_methods_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return payment_methods.options(self, request, object_id)
