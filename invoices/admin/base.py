@@ -23,7 +23,7 @@ from unfold.admin import ModelAdmin
 from unfold.views import ChangeList
 
 from invoices import search, thresholds
-from invoices.admin import exports, saved_views
+from invoices.admin import exports, footers, saved_views
 from invoices.admin.formatting import ago, badge, moment
 from invoices.admin.links import dashboard_url, url_of
 from invoices.admin.lists import COLUMNS, SEARCH_PROBLEM, OnePage, RecordList
@@ -62,6 +62,7 @@ class RecordAdmin(ModelAdmin):
     actions: Any = ()
     sortable_by: Any = ()
     ordering: Any = ()  # the one column by which the list is ordered; the primary key comes after it
+    list_after_template = "admin/shared/parts/footer.html"
     shows_freshness = False  # whether the list says how far it may be behind Stripe
     empty_hint = "Nothing here yet."
     missing_hint = "It is not here. It may not have reached us yet."
@@ -123,6 +124,7 @@ class RecordAdmin(ModelAdmin):
         context = {**(extra_context or {}), "freshness": freshness() if self.shows_freshness else None}
         context["downloads"] = exports.links(self, request)
         context["saved_views"] = saved_views.panel(self, request)
+        context["footer"] = footers.context_of(self, request)
         return super().changelist_view(request, context)
 
     def get_urls(self) -> list[URLPattern]:
@@ -130,6 +132,7 @@ class RecordAdmin(ModelAdmin):
         return [
             *exports.urls(self),
             *saved_views.urls(self),
+            *footers.urls(self),
             *self.extra_urls(),
             *urls,
             self.at("<str:object_id>/", self.page, "page"),

@@ -7,9 +7,10 @@ from django import template
 from django.utils.safestring import SafeString
 
 from invoices import money
-from invoices.admin import formatting
+from invoices.admin import footers, formatting
 from invoices.admin.events import wording as event_wording
 from invoices.admin.links import url_of
+from invoices.admin.lists import RecordList
 from invoices.admin.operations import wording as operation_wording
 from invoices.models import Mirrored, Operation
 from invoices.operations import label_of, manual_resolution, pauses
@@ -76,3 +77,9 @@ def needs_manual_resolution(operation: Operation) -> bool:
 def choices(list_filter: Any, changelist: Any) -> Any:
     """The choices of a list filter, for showing it outside the filters' own panel."""
     return list_filter.choices(changelist)
+
+
+@register.filter
+def page_sums(shown: RecordList) -> footers.Sums:
+    """What is on a list's page, per currency."""
+    return footers.of_page(shown)
