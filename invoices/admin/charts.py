@@ -13,10 +13,9 @@ from typing import Any
 from django.utils.formats import date_format
 
 from invoices import money, tallies
-from invoices.admin.formatting import words
 from invoices.admin.invoices.queue_filters import RECOVERED_DAYS
 from invoices.admin.payments import attempt_filter
-from invoices.admin.queues import Reading, list_of, number
+from invoices.admin.queues import Reading, list_of, number, reason_in_words
 from invoices.tallies import Amounts
 
 CURRENCIES_SHOWN = 3  # of one chart, those of the most objects; its table has all
@@ -90,6 +89,7 @@ def _outstanding(reading: Reading) -> Chart:
         bars = [
             Bar(label, _money(sum, currency), list_of("invoice", age=name, currency=currency), _width(sum, sums), tone)
             for (name, label, tone), sum in zip(AGES, sums, strict=True)
+            if sum
         ]
         chart.groups.append(Group(currency.upper(), bars))
         for name, label, _ in AGES:
@@ -165,7 +165,7 @@ def _attempts(reading: Reading) -> Chart:
     most = max(declined.values(), default=0)
     bars = [
         Bar(
-            words(reason).capitalize(),
+            reason_in_words(reason),
             f"{number(declined[reason])}, {number(paid.get(reason, 0))} paid later",
             list_of("charge", attempt=f"{attempt_filter.DECLINED}.{reason}"),
             _width(declined[reason], [most]),
@@ -184,7 +184,7 @@ def _attempts(reading: Reading) -> Chart:
     chart.groups = [Group("All attempts", [succeeded]), *([Group("Declined", bars)] if bars else [])]
     chart.rows = [
         [
-            words(reason).capitalize(),
+            reason_in_words(reason),
             number(declined[reason]),
             number(paid.get(reason, 0)),
             _share(paid.get(reason, 0), declined[reason]),

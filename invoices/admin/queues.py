@@ -18,6 +18,7 @@ from django.db.models import QuerySet
 from django.urls import reverse
 
 from invoices import money, tallies
+from invoices.admin import formatting
 from invoices.admin.invoices.queue_filters import AgeFilter
 from invoices.admin.links import page_url
 from invoices.admin.operations.turn_filter import TurnFilter
@@ -28,6 +29,7 @@ from invoices.operations.requesters import PERMISSION as APPROVE
 from invoices.tallies import Amounts
 
 MAX_COUNTED = 100  # of more rows than this a queue of operations shows `100+`
+REASONS_SHOWN = 4  # of the failed payments; the list has the others
 SUMS_SHOWN = 3  # currencies of one queue; the list has the others
 OVERSEE = ("invoices.run_reconciliation", "invoices.view_signinrecord")  # one of them: managers, and auditors
 
@@ -122,6 +124,11 @@ def sums_of(amounts: Amounts) -> list[str]:
     return [money.text(amounts.sums[currency], currency) for currency in order if currency]
 
 
+def reason_in_words(reason: str) -> str:
+    """`insufficient_funds` → `Insufficient funds`."""
+    return formatting.words(reason).capitalize() if reason != tallies.UNKNOWN_REASON else "Reason not known"
+
+
 def number(count: int) -> str:
     return f"{count:,}"
 
@@ -186,7 +193,17 @@ def _overdue(reading: Reading) -> Entry:
 def _payment_failed(reading: Reading) -> Entry:
     amounts = reading.waiting[tallies.PAYMENT_FAILED]
     words = "The last attempt failed: the reason says what to do." if amounts.count else "No payment has failed."
-    return entry("Payment failed", words, amounts, list_of("invoice", queue=tallies.PAYMENT_FAILED), "red")
+    found = entry("Payment failed", words, amounts, list_of("invoice", queue=tallies.PAYMENT_FAILED), "red")
+    found.parts = [
+        Part(
+            reason_in_words(reason),
+            number(of_reason.count),
+            sums_of(of_reason),
+            list_of("invoice", queue=f"{tallies.PAYMENT_FAILED}.{reason}"),
+        )
+        for reason, of_reason in list(tallies.by_reason(tallies.PAYMENT_FAILED).items())[:REASONS_SHOWN]
+    ]
+    return found
 
 
 def _needs_customer(reading: Reading) -> Entry:

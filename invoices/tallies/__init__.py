@@ -15,6 +15,7 @@ from invoices.tallies.buckets import (
     OPEN,
     PAYMENT_FAILED,
     RECOVERED,
+    UNKNOWN_REASON,
 )
 from invoices.tallies.counting import begin_proof, run_due
 from invoices.tallies.reading import (
@@ -26,6 +27,7 @@ from invoices.tallies.reading import (
     State,
     attempts,
     by_band,
+    by_reason,
     ids_in,
     in_queue,
     recovered,
@@ -46,12 +48,14 @@ __all__ = [
     "OVERDUE_BANDS",
     "PAYMENT_FAILED",
     "RECOVERED",
+    "UNKNOWN_REASON",
     "AgeBand",
     "Amounts",
     "State",
     "attempts",
     "begin_proof",
     "by_band",
+    "by_reason",
     "ids_in",
     "in_queue",
     "recovered",

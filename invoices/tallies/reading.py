@@ -94,6 +94,17 @@ def in_queue(queues: Iterable[str]) -> dict[str, Amounts]:
     return found
 
 
+def by_reason(queue: str) -> dict[str, Amounts]:
+    """What stands in one queue, by the reason: those of the most objects first."""
+    found: dict[str, Amounts] = defaultdict(Amounts)
+    rows = Tally.objects.filter(queue=queue).values_list("reason", "currency")
+    for reason, currency, number, amount, oldest in rows.annotate(
+        number=Sum("count"), sum=Sum("amount"), oldest=Min("day")
+    ).order_by("reason", "currency"):
+        found[reason].add(currency, int(number), int(amount), oldest)
+    return dict(sorted(found.items(), key=lambda item: (-item[1].count, item[0])))
+
+
 def by_band(day: date) -> dict[str, Amounts]:
     """The open invoices by their age on this day: a band's name, NOT_DUE or NO_DUE_DATE → what stands there."""
     found = {name: Amounts() for name in (NO_DUE_DATE, NOT_DUE, *(band.name for band in OVERDUE_BANDS))}
