@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from base64 import urlsafe_b64encode
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +14,7 @@ from django.test import Client
 
 from invoices import money, thresholds
 from invoices.admin import find, pasted, search
-from invoices.models import Customer, Event, Invoice, Operation
+from invoices.models import Customer, Event, Invoice, Operation, hosted_page
 from invoices.search.time_limit import TakesTooLong
 from tests.factories import (
     ChargeObject,
@@ -231,6 +232,90 @@ def test_it_says_how_it_read_what_has_two_readings(client: Client, agent: User, 
     client.force_login(agent)
     assert "Read as an amount: 1,234 or 1.234." in typed(client, "1,234")
     assert "Read as" not in typed(client, "312.00")
+
+
+# --- an address of Stripe's page for the customer, and a reference of a bank ------------------------------------------
+
+SECRET = "_LRmS5DgxMH4BZEuHB0NsBvAq61kULnF"
+SIGNED, AGAIN = (
+    urlsafe_b64encode(f"acct_1Nx,{SECRET},{number}".encode()).decode().rstrip("=") + signature
+    for number, signature in ((39631033, "0200kvh49rcg"), (40710044, "02005aN5CQvV"))
+)
+PAGE, LATER = (f"https://invoice.stripe.com/i/acct_1Nx/live_{token}?s=ap" for token in (SIGNED, AGAIN))
+
+
+@pytest.mark.parametrize(
+    "pasted_address",
+    [
+        PAGE,
+        LATER,  # as Stripe signs it in the next reply
+        PAGE.partition("?")[0],
+        PAGE.removeprefix("https://"),
+        f"{PAGE}&utm=1#top",
+        f"https://pay.stripe.com/invoice/acct_1Nx/live_{AGAIN}/pdf?s=ap",
+    ],
+)
+def test_an_address_of_the_page_for_the_customer(
+    client: Client, agent: User, ada: Invoice, pasted_address: str
+) -> None:
+    stored({**ada.data, "hosted_invoice_url": PAGE})
+    client.force_login(agent)
+    response = client.get(FIND, {"q": pasted_address})
+    assert response.status_code == 302 and response["Location"] == f"{INVOICE}in_ada/"
+
+
+def test_an_address_of_before_has_no_signature(client: Client, agent: User, ada: Invoice) -> None:
+    stored({**ada.data, "hosted_invoice_url": "https://invoice.stripe.com/i/acct_1/invst_JgRjzIOILGeq2MKC9"})
+    client.force_login(agent)
+    assert f"{INVOICE}in_ada/" in addresses(typed(client, "invoice.stripe.com/i/acct_1/invst_JgRjzIOILGeq2MKC9?s=ap"))
+    assert "in_ada" not in typed(client, "https://invoice.stripe.com/i/acct_1/invst_another")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        None,
+        7,
+        "",
+        "[redacted]",
+        "https://invoice.stripe.com/i/ada",
+        "https://invoice.stripe.com.evil.example/i/acct_1/live_x",
+        f"https://invoice.stripe.com/i/acct_1/live_{'x' * 600}",
+    ],
+)
+def test_what_is_no_address_of_a_page_has_no_digest(address: Any) -> None:
+    assert hosted_page.digest(address) is None
+
+
+def test_an_erasure_takes_the_digest_away(client: Client, agent: User, ada: Invoice) -> None:
+    changed = stored({**ada.data, "hosted_invoice_url": PAGE})
+    assert changed.hosted_page and SECRET not in changed.hosted_page
+    erased = stored({**changed.data, "hosted_invoice_url": "[redacted]", "customer_name": "[redacted]"})
+    assert erased.hosted_page is None
+    client.force_login(agent)
+    assert "in_ada" not in typed(client, PAGE)
+
+
+def recorded(agent: User, invoice: str, reference: str) -> Operation:
+    params = {"amount": 100, "method": "Bank transfer", "reference": reference}
+    given = {"actor": agent, "source": "admin", "reason": "came by bank", "params": params}
+    return Operation.objects.create(action="attach_out_of_band_payment", invoice=invoice, **given)
+
+
+@pytest.mark.parametrize("text", ["SEPA 2026-11/77", "sepa 2026-11/77", " SEPA 2026-11/77 "])
+def test_a_reference_of_a_bank(client: Client, agent: User, ada: Invoice, text: str) -> None:
+    operation = recorded(agent, "in_paid", "SEPA 2026-11/77")
+    client.force_login(agent)
+    found = addresses(typed(client, text))
+    assert f"/admin/invoices/operation/{operation.pk}/" in found and f"{INVOICE}in_paid/" in found
+    client.force_login(person_who_may("view_invoice"))  # who may not see operations does not learn of it
+    assert addresses(typed(client, text)) == []
+
+
+def test_a_reference_that_was_erased_is_not_found(client: Client, agent: User, ada: Invoice) -> None:
+    recorded(agent, "in_paid", "[redacted]")
+    client.force_login(agent)
+    assert addresses(typed(client, "[redacted]")) == []
 
 
 # --- where it leads ---------------------------------------------------------------------------------------------------

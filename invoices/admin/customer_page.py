@@ -22,6 +22,7 @@ from invoices.admin.invoices import wording
 from invoices.admin.payments import wording as payment_wording
 from invoices.models import Charge, Customer, Invoice, InvoicePayment, Note, Operation
 from invoices.models.batch_items import sums_of
+from invoices.models.reading import is_id
 from invoices.operations import ACTIONS, payment_lookups
 from invoices.operations.bulk_preview import BULK_ACTIONS
 from invoices.operations.payment_method import PaymentMethodFacts
@@ -266,7 +267,7 @@ def chosen(request: HttpRequest, customer: Customer | None) -> HttpResponse:
     """GET, by the open page: how many of the open invoices are ticked, and their sum in each currency."""
     if customer is None or not request.user.has_perm("invoices.view_invoice"):
         raise PermissionDenied
-    ids = request.GET.getlist("_selected_action")[:MAX_OPEN]
+    ids = [pk for pk in request.GET.getlist("_selected_action")[:MAX_OPEN] if is_id(pk)]
     ticked = Invoice.objects.filter(customer_id=customer.pk, status="open", pk__in=ids)
     found = list(ticked.only("currency", "amount_remaining"))
     amounts = [money.text(amount, currency) for currency, amount in sums_of(found).items() if currency]

@@ -38,6 +38,7 @@ from invoices.models import (
     Operation,
     PaymentIntent,
     Refund,
+    personal,
 )
 from invoices.models.reading import is_id, text
 from invoices.operations import label_of
@@ -204,6 +205,9 @@ def _invoices(request: HttpRequest, found: Found, most: int) -> Group:
     if _may_see(request, Invoice) and _is_for(found.term, language.INVOICES, language.CUSTOMERS):
         matching = search.invoices(found.term, Invoice.objects.all(), lambda words: _remark(found, words))
         rows = _first(matching.select_related("customer"), most)
+        if not rows and (paid := _referenced(request, found.term, most)):
+            paid_by_it = Invoice.objects.filter(pk__in=[operation.invoice for operation in paid])
+            rows = _first(paid_by_it.select_related("customer"), most)
         rows.sort(key=lambda invoice: (invoice.number or "").lower() != found.term.lower())
     return _group("invoices", "Invoices", rows, _invoice_hit, most, _list_of(Invoice, found.term))
 
@@ -281,7 +285,8 @@ def _payment_hit(row: Any) -> Hit:
 
 
 def _operations(request: HttpRequest, found: Found, most: int) -> Group:
-    """By our own ids, by the id of the request that asked for it, or those of the one invoice that was found."""
+    """By our own ids, by the id of the request that asked for it, by the reference of the payment that was recorded, or
+    those of the one invoice that was found."""
     rows: list[Any] = []
     if own := _uuid(found.term):
         rows += list(Operation.objects.filter(pk=own)) if _may_see(request, Operation) else []
@@ -294,7 +299,16 @@ def _operations(request: HttpRequest, found: Found, most: int) -> Group:
             named = Q(invoice=invoice)
         if named:
             rows = list(Operation.objects.filter(named).order_by("-created_at", "-pk")[: most + 1])
+        else:
+            rows = list(_referenced(request, found.term, most))
     return _group("operations", "Operations", rows, _operation_hit, most)
+
+
+def _referenced(request: HttpRequest, term: str, most: int) -> list[Operation]:
+    """The newest operations that recorded a payment with this reference. Who may not see operations finds none."""
+    if not _may_see(request, Operation) or personal.is_placeholder(term):
+        return []
+    return list(search.with_reference(term).order_by("-created_at", "-pk")[: most + 1])
 
 
 def _uuid(term: str) -> uuid.UUID | None:

@@ -15,8 +15,8 @@ ADDRESS = re.compile(r"(?:https?://|dashboard\.stripe\.com/)\S+", re.IGNORECASE)
 
 
 def plain(typed: str) -> str:
-    """What was typed, as one line without what no database stores; of an address the id that it ends with; of `#A-1`
-    the number alone."""
+    """What was typed, as one line without what no database stores; of an address the id that it ends with, but of
+    Stripe's page for a customer the address itself; of `#A-1` the number alone."""
     term = one_line(storable(typed, MAX_LENGTH)).strip()
     if ADDRESS.fullmatch(term):
         return id_in_address(term) or term

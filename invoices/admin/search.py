@@ -9,11 +9,23 @@ from collections.abc import Callable, Iterable
 
 from django.db import connection
 from django.db.models import Q, QuerySet
+from django.db.models.fields.json import KT
+from django.db.models.functions import Lower
 
 from invoices import money
 from invoices import search as language
 from invoices.admin import pasted
-from invoices.models import Charge, CreditNote, Customer, Invoice, InvoicePayment, PaymentIntent, Refund
+from invoices.models import (
+    Charge,
+    CreditNote,
+    Customer,
+    Invoice,
+    InvoicePayment,
+    Operation,
+    PaymentIntent,
+    Refund,
+    hosted_page,
+)
 
 # Rows of each kind that one term leads to; of more, the rest is left out. So a single letter reads no more than a name.
 MAX_MATCHES = 100
@@ -25,9 +37,9 @@ DOMAIN = re.compile(r"@?((?:[\w-]+\.)+[^\W\d_]{2,})")
 def invoices(
     term: str, queryset: QuerySet[Invoice], tell: Callable[[str], object] = lambda words: None
 ) -> QuerySet[Invoice]:
-    """The invoices that `term` may mean. It is an id, a number or its beginning, an address of Stripe's dashboard, an
-    e-mail or its domain, words of a name or their beginning, or an amount; or a query. `tell` is called with a sentence
-    where invoices are left out.
+    """The invoices that `term` may mean. It is an id, a number or its beginning, an address of Stripe's dashboard or
+    of Stripe's page for the customer, an e-mail or its domain, words of a name or their beginning, or an amount; or a
+    query. `tell` is called with a sentence where invoices are left out.
 
     Raises language.QueryError.
     """
@@ -39,6 +51,8 @@ def invoices(
     for id_prefix, find in _BY_ID.items():
         if term.startswith(id_prefix):
             return find(term, queryset)
+    if page := hosted_page.digest(term):
+        return queryset.filter(hosted_page=page)
     if "@" in term and not DOMAIN.fullmatch(term):
         return _with_customers(queryset, Q(email=term.lower()), Q(customer_email=term.lower()))
     ids = {pk for text in {term, term.upper()} for pk in _first_ids(Invoice.objects.filter(prefix("number", text)))}
@@ -84,12 +98,18 @@ def exact(term: str) -> str | None:
     term = pasted.plain(term)
     if not term or language.looks_like_query(term, language.INVOICES):
         return None
-    if "@" in term or term.startswith(tuple(_BY_ID)):
+    if "@" in term or term.startswith(tuple(_BY_ID)) or hosted_page.digest(term):
         found = invoices(term, Invoice.objects.all())
     else:
         found = Invoice.objects.filter(number__in={term, term.upper()})
     ids = list(found.order_by().values_list("pk", flat=True)[:2])
     return ids[0] if len(ids) == 1 else None
+
+
+def with_reference(term: str) -> QuerySet[Operation]:
+    """The operations that recorded a payment with this reference of a bank, in large or small letters."""
+    recorded = Operation.objects.filter(params__has_key="reference").alias(reference=Lower(KT("params__reference")))
+    return recorded.filter(reference=term.lower())
 
 
 def _by_query(term: str, queryset: QuerySet, resource: language.Resource) -> QuerySet:

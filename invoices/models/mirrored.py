@@ -12,6 +12,8 @@ from django.db.models import Q
 from django.db.models.functions import Lower
 
 from invoices.models.fields import ObjectField
+from invoices.models.hosted_page import DIGEST_LENGTH
+from invoices.models.hosted_page import digest as digest_of_page
 from invoices.models.reading import expandable_id, flag, integer, lower, member, moment, text
 from invoices.models.searchable import metadata_lines
 
@@ -193,6 +195,12 @@ class Invoice(Mirrored):
     last_finalization_error_code = models.CharField(max_length=255, null=True, blank=True)
     last_finalization_error_type = models.CharField(max_length=255, null=True, blank=True)
     metadata = models.TextField(null=True, blank=True, help_text="In lines, to be searched: see searchable.py")
+    hosted_page = models.CharField(
+        max_length=DIGEST_LENGTH,
+        null=True,
+        blank=True,
+        help_text="A digest of the address of Stripe's page for the customer: see hosted_page.py",
+    )
 
     class Meta(Mirrored.Meta):
         indexes = [
@@ -213,6 +221,7 @@ class Invoice(Mirrored):
             *(_known(f"invoice_{name}", name) for name in ("total", "amount_due", "amount_remaining", "paid_at")),
             _known("invoice_error_code", "last_finalization_error_code"),  # Search by why it could not be finalized
             _known("invoice_error_type", "last_finalization_error_type"),
+            _known("invoice_hosted_page", "hosted_page"),  # Search by an address of Stripe's page for the customer
         ]
 
     @property
@@ -250,6 +259,7 @@ class Invoice(Mirrored):
             "last_finalization_error_code": text(data, "last_finalization_error", "code"),
             "last_finalization_error_type": text(data, "last_finalization_error", "type"),
             "metadata": metadata_lines(data),
+            "hosted_page": digest_of_page(member(data, "hosted_invoice_url")),
         }
 
 

@@ -10,6 +10,8 @@ from typing import Any
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.db.models.fields.json import KT
+from django.db.models.functions import Lower
 
 from invoices import clock
 from invoices.models.batch_items import BatchItemsField, sums_of
@@ -218,6 +220,12 @@ class Operation(ImmutableModel):
             _newest("operation_code", "code", condition=~Q(code="")),
             models.Index("request_id", name="operation_request", condition=~Q(request_id="")),
             models.Index("customer", name="operation_customer", condition=~Q(customer="")),  # What is stored about one
+            # Which payment that was recorded has this reference of a bank? Whether it is written large or small.
+            models.Index(
+                Lower(KT("params__reference")),
+                name="operation_reference",
+                condition=Q(params__has_key="reference"),
+            ),
             models.Index("created_at", name="operation_awaiting", condition=Q(state="awaiting_approval")),
             models.Index(
                 "claimed_until", name="operation_unfinished", condition=Q(state__in=["ready", "running", "unknown"])

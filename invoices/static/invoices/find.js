@@ -27,8 +27,11 @@
     choose(all[at < 0 ? (by > 0 ? 0 : all.length - 1) : (at + by + all.length) % all.length]);
   };
 
+  const TICKED = ["checkbox", "radio", "button", "submit", "range", "color", "file"]; // fields without text
   const isTyping = (element) =>
-    element.isContentEditable || ["INPUT", "TEXTAREA", "SELECT"].includes(element.tagName);
+    element.isContentEditable ||
+    ["TEXTAREA", "SELECT"].includes(element.tagName) ||
+    (element.tagName === "INPUT" && !TICKED.includes(element.type));
   document.addEventListener("keydown", (event) => {
     if (!field() || event.isComposing) return;
     const slash = event.key === "/" && !event.ctrlKey && !event.metaKey && !event.altKey && !isTyping(event.target);
