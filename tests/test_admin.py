@@ -258,7 +258,7 @@ class TestList:
     ) -> None:
         for _ in range(60):
             stored(InvoiceObject())
-        with django_assert_max_num_queries(12) as queries:
+        with django_assert_max_num_queries(15) as queries:
             found = page(desk, LIST)
         assert not [query for query in queries.captured_queries if "COUNT(" in query["sql"]]
         assert found.count("data-row") == 50 and ">Next</a>" in found and ">Previous</a>" not in found
@@ -271,7 +271,7 @@ class TestList:
         assert "Behind: what Stripe said" in page(desk, LIST)
 
     def test_facets_cannot_be_asked_for(self, desk: Client, django_assert_max_num_queries: Any) -> None:
-        with django_assert_max_num_queries(12):
+        with django_assert_max_num_queries(15):
             page(desk, f"{LIST}?_facets=True")
 
     def test_days_are_the_readers_own(self, desk: Client) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test import Client, RequestFactory
 from django.utils import timezone
@@ -206,3 +206,40 @@ def test_what_happened_in_words(desk: Client, invoice: str, agent: User, manager
     ]
     request.user = user_in_group("nobody", None)
     assert work.work_history(request, Invoice.objects.get(pk=invoice)) == []
+
+
+# --- in the list ------------------------------------------------------------------------------------------------------
+
+
+def listed(client: Client, query: str) -> set[str]:
+    page = text(client.get(f"{LIST}?{query}"))
+    return {name for name in ("in_mine", "in_theirs", "in_free") if f">{name}<" in page}
+
+
+def test_filters_and_the_column(desk: Client, agent: User, manager: User) -> None:
+    long_ago = {"status": "open", "due_date": 1_500_000_000, "collection_method": "send_invoice"}
+    owed = {"amount_due": 1000, "amount_remaining": 1000, "amount_paid": 0, **long_ago}
+    for id in ("in_mine", "in_theirs", "in_free"):
+        stored(InvoiceObject(id=id, number=id, **owed))
+    take("in_mine", agent)
+    take("in_theirs", manager)
+    assert listed(desk, "assigned=mine") == {"in_mine"} and listed(desk, "assigned=%40manager") == {"in_theirs"}
+    assert listed(desk, "assigned=nobody") == {"in_free"} and listed(desk, "assigned=nonesuch") == set()
+    assert "manager" in text(desk.get(f"{LIST}?assigned=@manager"))
+    assert listed(desk, "state=overdue") == {"in_mine", "in_theirs", "in_free"}
+    promise = promises.record("in_free", amount="5", day=str(timezone.localdate()), by=agent)
+    assert listed(desk, "state=overdue") == {"in_mine", "in_theirs"}  # it has left the queue
+    assert listed(desk, "promise=promised") == listed(desk, "promise=today") == {"in_free"}
+    assert listed(desk, "promise=broken") == set() and "promised by" in text(desk.get(f"{LIST}?promise=promised"))
+    promises._end(promise, "broken", "The day has passed.", None)
+    assert listed(desk, "state=overdue") == {"in_mine", "in_theirs", "in_free"}  # and is back
+    assert listed(desk, "promise=broken") == {"in_free"} and listed(desk, "promise=promised") == set()
+
+
+def test_who_may_not_see_it_sees_no_names_in_the_list(client: Client, invoice: str, manager: User) -> None:
+    take(invoice, manager)
+    person = user_in_group("limited", None)
+    person.user_permissions.set(Permission.objects.filter(codename="view_invoice"))
+    client.force_login(person)
+    page = text(client.get(LIST))
+    assert invoice in page and "manager" not in page and "Who has it" not in page

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from invoices import colleagues, mentions, notes
 from invoices.models import Mention, Note
 from invoices.operations import Invalid
 from tests.factories import InvoiceObject, stored, user_in_group
+from tests.helpers.admin_pages import LIST, text
 
 pytestmark = pytest.mark.django_db(transaction=True)
+MENTIONS = "/admin/invoices/mention/"
 
 
 @pytest.fixture
@@ -161,3 +166,70 @@ def test_who_is_suggested(agent: User, manager: User) -> None:
     assert [each.username for each in colleagues.beginning_with("", 1)] == ["agent"]
     assert colleagues.beginning_with("a\0", 5) and not colleagues.beginning_with("%", 5)
     assert colleagues.called(" @AGENT ") == agent and colleagues.called("a\0gent") is None
+
+
+# --- the page, and the field of a note --------------------------------------------------------------------------------
+
+
+def signed_in(person: User) -> Client:
+    client = Client()
+    client.force_login(person)
+    return client
+
+
+def test_a_mention_is_read_and_done(invoice: str, agent: User, manager: User) -> None:
+    note = write(invoice, "@manager look at <b>this</b>", agent)
+    mention = Mention.objects.get()
+    theirs, others = signed_in(manager), signed_in(agent)
+    page = text(theirs.get(MENTIONS))
+    assert "look at &lt;b&gt;this" in page and f"{invoice}/#note-{note.pk}" in page
+    assert "look at" not in text(others.get(MENTIONS)) and "Nobody waits for you" in text(others.get(MENTIONS))
+    done = f"{MENTIONS}{mention.pk}/done/"
+    assert theirs.get(done).status_code == 405 and others.post(done).status_code == 404
+    assert mentions.count_for(manager) == 1
+    for _ in range(2):
+        assert theirs.post(done)["Location"] == MENTIONS
+    page = text(theirs.get(MENTIONS))
+    assert "Nobody waits for you" in page and "look at &lt;b&gt;this" in page and mentions.count_for(manager) == 0
+    for path in (f"{mention.pk}/", f"{mention.pk}/change/"):
+        assert theirs.get(MENTIONS + path)["Location"].endswith(f"#note-{note.pk}")
+        assert others.get(MENTIONS + path).status_code == 404
+    assert theirs.post(f"{MENTIONS}{10**30}/done/").status_code == theirs.get(f"{MENTIONS}x/").status_code == 404
+
+
+def test_who_may_not_read_notes_has_no_mentions(invoice: str, agent: User, manager: User) -> None:
+    write(invoice, "@manager please", agent)
+    manager.groups.clear()
+    manager.user_permissions.set(Permission.objects.filter(codename__in=("view_invoice", "view_mention")))
+    client = signed_in(manager)
+    for path in ("", f"{Mention.objects.get().pk}/", "colleagues/?begins=a"):
+        assert client.get(MENTIONS + path).status_code == 403
+
+
+def test_the_page_takes_as_many_queries_for_ten_as_for_one(invoice: str, agent: User, manager: User) -> None:
+    numbers = []
+    for count in (1, 10):
+        while Mention.objects.count() < count:
+            write(stored(InvoiceObject()).pk, "@manager please", agent)
+        client = signed_in(manager)
+        client.get(MENTIONS)
+        with CaptureQueriesContext(connection) as queries:
+            client.get(MENTIONS)
+        numbers.append(len(queries))
+    assert numbers[0] == numbers[1] < 20
+
+
+def test_a_wrong_name_is_said_beside_the_field(desk: Client, invoice: str, agent: User) -> None:
+    answer = desk.post(f"{LIST}{invoice}/notes/", {"text": "@nonesuch please call <Jane>", "new": ""})
+    page = text(answer)
+    assert answer.status_code == 400 and "Nobody who could read this is called @nonesuch." in page
+    assert "@nonesuch please call &lt;Jane&gt;</textarea>" in page and not Note.objects.exists()
+    assert 'data-mentions="/admin/invoices/mention/colleagues/"' in page
+
+
+def test_names_are_suggested_while_one_types(desk: Client, client: Client, manager: User, auditor: User) -> None:
+    asked = f"{MENTIONS}colleagues/?begins="
+    assert desk.get(f"{asked}MAN").json() == {"people": [{"name": "manager", "called": ""}]}
+    assert len(desk.get(asked).json()["people"]) == 3 and desk.get(f"{asked}%00%25").json() == {"people": []}
+    assert signed_in(auditor).get(asked).status_code == 403  # writes no notes
+    assert Client().get(asked).status_code == 302

@@ -18,7 +18,7 @@ from django.utils import timezone
 from invoices import clock, promises, tasks
 from invoices.models import Code, Invoice, Promise
 from invoices.models.immutable import ImmutableError
-from invoices.models.work import broken, promised
+from invoices.models.work import broken_promises, promised
 from invoices.operations import Invalid, Refusal
 from tests.factories import InvoiceObject, stored
 from tests.helpers.admin_pages import LIST, hidden, text
@@ -199,14 +199,14 @@ def test_broken_when_the_day_has_passed(agent: User, later: Callable[[float], No
     owed()
     record(agent, days=1)
     assert state() == "open" and is_promised()
-    assert not Invoice.objects.filter(broken(clock.now())).exists()
+    assert not broken_promises(clock.now()).exists()
     later(2 * DAY)
     # Readers know at once, before the task has looked.
-    assert not is_promised() and Invoice.objects.filter(broken(clock.now())).exists()
+    assert not is_promised() and broken_promises(clock.now()).exists()
     made = Promise.objects.get()
     assert promises.state_of(made, Invoice.objects.get(), clock.now())[0] == "broken"
     assert state() == "broken"
-    assert Invoice.objects.filter(broken(clock.now())).exists()
+    assert broken_promises(clock.now()).exists()
     owed(status="paid", amount_remaining=0, amount_paid=10000)
     assert state() == "broken"  # what came of it is never rewritten
 

@@ -6,7 +6,7 @@ What all rooms share is in the modules beside this file. A room imports those, a
 One exception: the page of an operation also shows the payments and the decline advice that `invoices` prepares.
 """
 
-from invoices.admin import customers, emails, refetches, webhook_endpoints
+from invoices.admin import customers, emails, mentions, refetches, webhook_endpoints
 from invoices.admin.events import list as events_list
 from invoices.admin.invoices import list as invoices_list
 from invoices.admin.operations import batches, pauses
@@ -26,6 +26,7 @@ __all__ = [
     "events_list",
     "invoice_payments",
     "invoices_list",
+    "mentions",
     "operations_list",
     "pauses",
     "payment_intents",

@@ -19,6 +19,7 @@ MENU = (
             ("Customers", "group", "customer"),
             ("Operations", "task_alt", "operation"),
             ("Batches", "checklist", "batch"),
+            ("Mentions", "alternate_email", "mention"),
         ),
     ),
     (

@@ -174,10 +174,10 @@ def promised(now: datetime) -> models.Exists:
     return models.Exists(standing.filter(invoice=models.OuterRef("pk")))
 
 
-def broken(now: datetime) -> models.Exists:
-    """Of a query of invoices: that a promise was broken, or its day has passed."""
+def broken_promises(now: datetime) -> models.QuerySet[Promise]:
+    """Those that were broken, and those whose day has passed and of which nobody has written down what came."""
     passed = models.Q(state=Promise.State.BROKEN) | models.Q(state=Promise.State.OPEN, ends_at__lte=now)
-    return models.Exists(Promise.objects.filter(passed, invoice=models.OuterRef("pk")))
+    return Promise.objects.filter(passed)
 
 
 def assigned(**to: object) -> models.Exists:

@@ -6,11 +6,13 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
+from invoices import clock
 from invoices.admin.filters import Choices, ColumnFilter, TabFilter
+from invoices.models.work import promised
 
 
 class StatusFilter(TabFilter):
-    """Stripe's status, and `overdue`: open, and the due date has passed."""
+    """Stripe's status, and `overdue`: open, the due date has passed, and no promise to pay stands."""
 
     title, parameter_name = "status", "state"
     OVERDUE = "overdue"
@@ -27,7 +29,7 @@ class StatusFilter(TabFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         if self.value() == self.OVERDUE:
-            return queryset.filter(status="open", due_date__lt=timezone.now())
+            return queryset.filter(~promised(clock.now()), status="open", due_date__lt=timezone.now())
         return queryset.filter(status=self.value()) if self.value() else queryset
 
 

@@ -23,6 +23,7 @@ from invoices.admin.invoices import actions, bulk, declined, notes, payment_meth
 from invoices.admin.invoices.filters import CollectionMethodFilter, StatusFilter
 from invoices.admin.invoices.page import InvoicePage
 from invoices.admin.invoices.queue_filters import AgeFilter, QueueFilter
+from invoices.admin.invoices.work_filters import AssignedFilter, PromiseFilter
 from invoices.admin.links import url_of
 from invoices.admin.lists import NO_FILTERS
 from invoices.keyset import Order
@@ -35,10 +36,11 @@ from invoices.operations import ACTIONS
 class InvoiceAdmin(RecordAdmin):
     page_template = "admin/invoices/page.html"
     shows_freshness = True
-    list_display = ("number_", "customer_", "status_", "amount_", "due_", "created_")
+    list_display = ("number_", "customer_", "status_", "amount_", "due_", "work_", "created_")
     list_filter = (
         *(StatusFilter, CurrencyFilter, CollectionMethodFilter, QueueFilter, AgeFilter),
         DayRangeFilter.on("created", "created"),
+        *(AssignedFilter, PromiseFilter),
     )
     list_select_related = ("customer",)
     ordering = ("-created",)
@@ -127,9 +129,20 @@ class InvoiceAdmin(RecordAdmin):
             return format_html('<span class="faint">charge on</span> {}', day(invoice.next_payment_attempt))
         return day(invoice.due_date)
 
+    @admin.display(description="Who has it")
+    def work_(self, invoice: Invoice) -> SafeString:
+        return work.in_list(invoice)
+
     @admin.display(description="Created", ordering="-created")
     def created_(self, invoice: Invoice) -> SafeString:
         return day(invoice.created)
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        """Without who has the invoices, for a person who may not see it."""
+        return [name for name in super().get_list_display(request) if name != "work_" or work.may_see(request)]
+
+    def prepare(self, records: list[Invoice]) -> None:
+        work.prepare(records)
 
     # --- the page -----------------------------------------------------------------------------------------------
 

@@ -8,6 +8,8 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from invoices import assignments, clock, colleagues, money, promises, request_origin
 from invoices.admin import days
@@ -222,15 +224,22 @@ def _of_promise(promise: Promise) -> list[tuple[datetime, str, str]]:
     return found
 
 
-def who_has_it(row: Any) -> str:
-    """For a list: the name of who has the invoice; empty if nobody does."""
-    return str(row.assignment.person) if row.assignment else ""
+def may_see(request: HttpRequest) -> bool:
+    return request.user.has_perms((assignments.VIEW, promises.VIEW))
 
 
-def promise_in_words(row: Any) -> tuple[str, str]:
-    """For a list: `promised by 30 Nov 2026` and the promise's tone; empty where none stands."""
+def in_list(row: Any) -> SafeString:
+    """Who has the invoice, and below it `promised by 30 Nov 2026`, if a promise stands."""
+    return format_html(
+        '<span class="two"><span dir="auto">{}</span><small>{}</small></span>',
+        row.assignment.person if row.assignment else "",
+        _promise_in_words(row),
+    )
+
+
+def _promise_in_words(row: Any) -> str:
     if row.promise is None:
-        return "", ""
+        return ""
     state, _ = promises.state_of(row.promise, row, clock.now())
     words = {"open": f"promised by {days.in_words(row.promise.day)}", "broken": "promise broken"}
-    return words.get(state, ""), TONES[state]
+    return words.get(state, "")
