@@ -108,6 +108,15 @@
     else label.textContent = label.dataset.named;
   });
 
+  // What scrolls sideways is reached by the keyboard, too.
+  const reach = () => document.querySelectorAll(".scroll").forEach((part) => {
+    if (part.scrollWidth > part.clientWidth) part.tabIndex = 0;
+    else part.removeAttribute("tabindex");
+  });
+  window.addEventListener("load", reach);
+  window.addEventListener("resize", reach);
+  document.addEventListener("htmx:load", reach);
+
   // The server makes one operation even of two clicks. This only shows the reader that the first click was accepted.
   document.addEventListener("submit", (event) => {
     const form = event.target;
