@@ -29,6 +29,7 @@ READY_FORGOTTEN = timedelta(minutes=2)  # a ready operation that nobody took: it
 # came of one that was sent and could not be settled.
 RESEND_WINDOW = timedelta(hours=1)
 DECLINE_COOLDOWN = timedelta(hours=1)  # after a decline the same card is not charged again within this
+NEWEST_STATE_LATE = timedelta(minutes=2)  # after an operation: the page no longer waits for the state that it led to
 FIRST_SETTLING_AFTER = timedelta(seconds=3)  # the first look at an unknown outcome
 LOOK_INTERVALS = tuple(timedelta(seconds=seconds) for seconds in (3, 5, 10, 20))  # then; the last one goes on
 LOOK_INTERVAL_OF_MANUAL = timedelta(minutes=5)  # while a manager is to say what came of it

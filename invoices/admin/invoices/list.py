@@ -19,7 +19,17 @@ from invoices.admin import access, search
 from invoices.admin.base import RecordAdmin
 from invoices.admin.filters import CurrencyFilter, DayRangeFilter
 from invoices.admin.formatting import badge, day
-from invoices.admin.invoices import actions, bulk, declined, notes, payment_methods, refresh, wording, work
+from invoices.admin.invoices import (
+    actions,
+    bulk,
+    declined,
+    notes,
+    payment_methods,
+    refresh,
+    waiting,
+    wording,
+    work,
+)
 from invoices.admin.invoices.filters import CollectionMethodFilter, StatusFilter
 from invoices.admin.invoices.page import InvoicePage
 from invoices.admin.invoices.queue_filters import AgeFilter, QueueFilter
@@ -152,6 +162,7 @@ class InvoiceAdmin(RecordAdmin):
             self.at("<str:object_id>/refresh/", self.refresh_view, "refresh"),
             self.at("<str:object_id>/complete/", self.complete_view, "complete"),
             self.at("<str:object_id>/card-link/", self.card_link_view, "card_link"),
+            self.at("<str:object_id>/newest/", self.newest_view, "newest"),
             self.at("<str:object_id>/methods/", self.payment_methods_view, "methods"),
             self.at("<str:object_id>/notes/", self.note_view, "note"),
             self.at("<str:object_id>/notes/<uuid:note_id>/", self.note_view, "note_edit"),
@@ -209,6 +220,9 @@ class InvoiceAdmin(RecordAdmin):
     @method_decorator(require_POST)
     def assignment_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return work.save_assignment(self, request, object_id)
+
+    def newest_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return waiting.newest(self, request, object_id)
 
     def payment_methods_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return payment_methods.options(self, request, object_id)

@@ -8,7 +8,7 @@ from django.utils.functional import cached_property
 
 from invoices import scheduled_refetches
 from invoices.admin.formatting import web_address
-from invoices.admin.invoices import declined, page_lines, wording
+from invoices.admin.invoices import declined, page_lines, waiting, wording
 from invoices.admin.invoices.offers import Offers
 from invoices.admin.invoices.page_payments import (
     ATTEMPT_EVENTS,
@@ -68,6 +68,11 @@ class InvoicePage:
         checking = unfinished or bool(self.contradictions)
         processing = self.under_way.amount if self.under_way else ""
         return wording.for_customer(self.invoice, self.failure, processing, checking=checking)
+
+    @cached_property
+    def waiting(self) -> waiting.Waiting | None:
+        """For the state after the last operation, where what is shown is older."""
+        return waiting.for_newer_state(self.invoice, self.operations)
 
     @cached_property
     def under_way(self) -> UnderWay | None:

@@ -7,7 +7,7 @@ from django.http import HttpRequest
 
 from invoices.admin.base import Facts
 from invoices.admin.formatting import moment, pretty
-from invoices.admin.invoices import declined, under_way
+from invoices.admin.invoices import declined, under_way, waiting
 from invoices.admin.invoices import wording as invoice_wording
 from invoices.admin.invoices.wording import FIELD_LABELS, field_value
 from invoices.admin.links import dashboard_url
@@ -35,6 +35,7 @@ def context(request: HttpRequest, record: Operation) -> dict[str, Any]:
         "raw": record.error,
         **decisions.context(request, record, invoice),
         **contradictions.context(request, record),
+        "waiting": waiting.for_newer_state(invoice, [record]) if invoice else None,
         "sentence": _sentence(record, invoice, contradicted=contradicted) if invoice else "",
     }
 

@@ -38,6 +38,12 @@
     document.querySelectorAll("[data-share]").forEach((part) => { part.style.flexGrow = part.dataset.share; });
   });
 
+  // The state for which the page waited has come. What somebody has typed meanwhile is not thrown away: then a link asks.
+  document.addEventListener("newest-state-is-in", () => {
+    const typed = [...document.querySelectorAll("form[method=post] :is(textarea, input:not([type=hidden]))")];
+    if (!typed.some((field) => field.value !== field.defaultValue)) location.reload();
+  });
+
   const copy = async (text) => {
     if (navigator.clipboard && window.isSecureContext) return navigator.clipboard.writeText(text);
     const area = Object.assign(document.createElement("textarea"), { value: text });
