@@ -96,6 +96,7 @@ def prove_tallies() -> None:
 @shared_task
 def tend_queues() -> None:
     sync.tend_queues()
+    operations.pauses.close_ended()
     emails.remove_old()
     owed.remove_old()
     changes.number_all()

@@ -43,6 +43,7 @@ BANK_OVERDUE = timedelta(days=14)  # a bank that takes longer is shown first, an
 # same: the database may have been restored to an older state in between. Not more than READY_FORGOTTEN and
 # OPERATION_LEASE, so that it holds for everything that settling takes over.
 RESTORED_AFTER = timedelta(minutes=2)
+PAUSE_AT_MOST = timedelta(days=7)  # a pause that ends by itself; a longer one is resumed by somebody
 REQUEST_EXPIRES = timedelta(days=7)  # a request that waits for a second person
 
 # --- promises to pay --------------------------------------------------------------------------------------------------

@@ -135,7 +135,7 @@ class TestBulkPreview:
         many(1)
         operations.pauses.begin("void", "The books are being closed", manager)
         found = text(desk.get(f"{VOID}?state=open"))
-        assert "Not now" in found and "<textarea" not in found
+        assert "Paused" in found and "<textarea" not in found
 
 
 class TestTypedNumber:

@@ -35,6 +35,7 @@ FILTERS: dict[str, Any] = {
     "event_title": event_wording.title,
     "action_label": lambda operation: label_of(operation.action),
     "paused_what": pauses.what,
+    "paused_by": pauses.by_whom,
 }
 register.filters.update(FILTERS)
 

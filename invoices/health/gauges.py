@@ -25,12 +25,11 @@ from invoices.models import (
     Event,
     Heartbeat,
     Operation,
-    Pause,
     ReconciliationRun,
     ScheduledRefetch,
     UnchainedRow,
 )
-from invoices.operations import contradictions, money_under_way
+from invoices.operations import contradictions, money_under_way, pauses
 
 MAX_HEARTBEATS = 50  # kinds of processes
 COUNTS_OF_A_RUN = ("seen", "same", "imported", "healed", "in_flight", "failed")
@@ -115,9 +114,7 @@ def _operations() -> Iterator[GaugeMetricFamily]:
         "Operations that wait for a second person",
         value=_count(Operation.objects.filter(state=Operation.State.AWAITING_APPROVAL)),
     )
-    yield GaugeMetricFamily(
-        "invoice_desk_pauses", "Pauses of actions that stand", value=_count(Pause.objects.filter(resumed_at=None))
-    )
+    yield GaugeMetricFamily("invoice_desk_pauses", "Pauses of actions that stand", value=_count(pauses.standing()))
 
 
 def _to_be_looked_at() -> Iterator[GaugeMetricFamily]:

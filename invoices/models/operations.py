@@ -486,7 +486,10 @@ class Contradiction(ImmutableModel):
 
 
 class Pause(ImmutableModel):
-    """While a pause stands, nothing of its action is sent to Stripe. Reading goes on."""
+    """While a pause stands, nothing of its action is sent to Stripe. Reading goes on.
+
+    It stands until it is resumed or until `ends_at`, whichever comes first. `resumed_at` of one that ended by itself is
+    written later, as `ends_at`, and nobody is named."""
 
     action = models.CharField(max_length=32, blank=True, help_text="Empty: every action")
     reason = models.TextField()
@@ -494,6 +497,9 @@ class Pause(ImmutableModel):
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
     paused_at = models.DateTimeField(default=clock.now)
+    ends_at = models.DateTimeField(
+        null=True, blank=True, help_text="When it ends by itself; empty: when somebody resumes it"
+    )
     resumed_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )

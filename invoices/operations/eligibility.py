@@ -291,7 +291,8 @@ def pause_refusal(action: str, standing: Iterable[Pause] | None = None) -> Refus
     pause = pauses.of_action(action, standing)
     if pause is None:
         return None
-    return Refusal(Code.ACTIONS_PAUSED, f"{pauses.in_words(pause)} Nothing is sent until it is resumed.")
+    until = "" if pause.ends_at else " Nothing is sent until somebody resumes it."
+    return Refusal(Code.ACTIONS_PAUSED, f"{pauses.in_words(pause)}{until}", until=pause.ends_at)
 
 
 _STATUS_REFUSALS = {

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from invoices import clock
 from invoices.models import Code, Pause
 from invoices.operations.actions import label_of
 from invoices.operations.refusals import Invalid, Refusal
+from invoices.thresholds import PAUSE_AT_MOST
 
 
 class Paused(Exception):
@@ -19,8 +21,9 @@ class Paused(Exception):
 
 
 def standing() -> QuerySet[Pause]:
-    """The pauses that stand now, the oldest first."""
-    return Pause.objects.filter(resumed_at=None).select_related("paused_by").order_by("paused_at")
+    """The pauses that stand now, by the database's clock, the oldest first."""
+    stands = Q(ends_at=None) | Q(ends_at__gt=clock.now())
+    return Pause.objects.filter(stands, resumed_at=None).select_related("paused_by").order_by("paused_at")
 
 
 def of_action(action: str, pauses: Iterable[Pause] | None = None) -> Pause | None:
@@ -29,8 +32,23 @@ def of_action(action: str, pauses: Iterable[Pause] | None = None) -> Pause | Non
 
 
 def in_words(pause: Pause) -> str:
-    """`Void is paused: an audit`"""
-    return f"{what(pause)} is paused: {pause.reason}"
+    """`Void is paused until 2027-03-01 14:00 UTC, by Grace Hopper: an audit.`"""
+    until = f" until {pause.ends_at:%Y-%m-%d %H:%M} UTC" if pause.ends_at else ""
+    end = "" if pause.reason.rstrip()[-1:] in ".!?…" else "."
+    return f"{what(pause)} is paused{until}, by {by_whom(pause)}: {pause.reason.rstrip()}{end}"
+
+
+def by_whom(pause: Pause) -> str:
+    """Who paused it."""
+    who = pause.paused_by
+    return who.get_full_name() or who.get_username() if who else "the command line"
+
+
+def ended_by_itself(pause: Pause) -> bool:
+    """Whether its time came before anybody resumed it."""
+    if pause.ends_at is None:
+        return False
+    return pause.ends_at <= clock.now() if pause.resumed_at is None else pause.resumed_at >= pause.ends_at
 
 
 def what(pause: Pause) -> str:
@@ -44,17 +62,34 @@ def check(action: str) -> None:
         raise Paused(in_words(pause))
 
 
-def begin(action: str, reason: str, by: User | None) -> Pause:
-    """Pauses one action, or all where it is empty. Raises Invalid without a reason, Refusal where it is paused."""
+def begin(action: str, reason: str, by: User | None, ends_at: datetime | None = None) -> Pause:
+    """Pauses one action, or all where it is empty, until `ends_at` (aware) or until it is resumed. Raises Invalid
+    without a reason or with a wrong time, Refusal where it is paused."""
     if not reason.strip():
         raise Invalid("reason", "Please say why: everyone who wants to act will read it.")
+    now = clock.now()
+    if ends_at is not None and ends_at <= now:
+        raise Invalid("ends_at", "This time is over. Give one in the future.")
+    if ends_at is not None and ends_at > now + PAUSE_AT_MOST:
+        message = f"At most {PAUSE_AT_MOST.days} days from now. A longer pause is one that somebody resumes."
+        raise Invalid("ends_at", message)
+    close_ended()
     try:
         with transaction.atomic():
-            return Pause.objects.create(action=action, reason=reason.strip(), paused_by=by, paused_at=clock.now())
+            return Pause.objects.create(
+                action=action, reason=reason.strip(), paused_by=by, paused_at=now, ends_at=ends_at
+            )
     except IntegrityError:
-        raise Refusal(Code.ACTIONS_PAUSED, "It is paused already.") from None
+        raise Refusal(Code.ACTIONS_PAUSED, "It is paused already. Resume it first to pause it anew.") from None
 
 
 def end(action: str, by: User | None) -> int:
     """Ends the pause that was begun with the same action; how many stood."""
-    return Pause.objects.filter(action=action, resumed_at=None).update(resumed_at=clock.now(), resumed_by=by)
+    return standing().filter(action=action).update(resumed_at=clock.now(), resumed_by=by)
+
+
+def close_ended() -> int:
+    """Writes the end of those that ended by themselves into the journal; how many. What is sent does not depend on it:
+    `standing` asks the clock."""
+    ended = list(Pause.objects.filter(resumed_at=None, ends_at__lte=clock.now()))
+    return sum(Pause.objects.filter(pk=each.pk, resumed_at=None).update(resumed_at=each.ends_at) for each in ended)

@@ -281,14 +281,14 @@ def test_a_passkey_is_added_and_asked_for_without_losing_what_was_typed(
     expect(desk.get_by_role("heading", name="Your recovery codes")).to_be_visible()
     desk.get_by_role("link", name="I have kept them").click()
     desk.goto(f"{desk.url.partition('/admin')[0]}/admin/invoices/pause/add/")
-    desk.get_by_label("Reason").fill("An audit,\nin two lines")
+    desk.get_by_label("In your own words").fill("An audit,\nin two lines")
     settings.SECOND_FACTOR_FRESH_MINUTES = 0
     desk.get_by_role("button", name="Pause").click()
     expect(desk.get_by_text("What you typed is kept")).to_be_visible()
     settings.SECOND_FACTOR_FRESH_MINUTES = 10
     desk.get_by_role("link", name="Use a passkey").click()
     desk.get_by_role("button", name="Use a passkey").click()
-    expect(desk.get_by_label("Reason")).to_have_value("An audit,\nin two lines")
+    expect(desk.get_by_label("In your own words")).to_have_value("An audit,\nin two lines")
     desk.get_by_role("button", name="Pause").click()
     expect(desk.get_by_text("nothing new of it is sent to Stripe").first).to_be_visible()
 

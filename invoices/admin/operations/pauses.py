@@ -1,5 +1,6 @@
 """Pauses: a manager stops one action, or every action, from being sent to Stripe. The reason is shown on every page."""
 
+from datetime import timedelta
 from typing import Any
 
 from django import forms
@@ -11,34 +12,84 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from invoices import second_factor
+from invoices import clock, second_factor
 from invoices.admin.base import Facts, RecordAdmin
 from invoices.admin.formatting import ago, badge, moment
+from invoices.admin.invoices.forms import ReasonForm
 from invoices.models import Pause
 from invoices.operations import ACTIONS, Refusal, pauses
+from invoices.thresholds import PAUSE_AT_MOST
 
 MAX_PAUSES_SHOWN = 5  # above every page
 
 
-class PauseForm(forms.Form):
+REASONS = (
+    "Stripe or a bank has an outage",
+    "Something goes wrong with money, and is being looked at",
+    "The books are being closed",
+    "An audit",
+)
+BY_HAND, AT_A_TIME = "", "at"
+DURATIONS = {"1h": timedelta(hours=1), "4h": timedelta(hours=4), "1d": timedelta(days=1), "7d": PAUSE_AT_MOST}
+
+
+class PauseForm(ReasonForm):
+    """What is paused, until when, and why."""
+
+    reasons = REASONS
+    why = "Please say why: everyone who wants to act will read it."
+
     action = forms.ChoiceField(
         label="What is paused",
         required=False,
         choices=[("", "Every action"), *((action.name, action.label) for action in ACTIONS.values())],
         help_text="Nothing new of it is sent to Stripe. Reading, and settling what was sent, go on.",
     )
-    reason = forms.CharField(
-        label="Reason",
-        help_text="Everyone who wants to act reads it.",
-        max_length=2000,
-        widget=forms.Textarea(attrs={"rows": 2, "autofocus": True}),
-        error_messages={"required": "Please say why: everyone who wants to act will read it."},
+    until = forms.ChoiceField(
+        label="Until when",
+        required=False,
+        choices=[
+            (BY_HAND, "Until somebody resumes it"),
+            ("1h", "For one hour"),
+            ("4h", "For four hours"),
+            ("1d", "For a day"),
+            ("7d", "For seven days"),
+            (AT_A_TIME, "Until the time below"),
+        ],
     )
+    ends_at = forms.DateTimeField(
+        label="Time",
+        required=False,
+        help_text="In your time zone, at most seven days from now. Then the pause ends by itself.",
+        widget=forms.DateTimeInput({"type": "datetime-local"}, "%Y-%m-%dT%H:%M"),
+        error_messages={"invalid": "Give a day and a time, such as 2027-03-01 14:00."},
+    )
+    field_order = ("action", "until", "ends_at")
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fields["reason"].help_text = "Everyone who wants to act reads it, with your name."
+        self.fields["reason"].widget.attrs["placeholder"] = ""
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean()
+        until, at = cleaned.get("until", BY_HAND), cleaned.get("ends_at")
+        if until in DURATIONS and at is not None:
+            self.add_error("ends_at", "Give a time, or choose for how long: not both.")
+        elif until == AT_A_TIME and at is None and "ends_at" not in self.errors:
+            self.add_error("ends_at", "Give the time at which the pause ends.")
+        elif until in DURATIONS:
+            cleaned["ends_at"] = clock.now() + DURATIONS[until]
+        return cleaned
+
+    def settings(self) -> list[forms.BoundField]:
+        """The fields before the reason."""
+        return [self[name] for name in self.field_order]
 
 
 @admin.register(Pause)
 class PauseAdmin(RecordAdmin):
-    list_display = ("what", "state_", "reason", "who", "since")
+    list_display = ("what", "state_", "reason", "who", "since", "until")
     list_select_related = ("paused_by",)
     ordering = ("-paused_at",)
     empty_hint = "Nothing was ever paused."
@@ -54,9 +105,10 @@ class PauseAdmin(RecordAdmin):
         form = PauseForm(request.POST if request.method == "POST" else None)
         if request.method == "POST" and form.is_valid():
             try:
-                pauses.begin(form.cleaned_data["action"], form.cleaned_data["reason"], request.user)  # type: ignore[arg-type]
+                given = form.cleaned_data
+                pauses.begin(given["action"], given["reason"], request.user, given.get("ends_at"))  # type: ignore[arg-type]
             except Refusal as refusal:
-                form.add_error(None, refusal.message)
+                form.add_error(refusal.param if refusal.param in form.fields else None, refusal.message)
             else:
                 messages.success(request, "Paused: nothing new of it is sent to Stripe.")
                 return redirect(_list_url())
@@ -77,7 +129,7 @@ class PauseAdmin(RecordAdmin):
         return redirect(_list_url())
 
     def page_context(self, request: HttpRequest, record: Pause) -> dict[str, Any]:
-        may = record.resumed_at is None and self.has_add_permission(request)
+        may = _stands(record) and self.has_add_permission(request)
         resume = reverse("admin:invoices_pause_resume", args=[record.pk]) if may else ""
         title = f"{pauses.what(record)} paused: {record.reason}"
         return {**super().page_context(request, record), "title": title, "resume": resume}
@@ -86,10 +138,10 @@ class PauseAdmin(RecordAdmin):
         return [
             ("What", pauses.what(record)),
             ("Why", record.reason),
-            ("By", record.paused_by or "the command line"),
+            ("By", pauses.by_whom(record)),
             ("Since", moment(record.paused_at)),
-            ("Resumed", moment(record.resumed_at, "not yet")),
-            *([("Resumed by", record.resumed_by or "the command line")] if record.resumed_at else []),
+            ("Until", moment(record.ends_at, "somebody resumes it")),
+            *_end(record),
         ]
 
     @admin.display(description="What")
@@ -98,15 +150,35 @@ class PauseAdmin(RecordAdmin):
 
     @admin.display(description="State")
     def state_(self, pause: Pause) -> SafeString:
-        return badge("resumed", "grey") if pause.resumed_at else badge("paused", "amber")
+        if _stands(pause):
+            return badge("paused", "amber")
+        return badge("ended" if pauses.ended_by_itself(pause) else "resumed", "grey")
 
     @admin.display(description="Who")
     def who(self, pause: Pause) -> str:
-        return str(pause.paused_by or "the command line")
+        return pauses.by_whom(pause)
 
     @admin.display(description="Since")
     def since(self, pause: Pause) -> SafeString:
         return ago(pause.paused_at)
+
+    @admin.display(description="Until")
+    def until(self, pause: Pause) -> SafeString:
+        ended = pause.resumed_at or pause.ends_at
+        return moment(ended, "somebody resumes it")
+
+
+def _stands(pause: Pause) -> bool:
+    return pause.resumed_at is None and not pauses.ended_by_itself(pause)
+
+
+def _end(pause: Pause) -> Facts:
+    """How it ended, if it has."""
+    if _stands(pause):
+        return []
+    if pauses.ended_by_itself(pause):
+        return [("Ended", "by itself")]
+    return [("Resumed", moment(pause.resumed_at)), ("Resumed by", str(pause.resumed_by or "the command line"))]
 
 
 def _list_url() -> str:
