@@ -3,7 +3,8 @@
 A request is taken whole, in the event loop, before any thread works on it. So a client that sends slowly, or not at
 all, costs a connection and nothing else. Django then runs in one of a fixed number of threads, as it would under WSGI:
 a request that has begun goes on to its end, whether or not its client still waits. Its answer is complete before it is
-sent, beyond SPOOL_BYTES in a temporary file, so a client that reads slowly holds no thread either. A webhook goes past
+sent, beyond SPOOL_BYTES in a temporary file, so a client that reads slowly holds no thread either. Only a long download
+(`sent_as_made`) is sent while it is made, a few at a time. A webhook goes past
 Django: its signature is checked in the event loop, and invoices/webhooks.py journals it together with its neighbours.
 
 Django's own ASGI handler is not used: it begins as many threads as there are requests, reads a stream of our views into
@@ -60,6 +61,7 @@ WAITING_AT_ONCE = 128  # complete requests that wait for a thread; each may hold
 RETRY_AFTER_SECONDS = 5
 SPOOL_BYTES = 512 * 1024  # of an answer, in memory
 CHUNK_BYTES = 64 * 1024
+CHUNKS_WAITING = 4  # of an answer that is sent while it is made
 WOKEN_AT_ONCE = 4  # requests that waited for a change and are asked again; a change may wake hundreds
 # Seconds for which a client may take nothing of its answer, and in which requests end when the process is stopped.
 READER_SECONDS = 30.0
@@ -84,6 +86,14 @@ class Refused(Exception):
     closes: bool = False
 
 
+class NotTaken(Exception):
+    """The client takes no more of an answer that is sent while it is made."""
+
+
+class BrokenOff(Exception):
+    """An answer that is sent while it is made ended before its end."""
+
+
 class HungUp(Exception):
     """The client closed the connection before its request was complete."""
 
@@ -95,6 +105,36 @@ class Answer:
     status: int
     headers: Headers
     body: Any
+
+
+class Passage:
+    """An answer on its way from the thread that makes it to its client: at most CHUNKS_WAITING chunks, so that a client
+    that reads slowly slows down the making, and nothing is kept."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.chunks: asyncio.Queue[bytes | None] = asyncio.Queue(CHUNKS_WAITING)
+        self.begun: asyncio.Future[Answer] = loop.create_future()
+        self.is_closed = self.is_broken = False
+
+    # In the thread that makes the answer.
+
+    def begin(self, status: int, headers: Headers) -> None:
+        self.loop.call_soon_threadsafe(self.begun.set_result, Answer(status, headers, self))
+
+    def hand_over(self, chunk: bytes | None) -> None:
+        """Waits until there is room; None is the end. Raises NotTaken."""
+        asyncio.run_coroutine_threadsafe(self.chunks.put(chunk), self.loop).result()
+        if self.is_closed:
+            raise NotTaken
+
+    # In the event loop.
+
+    def close(self) -> None:
+        """Nothing more is taken. Whoever waits for room gets it, and is told."""
+        self.is_closed = True
+        while not self.chunks.empty():
+            self.chunks.get_nowait()
 
 
 @dataclass(eq=False)
@@ -212,6 +252,7 @@ class Server:
         self.waiting_room, self.woken = waiting_room.WaitingRoom(), asyncio.Semaphore(WOKEN_AT_ONCE)
         self.threads = ThreadPoolExecutor(settings.REQUEST_THREADS, thread_name_prefix="request")
         self.under_way: set[asyncio.Future[Answer]] = set()
+        self.passing = threading.Semaphore(max(1, settings.REQUEST_THREADS // 4))  # answers sent while they are made
         self.receiving: dict[Body, None] = {}  # those that are not complete, oldest first
         self.received_bytes = 0  # of them
 
@@ -235,7 +276,10 @@ class Server:
             answer = _throttled(request, too_many(refused.seconds))
         try:
             async with asyncio.timeout(READER_SECONDS) as deadline:
-                await _send(answer, send, deadline, head_only=request.method == "HEAD")
+                if isinstance(answer.body, Passage):
+                    await _send_as_made(answer, receive, send, deadline)
+                else:
+                    await _send(answer, send, deadline, head_only=request.method == "HEAD")
         except TimeoutError:
             log.warning("%s %s (%s): the client does not read its answer.", request.method, request.path, request.id)
         finally:
@@ -303,7 +347,8 @@ class Server:
         if place:
             alone.run(turns.giving_up.set, partial(_in_loop, loop, place.give_up_turn))
         environ = {**request.environ(body), waiting_room.HOLD: hold}
-        work = loop.run_in_executor(self.threads, alone.run, self._call_django, environ)
+        passage = Passage(loop)
+        work = loop.run_in_executor(self.threads, alone.run, self._call_django, environ, passage)
         self.under_way.add(work)
         work.add_done_callback(self.under_way.discard)
         work.add_done_callback(lambda _: self.lane.free.release())
@@ -311,11 +356,17 @@ class Server:
             work.add_done_callback(lambda _: place.leave())
         try:
             # This waits, and cancels nothing: what Django has begun, such as a call to Stripe, goes on to its end.
-            await asyncio.wait([work], timeout=settings.REQUEST_SECONDS)
+            either: list[asyncio.Future[Answer]] = [work, passage.begun]
+            await asyncio.wait(either, timeout=settings.REQUEST_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
+            passage.close()
             work.add_done_callback(_drop)
             raise
+        if passage.begun.done():
+            work.add_done_callback(_drop)
+            return passage.begun.result()
         if not work.done():
+            passage.close()
             work.add_done_callback(_drop)
             raise Refused(504, "This takes longer than we let a client wait. It goes on: look at what came of it.")
         try:
@@ -419,8 +470,9 @@ class Server:
             del self.receiving[body]
             self.received_bytes -= len(body.content)
 
-    def _call_django(self, environ: dict[str, Any]) -> Answer:
-        """Runs in a thread: Django's whole answer. An answer that breaks off in the middle is a 500."""
+    def _call_django(self, environ: dict[str, Any], passage: Passage) -> Answer:
+        """Runs in a thread: Django's whole answer. An answer that breaks off in the middle is a 500. One that is sent
+        while it is made goes through the passage; where it breaks off, the connection is cut."""
         head: list[Any] = []
 
         def start(status: str, headers: Headers, problem: Any = None) -> None:
@@ -430,8 +482,16 @@ class Server:
         try:
             response = self.django(environ, start)
             try:
-                for chunk in response:
-                    body.write(chunk)
+                if getattr(response, "sent_as_made", False) and self.passing.acquire(blocking=False):
+                    try:
+                        _pass_on(response, passage, head)
+                    finally:
+                        self.passing.release()
+                        body.close()
+                    return Answer(head[0], head[1], io.BytesIO())  # nobody waits for it
+                else:
+                    for chunk in response:
+                        body.write(chunk)
             finally:
                 response.close()
             body.seek(0)
@@ -542,6 +602,47 @@ def _text(request: Request, status: int, content: str) -> Answer:
 def _whole(request: Request, status: int, content_type: str, content: str) -> Answer:
     headers = [("Content-Type", content_type), ("X-Request-ID", request.id), *HEADERS.items()]
     return Answer(status, headers, io.BytesIO(content.encode()))
+
+
+def _pass_on(response: Any, passage: Passage, head: list[Any]) -> None:
+    """Hands a response over while it is made."""
+    chunks = (chunk for chunk in response if chunk)
+    try:
+        first = next(chunks, b"")  # what fails before the first byte is a 500
+        passage.begin(*head)
+        passage.hand_over(first)
+        for chunk in chunks:
+            passage.hand_over(chunk)
+    except NotTaken:
+        return
+    except Exception:
+        passage.is_broken = True
+        if passage.begun.done():
+            log.exception("A download broke off.")
+            passage.hand_over(None)
+            return
+        raise
+    passage.hand_over(None)
+
+
+async def _send_as_made(answer: Answer, receive: Receive, send: Send, deadline: asyncio.Timeout) -> None:
+    """Sends what the passage brings, as long as the client is there. Raises BrokenOff: the connection must be cut, so
+    that the client does not take what it has for the whole."""
+    now, hung_up = asyncio.get_running_loop().time, asyncio.ensure_future(_hung_up(receive))
+    headers = [ENCODED.get(header) or _encoded(*header) for header in answer.headers]
+    try:
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        while not hung_up.done():
+            deadline.reschedule(now() + settings.REQUEST_SECONDS)
+            chunk = await answer.body.chunks.get()
+            deadline.reschedule(now() + READER_SECONDS)
+            if chunk is None and answer.body.is_broken:
+                raise BrokenOff
+            await send({"type": "http.response.body", "body": chunk or b"", "more_body": chunk is not None})
+            if chunk is None:
+                return
+    finally:
+        hung_up.cancel()
 
 
 async def _send(answer: Answer, send: Send, deadline: asyncio.Timeout, *, head_only: bool) -> None:

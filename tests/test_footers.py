@@ -13,6 +13,7 @@ from django.test import Client
 from invoices import search
 from invoices.admin import footers
 from invoices.admin.footers import Sums
+from invoices.admin.invoices.list import InvoiceAdmin
 from invoices.models import Invoice
 from tests.factories import CustomerObject, InvoiceObject, InvoicePaymentObject, stored
 from tests.helpers.admin_pages import LIST, text
@@ -35,7 +36,9 @@ def tabs_of(html: str) -> dict[str, str]:
     return dict(re.findall(r'<span id="tab-(\w+)" class="tab-count" hx-swap-oob="true"[^>]*>([^<]*)</span>', html))
 
 
-def test_the_page_is_added_up_per_currency(desk: Client) -> None:
+def test_the_page_is_added_up_per_currency(desk: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(InvoiceAdmin, "list_per_page", 4)
+    store(2, currency="usd", created=1)  # on the other page
     store(2, currency="usd", amount_remaining=1050, total=2000)
     store(1, currency="jpy", amount_remaining=500, total=700)
     store(1, currency="kwd", amount_remaining=1230, total=1230)
@@ -46,6 +49,12 @@ def test_the_page_is_added_up_per_currency(desk: Client) -> None:
         ["USD", "2", "USD 21.00", "USD 40.00"],
     ]
     assert "On this page: 4" in page and f'hx-get="{LIST}sums/?"' in page
+
+
+def test_a_list_of_one_page_is_not_added_up_twice(desk: Client) -> None:
+    store(2)
+    page = text(desk.get(LIST))
+    assert "On this page" not in page and "sums/" in page
 
 
 def test_all_that_match_are_counted_beyond_the_page(desk: Client) -> None:

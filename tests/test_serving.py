@@ -310,3 +310,111 @@ class TestForwarding:
     def test_a_setting_that_is_neither_says_what_to_write(self, value):
         with pytest.raises(ImproperlyConfigured, match="Write the networks"):
             forwarding.proxies(value)
+
+
+class TestWhatIsSentWhileItIsMade:
+    """A long download, such as a list of a million rows as a file."""
+
+    class Download(Django):
+        def __call__(self, environ: dict[str, Any], start: Any) -> Any:
+            response = super().__call__(environ, start)
+            response.sent_as_made = True
+            return response
+
+    def test_the_first_piece_leaves_before_the_last_is_made(self):
+        arrived = threading.Event()
+
+        def pieces():
+            yield b"first"
+            assert arrived.wait(LIMIT)
+            yield b""
+            yield b"last"
+
+        class Reader(Client):
+            async def send(self, message):
+                await super().send(message)
+                if message.get("body") == b"first":
+                    arrived.set()
+
+        client = Reader("GET", "/admin/download.csv")
+        ask(self.Download(pieces), client)
+        assert (client.status, client.body) == (200, b"firstlast")
+        assert "content-length" not in client.headers
+        assert [message["more_body"] for message in client.sent[1:]] == [True, True, False]
+
+    def test_no_more_is_made_than_the_reader_takes(self):
+        made = []
+
+        def pieces():
+            for number in range(1000):
+                made.append(number)
+                yield b"x"
+
+        class SlowReader(Client):
+            most = 0
+
+            async def send(self, message):
+                await super().send(message)
+                await asyncio.sleep(0)
+                self.most = max(self.most, len(made) - len(self.sent))
+
+        client = SlowReader("GET", "/admin/download.csv")
+        ask(self.Download(pieces), client)
+        assert len(client.body) == 1000 and client.most <= serving.CHUNKS_WAITING + 2
+
+    def test_what_breaks_off_does_not_end_as_if_it_were_whole(self):
+        def pieces():
+            yield b"part"
+            raise ConnectionError
+
+        django, client = self.Download(pieces), Client("GET", "/admin/download.csv")
+        with pytest.raises(serving.BrokenOff):
+            ask(django, client)
+        assert client.body == b"part" and all(message["more_body"] for message in client.sent[1:])
+        assert django.closed.acquire(timeout=LIMIT)
+
+    def test_what_fails_before_its_first_piece_is_a_500(self):
+        def pieces():
+            raise ConnectionError
+            yield b""
+
+        client = Client("GET", "/admin/download.csv")
+        ask(self.Download(pieces), client)
+        assert client.status == 500
+
+    def test_a_client_that_goes_away_ends_the_making(self):
+        made = []
+
+        def pieces():
+            while True:
+                made.append(1)
+                yield b"x"
+
+        class Leaver(Client):
+            async def send(self, message):
+                await super().send(message)
+                if len(self.sent) == 3:
+                    self.hang_up()
+                await asyncio.sleep(0)
+
+        django = self.Download(pieces)
+        ask(django, Leaver("GET", "/admin/download.csv"))
+        assert django.closed.acquire(timeout=LIMIT)
+
+    def test_a_reader_that_stops_reading_ends_the_making(self, monkeypatch):
+        monkeypatch.setattr(serving, "READER_SECONDS", 0.2)
+
+        class Sleeper(Client):
+            async def send(self, message):
+                await super().send(message)
+                await asyncio.sleep(LIMIT)
+
+        django = self.Download(lambda: iter(lambda: b"x", b""))
+        ask(django, Sleeper("GET", "/admin/download.csv"))
+        assert django.closed.acquire(timeout=LIMIT)
+
+    def test_beyond_a_quarter_of_the_threads_it_is_made_first(self, settings):
+        settings.REQUEST_THREADS = 4
+        clients = [Client("GET", "/admin/download.csv") for _ in range(4)]
+        ask(self.Download(lambda: [b"a", b"b"]), *clients)
+        assert all(client.body == b"ab" for client in clients)
