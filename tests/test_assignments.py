@@ -13,8 +13,8 @@ from django.db import connection
 from django.test import Client, RequestFactory
 from django.utils import timezone
 
-from invoices import assignments, erasure, journal, mentions, notes, promises, stored_data, tasks
-from invoices.admin import days
+from invoices import assignments, erasure, journal, mentions, notes, promises, stored_data, tallies, tasks
+from invoices.admin import days, queues
 from invoices.admin.invoices import work
 from invoices.models import Assignment, Code, Invoice, Promise
 from invoices.models.immutable import ImmutableError
@@ -243,3 +243,43 @@ def test_who_may_not_see_it_sees_no_names_in_the_list(client: Client, invoice: s
     client.force_login(person)
     page = text(client.get(LIST))
     assert invoice in page and "manager" not in page and "Who has it" not in page
+
+
+# --- on the home page -------------------------------------------------------------------------------------------------
+
+
+def test_the_queues_of_home_lead_to_their_rows(desk: Client, agent: User, manager: User) -> None:
+    def shown() -> dict[str, tuple[str, list[str], set[str]]]:
+        found = {}
+        for entry in queues.entries(queues.Reading(User.objects.get(pk=agent.pk))):
+            if entry.title in ("Overdue", "Mine", "Promised for today", "Promises broken"):
+                found[entry.title] = entry.count, entry.sums, listed(desk, entry.link.partition("?")[2])
+        return found
+
+    owed = {"amount_due": 1000, "amount_remaining": 1000, "amount_paid": 0, "collection_method": "send_invoice"}
+    for id in ("in_mine", "in_theirs", "in_free"):
+        stored(InvoiceObject(id=id, number=id, status="open", due_date=1_500_000_000, **owed))
+    tallies.run_due()
+    take("in_mine", agent)
+    take("in_theirs", manager)
+    promise = promises.record("in_free", amount="5", day=str(timezone.localdate()), by=agent)
+    assert shown() == {
+        "Overdue": ("2", ["USD 20.00"], {"in_mine", "in_theirs"}),
+        "Mine": ("1", ["USD 10.00"], {"in_mine"}),
+        "Promised for today": ("1", ["USD 10.00"], {"in_free"}),
+        "Promises broken": ("0", [], set()),
+    }
+    promises._end(promise, "broken", "The day has passed.", None)
+    assert shown()["Overdue"] == ("3", ["USD 30.00"], {"in_mine", "in_theirs", "in_free"})
+    assert shown()["Promises broken"] == ("1", ["USD 10.00"], {"in_free"})
+    assert shown()["Promised for today"] == ("0", [], set())
+    # Without the permission to see promises nothing of them shows, and the list is that of all that are overdue.
+    agent.groups.clear()
+    agent.user_permissions.set(Permission.objects.filter(codename="view_invoice"))
+    assert shown() == {"Overdue": ("3", ["USD 30.00"], {"in_mine", "in_theirs", "in_free"})}
+
+
+def test_mentions_on_the_home_page(desk: Client, agent: User, manager: User, invoice: str) -> None:
+    notes.write(invoice, "@agent please", author=manager)
+    found = {entry.title: entry for entry in queues.entries(queues.Reading(User.objects.get(pk=agent.pk)))}
+    assert found["Mentions"].count == "1" and found["Mentions"].link == "/admin/invoices/mention/"

@@ -27,7 +27,7 @@ from tests.factories import (
 pytestmark = pytest.mark.django_db(transaction=True)
 
 NOW = datetime.now(UTC).replace(microsecond=0)
-MOST_QUERIES = 29
+MOST_QUERIES = 34
 DECLINED = {"code": "card_declined", "decline_code": "insufficient_funds", "message": "No."}
 
 
@@ -195,11 +195,12 @@ class TestWhoSeesWhat:
     def test_by_group(self, manager: User) -> None:
         for_all = {
             *("Overdue", "Payment failed", "Needs the customer", "Bank debits under way", "Unknown outcomes"),
+            *("Promised for today", "Promises broken", "Mentions"),
         }
         overseeing = {"Contradictions", "Drift"}
-        assert self.titles(user_in_group("ada", "Support agent")) == for_all | {"My waiting requests"}
+        assert self.titles(user_in_group("ada", "Support agent")) == for_all | {"My waiting requests", "Mine"}
         assert self.titles(user_in_group("udo", "Auditor")) == for_all | overseeing
-        managing = {"My approvals", "My waiting requests", "For you to decide"}
+        managing = {"Mine", "My approvals", "My waiting requests", "For you to decide"}
         assert self.titles(manager) == for_all | overseeing | managing
         assert self.titles(user_in_group("nobody", None)) == set()
 

@@ -14,22 +14,26 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet, Sum
+from django.db.models.functions import TruncDate
 from django.urls import reverse
 
-from invoices import money, tallies
+from invoices import assignments, clock, mentions, money, promises, tallies
 from invoices.admin import formatting
+from invoices.admin.invoices import work_filters
 from invoices.admin.invoices.queue_filters import AgeFilter
+from invoices.admin.invoices.work_filters import PromiseFilter
 from invoices.admin.links import page_url
 from invoices.admin.operations.turn_filter import TurnFilter
 from invoices.admin.reconciliation.left_filter import LeftFilter, recently_left
-from invoices.models import Contradiction, Drift, Operation
+from invoices.models import Contradiction, Drift, Invoice, Operation, Promise
 from invoices.operations import ACTIONS, contradictions, manual_resolution, my_turn
 from invoices.operations.requesters import PERMISSION as APPROVE
 from invoices.tallies import Amounts
 
 MAX_COUNTED = 100  # of more rows than this a queue of operations shows `100+`
 REASONS_SHOWN = 4  # of the failed payments; the list has the others
+MENTIONS = ("invoices.view_mention", "invoices.view_note", "invoices.view_invoice")  # all of them
 SUMS_SHOWN = 3  # currencies of one queue; the list has the others
 OVERSEE = ("invoices.run_reconciliation", "invoices.view_signinrecord")  # one of them: managers, and auditors
 
@@ -87,6 +91,18 @@ class Reading:
         """What Stripe says otherwise than the journal, the oldest first; at most MAX_COUNTED + 1."""
         found = Contradiction.objects.filter(contradictions.unresolved()).select_related("operation__actor")
         return list(found.order_by("found_at")[: MAX_COUNTED + 1])
+
+    @cached_property
+    def not_promised_by_band(self) -> dict[str, Amounts]:
+        """The open invoices by age, without those for which a promise to pay stands, for who may see promises."""
+        if not self.may(promises.VIEW):
+            return self.by_band
+        due = TruncDate("due_date", tzinfo=UTC)
+        standing = Promise.objects.filter(state=Promise.State.OPEN, ends_at__gt=clock.now()).values("invoice")
+        rows = Invoice.objects.filter(pk__in=standing, status="open", deleted_at=None, due_date__isnull=False)
+        left_out = rows.values_list(due, "currency").annotate(Count("pk"), Sum("amount_remaining")).order_by()
+        without = {(day, currency): (number, amount) for day, currency, number, amount in left_out}
+        return tallies.by_band(self.today, without) if without else self.by_band
 
     @cached_property
     def by_band(self) -> dict[str, Amounts]:
@@ -176,15 +192,17 @@ def _few(operations: QuerySet[Operation]) -> list[Operation]:
 
 
 def _overdue(reading: Reading) -> Entry:
-    bands = [(band, reading.by_band[band.name]) for band in tallies.OVERDUE_BANDS]
+    bands = [(band, reading.not_promised_by_band[band.name]) for band in tallies.OVERDUE_BANDS]
+    # An invoice leaves the queue while a promise to pay it stands.
+    only = {PromiseFilter.parameter_name: PromiseFilter.NONE} if reading.may(promises.VIEW) else {}
     total = Amounts()
     for _, amounts in bands:
         for currency, sum in amounts.sums.items():
             total.add(currency, amounts.counts[currency], sum, amounts.oldest)
     words = "Ask the customer, or charge what can be charged." if total.count else "No invoice is overdue."
-    found = entry("Overdue", words, total, list_of("invoice", **{AgeFilter.parameter_name: AgeFilter.OVERDUE}), "red")
+    found = entry("Overdue", words, total, list_of("invoice", age=AgeFilter.OVERDUE, **only), "red")
     found.parts = [
-        Part(band.title, number(amounts.count), sums_of(amounts), list_of("invoice", age=band.name))
+        Part(band.title, number(amounts.count), sums_of(amounts), list_of("invoice", age=band.name, **only))
         for band, amounts in bands
     ]
     return found
@@ -216,6 +234,52 @@ def _debits(reading: Reading) -> Entry:
     amounts = reading.waiting[tallies.DEBIT_UNDER_WAY]
     words = "Do not charge again: banks take days." if amounts.count else "No bank is processing a payment."
     return entry("Bank debits under way", words, amounts, list_of("invoice", queue=tallies.DEBIT_UNDER_WAY), "violet")
+
+
+def _few_invoices(rows: QuerySet[Invoice]) -> list[Invoice]:
+    columns = ("created", "currency", "amount_remaining", "status")
+    return list(rows.order_by("created").only(*columns)[: MAX_COUNTED + 1])
+
+
+def entry_of_invoices(title: str, words: str, rows: list[Invoice], link: str, tone: str = "amber") -> Entry:
+    """An entry of what no tally counts; at most MAX_COUNTED are counted, and then it says so."""
+    amounts = Amounts()
+    for invoice in rows[:MAX_COUNTED]:
+        amounts.add(invoice.currency or "", 1, (invoice.amount_remaining or 0) if invoice.status == "open" else 0)
+    found = entry(title, words, amounts, link, tone)
+    found.oldest = rows[0].created if rows else None
+    if len(rows) > MAX_COUNTED:
+        found.count, found.sums = f"{MAX_COUNTED}+", [f"over {sum}" for sum in found.sums]
+    return found
+
+
+# --- the person's own work --------------------------------------------------------------------------------------------
+
+
+def _mine(reading: Reading) -> Entry:
+    rows = _few_invoices(work_filters.assigned_to(Invoice.objects.all(), person=reading.user.pk))
+    words = "Invoices that you have taken, or were given." if rows else "You have taken no invoice."
+    return entry_of_invoices("Mine", words, rows, list_of("invoice", assigned=work_filters.MINE), "")
+
+
+def _mentions(reading: Reading) -> Entry:
+    rows = list(mentions.waiting_for(reading.user).values_list("made_at", flat=True)[: MAX_COUNTED + 1])
+    words = "Colleagues ask you to look at a note." if rows else "No note waits for you."
+    count = f"{MAX_COUNTED}+" if len(rows) > MAX_COUNTED else number(len(rows))
+    return Entry("Mentions", words, count, [], rows[-1] if rows else None, list_of("mention"))
+
+
+def _promised_today(reading: Reading) -> Entry:
+    rows = _few_invoices(work_filters.promised_today(Invoice.objects.all(), clock.now()))
+    words = "The day ends before long: has it been paid?" if rows else "Nothing was promised for today."
+    link = list_of("invoice", promise=PromiseFilter.TODAY)
+    return entry_of_invoices("Promised for today", words, rows, link, "violet")
+
+
+def _broken_promises(reading: Reading) -> Entry:
+    rows = _few_invoices(work_filters.broken(Invoice.objects.all(), clock.now()))
+    words = "The day has passed, and it was not paid." if rows else "No promise is broken."
+    return entry_of_invoices("Promises broken", words, rows, list_of("invoice", promise=PromiseFilter.BROKEN), "red")
 
 
 # --- operations -------------------------------------------------------------------------------------------------------
@@ -299,6 +363,10 @@ QUEUES: list[Queue] = [
     Queue("payment_failed", _sees_invoices, _payment_failed),
     Queue("needs_customer", _sees_invoices, _needs_customer),
     Queue("debit_under_way", _sees_invoices, _debits),
+    Queue("promised_today", lambda reading: _sees_invoices(reading) and reading.may(promises.VIEW), _promised_today),
+    Queue("promises_broken", lambda reading: _sees_invoices(reading) and reading.may(promises.VIEW), _broken_promises),
+    Queue("mine", lambda reading: _sees_invoices(reading) and reading.may(assignments.ADD), _mine),
+    Queue("mentions", lambda reading: reading.user.has_perms(MENTIONS), _mentions),
     Queue("unknown", _sees_operations, _unknown),
     Queue("undecided", lambda reading: _sees_operations(reading) and _resolves(reading), _undecided),
     Queue("my_approvals", lambda reading: _sees_operations(reading) and reading.may(APPROVE), _my_approvals),

@@ -7,7 +7,7 @@ the day after the day on which it was due.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
@@ -105,12 +105,16 @@ def by_reason(queue: str) -> dict[str, Amounts]:
     return dict(sorted(found.items(), key=lambda item: (-item[1].count, item[0])))
 
 
-def by_band(day: date) -> dict[str, Amounts]:
-    """The open invoices by their age on this day: a band's name, NOT_DUE or NO_DUE_DATE → what stands there."""
+def by_band(day: date, without: Mapping[tuple[date, str], tuple[int, int]] | None = None) -> dict[str, Amounts]:
+    """The open invoices by their age on this day: a band's name, NOT_DUE or NO_DUE_DATE → what stands there.
+
+    `without`: due day and currency → how many invoices, and which amount, are left out."""
     found = {name: Amounts() for name in (NO_DUE_DATE, NOT_DUE, *(band.name for band in OVERDUE_BANDS))}
     rows = Tally.objects.filter(queue=OPEN).values_list("day", "currency", "count", "amount")
     for due, currency, number, amount in rows.order_by("day", "currency"):
-        found[band_of(due, day)].add(currency, number, amount, due)
+        fewer, less = (without or {}).get((due, currency), (0, 0))
+        if number > fewer:
+            found[band_of(due, day)].add(currency, number - fewer, max(0, amount - less), due)
     return found
 
 

@@ -1,5 +1,6 @@
 """Filters of the list of invoices by who has them and by what was promised."""
 
+from datetime import datetime
 from typing import Any
 
 from django.db.models import QuerySet
@@ -13,6 +14,22 @@ from invoices.models.work import assigned, broken_promises, promised
 
 MINE, NOBODYS = "mine", "nobody"
 PEOPLE_OFFERED = 100
+
+
+def assigned_to(rows: QuerySet, **person: Any) -> QuerySet:
+    """Of these invoices those that this person has."""
+    return rows.filter(pk__in=Assignment.objects.filter(ended_at=None, **person).values("invoice"))
+
+
+def promised_today(rows: QuerySet, now: datetime) -> QuerySet:
+    """Of these invoices those that were promised for today, in the reader's time zone."""
+    standing = Promise.objects.filter(state=Promise.State.OPEN, ends_at__gt=now)
+    return rows.filter(pk__in=standing.filter(day=timezone.localdate(now)).values("invoice"))
+
+
+def broken(rows: QuerySet, now: datetime) -> QuerySet:
+    """Of these invoices those that are to be paid yet although a promise was broken, and no other one stands."""
+    return rows.filter(~promised(now), status="open", pk__in=broken_promises(now).values("invoice"))
 
 
 class AssignedFilter(ChoiceFilter):
@@ -36,32 +53,42 @@ class AssignedFilter(ChoiceFilter):
             return queryset
         if value == NOBODYS:
             return queryset.filter(~assigned())
-        current = Assignment.objects.filter(ended_at=None)
-        own = current.filter(person=request.user.pk) if value == MINE else current.filter(person__username=value[1:])
-        return queryset.filter(pk__in=own.values("invoice"))
+        if value == MINE:
+            return assigned_to(queryset, person=request.user.pk)
+        return assigned_to(queryset, person__username=value[1:])
 
 
 class PromiseFilter(ChoiceFilter):
-    """Promised and not yet due, due today, or broken and still to be paid. For who may see promises."""
+    """Promised and not yet due, due today, broken and still to be paid, or nothing promised now.
+
+    For who may see promises."""
 
     title, parameter_name = "promise to pay", "promise"
-    STANDS, TODAY, BROKEN = "promised", "today", "broken"
+    STANDS, TODAY, BROKEN, NONE = "promised", "today", "broken", "none"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
         if not request.user.has_perm(promises.VIEW):
             return []
-        return [(self.STANDS, "Promised"), (self.TODAY, "Promised for today"), (self.BROKEN, "Broken, still open")]
+        return [
+            (self.STANDS, "Promised"),
+            (self.TODAY, "Promised for today"),
+            (self.BROKEN, "Broken, still open"),
+            (self.NONE, "Nothing is promised"),
+        ]
 
     def has_output(self) -> bool:
         return bool(self.lookup_choices)
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        value, now = self.value(), clock.now()
-        if not value:
-            return queryset
-        if value == self.BROKEN:
-            return queryset.filter(~promised(now), status="open", pk__in=broken_promises(now).values("invoice"))
-        standing = Promise.objects.filter(state=Promise.State.OPEN, ends_at__gt=now)
-        if value == self.TODAY:
-            standing = standing.filter(day=timezone.localdate(now))
-        return queryset.filter(pk__in=standing.values("invoice"))
+        now = clock.now()
+        match self.value():
+            case self.BROKEN:
+                return broken(queryset, now)
+            case self.TODAY:
+                return promised_today(queryset, now)
+            case self.STANDS:
+                standing = Promise.objects.filter(state=Promise.State.OPEN, ends_at__gt=now)
+                return queryset.filter(pk__in=standing.values("invoice"))
+            case self.NONE:
+                return queryset.filter(~promised(now))
+        return queryset
