@@ -78,8 +78,11 @@ def give(
                 request_id=request_id,
             )
     except IntegrityError:  # another one came first, at the same moment
-        _check_seen(current(invoice_id), seen)
-        raise
+        first = current(invoice_id)
+        if first is not None and first.person_id == person.pk:
+            return first
+        _check_seen(first, seen)
+        raise Refusal(Code.INVOICE_CHANGED, "Somebody else changed who has this invoice. Look again.") from None
 
 
 def release(invoice_id: str, *, by: User, seen: int | None) -> None:

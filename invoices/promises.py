@@ -56,8 +56,10 @@ def record(
     if invoice is None:
         raise Refusal(Code.RESOURCE_MISSING, f"No such invoice: '{invoice_id[:255]}'", param="invoice")
     id = promise_id if promise_id is not None and promise_id.version == RANDOM else uuid.uuid4()
-    if sent_before := Promise.objects.filter(pk=id, invoice=invoice.pk, recorded_by=by.pk).first():
-        return sent_before
+    if known := Promise.objects.filter(pk=id).first():
+        if (known.invoice, known.recorded_by_id) == (invoice.pk, by.pk):
+            return known  # sent twice
+        id = uuid.uuid4()
     remaining, currency = invoice.amount_remaining or 0, invoice.currency or ""
     if invoice.status != "open" or invoice.deleted_at is not None or remaining <= 0:
         raise Refusal(Code.INVOICE_NOT_OPEN, "Nothing is to be paid of this invoice, so nothing can be promised.")

@@ -283,3 +283,15 @@ def test_mentions_on_the_home_page(desk: Client, agent: User, manager: User, inv
     notes.write(invoice, "@agent please", author=manager)
     found = {entry.title: entry for entry in queues.entries(queues.Reading(User.objects.get(pk=agent.pk)))}
     assert found["Mentions"].count == "1" and found["Mentions"].link == "/admin/invoices/mention/"
+
+
+def test_the_same_person_twice_at_the_same_moment(invoice: str, agent: User) -> None:
+    def attempt(_: int) -> int:
+        try:
+            return take(invoice, agent).pk
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        assert len(set(pool.map(attempt, range(2)))) == 1
+    assert Assignment.objects.count() == 1

@@ -200,7 +200,7 @@ def test_broken_when_the_day_has_passed(agent: User, later: Callable[[float], No
     record(agent, days=1)
     assert state() == "open" and is_promised()
     assert not broken_promises(clock.now()).exists()
-    later(2 * DAY)
+    later(3 * DAY)
     # Readers know at once, before the task has looked.
     assert not is_promised() and broken_promises(clock.now()).exists()
     made = Promise.objects.get()
@@ -331,3 +331,30 @@ def test_no_such_promise_or_invoice(desk: Client, agent: User) -> None:
     stored(InvoiceObject(id="in_other"))
     assert desk.post(f"{LIST}in_other/promise/{made.pk}/withdraw/").status_code == 404
     assert state() == "open"
+
+
+def test_the_id_of_anothers_promise_is_not_taken_over(agent: User, manager: User) -> None:
+    owed()
+    first = promises.withdraw(record(agent), by=agent)
+    second = record(manager, promise_id=first.pk)
+    assert second.pk != first.pk and second.recorded_by == manager
+    stored(InvoiceObject(id="in_other", amount_remaining=10000, status="open"))
+    other = promises.record("in_other", amount="1", day=in_days(1), by=manager, promise_id=second.pk)
+    assert other.invoice == "in_other" and Promise.objects.count() == 3
+
+
+def test_a_broken_promise_does_not_stop_the_next_one(agent: User, later: Callable[[float], None]) -> None:
+    """Also where the task has not looked yet."""
+    owed()
+    record(agent, days=1)
+    later(3 * DAY)
+    record(agent, "40", days=2)
+    assert sorted(Promise.objects.values_list("state", flat=True)) == ["broken", "open"] and is_promised()
+
+
+def test_names_and_notes_of_any_script(desk: Client) -> None:
+    owed(customer_name="שלום " * 40)
+    note = "أدفع غدا 👩‍👧 <i>" + "x" * 400
+    assert page(desk, "promise/", amount="1", day=in_days(1), note=note).status_code == 302
+    shown = text(page(desk))
+    assert "أدفع غدا 👩‍👧 &lt;i&gt;" in shown and Promise.objects.get().note == note
