@@ -23,6 +23,8 @@ from invoices.request_origin import request_id
 
 log = logging.getLogger(__name__)
 
+IN_HEADER = {403: "Refused", 404: "Not found", 500: "Error"}  # what the header of the page says, by its status
+
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's handler400. Always plain: what cannot be read may be the cookies."""
@@ -85,7 +87,7 @@ def plain(request: HttpRequest, template: str, status: int, context: dict[str, A
 
 
 def _within_desk(request: HttpRequest, template: str, status: int, context: dict[str, Any]) -> HttpResponse:
-    words = {"request_id": request_id(request), "frame": "error_pages/desk.html", "title": "", **context}
+    words = {**context, "request_id": request_id(request), "frame": "error_pages/desk.html", "title": IN_HEADER[status]}
     return HttpResponse(render_to_string(template, words, request), status=status)
 
 

@@ -1,17 +1,21 @@
-"""Takes the pictures of the handbooks from a running demo: a journey as the agent, one as the manager.
+"""Takes the pictures of the handbooks from a demo: a journey as the agent, one as the manager.
 
-    make demo ARGS="--data-dir /tmp/pictures"                         # a fresh one, in another terminal
-    .venv/bin/python docs/images/take.py /tmp/pictures/demo.json      # writes *.png beside this file
+    make screenshots                                       # starts a fresh demo, writes *.png beside this file
+    .venv/bin/python docs/images/take.py .demo/demo.json   # from a demo that runs, whose data it changes
 
-It pays, is declined, and loses an answer at the sandbox, so it changes the demo's data. It needs chromium.
+It pays, is declined, and loses an answer at the sandbox. It needs chromium.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
+import subprocess
 import sys
+import tempfile
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +32,17 @@ def main(report: dict[str, Any]) -> None:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         agent = sign_in(browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}), report, "agent")
         picture(agent, "home")
-        find(agent, invoices.payable.customer_email)
-        find(agent, invoices.payable.id)
+        find(agent, report, invoices.payable.id)
         ask(agent, "Pay", "Asked for on the phone")
         picture(agent, "confirm")
         agent.locator("#act button[type=submit]").click()
         agent.locator("#result.green").wait_for()
-        find(agent, invoices.declined.id)
+        find(agent, report, invoices.declined.id)
         ask(agent, "Pay", "Asked for on the phone")
         agent.locator("#act button[type=submit]").click()
         agent.locator("#result.red").wait_for()
         picture(agent, "declined")
-        find(agent, invoices.lost.id)
+        find(agent, report, invoices.lost.id)
         ask(agent, "Pay", "Asked for on the phone")
         invoices.faults({"drop_reply": 1, "only": ["POST /v1/invoices/*/pay"]})
         agent.locator("#act button[type=submit]").click()
@@ -47,7 +50,7 @@ def main(report: dict[str, Any]) -> None:
         picture(agent, "unknown")
         invoices.faults(None)
         manager = sign_in(browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}), report, "manager")
-        find(agent, invoices.large.id)
+        find(agent, report, invoices.large.id)
         ask(agent, "Void", "Ordered by mistake")
         agent.locator("#act button[type=submit]").click()
         agent.locator("#result").wait_for()
@@ -55,6 +58,10 @@ def main(report: dict[str, Any]) -> None:
         manager.get_by_role("link", name="Void").first.click()
         manager.get_by_role("button", name="Approve").wait_for()
         picture(manager, "approve")
+        manager.goto(f"{report['admin_url']}invoices/invoice/")
+        picture(manager, "list")
+        manager.goto(f"{report['admin_url']}invoices/customer/{invoices.payable.customer}/")
+        picture(manager, "customer")
         browser.close()
 
 
@@ -94,26 +101,27 @@ def sign_in(page: Page, report: dict[str, Any], role: str) -> Page:
     page.locator("input[name=username], input[name=login]").fill(user["username"])
     page.locator("input[name=password]").fill(user["password"])
     page.keyboard.press("Enter")
-    page.get_by_label("Find an invoice").wait_for()
+    page.locator("#main-content").wait_for()
     return page
 
 
-def find(page: Page, what: str) -> None:
-    """Searches from the home page, again until the invoice's webhook has come."""
+def find(page: Page, report: dict[str, Any], invoice: str) -> None:
+    """Opens the invoice's page, again until its webhook has come."""
     for _ in range(60):
-        page.goto("/".join(page.url.split("/")[:4]) + "/")
-        page.get_by_label("Find an invoice").fill(what)
-        page.keyboard.press("Enter")
+        page.goto(f"{report['admin_url']}invoices/invoice/{invoice}/")
         page.wait_for_load_state("networkidle")
         if page.locator(".head .big").count():
             return
         page.wait_for_timeout(500)
-    raise SystemExit(f"{what} is not found.")
+    raise SystemExit(f"{invoice} is not found.")
 
 
 def ask(page: Page, action: str, reason: str) -> None:
     page.locator(".actions").get_by_role("link", name=action, exact=True).click()
-    page.get_by_label("In your own words").fill(reason)
+    choice = page.locator("#act select[name=reason_choice]")
+    if choice.count():
+        choice.select_option(index=1)
+    page.locator("#act [name=reason]").fill(reason)
     page.wait_for_load_state("networkidle")
 
 
@@ -123,7 +131,31 @@ def picture(page: Page, name: str) -> None:
     page.screenshot(path=HERE / f"{name}.png")
 
 
+@contextlib.contextmanager
+def fresh_demo() -> Iterator[dict[str, Any]]:
+    """A demo of our own, in a folder that is deleted afterwards."""
+    with tempfile.TemporaryDirectory() as folder:
+        words = ["demo", "--port", "8765", "--sandbox-port", "12765", "--data-dir", folder, "--invoices", "200"]
+        demo = subprocess.Popen(
+            [sys.executable, HERE.parent.parent / "manage.py", *words], stdout=subprocess.PIPE, text=True
+        )
+        try:
+            for line in demo.stdout or ():  # until it says how it is ended
+                if "Ctrl-C" in line:
+                    break
+            else:
+                raise SystemExit("The demo did not start: `make demo` says why.")
+            yield json.loads((Path(folder) / "demo.json").read_text())
+        finally:
+            demo.terminate()
+            demo.wait(timeout=60)
+
+
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
+    if len(sys.argv) > 2:
         raise SystemExit(__doc__)
-    main(json.loads(Path(sys.argv[1]).read_text()))
+    if len(sys.argv) == 2:
+        main(json.loads(Path(sys.argv[1]).read_text()))
+    else:
+        with fresh_demo() as made:
+            main(made)

@@ -122,7 +122,7 @@ class CustomerAdmin(MirroredAdmin):
             return self._show_stored(request, object_id, form, status=400)
         _record(request, object_id, Disclosure.What.DOWNLOADED, form.cleaned_data["reason"])
         pieces = stored_data.document(object_id, Path(settings.ARCHIVE_DIR))
-        name = f"{object_id}-{timezone.now():%Y%m%d-%H%M}.json"
+        name = f"{object_id}-{timezone.localtime():%Y%m%d-%H%M}.json"
         return streamed(pieces, "application/json", name)
 
     def facts(self, record: Customer) -> Facts:

@@ -11,6 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern
+from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -137,7 +138,9 @@ class BatchAdmin(RecordAdmin):
         batch = self.record(object_id) if self.has_view_permission(request) else None
         if batch is None:
             raise PermissionDenied
-        return streamed(batch_csv.lines(batch), "text/csv", f"{batch.action}-{batch.created_at:%Y%m%d-%H%M}.csv")
+        return streamed(
+            batch_csv.lines(batch), "text/csv", f"{batch.action}-{timezone.localtime(batch.created_at):%Y%m%d-%H%M}.csv"
+        )
 
     def facts(self, record: Batch) -> Facts:
         facts: Facts = [
