@@ -121,7 +121,7 @@ def test_what_takes_too_long_is_not_counted(desk: Client, monkeypatch: pytest.Mo
 def test_no_row_beyond_the_limit_is_read(monkeypatch: pytest.MonkeyPatch, django_assert_max_num_queries: Any) -> None:
     monkeypatch.setattr(footers, "MOST_COUNTED", 3)
     store(9)
-    with django_assert_max_num_queries(6) as queries:
+    with django_assert_max_num_queries(8) as queries:  # on PostgreSQL five of them set the time limit
         assert footers.of_all(Invoice.objects.all()).is_more
     counted = [query["sql"] for query in queries.captured_queries if "GROUP BY" in query["sql"]]
     assert len(counted) == 1 and "LIMIT 4" in counted[0]

@@ -125,7 +125,7 @@ def _grouped(model: Any, some: QuerySet[Any], names: list[str]) -> list[tuple[An
     quoted = connection.ops.quote_name
     sums = "".join(f", COALESCE(SUM({quoted(name)}), 0)" for name in names)
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT currency, COUNT(*){sums} FROM ({inner}) AS some GROUP BY currency", params)  # noqa: S608  our own names
+        cursor.execute(f"SELECT currency, COUNT(*){sums} FROM ({inner}) AS counted GROUP BY currency", params)  # noqa: S608  our own names
         return [(code, *map(int, numbers)) for code, *numbers in cursor.fetchall()]
 
 
