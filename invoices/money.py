@@ -82,6 +82,16 @@ def text(amount: int | None, currency: str | None) -> str:
     return f"{currency.upper()} {number}"
 
 
+def in_language(amount: int | None, currency: str | None, locale: str) -> str:
+    """An amount as a letter in this language writes it: `1.234,50 EUR` in German. In English as `text`."""
+    if amount is None or not currency or locale == PLAIN:
+        return text(amount, currency)
+    number = format_currency(
+        major(amount, currency), currency.upper(), format=_pattern(currency), locale=locale, currency_digits=False
+    )
+    return f"{number} {currency.upper()}"
+
+
 def in_words(amount: int, currency: str) -> str:
     """An amount with the currency's name, to read back what was typed: `1,234.50 US dollars`."""
     # The pattern is given, because Babel would round currencies that have fewer decimals in its table than at Stripe.

@@ -287,7 +287,7 @@ class TestDeeds:
         found = page_after(desk, desk.post(f"{LIST}{made.id}/refresh/"))
         assert made.number in found and "declined" in found
         part = desk.post(f"{LIST}{made.id}/complete/").content.decode()
-        assert "declined" in part and "hx-post" not in part and 'id="sentence"' in part and "<html" not in part
+        assert "declined" in part and "hx-post" not in part and 'id="customer-words"' in part and "<html" not in part
         assert "Reading the missing" not in desk.get(f"{LIST}{made.id}/").content.decode()
         for wrong in ("..", "in_1?expand", "cus_1"):
             response = desk.post(f"{LIST}{quote(wrong, safe='')}/refresh/")

@@ -109,7 +109,7 @@ class TestAfterADecline:
 
     def test_another_method(self, sandbox: SandboxProcess, desk: Client) -> None:
         made, found = self.decline(sandbox, desk, "pm_card_chargeCustomerFail")
-        words = found.split('id="customer-words">')[1].split("</p>")[0]
+        words = found.split('id="customer-words" lang="en">')[1].split("</p>")[0]
         assert "Please choose another payment method" in words and "https://" in words
         assert "can be charged again at" in found and "update the card" not in found
         again = desk.get(action_url(made.id, "pay")).content.decode()
@@ -142,7 +142,7 @@ class TestAfterADecline:
 
     def test_the_payment_page_for_what_the_customer_must_confirm(self, sandbox: SandboxProcess, desk: Client) -> None:
         _, found = self.decline(sandbox, desk, "pm_card_authenticationRequired")
-        words = found.split('id="customer-words">')[1].split("</p>")[0]
+        words = found.split('id="customer-words" lang="en">')[1].split("</p>")[0]
         assert "confirm this payment yourself" in words and "The link: https://" in words
         operation = Operation.objects.get()
         assert (

@@ -41,7 +41,7 @@ def page(client: Client, operation: Operation) -> str:
 
 
 def copy_button(html: str) -> str:
-    return html.split('data-copy="#sentence"')[1].split(">", maxsplit=1)[0]
+    return html.split('data-copy="#customer-words"')[1].split(">", maxsplit=1)[0]
 
 
 def asked(client: Client, operation: Operation) -> Any:

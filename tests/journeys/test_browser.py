@@ -75,7 +75,7 @@ def test_the_agent_finds_it_by_email_and_pays_it(
     desk.get_by_role("button", name="Pay USD 20.00").click()
     expect(desk.locator("#result")).to_contain_text("Pay: done")
     expect(desk.locator(".head .badge")).to_have_text("paid")
-    expect(desk.locator("#sentence")).to_contain_text("was paid on")
+    expect(desk.locator("#customer-words")).to_contain_text("was paid on")
     assert sandbox.stats()["charges"] == {invoice.id: 1}
     assert sandbox.client().v1.invoices.retrieve(invoice.id).status == "paid"
 

@@ -1,8 +1,10 @@
-"""After a decline: what to do, what to tell the customer, when to charge again, and the link for updating the card."""
+"""After a decline: what to do, when to charge again, and the link with which the customer updates the card."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
@@ -16,31 +18,24 @@ from invoices.admin.base import RecordAdmin
 from invoices.admin.formatting import web_address
 from invoices.admin.links import page_url
 from invoices.models import Invoice, Operation, PaymentIntent
-from invoices.models.reading import member, text
+from invoices.models.reading import text
 from invoices.operations import ACTIONS, advice, eligibility, outcomes, payment_lookups
+
+if TYPE_CHECKING:
+    from invoices.admin.invoices.page_words import PageWords
 
 PAY = ACTIONS["pay"]
 
 
 @dataclass
 class Help:
-    """What to do, and what to tell the customer. `again_at`: when the same payment method may be charged again (None:
+    """What to do. `again_at`: when the same payment method may be charged again (None:
     now)."""
 
     advice: advice.Advice
     invoice: Invoice
     again_at: datetime | None
     may_pay: bool
-
-    @property
-    def customer(self) -> str:
-        """The sentences for the customer, with the address of Stripe's payment page if the invoice can be paid
-        there."""
-        link = payment_page(self.invoice)
-        if not link or self.advice.kind not in {advice.HOSTED, advice.ANOTHER, advice.STOP}:
-            return self.advice.customer
-        lead = "The link" if self.advice.kind == advice.HOSTED else "You can pay here"
-        return f"{self.advice.customer} {lead}: {link}"
 
     @property
     def offers_card_link(self) -> bool:
@@ -73,16 +68,11 @@ def _owed(invoice: Invoice) -> bool:
     return invoice.status in Invoice.UNPAID and not invoice.deleted_at
 
 
-def payment_page(invoice: Invoice) -> str:
-    """The address of Stripe's page on which the customer can pay this invoice; empty if it cannot be paid there."""
-    return (
-        web_address(member(invoice.data, "hosted_invoice_url")) if invoice.status in {"open", "uncollectible"} else ""
-    )
-
-
-def card_link(admin: RecordAdmin, request: HttpRequest, invoice: Invoice | None, help: Help | None) -> HttpResponse:
-    """POST: asks Stripe for a link with which the customer updates the card, and adds it to the sentence for the
-    customer. The link is made on demand because it expires within minutes."""
+def card_link(
+    admin: RecordAdmin, request: HttpRequest, invoice: Invoice | None, words: PageWords | None
+) -> HttpResponse:
+    """POST: asks Stripe for a link with which the customer updates the card, and adds it to the text for the customer.
+    The link is made on demand because it expires within minutes."""
     allowed = admin.has_view_permission(request) and access.may(request, PAY)
     if invoice is None or not invoice.customer_id or not allowed:
         raise PermissionDenied
@@ -94,8 +84,9 @@ def card_link(admin: RecordAdmin, request: HttpRequest, invoice: Invoice | None,
     else:
         note = "" if link else "Stripe made no link."
     if request.headers.get("HX-Request") == "true":
-        words = help.customer if help else ""
-        context: dict[str, Any] = {"invoice": invoice, "link": link, "note": note, "words": words}
+        context: dict[str, Any] = {"invoice": invoice, "link": link, "note": note}
+        if words is not None:
+            context |= {"words": words.text_with(link), "language": words.language}
         return TemplateResponse(request, "admin/invoices/parts/card_link.html", context)
     messages.info(request, f"The link to update the card: {link}" if link else note)
     return redirect(page_url(invoice))

@@ -203,7 +203,7 @@ class InvoiceAdmin(RecordAdmin):
     @method_decorator(require_POST)
     def card_link_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         invoice = self.record(object_id)
-        return declined.card_link(self, request, invoice, InvoicePage(invoice, request).help if invoice else None)
+        return declined.card_link(self, request, invoice, InvoicePage(invoice, request).words if invoice else None)
 
     @method_decorator(require_POST)
     def note_view(self, request: HttpRequest, object_id: str, note_id: UUID | None = None) -> HttpResponse:

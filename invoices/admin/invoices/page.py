@@ -17,6 +17,7 @@ from invoices.admin.invoices.page_payments import (
     attempt_from_error,
     attempt_from_event,
 )
+from invoices.admin.invoices.page_words import PageWords
 from invoices.admin.invoices.under_way import UnderWay, money_under_way_of
 from invoices.admin.links import dashboard_url
 from invoices.admin.operations import wording as operation_wording
@@ -62,12 +63,14 @@ class InvoicePage:
         return max(0, min(100, round(100 * paid / due))) if due and paid else 0
 
     @property
-    def sentence(self) -> str:
-        """What to tell the customer. While Stripe contradicts the journal, nobody is asked to pay."""
-        unfinished = any(operation.state in Operation.UNFINISHED for operation in self.operations)
-        checking = unfinished or bool(self.contradictions)
-        processing = self.under_way.amount if self.under_way else ""
-        return wording.for_customer(self.invoice, self.failure, processing, checking=checking)
+    def has_remaining(self) -> bool:
+        """Whether something can still be left to pay. Of a void or deleted invoice nothing is."""
+        return self.invoice.status != "void" and not self.invoice.deleted_at
+
+    @cached_property
+    def words(self) -> PageWords:
+        """The state in words, and the text for the customer."""
+        return PageWords(self)
 
     @cached_property
     def waiting(self) -> waiting.Waiting | None:
@@ -89,12 +92,6 @@ class InvoicePage:
             return found
         last_pay = next((operation for operation in self.operations if _is_charge(operation)), None)
         return declined.help_for(self.request, last_pay, self.invoice) if last_pay else None
-
-    @property
-    def failure(self) -> str:
-        """Why the charge that is still open did not go through, in words for the customer; empty if it was not
-        declined."""
-        return (self._declined_intent and self._declined_intent.error_message) or ""
 
     @cached_property
     def _declined_intent(self) -> PaymentIntent | None:
@@ -232,7 +229,7 @@ class InvoicePage:
         )
         return [link for link in found if link[2]]
 
-    @property
+    @cached_property
     def reading(self) -> bool:
         """Whether a newer state is about to be read from Stripe. Somebody waits for it now."""
         return scheduled_refetches.look("invoice", self.invoice.pk)

@@ -7,8 +7,9 @@ from django.http import HttpRequest
 
 from invoices.admin.base import Facts
 from invoices.admin.formatting import moment, pretty
-from invoices.admin.invoices import declined, under_way, waiting
+from invoices.admin.invoices import declined, waiting
 from invoices.admin.invoices import wording as invoice_wording
+from invoices.admin.invoices.page import InvoicePage
 from invoices.admin.invoices.wording import FIELD_LABELS, field_value
 from invoices.admin.links import dashboard_url
 from invoices.admin.operations import contradictions, decisions, wording
@@ -36,16 +37,8 @@ def context(request: HttpRequest, record: Operation) -> dict[str, Any]:
         **decisions.context(request, record, invoice),
         **contradictions.context(request, record),
         "waiting": waiting.for_newer_state(invoice, [record]) if invoice else None,
-        "sentence": _sentence(record, invoice, contradicted=contradicted) if invoice else "",
+        "words": InvoicePage(invoice, request).words if invoice else None,
     }
-
-
-def _sentence(record: Operation, invoice: Invoice, *, contradicted: bool) -> str:
-    """What to tell the customer. While Stripe contradicts the journal, nobody is asked to pay."""
-    processing = under_way.amount_of(record) if record.state == Operation.State.PROCESSING else ""
-    return invoice_wording.for_customer(
-        invoice, processing=processing, checking=contradicted or record.state in Operation.UNFINISHED
-    )
 
 
 def _facts(record: Operation) -> Facts:

@@ -1,0 +1,130 @@
+"""The words on an invoice's page: its state in three sentences, who decided about it, and the customer's text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db.models import Sum
+from django.utils.functional import cached_property
+
+from invoices.admin.invoices import customer_text, state_in_words
+from invoices.admin.invoices.situation import Name, Situation
+from invoices.admin.payments import wording as payment_wording
+from invoices.models import Charge, CreditNote, Operation, PaymentIntent
+from invoices.models.reading import member
+from invoices.operations import pauses
+
+if TYPE_CHECKING:
+    from invoices.admin.invoices.page import InvoicePage
+
+
+class PageWords:
+    """The words of one invoice's page. What they are made of is read once, when the template first needs it."""
+
+    def __init__(self, page: InvoicePage) -> None:
+        self.page, self.invoice, self.request = page, page.invoice, page.request
+
+    @cached_property
+    def situation(self) -> Situation:
+        page, intent = self.page, self._intent
+        processing = [payment.row.amount_requested or 0 for payment in page.payments if payment.processing]
+        under_way = page.under_way
+        if not processing and under_way and under_way.operation:
+            processing = [under_way.operation.before.get("amount_remaining") or 0]
+        return Situation(
+            self.invoice,
+            contradicted=bool(page.contradictions),
+            unfinished=page.unfinished,
+            waits=page.waiting is not None,
+            processing=sum(processing) if processing else None,
+            intent=intent,
+            card=self._card if intent and intent.error_message else "",
+            reason=self._reason,
+            advice=page.help.advice if page.help else None,
+            credited=self._credited,
+            paused=self._paused,
+        )
+
+    @cached_property
+    def state(self) -> state_in_words.InWords:
+        return state_in_words.in_words(self.situation, names_people=self._sees_operations)
+
+    @property
+    def decided(self) -> str:
+        """Who approved or rejected the newest operation that a second person decided."""
+        if not self._sees_operations:
+            return ""
+        decided = (operation for operation in self.page.operations if operation.approver_id)
+        return state_in_words.decided_by(next(decided, None))
+
+    # --- the text for the customer --------------------------------------------------------------------------------
+
+    @cached_property
+    def language(self) -> str:
+        wanted = self.request.GET.get("language") or self.request.POST.get("language") or ""
+        return customer_text.chosen(wanted, self.page.customer)
+
+    @property
+    def languages(self) -> list[tuple[str, str, bool]]:
+        """Code and name of each language, and whether the text is in it."""
+        return [(code, name, code == self.language) for code, name in customer_text.LANGUAGES.items()]
+
+    @property
+    def text(self) -> str:
+        return customer_text.text(self.situation, self.language)
+
+    def text_with(self, card_link: str) -> str:
+        """The same with the address on which the customer updates the card."""
+        return customer_text.text(self.situation, self.language, card_link=card_link)
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether the text can be sent: no newer state is awaited."""
+        return self.situation.name not in {Name.WAITING, Name.UNKNOWN}
+
+    # --- what it is made of ---------------------------------------------------------------------------------------
+
+    @property
+    def _sees_operations(self) -> bool:
+        return self.request.user.has_perm("invoices.view_operation")
+
+    @cached_property
+    def _intent(self) -> PaymentIntent | None:
+        """Of the payments that are still open: the one whose last charge was declined, or that the customer must
+        confirm; else the newest."""
+        intents = [payment.intent for payment in self.page.payments if payment.row.status == "open" and payment.intent]
+        telling = (each for each in intents if each.error_message or each.status == "requires_action")
+        return next(telling, intents[0] if intents else None)
+
+    @cached_property
+    def _card(self) -> str:
+        """What the declined charge was charged to, where the reader may see charges."""
+        intent = self._intent
+        if intent is None or not intent.latest_charge or not self.request.user.has_perm("invoices.view_charge"):
+            return ""
+        charge = Charge.objects.filter(pk=intent.latest_charge).first()
+        return payment_wording.charged_to(charge.data) if charge else ""
+
+    @property
+    def _reason(self) -> str:
+        """Why the last charge was declined: as the mirror has it, or as the journal has, which may know it before."""
+        intent, last = self._intent, next(iter(self.page.operations), None)
+        if intent and intent.error_message:
+            return payment_wording.decline_reason(member(intent.data, "last_payment_error"))
+        return last.message if last and last.state == Operation.State.FAILED else ""
+
+    @cached_property
+    def _credited(self) -> int:
+        """The sum of the credit notes that stand, in minor units."""
+        if not self.request.user.has_perm("invoices.view_creditnote"):
+            return 0
+        found = CreditNote.objects.filter(invoice_id=self.invoice.pk, status="issued", currency=self.invoice.currency)
+        return found.aggregate(sum=Sum("amount"))["sum"] or 0
+
+    @cached_property
+    def _paused(self) -> str:
+        """Why nothing can be charged now; empty if it can."""
+        if self.invoice.status != "open":
+            return ""
+        pause = pauses.of_action("pay")
+        return pauses.in_words(pause) if pause else ""
