@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from invoices import clock, operations, refetch, scheduled_refetches
+from invoices import clock, intake, operations, refetch, scheduled_refetches, sync
 from invoices.models import Invoice, Operation
 from invoices.thresholds import NEWEST_STATE_LATE
 from tests.factories import invoice_at
@@ -94,3 +94,18 @@ def test_a_stranger_learns_nothing(client: Client, done: Operation) -> None:
     client.force_login(User.objects.create_user("nobody", is_staff=True))
     assert asked(client, done).status_code == 404 and text(asked(client, done)) == ""
     assert client.get(f"{LIST}in_nowhere/newest/").status_code == 404
+
+
+def test_every_attempt_is_counted(sandbox: SandboxProcess, desk: Client, agent: User) -> None:
+    """Stripe's own count has the first attempt, and then only those that it makes by itself."""
+    made = invoice_at(sandbox, card="pm_card_chargeCustomerFail")
+    refetch.refetch("invoice", made.id)
+    operations.execute("pay", made.id, actor=agent, source="admin", reason="x")
+    client = sandbox.client().v1
+    good = client.payment_methods.attach("pm_card_mastercard", {"customer": made.customer})
+    operations.execute("pay", made.id, actor=agent, source="admin", reason="x", params={"payment_method": good.id})
+    for event in reversed(client.events.list({"limit": 100}).data):
+        intake.journal([intake.event_row(event.to_dict())])
+    sync.process_events()
+    assert Invoice.objects.get(pk=made.id).attempt_count == 1
+    assert "<dt>Tried</dt><dd>2 times</dd>" in text(desk.get(f"{LIST}{made.id}/"))

@@ -185,6 +185,13 @@ class InvoicePage:
         return found
 
     @property
+    def tries(self) -> int:
+        """How often somebody tried to charge it: by the attempts that are shown, or by Stripe's own count where that is
+        higher. Stripe counts the first one, and then only those that it makes by itself."""
+        known = sum(len(payment.attempts) for payment in self.payments)
+        return max(known, self.invoice.attempt_count or 0)
+
+    @property
     def missing(self) -> list[tuple[str, str]]:
         """Kind and id of the objects that the page would show and that the mirror does not have yet."""
         intents = {row.payment_intent for row in self._rows if row.payment_intent} - set(self._intents)

@@ -68,6 +68,8 @@ class PauseForm(ReasonForm):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        for name in ("action", "until"):  # the first choice is one as good as the others
+            self.fields[name].has_default = True  # type: ignore[attr-defined]
         self.fields["reason"].help_text = "Everyone who wants to act reads it, with your name."
         self.fields["reason"].widget.attrs["placeholder"] = ""
 
