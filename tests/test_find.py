@@ -503,6 +503,18 @@ def test_a_look_up_that_takes_too_long_is_left_out_and_said(
     assert client.get(FIND, {"q": "ada-0006"}).status_code == 200  # no leading on while something may be missing
 
 
+def test_a_slow_look_for_the_only_meaning_is_no_error(
+    client: Client, agent: User, ada: Invoice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(term: str) -> str:
+        raise TakesTooLong
+
+    monkeypatch.setattr(search, "exact", slow)
+    monkeypatch.setattr(find, "_only_invoice", lambda request, found: None)
+    client.force_login(agent)
+    assert client.get(FIND, {"q": "ada"}).status_code == 200
+
+
 def test_a_database_that_does_not_answer_is_a_sentence(
     client: Client, agent: User, ada: Invoice, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,13 +11,14 @@ import pytest
 from django.apps import apps
 from django.db import connection
 
-from invoices.models import ReconciliationRun, RunProgress
+from invoices.models import Invoice, ReconciliationRun, RunProgress
 from tests.factories import CustomerObject, InvoiceObject, InvoicePaymentObject, PaymentIntentObject, stored
 from tests.helpers import lint_migrations
 
 pytestmark = pytest.mark.django_db
 marking = importlib.import_module("invoices.migrations.0003_refetch_token_and_provisional")
 searching = importlib.import_module("invoices.migrations.0028_rows_of_search")
+pages = importlib.import_module("invoices.migrations.0042_rows_of_hosted_page")
 
 
 EDITOR = SimpleNamespace(connection=connection)  # all that a data migration uses of a schema editor
@@ -108,3 +109,16 @@ def test_rows_of_the_version_before_become_searchable(monkeypatch: pytest.Monkey
         assert {name: getattr(found, name) for name in searching.COLUMNS[row.OBJECT]} == {
             name: getattr(row, name) for name in searching.COLUMNS[row.OBJECT]
         }
+
+
+def test_invoices_of_the_version_before_are_found_by_their_page() -> None:
+    """What was erased, or has no page, stays without."""
+    address = "https://invoice.stripe.com/i/acct_1/test_YWNjdF8x?s=ap"
+    rows = [
+        stored({**InvoiceObject(), "hosted_invoice_url": said}) for said in (address, None, "[redacted]", f"{address}2")
+    ]
+    expected = [row.hosted_page for row in rows]
+    assert [bool(each) for each in expected] == [True, False, False, True]
+    Invoice.rows.update(hosted_page=None)
+    pages.fill(apps, EDITOR)
+    assert [Invoice.objects.get(pk=row.pk).hosted_page for row in rows] == expected

@@ -6,6 +6,7 @@ kind of object. The invoices and customers are those that the search of their li
 
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
@@ -140,7 +141,8 @@ def _only_meaning(request: HttpRequest, found: Found) -> str:
     if found.remarks:
         return ""
     if not found.term.startswith("cus_") and _may_see(request, Invoice):
-        with time_limit(thresholds.FIND_LOOK_UP):
+        invoice = None
+        with suppress(TakesTooLong), time_limit(thresholds.FIND_LOOK_UP):
             invoice = search.exact(found.term)
         if is_id(invoice):
             return url_of("invoice", invoice)

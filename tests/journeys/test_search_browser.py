@@ -102,6 +102,21 @@ def test_the_keys_belong_to_a_field_in_which_one_types(desk: Page, live_server: 
     expect(note).to_be_focused()
 
 
+def test_a_ticked_invoice_does_not_keep_the_keys(desk: Page) -> None:
+    desk.locator("tbody input[type=checkbox]").first.check()
+    desk.keyboard.press("/")
+    expect(field_of(desk)).to_be_focused()
+
+
+def test_what_is_ticked_on_the_page_of_a_customer_is_summed_and_paid(desk: Page, live_server: LiveServer) -> None:
+    desk.goto(f"{live_server.url}/admin/invoices/customer/cus_ada/")
+    desk.get_by_label("Pay ADA-1").check()
+    desk.get_by_label("Pay ADA-3").check()
+    expect(desk.locator("#chosen")).to_have_text("2 invoices: USD 20.00")
+    desk.get_by_role("button", name="Pay these").click()
+    expect(desk.get_by_label("Type 2 to confirm")).to_be_visible()
+
+
 def test_the_last_text_wins(desk: Page) -> None:
     """An answer that comes late does not replace that of the text typed after it."""
     asked: list[str] = []
