@@ -7,12 +7,13 @@ counted, and no row is read to be skipped; one row more than the page has is rea
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Self
 
 from django.db import connection
-from django.db.models import CharField, F, Model, Q, QuerySet
+from django.db.models import CharField, F, Func, Model, Q, QuerySet, Value
 from django.db.models.functions import Collate
+from django.db.models.lookups import GreaterThan, LessThan
 
 
 class Position(NamedTuple):
@@ -33,6 +34,22 @@ class Order:
     def position(self, row: Model) -> Position:
         """Where this row stands."""
         return Position(getattr(row, self.column), row.pk)
+
+    @property
+    def names(self) -> list[str]:
+        """What a queryset is told to be ordered by."""
+        sign = "-" if self.descending else ""
+        return [f"{sign}{self.column}", f"{sign}pk"]
+
+    def reversed(self) -> Self:
+        """The same order the other way round."""
+        return replace(self, descending=not self.descending)
+
+    def with_value(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        """Those of these rows that have a place in this order: where it is not for empty values, those with one."""
+        if self.may_be_empty or not rows.model._meta.get_field(self.column).null:
+            return rows
+        return rows.filter(**{f"{self.column}__isnull": False})
 
     def read(
         self,
@@ -100,6 +117,44 @@ class Order:
         return Q(**{f"{self.column}__{lookup}e": position.value}) & (
             Q(**{f"{self.column}__{lookup}": position.value}) | Q(**{f"_key__{lookup}": position.key})
         )
+
+
+@dataclass(frozen=True)
+class CurrencyOrder(Order):
+    """By currency, then by this amount, then by the primary key, all in the same direction: minor units of different
+    currencies do not compare. Rows without a currency or an amount have no place in it. An index of these three columns
+    serves it, whatever is equal in how many rows."""
+
+    may_be_empty: bool = False
+    currency_column: str = "currency"
+
+    @property
+    def names(self) -> list[str]:
+        sign = "-" if self.descending else ""
+        return [f"{sign}{self.currency_column}", *super().names]
+
+    def with_value(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        return rows.filter(**{f"{self.currency_column}__isnull": False, f"{self.column}__isnull": False})
+
+    def position(self, row: Model) -> Position:
+        """Its value is the pair of currency and amount."""
+        return Position((getattr(row, self.currency_column), getattr(row, self.column)), row.pk)
+
+    def _parts(self, rows: QuerySet[Any], position: Position | None, forwards: bool) -> list[QuerySet[Any]]:
+        falling = self.descending == forwards
+        columns = (self.currency_column, self.column, "pk")
+        rows = self.with_value(rows).order_by(*(F(name).desc() if falling else F(name).asc() for name in columns))
+        if position is None:
+            return [rows]
+        here = _Row(*(F(name) for name in columns), output_field=CharField())
+        there = _Row(*(Value(value) for value in (*position.value, position.key)), output_field=CharField())
+        return [rows.filter(LessThan(here, there) if falling else GreaterThan(here, there))]
+
+
+class _Row(Func):
+    """Several values that the database compares one after the other, by one range of an index."""
+
+    template = "(%(expressions)s)"
 
 
 def _key(model: type[Model]) -> Any:

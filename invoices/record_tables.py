@@ -286,7 +286,7 @@ REFUNDS = Shape(
 )
 
 
-def _at_stake(operation: Operation) -> int | None:
+def at_stake(operation: Operation) -> int | None:
     """Minor units: what a second person would agree to; else what was left to pay when it was asked for."""
     if operation.approval_amount is not None:
         return operation.approval_amount
@@ -309,7 +309,7 @@ OPERATIONS = Shape(
         _plain("Message", "message"),
         *_who(),
         _CURRENCY,
-        *_amount("Amount", _at_stake),
+        *_amount("Amount", at_stake),
         Field(Column("Asked by", Kind.TEXT), lambda seen: _person(seen.row.actor)),
         Field(Column("Decided by", Kind.TEXT), lambda seen: _person(seen.row.approver)),
         _plain("Reason", "reason"),

@@ -4,7 +4,7 @@ Both are read-only. A list never counts its rows, and is read page by page by ke
 its plain id.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.admin import ShowFacets
@@ -27,6 +27,7 @@ from invoices.admin import exports, footers, saved_views
 from invoices.admin.formatting import ago, badge, moment
 from invoices.admin.links import dashboard_url, url_of
 from invoices.admin.lists import COLUMNS, SEARCH_PROBLEM, OnePage, RecordList
+from invoices.admin.sorting import Sort, chosen
 from invoices.keyset import Order
 from invoices.models import Event, PendingEvent
 from invoices.reconcile.comparisons import last_comparisons
@@ -58,6 +59,7 @@ class RecordAdmin(ModelAdmin):
     list_disable_select_all = True
     list_fullwidth = True
     list_before_template = "admin/shared/above_list.html"
+    sorts: ClassVar[dict[str, Sort]] = {}  # name in the address → by which column, in which order
     more_columns: tuple[str, ...] = ()  # which a person may choose beside those of `list_display`
     actions: Any = ()
     sortable_by: Any = ()
@@ -116,7 +118,12 @@ class RecordAdmin(ModelAdmin):
         return queryset.filter(pk=term)
 
     def order(self, request: HttpRequest) -> Order:
-        """The order of the list, which an index must have: by `ordering`, then by the primary key."""
+        """The order of the list, which an index must have: as the address says, else as the list has it by itself."""
+        sorted_by = chosen(self, request)
+        return sorted_by.order if sorted_by else self.default_order(request)
+
+    def default_order(self, request: HttpRequest) -> Order:
+        """By `ordering`, then by the primary key."""
         column = self.ordering[0]
         return Order(column.removeprefix("-"), descending=column.startswith("-"))
 

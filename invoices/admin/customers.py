@@ -1,7 +1,7 @@
 """Customers: the list with its search, the URLs of one's page, and what is stored about one."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.conf import settings
@@ -21,7 +21,10 @@ from django.views.decorators.http import require_POST
 from invoices import customer_rows, money, request_origin, stored_data
 from invoices.admin import customer_page, search
 from invoices.admin.base import Facts, MirroredAdmin
+from invoices.admin.filters import DayRangeFilter
 from invoices.admin.formatting import moment
+from invoices.admin.sorting import Sort
+from invoices.keyset import Order
 from invoices.models import Customer, Disclosure
 from invoices.models.reading import is_id, member, text
 from invoices.streaming import streamed
@@ -58,6 +61,11 @@ def _record(request: HttpRequest, customer: str, what: str, reason: str = "") ->
 class CustomerAdmin(MirroredAdmin):
     page_template = "admin/customers/page.html"
     list_display = ("name_", "email_", "id_", "created_", "as_of")
+    list_filter = (DayRangeFilter.on("created", "created"),)
+    sorts: ClassVar = {
+        "created": Sort("created_", Order("created")),
+        "name": Sort("name_", Order("name", descending=False, may_be_empty=False), "With a name"),
+    }
     search_help_text = 'E-mail, name, cus_…, or a query: metadata["plan"]:"gold"'
     dashboard_path = "customers"
     empty_hint = "Try the whole e-mail address, the beginning of the name, or an id (cus_…)."

@@ -89,7 +89,7 @@ def _download(admin: Any, kind: str, request: HttpRequest) -> HttpResponseBase:
         return _refuse(admin, request, shown.problems, _query(request))
     shape, order = SHAPES[admin.model], admin.order(request)
     rows = shape.queryset(shown.queryset, order.column).order_by()
-    if shown.query:
+    if shown.query and type(order) is Order:
         order = search.SearchOrder(order.column, order.descending, order.may_be_empty)
     pages = _pages(request, admin, rows, order)
     try:

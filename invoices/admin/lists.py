@@ -8,20 +8,23 @@ from typing import Any
 
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import label_for_field
+from django.core.exceptions import ImproperlyConfigured
 from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from unfold.views import ChangeList
 
-from invoices import search
+from invoices import search, thresholds
 from invoices.admin.filters import Filter, Input, TabFilter
 from invoices.admin.links import page_url
 from invoices.admin.paging import AFTER, BEFORE, KeyPages, NoSuchPlace
+from invoices.admin.sorting import SORT, Chosen, Header, chosen, header, problem
 from invoices.models.reading import is_id
 
 SEARCH_PROBLEM = "search_problem"  # of a request: why what was searched for cannot be answered
 LIST_PROBLEMS = "list_problems"  # of a request: what in the address of the list cannot be read
 SEARCH, COLUMNS = "q", "columns"  # in the address
+TOO_LONG = "This takes too long in this order with these filters. Take one away, or sort by another column."
 # In the address beside filters and search; they select no rows. `p`, `o`, `e` and `all` are Django's.
 NO_FILTERS = (AFTER, BEFORE, COLUMNS, "p", "o", "e", "all")
 
@@ -56,7 +59,9 @@ class RecordList(ChangeList):
 
     pages: KeyPages
     queryset: QuerySet
+    sorted_by: Chosen | None = None
     search_problem = ""  # why what was searched for cannot be answered
+    sort_problem = ""  # why the list cannot be read in this order
 
     # --- what the address asks for ------------------------------------------------------------------------------------
 
@@ -68,11 +73,12 @@ class RecordList(ChangeList):
     def problems(self) -> list[str]:
         """What in the address cannot be read or answered, a sentence each. Where there is one, nothing is selected, and
         nothing may be done to all that the list matches."""
-        return [*self.filter_problems(), *([self.search_problem] if self.search_problem else [])]
+        return [*self.filter_problems(), *filter(None, [self.search_problem])]
 
     def filter_problems(self) -> list[str]:
-        """Those of the filters. That of the search is shown above them."""
-        return [f"{each.label}: {problem}" for each in self.filters for problem in each.problems.values()]
+        """Those of the filters and of the order. That of the search is shown above them."""
+        found = [f"{each.label}: {problem}" for each in self.filters for problem in each.problems.values()]
+        return [*found, *filter(None, [self.sort_problem])]
 
     @property
     def is_narrowed(self) -> bool:
@@ -90,6 +96,8 @@ class RecordList(ChangeList):
             for each in self.filters
             if (words := each.in_words())
         ]
+        if self.sorted_by and self.sorted_by.asked and self.sorted_by.sort.only:
+            found.append(Chip(self.sorted_by.sort.only, self.get_query_string({SORT: None})))
         if self.query:
             found.append(Chip(f"Search: “{self.query}”", self.get_query_string({SEARCH: None})))
         return found
@@ -107,6 +115,10 @@ class RecordList(ChangeList):
             if name not in shown
             for value in (values if isinstance(values, list) else [values])
         ]
+
+    def header(self, index: int) -> Header | None:
+        """The link that sorts by this column, by its place in `list_display`."""
+        return header(self, self.list_display[index], self.request)
 
     @property
     def sought_id(self) -> str:
@@ -147,24 +159,32 @@ class RecordList(ChangeList):
     def get_filters_params(self, params: Any = None) -> Any:
         """Without the place of the page, which the links of filters and search must not carry on, and without the
         columns, which filter nothing."""
-        for chosen in (self.params, self.filter_params):
-            chosen.pop(AFTER, None)
-            chosen.pop(BEFORE, None)
+        for given in (self.params, self.filter_params):
+            given.pop(AFTER, None)
+            given.pop(BEFORE, None)
         found = super().get_filters_params(params)
-        found.pop(COLUMNS, None)
+        for name in (COLUMNS, SORT):
+            found.pop(name, None)
         return found
 
     def get_filters(self, request: HttpRequest) -> Any:
         """Django would filter by any column that the address names. It would show the theme's panel of filters, where
         shared/parts/filters.html is ours."""
         specs, _, others, duplicates, _ = super().get_filters(request)
+        if strangers := [type(each).__name__ for each in specs if not isinstance(each, Filter)]:
+            raise ImproperlyConfigured(f"{strangers} are not of invoices.admin.filters: no panel and no chip has them.")
         if others:  # what no filter of the list has taken
             raise IncorrectLookupParameters
         active = any(each.is_active for each in specs if isinstance(each, Filter))
         return specs, False, others, duplicates, active
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet:
+        self.request = request
+        self.sorted_by = chosen(self.model_admin, request)
+        self.sort_problem = problem(self.model_admin, request)
         found = super().get_queryset(request, exclude_parameters)
+        if self.sorted_by:
+            found = self.sorted_by.order.with_value(found)
         self.search_problem = getattr(request, SEARCH_PROBLEM, "")
         if "\x00" in request.GET.get(SEARCH, ""):  # which Django leaves out, so that everything would be found
             self.search_problem = "What you searched for has a character in it that no text has. Please write it anew."
@@ -173,9 +193,7 @@ class RecordList(ChangeList):
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet) -> Any:
         """Django would order by what the address names in `o`."""
-        order = self.model_admin.order(request)
-        sign = "-" if order.descending else ""
-        return [f"{sign}{order.column}", f"{sign}pk"]
+        return self.model_admin.order(request).names
 
     def get_results(self, request: HttpRequest) -> None:
         try:
@@ -190,14 +208,19 @@ class RecordList(ChangeList):
         self.show_admin_actions = True
 
     def _read(self, request: HttpRequest) -> KeyPages:
-        """The page that is asked for. A query may ask for what nobody finds in time: then none, with a sentence why."""
+        """The page that is asked for. An address may ask for what nobody finds in time: then none, with a sentence."""
         order = self.model_admin.order(request)
-        if not self.query or self.problems:
-            return KeyPages.read(request, self.queryset, order, self.list_per_page)
-        in_time = search.SearchOrder(order.column, order.descending, order.may_be_empty)
         try:
-            return KeyPages.read(request, self.queryset, in_time, self.list_per_page)
+            if self.sorted_by and not self.problems:
+                with search.time_limit(thresholds.SEARCH_PAGE):
+                    return KeyPages.read(request, self.queryset, order, self.list_per_page)
+            if self.query and not self.problems:
+                in_time = search.SearchOrder(order.column, order.descending, order.may_be_empty)
+                return KeyPages.read(request, self.queryset, in_time, self.list_per_page)
         except search.TakesTooLong as error:
-            self.search_problem = str(error)
+            if self.sorted_by:
+                self.sort_problem = TOO_LONG
+            else:
+                self.search_problem = str(error)
             self.queryset = self.queryset.none()
-            return KeyPages.read(request, self.queryset, order, self.list_per_page)
+        return KeyPages.read(request, self.queryset, order, self.list_per_page)

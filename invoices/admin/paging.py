@@ -12,8 +12,9 @@ from django.core.exceptions import ValidationError
 from django.db.models import DateTimeField, Model, QuerySet
 from django.http import HttpRequest
 
-from invoices.keyset import Order, Position
+from invoices.keyset import CurrencyOrder, Order, Position
 
+MAX_BIGINT = 2**63  # a column of amounts holds less
 AFTER, BEFORE = "after", "before"  # in the address: the place of a row; `before=` alone: the end of the list
 
 
@@ -58,23 +59,31 @@ class KeyPages:
 
 
 def _text(place: Position) -> str:
-    """`2024-05-01T12:00:00.000000~in_1`"""
+    """`2024-05-01T12:00:00.000000~in_1`, or `usd:1000~in_1` by currency and amount"""
     value = place.value
+    if isinstance(value, tuple):  # currency and amount
+        return f"{value[0]}:{value[1]}~{place.key}"
     if isinstance(value, datetime):
         value = value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
     return f"{'' if value is None else value}~{place.key}"
 
 
 def _parse(model: type[Model], order: Order, text: str) -> Position:
-    value, separator, key = text.partition("~")
+    value, separator, key = text.rpartition("~")
     column: Any = model._meta.get_field(order.column)
     try:
         if not separator or "\x00" in text:
             raise ValueError(text)
-        if isinstance(column, DateTimeField):
+        parsed: Any
+        if isinstance(order, CurrencyOrder):
+            currency, colon, amount = value.rpartition(":")
+            parsed = (currency, int(amount))
+            if not colon or not -MAX_BIGINT <= parsed[1] < MAX_BIGINT:
+                raise ValueError(text)
+        elif isinstance(column, DateTimeField):
             parsed = datetime.fromisoformat(value).replace(tzinfo=UTC) if value else None
         else:
-            parsed = column.to_python(value)
+            parsed = column.to_python(value) if value or not order.may_be_empty else None
         return Position(parsed, model._meta.pk.to_python(key))
     except (ValueError, OverflowError, ValidationError):
         raise NoSuchPlace(text) from None

@@ -84,3 +84,9 @@ def choices(list_filter: Any, changelist: Any) -> Any:
 def page_sums(shown: RecordList) -> footers.Sums:
     """What is on a list's page, per currency."""
     return footers.of_page(shown)
+
+
+@register.simple_tag
+def header_link(changelist: Any, index: int) -> Any:
+    """The link that sorts one of our lists by this column; None where it cannot, and in lists that are not ours."""
+    return changelist.header(index) if hasattr(changelist, "header") else None

@@ -106,6 +106,11 @@ def _newest(name: str, *columns: str, condition: Q | None = None) -> models.Inde
     return models.Index(*columns, models.F("created").desc(), models.F("id").desc(), name=name, condition=condition)
 
 
+def _amounts(name: str, column: str, condition: Q | None = None) -> models.Index:
+    """The rows of a currency by this amount: `keyset.CurrencyOrder`, and a range of amounts in one currency."""
+    return models.Index("currency", column, "id", name=name, condition=condition)
+
+
 def _text(name: str, column: str) -> models.Index:
     """Which row has exactly this text, and which begins with it? On PostgreSQL only this operator class answers both;
     other databases have no such thing and need none."""
@@ -131,6 +136,7 @@ class Customer(Mirrored):
             *_indexes("customer"),
             _text("customer_email", "email"),  # Search by e-mail, or its beginning
             _text("customer_name", "name"),  # Search by the beginning of the name
+            models.Index("name", "id", name="customer_by_name", condition=Q(name__isnull=False)),  # The list by name
             models.Index(Lower("id"), name="customer_any_case"),  # How is the id spelled that a query names?
         ]
 
@@ -219,6 +225,10 @@ class Invoice(Mirrored):
             _known("invoice_subscription", "subscription"),  # Stripe's filter `subscription`, and the search
             # Search by amounts and by when it was paid
             *(_known(f"invoice_{name}", name) for name in ("total", "amount_due", "amount_remaining", "paid_at")),
+            # Lists by amount, and ranges of amounts. Most rows have nothing left to pay: the open ones stand apart.
+            _amounts("invoice_by_remaining", "amount_remaining"),
+            _amounts("invoice_open_by_remaining", "amount_remaining", Q(status="open")),
+            _amounts("invoice_by_total", "total"),
             _known("invoice_error_code", "last_finalization_error_code"),  # Search by why it could not be finalized
             _known("invoice_error_type", "last_finalization_error_type"),
             _known("invoice_hosted_page", "hosted_page"),  # Search by an address of Stripe's page for the customer
@@ -297,6 +307,8 @@ class InvoicePayment(Mirrored):
             _known("invoicepayment_record", "payment_record"),  # Which invoice does this payment record pay?
             _known("invoicepayment_charge", "charge"),  # Which invoice does this charge pay?
             _newest("invoicepayment_status_newest", "status"),  # Stripe's filter `status`
+            _newest("invoicepayment_currency_newest", "currency"),  # Lists by currency
+            _amounts("invoicepayment_by_amount", "amount_requested"),  # Lists by amount
             # Stripe's filter `payment[type]`: payments outside Stripe are few
             _newest("invoicepayment_records_newest", condition=Q(payment_type="payment_record")),
         ]
@@ -346,6 +358,9 @@ class PaymentIntent(Mirrored):
     class Meta(Mirrored.Meta):
         indexes = [
             *_indexes("paymentintent"),
+            _newest("paymentintent_status_newest", "status"),  # Lists by status
+            _newest("paymentintent_currency_newest", "currency"),  # Lists by currency
+            _amounts("paymentintent_by_amount", "amount"),  # Lists by amount
             _known(
                 "paymentintent_customer", "customer"
             ),  # The attempts of a customer: search, and the decline cooldown
@@ -387,6 +402,9 @@ class Charge(Mirrored):
     class Meta(Mirrored.Meta):
         indexes = [
             *_indexes("charge"),
+            _newest("charge_status_newest", "status"),  # Lists by status
+            _newest("charge_currency_newest", "currency"),  # Lists by currency
+            _amounts("charge_by_amount", "amount"),  # Lists by amount
             _known("charge_intent", "payment_intent"),  # Every attempt of a PaymentIntent: Stripe's filter, erasure
             _newest("charge_customer_newest", "customer"),  # Stripe's filter `customer`, and what is a customer's
         ]
@@ -430,6 +448,9 @@ class CreditNote(Mirrored):
     class Meta(Mirrored.Meta):
         indexes = [
             *_indexes("creditnote"),
+            _newest("creditnote_status_newest", "status"),  # Lists by status
+            _newest("creditnote_currency_newest", "currency"),  # Lists by currency
+            _amounts("creditnote_by_amount", "amount"),  # Lists by amount
             _known("creditnote_invoice", "invoice_id"),  # The credit notes of an invoice
             _known("creditnote_customer", "customer"),  # Stripe's filter `customer`, and what is a customer's
             _known("creditnote_number", "number"),  # Search by the number
@@ -464,6 +485,9 @@ class Refund(Mirrored):
     class Meta(Mirrored.Meta):
         indexes = [
             *_indexes("refund"),
+            _newest("refund_status_newest", "status"),  # Lists by status
+            _newest("refund_currency_newest", "currency"),  # Lists by currency
+            _amounts("refund_by_amount", "amount"),  # Lists by amount
             _known("refund_charge", "charge"),  # Stripe's filter `charge`
             # Stripe's filter `payment_intent`, and the refunds of an invoice
             _known("refund_intent", "payment_intent"),

@@ -217,6 +217,7 @@ class Operation(ImmutableModel):
             _newest("operation_action", "action"),
             _newest("operation_source", "source"),
             _newest("operation_actor", "actor"),
+            _newest("operation_approver", "approver", condition=Q(approver__isnull=False)),  # What one decided
             _newest("operation_code", "code", condition=~Q(code="")),
             models.Index("request_id", name="operation_request", condition=~Q(request_id="")),
             models.Index("customer", name="operation_customer", condition=~Q(customer="")),  # What is stored about one

@@ -4,7 +4,7 @@ from invoices.search.conditions import CUSTOMERS, INVOICES, Resource, looks_like
 from invoices.search.language import Clause, Query, QueryError, parse
 from invoices.search.pages import SearchOrder, count, read
 from invoices.search.rows import matching, of_domain, with_words
-from invoices.search.time_limit import TakesTooLong
+from invoices.search.time_limit import TakesTooLong, time_limit
 
 __all__ = [
     "CUSTOMERS",
@@ -21,5 +21,6 @@ __all__ = [
     "of_domain",
     "parse",
     "read",
+    "time_limit",
     "with_words",
 ]

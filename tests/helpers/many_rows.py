@@ -18,7 +18,8 @@ from django.db import connection
 from django.test import RequestFactory
 
 from invoices.admin.base import RecordAdmin
-from invoices.admin.filters import CurrencyFilter, DayRangeFilter
+from invoices.admin.filters import AmountRangeFilter, CurrencyFilter, DayRangeFilter
+from invoices.admin.operations.person_filters import PersonFilter
 from invoices.api import filters
 from invoices.models import Drift, Operation, ReconciliationRun, partitions
 from invoices.operations import ACTIONS
@@ -92,6 +93,9 @@ class Bodies:
     event: str = "{}"
 
 
+_CURRENCY = "CASE WHEN g % 10 < 6 THEN 'usd' WHEN g < 50 THEN 'jpy' ELSE 'eur' END"  # of the row with number g
+
+
 def _statements(sizes: Sizes, bodies: Bodies, user: int) -> Iterator[str]:
     """The INSERT statements, to be run without triggers."""
 
@@ -121,7 +125,7 @@ def _statements(sizes: Sizes, bodies: Bodies, user: int) -> Iterator[str]:
             'person' || whose || '@example.com', {name.format("whose")}, upper(substr(md5(g::text), 1, 8)) || '-' || g,
             CASE WHEN g % 100 = 1 THEN 'uncollectible' WHEN g % 500 = 2 THEN 'draft' WHEN g % 20 = 3 THEN 'void'
                 WHEN g % 25 = 4 OR g > {n} * 0.97 THEN 'open' ELSE 'paid' END,
-            CASE WHEN g % 10 < 6 THEN 'usd' WHEN g < 50 THEN 'jpy' ELSE 'eur' END,
+            {_CURRENCY},
             CASE WHEN g < 200 THEN 'send_invoice' ELSE 'charge_automatically' END, 'subscription_cycle',
             'sub_' || whose, g, g, 0, g, CASE WHEN g % 3 = 0 THEN {made(n)} + interval '2 days' END,
             CASE WHEN g % 25 <> 4 THEN {made(n)} + interval '1 day' END, CASE WHEN g % 2 = 0 THEN g || '-' || g END,
@@ -129,30 +133,37 @@ def _statements(sizes: Sizes, bodies: Bodies, user: int) -> Iterator[str]:
         FROM (SELECT g, {whose} AS whose FROM generate_series(1, {n}) g) numbered"""
     yield f"""
         INSERT INTO invoices_invoicepayment (id, created, data, stored_at, invoice_id, status, payment_type,
-            payment_intent, payment_record)
+            payment_intent, payment_record, currency, amount_requested)
         SELECT 'inpay_' || g, {made(n)}, {body(bodies.payment)}, now(), 'in_' || g,
             CASE WHEN g % 100 = 0 THEN 'open' WHEN g < 30 THEN 'canceled' ELSE 'paid' END,
             CASE WHEN g < 60 THEN 'payment_record' ELSE 'payment_intent' END,
-            CASE WHEN g >= 60 THEN 'pi_' || g END, CASE WHEN g < 60 THEN 'pyr_' || g END
+            CASE WHEN g >= 60 THEN 'pi_' || g END, CASE WHEN g < 60 THEN 'pyr_' || g END, {_CURRENCY}, g
         FROM generate_series(1, {n}) g"""
     yield f"""
-        INSERT INTO invoices_paymentintent (id, created, data, stored_at, customer, status, latest_charge)
-        SELECT 'pi_' || g, {made(n)}, {body(bodies.intent)}, now(), 'cus_' || {whose}, 'succeeded', 'ch_' || g
+        INSERT INTO invoices_paymentintent (id, created, data, stored_at, customer, status, latest_charge,
+            currency, amount)
+        SELECT 'pi_' || g, {made(n)}, {body(bodies.intent)}, now(), 'cus_' || {whose}, 'succeeded', 'ch_' || g,
+            {_CURRENCY}, g
         FROM generate_series(1, {n}) g"""
     yield f"""
-        INSERT INTO invoices_charge (id, created, data, stored_at, payment_intent, customer, status)
+        INSERT INTO invoices_charge (id, created, data, stored_at, payment_intent, customer, status, currency,
+            amount)
         SELECT 'ch_' || g, {made(n)}, '{{}}', now(), 'pi_' || g, 'cus_' || {whose},
-            CASE WHEN g % 20 = 3 THEN 'failed' ELSE 'succeeded' END
+            CASE WHEN g % 20 = 3 THEN 'failed' ELSE 'succeeded' END, {_CURRENCY}, g
         FROM generate_series(1, {n}) g"""
     yield f"""
-        INSERT INTO invoices_creditnote (id, created, data, stored_at, invoice_id, customer, number, status, type)
+        INSERT INTO invoices_creditnote (id, created, data, stored_at, invoice_id, customer, number, status, type,
+            currency, amount)
         SELECT 'cn_' || g, {made(few["credit"])}, '{{}}', now(), 'in_' || g * 5, 'cus_' || g % {customers},
-            'A-' || g || '-CN-01', CASE WHEN g % 50 = 0 THEN 'void' ELSE 'issued' END, 'pre_payment'
+            'A-' || g || '-CN-01', CASE WHEN g % 50 = 0 THEN 'void' ELSE 'issued' END, 'pre_payment',
+            {_CURRENCY}, g
         FROM generate_series(1, {few["credit"]}) g"""
     yield f"""
-        INSERT INTO invoices_refund (id, created, data, stored_at, charge, payment_intent, customer, status)
+        INSERT INTO invoices_refund (id, created, data, stored_at, charge, payment_intent, customer, status,
+            currency, amount)
         SELECT 're_' || g, {made(few["credit"])}, '{{}}', now(), 'ch_' || g * 5, 'pi_' || g * 5,
-            'cus_' || g % {customers}, CASE WHEN g % 50 = 0 THEN 'failed' ELSE 'succeeded' END
+            'cus_' || g % {customers}, CASE WHEN g % 50 = 0 THEN 'failed' ELSE 'succeeded' END,
+            {_CURRENCY}, g
         FROM generate_series(1, {few["credit"]}) g"""
     yield f"""
         INSERT INTO invoices_batch (id, action, items, actor_id, reason, ticket, params, request_id, created_at,
@@ -257,12 +268,29 @@ def offered(model_admin: RecordAdmin, day: datetime) -> list[list[dict[str, str]
             first, last = each.parameters
             days = {first: f"{day:%Y-%m-%d}", last: f"{day:%Y-%m-%d}"}
             found.append([{}, days, {last: f"{day - timedelta(days=1):%Y-%m-%d}"}])
+        elif issubclass(each, AmountRangeFilter):  # of a currency that most rows have, and of one that few have
+            least, most = each.parameters
+            found.append(
+                [
+                    {},
+                    {least: "10", most: "11", "currency": "usd"},
+                    {most: "100", "currency": "eur"},
+                    {least: "5", "currency": "jpy"},
+                ]
+            )
+        elif issubclass(each, PersonFilter):
+            found.append([{}, {each.parameter_name: "lists"}, {each.parameter_name: "nobody"}])
         elif issubclass(each, CurrencyFilter):  # which would ask the database what it has
             found.append([{}, *({each.parameter_name: value} for value in ("usd", "jpy"))])
         else:
             spec: Any = each(RequestFactory().get("/"), {}, model_admin.model, model_admin)
             found.append([{}, *({spec.parameter_name: value} for value, _ in spec.lookup_choices)])
     return found
+
+
+def sorts(model_admin: RecordAdmin) -> list[dict[str, str]]:
+    """Each order of the list that a person can choose, as parameters of its address."""
+    return [{"sort": f"{sign}{name}"} for name in model_admin.sorts for sign in ("", "-")]
 
 
 def searches(sizes: Sizes, choose: Callable[[int], int]) -> dict[str, dict[str, str]]:
@@ -343,6 +371,7 @@ class Addresses:
         day, _ = self._moment(self.sizes.invoices)
         chosen: list[dict[str, str]] = [{}]
         chosen += [values for of_filter in offered(ADMINS[name], day) for values in of_filter[1:]]
+        chosen += sorts(ADMINS[name])
         found = {f"list {name} {' '.join(_shown(values))}": f"{base}?{urlencode(values)}" for values in chosen}
         middle = self._place(name)
         for page in PAGES[1:]:

@@ -1,7 +1,7 @@
 """The list of invoices with its search, and the URLs of everything that belongs to one invoice."""
 
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.contrib import admin, messages
@@ -17,8 +17,8 @@ from django.views.decorators.http import require_POST
 from invoices import money
 from invoices.admin import access, search
 from invoices.admin.base import RecordAdmin
-from invoices.admin.filters import CurrencyFilter, DayRangeFilter
-from invoices.admin.formatting import badge, day
+from invoices.admin.filters import AmountRangeFilter, CurrencyFilter, DayRangeFilter
+from invoices.admin.formatting import ago, amount, badge, day
 from invoices.admin.invoices import (
     actions,
     bulk,
@@ -36,7 +36,8 @@ from invoices.admin.invoices.queue_filters import AgeFilter, QueueFilter
 from invoices.admin.invoices.work_filters import AssignedFilter, PromiseFilter
 from invoices.admin.links import url_of
 from invoices.admin.lists import NO_FILTERS
-from invoices.keyset import Order
+from invoices.admin.sorting import Sort
+from invoices.keyset import CurrencyOrder, Order
 from invoices.models import Invoice, Operation
 from invoices.models.reading import is_id, text
 from invoices.operations import ACTIONS
@@ -50,8 +51,22 @@ class InvoiceAdmin(RecordAdmin):
     list_filter = (
         *(StatusFilter, CurrencyFilter, CollectionMethodFilter, QueueFilter, AgeFilter),
         DayRangeFilter.on("created", "created"),
+        DayRangeFilter.on("due_date", "due"),
+        DayRangeFilter.on("paid_at", "paid"),
+        AmountRangeFilter.on("amount_remaining", "remaining", "remaining"),
+        AmountRangeFilter.on("total", "total"),
         *(AssignedFilter, PromiseFilter),
     )
+    more_columns = ("remaining_", "total_", "age_", "paid_")
+    sorts: ClassVar = {
+        "created": Sort("created_", Order("created")),
+        "due": Sort("due_", Order("due_date", descending=False, may_be_empty=False), "With a due date"),
+        "remaining": Sort("amount_", CurrencyOrder("amount_remaining")),
+        "left": Sort("remaining_", CurrencyOrder("amount_remaining")),
+        "total": Sort("total_", CurrencyOrder("total")),
+        "age": Sort("age_", Order("created", descending=False)),
+        "paid": Sort("paid_", Order("paid_at", may_be_empty=False), "With a day of payment"),
+    }
     list_select_related = ("customer",)
     ordering = ("-created",)
     search_fields = ("id",)  # Django shows the search box only if this is set; `find` searches
@@ -67,11 +82,11 @@ class InvoiceAdmin(RecordAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Invoice]:
         return super().get_queryset(request).defer("data")
 
-    def order(self, request: HttpRequest) -> Order:
+    def default_order(self, request: HttpRequest) -> Order:
         """Overdue invoices by their due date, the longest overdue first."""
         overdue = request.GET.get(StatusFilter.parameter_name) == StatusFilter.OVERDUE
         overdue = overdue or AgeFilter.has_due_dates(request)
-        return Order("due_date", descending=False, may_be_empty=False) if overdue else super().order(request)
+        return Order("due_date", descending=False, may_be_empty=False) if overdue else super().default_order(request)
 
     def find_for(self, request: HttpRequest, term: str, queryset: QuerySet) -> QuerySet:
         """What is left out is said wherever the result is used: above the list, and before an action on all of it."""
@@ -143,7 +158,23 @@ class InvoiceAdmin(RecordAdmin):
     def work_(self, invoice: Invoice) -> SafeString:
         return work.in_list(invoice)
 
-    @admin.display(description="Created", ordering="-created")
+    @admin.display(description="Remaining")
+    def remaining_(self, invoice: Invoice) -> SafeString:
+        return amount(invoice.amount_remaining, invoice.currency)
+
+    @admin.display(description="Total")
+    def total_(self, invoice: Invoice) -> SafeString:
+        return amount(invoice.total, invoice.currency)
+
+    @admin.display(description="Age")
+    def age_(self, invoice: Invoice) -> SafeString:
+        return ago(invoice.created)
+
+    @admin.display(description="Paid")
+    def paid_(self, invoice: Invoice) -> SafeString:
+        return day(invoice.paid_at)
+
+    @admin.display(description="Created")
     def created_(self, invoice: Invoice) -> SafeString:
         return day(invoice.created)
 

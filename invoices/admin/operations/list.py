@@ -1,6 +1,6 @@
 """The list of operations: what people and services asked for, and what came of it; and the URLs of one operation."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.auth.models import User
@@ -18,12 +18,16 @@ from django.views.decorators.http import require_POST
 from invoices import operations, second_factor
 from invoices.admin.base import RecordAdmin
 from invoices.admin.filters import Choices, ColumnFilter, DayRangeFilter, TabFilter
-from invoices.admin.formatting import ago, badge
+from invoices.admin.formatting import DASH, ago, amount, badge
 from invoices.admin.links import url_of
 from invoices.admin.operations import contradictions, decisions, manual_resolution, page, second_person, wording
+from invoices.admin.operations.person_filters import AskedByFilter, DecidedByFilter
 from invoices.admin.operations.turn_filter import TurnFilter
+from invoices.admin.sorting import Sort
+from invoices.keyset import Order
 from invoices.models import Contradiction, Invoice, Operation
 from invoices.operations import ACTIONS, label_of
+from invoices.record_tables import at_stake
 
 MAX_INVOICES_SEARCHED = 50  # whose number is the searched one
 
@@ -75,15 +79,17 @@ class SourceFilter(ColumnFilter):
 @admin.register(Operation)
 class OperationAdmin(RecordAdmin):
     page_template = "admin/operations/page.html"
-    list_display = ("what", "invoice_", "state_", "outcome_", "who_", "why", "when")
+    list_display = ("what", "invoice_", "customer_", "amount_", "state_", "outcome_", "who_", "why", "when")
+    more_columns = ("decided_by_",)
     list_filter = (
-        *(OperationStateFilter, ActionFilter, SourceFilter, TurnFilter),
+        *(OperationStateFilter, ActionFilter, SourceFilter, AskedByFilter, DecidedByFilter, TurnFilter),
         DayRangeFilter.on("created_at", "asked"),
     )
-    list_select_related = ("actor",)
+    sorts: ClassVar = {"asked": Sort("when", Order("created_at"))}
+    list_select_related = ("actor", "approver")
     ordering = ("-created_at",)
     search_fields = ("id",)
-    search_help_text = "Invoice's number or id, user name, operation id"
+    search_help_text = "Invoice's number or id, cus_…, user name, operation id"
     empty_hint = "Nobody asked for such a thing yet. Actions are taken on an invoice's page."
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Operation]:
@@ -140,6 +146,22 @@ class OperationAdmin(RecordAdmin):
             return HttpResponse(headers={"HX-Refresh": "true"})
         return TemplateResponse(request, "admin/operations/parts/result.html", {"operation": operation})
 
+    def get_list_display(self, request: HttpRequest) -> list[str]:
+        """Without what stands on invoices and customers, for a person who may not see those."""
+        hidden = {
+            name
+            for name, permission in (("customer_", "invoices.view_customer"), ("amount_", "invoices.view_invoice"))
+            if not request.user.has_perm(permission)
+        }
+        return [name for name in super().get_list_display(request) if name not in hidden]
+
+    def prepare(self, records: list[Any]) -> None:
+        """The invoices as they are now, in one query."""
+        columns = ("currency", "customer_id", "customer_name", "customer_email")
+        found = Invoice.objects.only(*columns).in_bulk({record.invoice for record in records})
+        for record in records:
+            record.invoice_now = found.get(record.invoice)
+
     # --- the list -----------------------------------------------------------------------------------------------
 
     @admin.display(description="Action")
@@ -151,6 +173,26 @@ class OperationAdmin(RecordAdmin):
         return format_html(
             '<a href="{}">{}</a>', url_of("invoice", operation.invoice), operation.invoice_number or operation.invoice
         )
+
+    @admin.display(description="Customer")
+    def customer_(self, operation: Any) -> SafeString:
+        invoice = operation.invoice_now
+        name = ((invoice.customer_name or "").title() or invoice.customer_email) if invoice else ""
+        customer = operation.customer or (invoice.customer_id if invoice else "")
+        if not customer:
+            return format_html("{}", name or DASH)
+        return format_html('<a href="{}">{}</a>', url_of("customer", customer), name or customer)
+
+    @admin.display(description="Amount")
+    def amount_(self, operation: Any) -> SafeString:
+        """What is at stake, as it was when it was asked for."""
+        invoice = operation.invoice_now
+        return amount(at_stake(operation), operation.currency or (invoice.currency if invoice else None))
+
+    @admin.display(description="Decided by")
+    def decided_by_(self, operation: Operation) -> str:
+        approver = operation.approver
+        return (approver.get_full_name() or approver.get_username()) if approver else DASH
 
     @admin.display(description="State")
     def state_(self, operation: Operation) -> SafeString:

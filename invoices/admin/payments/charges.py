@@ -14,6 +14,7 @@ from invoices.admin.formatting import badge, moment, words
 from invoices.admin.links import object_link
 from invoices.admin.payments import wording
 from invoices.admin.payments.attempt_filter import AttemptFilter
+from invoices.admin.payments.filters import filters_by, sorts_by
 from invoices.admin.payments.payment_intents import MAX_INVOICES_SHOWN
 from invoices.models import Charge, InvoicePayment
 from invoices.models.reading import text
@@ -22,7 +23,8 @@ from invoices.models.reading import text
 @admin.register(Charge)
 class ChargeAdmin(MirroredAdmin):
     list_display = ("id_", "amount_", "status_", "method_", "created_", "as_of")
-    list_filter = (AttemptFilter,)
+    list_filter = (*filters_by("amount"), AttemptFilter)
+    sorts = sorts_by("amount")
     search_help_text = "ch_…, py_…, pi_…, cus_…"
     dashboard_path = "payments"
     empty_hint = "Search takes whole ids: ch_…, py_…, pi_…, cus_…"

@@ -8,6 +8,7 @@ from invoices import money
 from invoices.admin.base import Facts, MirroredAdmin
 from invoices.admin.formatting import badge, moment, words
 from invoices.admin.links import object_link
+from invoices.admin.payments.filters import filters_by, sorts_by
 from invoices.models import CreditNote
 from invoices.models.reading import member, text
 from invoices.models.reading import moment as moment_of
@@ -16,6 +17,8 @@ from invoices.models.reading import moment as moment_of
 @admin.register(CreditNote)
 class CreditNoteAdmin(MirroredAdmin):
     list_display = ("id_", "number_", "invoice_", "amount_", "type_", "status_", "created_", "as_of")
+    list_filter = filters_by("amount")
+    sorts = sorts_by("amount")
     search_help_text = "cn_…, in_…, cus_…, number"
     empty_hint = "Search takes whole ids or a whole number: cn_…, in_…, cus_…"
 

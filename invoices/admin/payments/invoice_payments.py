@@ -8,12 +8,15 @@ from invoices import money
 from invoices.admin.base import Facts, MirroredAdmin
 from invoices.admin.formatting import badge, moment
 from invoices.admin.links import object_link
+from invoices.admin.payments.filters import filters_by, sorts_by
 from invoices.models import InvoicePayment
 
 
 @admin.register(InvoicePayment)
 class InvoicePaymentAdmin(MirroredAdmin):
     list_display = ("id_", "invoice_", "amount_", "status_", "paid_through", "created_", "as_of")
+    list_filter = filters_by("amount_requested")
+    sorts = sorts_by("amount_requested")
     search_help_text = "inpay_…, in_…, pi_…, pyr_…"
     empty_hint = "Search takes whole ids: inpay_…, in_…, pi_…"
 

@@ -11,6 +11,7 @@ from invoices.admin.base import Facts, MirroredAdmin
 from invoices.admin.formatting import badge, moment
 from invoices.admin.links import object_link
 from invoices.admin.payments import wording
+from invoices.admin.payments.filters import filters_by, sorts_by
 from invoices.models import InvoicePayment, PaymentIntent
 from invoices.models.reading import member
 
@@ -20,6 +21,8 @@ MAX_INVOICES_SHOWN = 10  # on the page of a PaymentIntent; it pays one, as a rul
 @admin.register(PaymentIntent)
 class PaymentIntentAdmin(MirroredAdmin):
     list_display = ("id_", "amount_", "status_", "stripe_message", "created_", "as_of")
+    list_filter = filters_by("amount")
+    sorts = sorts_by("amount")
     search_help_text = "pi_…, cus_…"
     dashboard_path = "payments"
     empty_hint = "Search takes whole ids: pi_…, cus_…"

@@ -11,6 +11,7 @@ from invoices import money
 from invoices.admin.base import Facts, MirroredAdmin
 from invoices.admin.formatting import badge, moment, words
 from invoices.admin.links import object_link
+from invoices.admin.payments.filters import filters_by, sorts_by
 from invoices.admin.payments.payment_intents import MAX_INVOICES_SHOWN
 from invoices.models import InvoicePayment, Refund
 from invoices.models.reading import text
@@ -19,6 +20,8 @@ from invoices.models.reading import text
 @admin.register(Refund)
 class RefundAdmin(MirroredAdmin):
     list_display = ("id_", "amount_", "status_", "intent_", "charge_", "created_", "as_of")
+    list_filter = filters_by("amount")
+    sorts = sorts_by("amount")
     search_help_text = "re_…, pi_…, ch_…, cus_…"
     empty_hint = "Search takes whole ids: re_…, pi_…, ch_…, cus_…"
 
