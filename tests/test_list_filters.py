@@ -189,7 +189,7 @@ class TestInWords:
         shown = desk.get(f"{LIST}?state=open").context["cl"]
         assert shown.filters_in_words() == ["Status: Open"] and shown.problems == []
         assert [each.number for each in shown.queryset] == ["OPEN-1"]
-        assert shown.chosen_columns == ["number_", "customer_", "status_", "amount_", "due_", "created_"]
+        assert shown.chosen_columns[:5] == ["number_", "customer_", "status_", "amount_", "due_"]
         assert desk.get(LIST).context["cl"].filters_in_words() == []
 
 

@@ -125,7 +125,8 @@ class ChoiceFilter(Filter):
         given = self.values[self.parameter_name]
         if given and given not in dict(self.lookup_choices):
             offered = ", ".join(label for _, label in self.lookup_choices)
-            self.problems[self.parameter_name] = f"“{given[:40]}” cannot be chosen here. Choose one of: {offered}."
+            instead = f"“{given[:40]}” cannot be chosen here. Choose one of: {offered}."
+            self.problems[self.parameter_name] = instead if offered else "You may not choose anything here."
 
     def value(self) -> str | None:
         """What is chosen. None: nothing, or what cannot be chosen."""

@@ -45,7 +45,7 @@ class AssignedFilter(ChoiceFilter):
         return [(MINE, "Mine"), (NOBODYS, "Nobody's"), *names]
 
     def has_output(self) -> bool:
-        return bool(self.lookup_choices)
+        return bool(self.lookup_choices) or self.is_active
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         value = self.value()
@@ -77,7 +77,7 @@ class PromiseFilter(ChoiceFilter):
         ]
 
     def has_output(self) -> bool:
-        return bool(self.lookup_choices)
+        return bool(self.lookup_choices) or self.is_active
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         now = clock.now()
