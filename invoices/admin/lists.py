@@ -3,6 +3,7 @@
 An address that cannot be read selects nothing, and the list says why (`RecordList.problems`).
 """
 
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,8 +140,15 @@ class RecordList(ChangeList):
         shown = self.chosen_columns
         return [
             Column(name, str(label_for_field(name, self.model, self.model_admin)), name in shown)
-            for name in self.model_admin.all_columns()[1:]
+            for name in self._permitted_columns()[1:]
         ]
+
+    def _permitted_columns(self) -> list[str]:
+        """All columns that this person may choose: what would be shown if she chose every one."""
+        asked, everything = copy(self.request), self.request.GET.copy()
+        everything.setlist(COLUMNS, self.model_admin.all_columns())
+        asked.GET = everything  # type: ignore[assignment]
+        return [name for name in self.model_admin.get_list_display(asked) if name != "action_checkbox"]
 
     def kept_beside_columns(self) -> list[tuple[str, str]]:
         """The parameters that choosing columns keeps."""
