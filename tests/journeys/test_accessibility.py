@@ -47,6 +47,8 @@ PAGES = (
     "invoices/reconciliationrun/{run}/",
     "invoices/drift/",
     "invoices/pause/",
+    "find/?q=2000",
+    "invoices/charge/?state=failed",
     "invoices/pause/add/",
     "invoices/apitoken/add/",
     "invoices/webhookendpoint/add/",
