@@ -18,6 +18,7 @@ from invoices.admin.invoices.page_payments import (
     attempt_from_event,
 )
 from invoices.admin.invoices.page_words import PageWords
+from invoices.admin.invoices.timeline import Timeline
 from invoices.admin.invoices.under_way import UnderWay, money_under_way_of
 from invoices.admin.links import dashboard_url
 from invoices.admin.operations import wording as operation_wording
@@ -204,11 +205,8 @@ class InvoicePage:
         return Customer.objects.filter(pk=self.invoice.customer_id).first() if self.invoice.customer_id else None
 
     @cached_property
-    def timeline(self) -> list[Event]:
-        """Stripe's events about the invoice, its payments and their PaymentIntents, newest first."""
-        ids = [self.invoice.pk, *(row.pk for row in self._rows), *(row.payment_intent for row in self._rows)]
-        events = Event.objects.filter(object_id__in=[pk for pk in ids if pk]).defer("body")
-        return list(events.order_by("-created", "-received_at")[:MAX_ROWS])
+    def timeline(self) -> Timeline:
+        return Timeline(self)
 
     # --- lines and totals -------------------------------------------------------------------------------------------
 
