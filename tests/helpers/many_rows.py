@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin
+from django.contrib.auth.models import AnonymousUser
 from django.db import connection
 from django.test import RequestFactory
 
@@ -283,7 +284,9 @@ def offered(model_admin: RecordAdmin, day: datetime) -> list[list[dict[str, str]
         elif issubclass(each, CurrencyFilter):  # which would ask the database what it has
             found.append([{}, *({each.parameter_name: value} for value in ("usd", "jpy"))])
         else:
-            spec: Any = each(RequestFactory().get("/"), {}, model_admin.model, model_admin)
+            asked = RequestFactory().get("/")
+            asked.user = AnonymousUser()  # whose id a filter by people may offer
+            spec: Any = each(asked, {}, model_admin.model, model_admin)
             found.append([{}, *({spec.parameter_name: value} for value, _ in spec.lookup_choices)])
     return found
 
