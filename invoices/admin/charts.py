@@ -106,10 +106,7 @@ def _outstanding(reading: Reading) -> Chart:
 def _recovered(reading: Reading) -> Chart:
     days = [reading.today - timedelta(days=back) for back in range(RECOVERED_DAYS - 1, -1, -1)]
     by_day = tallies.recovered(days[0])
-    total = Amounts()
-    for amounts in by_day.values():
-        for currency, sum in amounts.sums.items():
-            total.add(currency, amounts.counts[currency], sum)
+    total = Amounts.together(by_day.values())
     chart = Chart(
         "Recovered this week",
         "Paid after it was overdue or after an attempt had failed, by the day of the payment (UTC).",
@@ -143,15 +140,11 @@ def _of(by_day: Mapping[date, Amounts], day: date) -> Amounts:
 
 
 def _attempts(reading: Reading) -> Chart:
-    found = tallies.attempts(reading.today - timedelta(days=attempt_filter.ATTEMPT_DAYS - 1))
-    charged = sum(amounts.count for (queue, _), amounts in found.items() if queue == tallies.CHARGED)
-    declined: dict[str, int] = {}
-    paid: dict[str, int] = {}
-    for (queue, reason), amounts in found.items():
-        if queue != tallies.CHARGED:
-            declined[reason] = declined.get(reason, 0) + amounts.count
-        if queue == tallies.DECLINED_THEN_PAID:
-            paid[reason] = amounts.count
+    found = reading.by_reason
+    charged = sum(amounts.count for amounts in found.get(tallies.CHARGED, {}).values())
+    paid = {reason: amounts.count for reason, amounts in found.get(tallies.DECLINED_THEN_PAID, {}).items()}
+    unpaid = {reason: amounts.count for reason, amounts in found.get(tallies.DECLINED, {}).items()}
+    declined = {reason: paid.get(reason, 0) + unpaid.get(reason, 0) for reason in {*paid, *unpaid}}
     chart = Chart(
         "Charges by decline reason",
         f"Attempts of the last {attempt_filter.ATTEMPT_DAYS} days. The darker part of a bar was paid later.",

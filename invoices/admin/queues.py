@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
@@ -25,6 +25,7 @@ from invoices.admin.invoices.queue_filters import AgeFilter
 from invoices.admin.invoices.work_filters import PromiseFilter
 from invoices.admin.links import page_url
 from invoices.admin.operations.turn_filter import TurnFilter
+from invoices.admin.payments.attempt_filter import ATTEMPT_DAYS
 from invoices.admin.reconciliation.left_filter import LeftFilter, recently_left
 from invoices.models import Contradiction, Drift, Invoice, Operation, Promise
 from invoices.operations import ACTIONS, contradictions, manual_resolution, my_turn
@@ -78,13 +79,23 @@ class Reading:
         return any(self.user.has_perm(permission) for permission in permissions)
 
     @cached_property
+    def now(self) -> datetime:
+        """By the database's clock."""
+        return clock.now()
+
+    @property
     def today(self) -> date:
-        return tallies.today()
+        """The day, UTC."""
+        return self.now.date()
 
     @cached_property
-    def waiting(self) -> dict[str, Amounts]:
-        """The queues of open invoices by what they wait for."""
-        return tallies.in_queue((tallies.PAYMENT_FAILED, tallies.NEEDS_CUSTOMER, tallies.DEBIT_UNDER_WAY))
+    def by_reason(self) -> dict[str, dict[str, Amounts]]:
+        """What waits for a payment, and the charges of the last days: queue → reason → how many."""
+        return tallies.by_reason(self.today - timedelta(days=ATTEMPT_DAYS - 1))
+
+    def waiting(self, queue: str) -> Amounts:
+        """What stands in a queue of open invoices."""
+        return Amounts.together(self.by_reason.get(queue, {}).values())
 
     @cached_property
     def contradictions(self) -> list[Contradiction]:
@@ -98,7 +109,7 @@ class Reading:
         if not self.may(promises.VIEW):
             return self.by_band
         due = TruncDate("due_date", tzinfo=UTC)
-        standing = Promise.objects.filter(state=Promise.State.OPEN, ends_at__gt=clock.now()).values("invoice")
+        standing = Promise.objects.filter(state=Promise.State.OPEN, ends_at__gt=self.now).values("invoice")
         rows = Invoice.objects.filter(pk__in=standing, status="open", deleted_at=None, due_date__isnull=False)
         left_out = rows.values_list(due, "currency").annotate(Count("pk"), Sum("amount_remaining")).order_by()
         without = {(day, currency): (number, amount) for day, currency, number, amount in left_out}
@@ -195,10 +206,7 @@ def _overdue(reading: Reading) -> Entry:
     bands = [(band, reading.not_promised_by_band[band.name]) for band in tallies.OVERDUE_BANDS]
     # An invoice leaves the queue while a promise to pay it stands.
     only = {PromiseFilter.parameter_name: PromiseFilter.NONE} if reading.may(promises.VIEW) else {}
-    total = Amounts()
-    for _, amounts in bands:
-        for currency, sum in amounts.sums.items():
-            total.add(currency, amounts.counts[currency], sum, amounts.oldest)
+    total = Amounts.together(amounts for _, amounts in bands)
     words = "Ask the customer, or charge what can be charged." if total.count else "No invoice is overdue."
     found = entry("Overdue", words, total, list_of("invoice", age=AgeFilter.OVERDUE, **only), "red")
     found.parts = [
@@ -209,7 +217,7 @@ def _overdue(reading: Reading) -> Entry:
 
 
 def _payment_failed(reading: Reading) -> Entry:
-    amounts = reading.waiting[tallies.PAYMENT_FAILED]
+    amounts = reading.waiting(tallies.PAYMENT_FAILED)
     words = "The last attempt failed: the reason says what to do." if amounts.count else "No payment has failed."
     found = entry("Payment failed", words, amounts, list_of("invoice", queue=tallies.PAYMENT_FAILED), "red")
     found.parts = [
@@ -219,19 +227,19 @@ def _payment_failed(reading: Reading) -> Entry:
             sums_of(of_reason),
             list_of("invoice", queue=f"{tallies.PAYMENT_FAILED}.{reason}"),
         )
-        for reason, of_reason in list(tallies.by_reason(tallies.PAYMENT_FAILED).items())[:REASONS_SHOWN]
+        for reason, of_reason in list(reading.by_reason.get(tallies.PAYMENT_FAILED, {}).items())[:REASONS_SHOWN]
     ]
     return found
 
 
 def _needs_customer(reading: Reading) -> Entry:
-    amounts = reading.waiting[tallies.NEEDS_CUSTOMER]
+    amounts = reading.waiting(tallies.NEEDS_CUSTOMER)
     words = "The bank asks the customer to confirm: send the link." if amounts.count else "No bank asks a customer."
     return entry("Needs the customer", words, amounts, list_of("invoice", queue=tallies.NEEDS_CUSTOMER))
 
 
 def _debits(reading: Reading) -> Entry:
-    amounts = reading.waiting[tallies.DEBIT_UNDER_WAY]
+    amounts = reading.waiting(tallies.DEBIT_UNDER_WAY)
     words = "Do not charge again: banks take days." if amounts.count else "No bank is processing a payment."
     return entry("Bank debits under way", words, amounts, list_of("invoice", queue=tallies.DEBIT_UNDER_WAY), "violet")
 
@@ -334,7 +342,11 @@ def _contradictions(reading: Reading) -> Entry:
 
 
 def _drift(reading: Reading) -> Entry:
-    rows = list(Drift.objects.filter(recently_left()).order_by("-found_at").values_list("found_at")[: MAX_COUNTED + 1])
+    rows = list(
+        Drift.objects.filter(recently_left(reading.now))
+        .order_by("-found_at")
+        .values_list("found_at")[: MAX_COUNTED + 1]
+    )
     words = "Differences that no run healed." if rows else "No difference to Stripe was left in 7 days."
     count = f"{MAX_COUNTED}+" if len(rows) > MAX_COUNTED else number(len(rows))
     oldest = rows[-1][0] if rows else None

@@ -11,12 +11,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
-from django.db.models import Min, QuerySet, Sum
+from django.db.models import Min, Q, QuerySet, Sum
 
 from invoices import clock
 from invoices.models import Tallied, Tally, TallyProgress
 from invoices.models.tallies import NO_DAY
-from invoices.tallies.buckets import CHARGED, DECLINED, DECLINED_THEN_PAID, OPEN, RECOVERED
+from invoices.tallies.buckets import CHARGED, DECLINED, DECLINED_THEN_PAID, OPEN, RECOVERED, WAITING
+
+ATTEMPTS = (CHARGED, DECLINED, DECLINED_THEN_PAID)
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,15 @@ class Amounts:
         if oldest is not None and oldest != NO_DAY:
             self.oldest = oldest if self.oldest is None else min(self.oldest, oldest)
 
+    @classmethod
+    def together(cls, several: Iterable[Amounts]) -> Amounts:
+        """All of these."""
+        found = cls()
+        for amounts in several:
+            for currency, amount in amounts.sums.items():
+                found.add(currency, amounts.counts[currency], amount, amounts.oldest)
+        return found
+
 
 @dataclass(frozen=True)
 class State:
@@ -83,26 +94,21 @@ def today() -> date:
     return clock.now().date()
 
 
-def in_queue(queues: Iterable[str]) -> dict[str, Amounts]:
-    """What stands in each of these queues."""
-    found: dict[str, Amounts] = {queue: Amounts() for queue in queues}
-    rows = Tally.objects.filter(queue__in=found).values_list("queue", "currency")
-    for queue, currency, number, amount, oldest in rows.annotate(
-        number=Sum("count"), sum=Sum("amount"), oldest=Min("day")
-    ).order_by("queue", "currency"):
-        found[queue].add(currency, int(number), int(amount), oldest)
-    return found
-
-
-def by_reason(queue: str) -> dict[str, Amounts]:
-    """What stands in one queue, by the reason: those of the most objects first."""
-    found: dict[str, Amounts] = defaultdict(Amounts)
-    rows = Tally.objects.filter(queue=queue).values_list("reason", "currency")
-    for reason, currency, number, amount, oldest in rows.annotate(
-        number=Sum("count"), sum=Sum("amount"), oldest=Min("day")
-    ).order_by("reason", "currency"):
-        found[reason].add(currency, int(number), int(amount), oldest)
-    return dict(sorted(found.items(), key=lambda item: (-item[1].count, item[0])))
+def by_reason(since: date) -> dict[str, dict[str, Amounts]]:
+    """What stands in each queue by the reason, those of the most objects first: of charges only those since this day.
+    OPEN and RECOVERED are not among them, which are asked for by their days."""
+    found: dict[str, dict[str, Amounts]] = defaultdict(dict)
+    rows = Tally.objects.filter(Q(queue__in=WAITING.values()) | Q(queue__in=ATTEMPTS, day__gte=since))
+    for queue, reason, currency, number, amount, oldest in (
+        rows.values_list("queue", "reason", "currency")
+        .annotate(number=Sum("count"), sum=Sum("amount"), oldest=Min("day"))
+        .order_by("queue", "reason", "currency")
+    ):
+        found[queue].setdefault(reason, Amounts()).add(currency, int(number), int(amount), oldest)
+    return {
+        queue: dict(sorted(of_queue.items(), key=lambda item: (-item[1].count, item[0])))
+        for queue, of_queue in found.items()
+    }
 
 
 def by_band(day: date, without: Mapping[tuple[date, str], tuple[int, int]] | None = None) -> dict[str, Amounts]:
@@ -131,19 +137,6 @@ def recovered(since: date) -> dict[date, Amounts]:
     rows = Tally.objects.filter(queue=RECOVERED, day__gte=since).values_list("day", "currency", "count", "amount")
     for day, currency, number, amount in rows.order_by("day", "currency"):
         found[day].add(currency, number, amount)
-    return found
-
-
-def attempts(since: date) -> dict[tuple[str, str], Amounts]:
-    """The charges since this day: CHARGED, DECLINED or DECLINED_THEN_PAID, and the reason → how many."""
-    found: dict[tuple[str, str], Amounts] = defaultdict(Amounts)
-    rows = Tally.objects.filter(queue__in=(CHARGED, DECLINED, DECLINED_THEN_PAID), day__gte=since)
-    for queue, reason, currency, number, amount in (
-        rows.values_list("queue", "reason", "currency")
-        .annotate(number=Sum("count"), sum=Sum("amount"))
-        .order_by("queue", "reason", "currency")
-    ):
-        found[queue, reason].add(currency, int(number), int(amount))
     return found
 
 

@@ -10,6 +10,7 @@ from invoices import tallies
 from invoices.admin.filters import ChoiceFilter, Choices
 from invoices.admin.formatting import words
 
+BANDS = {band.name: band for band in tallies.OVERDUE_BANDS}
 RECOVERED_DAYS = 7  # of the chart on the home page, today included
 TITLES = {
     tallies.PAYMENT_FAILED: "Payment failed",
@@ -70,7 +71,7 @@ class AgeFilter(ChoiceFilter):
     @classmethod
     def has_due_dates(cls, request: HttpRequest) -> bool:
         """Whether the list holds only rows with a due date, so that it can be read in the order of these."""
-        return request.GET.get(cls.parameter_name) in {cls.OVERDUE, *(band.name for band in tallies.OVERDUE_BANDS)}
+        return request.GET.get(cls.parameter_name) in {cls.OVERDUE, *BANDS}
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
         bands = [(band.name, f"Overdue for {band.title}") for band in tallies.OVERDUE_BANDS]
@@ -82,22 +83,24 @@ class AgeFilter(ChoiceFilter):
         ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        if self.value() is None:
-            return queryset
-        today, is_open = tallies.today(), queryset.filter(status="open", deleted_at=None)
-        match self.value():
-            case self.OVERDUE:
-                return is_open.filter(due_date__lt=_midnight(today))
-            case tallies.NOT_DUE:
-                return is_open.filter(due_date__gte=_midnight(today))
-            case tallies.NO_DUE_DATE:
-                return is_open.filter(due_date=None)
-        for band in tallies.OVERDUE_BANDS:
-            if self.value() == band.name:
-                first, last = band.days(today)
-                found = is_open.filter(due_date__lt=_midnight(last + timedelta(days=1)))
-                return found.filter(due_date__gte=_midnight(first)) if first else found
+        return of_age(queryset, self.value() or "") if self.value() else queryset
+
+
+def of_age(queryset: QuerySet, age: str) -> QuerySet:
+    """The open invoices of this age: a value of AgeFilter."""
+    today, is_open = tallies.today(), queryset.filter(status="open", deleted_at=None)
+    match age:
+        case AgeFilter.OVERDUE:
+            return is_open.filter(due_date__lt=_midnight(today))
+        case tallies.NOT_DUE:
+            return is_open.filter(due_date__gte=_midnight(today))
+        case tallies.NO_DUE_DATE:
+            return is_open.filter(due_date=None)
+    if age not in BANDS:
         return queryset.none()
+    first, last = BANDS[age].days(today)
+    found = is_open.filter(due_date__lt=_midnight(last + timedelta(days=1)))
+    return found.filter(due_date__gte=_midnight(first)) if first else found
 
 
 def _midnight(day: date) -> datetime:

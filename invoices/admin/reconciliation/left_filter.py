@@ -1,6 +1,6 @@
 """The filter of the list of drift by whether the difference was left as it was found."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Q, QuerySet
@@ -12,9 +12,9 @@ from invoices.admin.filters import ChoiceFilter, Choices
 RECENT = timedelta(days=7)  # what is older was compared again by many runs since
 
 
-def recently_left() -> Q:
+def recently_left(now: datetime) -> Q:
     """The differences of the last week that the run that found them did not heal."""
-    return Q(healed_at=None, found_at__gte=clock.now() - RECENT)
+    return Q(healed_at=None, found_at__gte=now - RECENT)
 
 
 class LeftFilter(ChoiceFilter):
@@ -27,4 +27,4 @@ class LeftFilter(ChoiceFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         if self.value() is None:
             return queryset
-        return queryset.filter(recently_left()) if self.value() == self.WEEK else queryset.none()
+        return queryset.filter(recently_left(clock.now())) if self.value() == self.WEEK else queryset.none()
