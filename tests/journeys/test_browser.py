@@ -208,7 +208,7 @@ def test_two_people_void_a_large_invoice(
     refetch.refetch("invoice", large.id)
     waits = operations.request("void", large.id, actor=agent, source="admin", reason="Sent twice")
     sign_in(desk, manager)
-    desk.get_by_role("link", name="Awaiting approval 1").click()
+    desk.get_by_role("link", name="My approvals 1").click()
     desk.get_by_role("link", name="Void", exact=True).click()
     expect(desk.get_by_text("agent asks: void")).to_be_visible()
     expect(desk.get_by_text("Read from Stripe just now.")).to_be_visible()
