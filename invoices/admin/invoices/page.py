@@ -23,6 +23,7 @@ from invoices.admin.invoices.under_way import UnderWay, money_under_way_of
 from invoices.admin.links import dashboard_url
 from invoices.admin.operations import wording as operation_wording
 from invoices.admin.operations.contradictions import contradictions_of
+from invoices.admin.stripe_screens import Screen, screens
 from invoices.models import (
     Contradiction,
     CreditNote,
@@ -233,6 +234,11 @@ class InvoicePage:
             ("In Stripe's dashboard", "dashboard", dashboard_url(f"invoices/{self.invoice.pk}", self.invoice.livemode)),
         )
         return [link for link in found if link[2]]
+
+    @property
+    def screens(self) -> list[Screen]:
+        """Where Stripe's Dashboard does what the desk does not."""
+        return screens(self.invoice, list(self._intents.values()))
 
     @cached_property
     def reading(self) -> bool:

@@ -50,7 +50,8 @@ class Payment:
         if self.row.status != "open" or self.intent is None:
             return self.row.status or "unreadable", ""
         if self.intent.status == "requires_payment_method":
-            return ("declined", "red") if self.intent.error_message else ("not tried", "grey")
+            was_declined = self.intent.error_message or any(attempt.tone == "red" for attempt in self.attempts)
+            return ("declined", "red") if was_declined else ("not tried", "grey")
         return payment_wording.PAYMENT_INTENT_STATUS.get(
             self.intent.status or "", self.intent.status or "open"
         ), "violet"
