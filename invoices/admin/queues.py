@@ -14,8 +14,7 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import Count, QuerySet, Sum
-from django.db.models.functions import TruncDate
+from django.db.models import QuerySet
 from django.urls import reverse
 
 from invoices import assignments, clock, mentions, money, promises, tallies
@@ -35,6 +34,7 @@ from invoices.tallies import Amounts
 MAX_COUNTED = 100  # of more rows than this a queue of operations shows `100+`
 REASONS_SHOWN = 4  # of the failed payments; the list has the others
 MENTIONS = ("invoices.view_mention", "invoices.view_note", "invoices.view_invoice")  # all of them
+MAX_PROMISED = 5000  # invoices with a promise that are left out of the overdue ones
 SUMS_SHOWN = 3  # currencies of one queue; the list has the others
 OVERSEE = ("invoices.run_reconciliation", "invoices.view_signinrecord")  # one of them: managers, and auditors
 
@@ -108,11 +108,14 @@ class Reading:
         """The open invoices by age, without those for which a promise to pay stands, for who may see promises."""
         if not self.may(promises.VIEW):
             return self.by_band
-        due = TruncDate("due_date", tzinfo=UTC)
         standing = Promise.objects.filter(state=Promise.State.OPEN, ends_at__gt=self.now).values("invoice")
-        rows = Invoice.objects.filter(pk__in=standing, status="open", deleted_at=None, due_date__isnull=False)
-        left_out = rows.values_list(due, "currency").annotate(Count("pk"), Sum("amount_remaining")).order_by()
-        without = {(day, currency): (number, amount) for day, currency, number, amount in left_out}
+        rows = Invoice.objects.filter(pk__in=standing, status="open", deleted_at=None)
+        without: dict[tuple[date, str], tuple[int, int]] = {}
+        for due, currency, amount in rows.values_list("due_date", "currency", "amount_remaining")[:MAX_PROMISED]:
+            if due is not None:
+                place = due.astimezone(UTC).date(), currency or ""
+                number, sum = without.get(place, (0, 0))
+                without[place] = number + 1, sum + (amount or 0)
         return tallies.by_band(self.today, without) if without else self.by_band
 
     @cached_property
