@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import zipfile
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
@@ -242,6 +243,17 @@ def test_a_file_needs_a_fixed_number_of_queries_for_each_page(
         stored(CustomerObject(id=f"cus_{number}"))
     with django_assert_max_num_queries(30):
         assert len(table(desk.get("/admin/invoices/invoicepayment/download.csv"))) == 100
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("search", ["", "&q=Ada"])
+def test_a_file_is_in_the_order_of_the_list(desk: Client, monkeypatch: pytest.MonkeyPatch, search: str) -> None:
+    monkeypatch.setattr(exports, "ROWS_AT_ONCE", 1)
+    for number, (currency, amount) in enumerate([("usd", 300), ("eur", 900), ("usd", 100), ("eur", 200)]):
+        stored(InvoiceObject(number=f"N-{number}", currency=currency, amount_remaining=amount, customer_name="Ada"))
+    rows = table(desk.get(f"{LIST}download.csv?sort=remaining{search}"))
+    shown = re.findall(r">(N-\d)<", desk.get(f"{LIST}?sort=remaining{search}").content.decode())
+    assert [row["Invoice"] for row in rows] == shown == ["N-0", "N-2", "N-1", "N-3"]
 
 
 @pytest.mark.django_db
