@@ -83,7 +83,8 @@ class Offers:
     def over(self) -> str:
         """Which actions can never be done to this invoice again, and why: one sentence for all. Empty if there are
         none."""
-        if not self._over:
+        # Before the end there is nothing to explain: nobody looks for Finalize on an open invoice.
+        if not self._over or (self.invoice.status == "open" and not self.invoice.deleted_at):
             return ""
         state = "deleted" if self.invoice.deleted_at else str(self.invoice.status)
         if not self.offered:
