@@ -24,6 +24,7 @@ from invoices.models import (
     Invoice,
     InvoicePayment,
     Mirrored,
+    PaymentIntent,
     Refund,
     Sighting,
     lines,
@@ -31,11 +32,12 @@ from invoices.models import (
     personal,
 )
 from invoices.models.erasures import any_begun, erasures_begun
-from invoices.models.reading import expandable_id, is_id
+from invoices.models.reading import expandable_id, integer, is_id, member
 from invoices.snapshot import Snapshot
 
 MIN_ROWS_OF_A_SIGHTING = 10  # that were read again, and are as they were: fewer are written one by one
 SIGHTINGS_KEPT = timedelta(days=60)  # twice as long as a full run takes by its nightly parts
+SETTLED_OR_WITH_A_BANK = ("succeeded", "canceled", "processing")  # a PaymentIntent that no invoice lowers any more
 ROWS_PER_STATEMENT = 500  # rows locked or written, and ids listed, by one SQL statement
 
 # Members that Stripe changes without an event, or signs anew for every reply: they make no difference.
@@ -268,7 +270,9 @@ def store(
                         unsure.add((object, id))
         if not dry_run:
             with_payments = [*_with_open_payments(outcomes), *_of_final_invoices(outcomes)]
-            unsure |= _charges_of_failed_refunds(outcomes)
+            lowered_payments, lowered_intents = _lowered_with_their_invoices(outcomes)
+            with_payments += lowered_payments
+            unsure |= _charges_of_failed_refunds(outcomes) | lowered_intents | _attached_intents(outcomes)
             scheduled_refetches.schedule(unsure, payments_of=with_payments)
     return [outcome for outcome in outcomes if outcome is not None]
 
@@ -444,6 +448,57 @@ def _charges_of_failed_refunds(outcomes: Iterable[Outcome | None]) -> set[tuple[
             charge = expandable_id(data, "charge")
             found |= {(Charge.OBJECT, charge)} if is_id(charge) else set()
     return found
+
+
+Objects = tuple[str, str]  # kind and id
+
+
+def _lowered_with_their_invoices(outcomes: Iterable[Outcome | None]) -> tuple[list[Objects], set[Objects]]:
+    """What these outcomes lower without an event: where less remains of an invoice than before, because a part was paid
+    or credited, Stripe lowers its open default payment and that one's PaymentIntent too. The invoices whose payment
+    still asks for more, and the PaymentIntents that do: they are read."""
+    remaining: dict[str, int] = {}
+    for outcome in outcomes:
+        if outcome is None or outcome.snapshot.object != Invoice.OBJECT or not outcome.rewritten:
+            continue
+        before, now = (integer(data or {}, "amount_remaining") for data in (outcome.ours, outcome.snapshot.data))
+        if before is not None and now is not None and now < before and not _is_final(outcome.snapshot.data):
+            remaining[outcome.snapshot.id] = now
+    if not remaining:
+        return [], set()
+    asked = open_payments(remaining).filter(is_default=True)
+    payments = list(asked.values_list("invoice_id", "amount_requested", "payment_intent"))
+    invoices = [(Invoice.OBJECT, id) for id, amount, _ in payments if id and (amount or 0) > remaining[id]]
+    remains_of = {intent: remaining[id] for id, _, intent in payments if id and intent}
+    # A bank that is processing a payment goes on with the whole of it.
+    changeable = PaymentIntent.objects.filter(pk__in=remains_of).exclude(status__in=SETTLED_OR_WITH_A_BANK)
+    intents = {
+        (PaymentIntent.OBJECT, intent)
+        for intent, amount in changeable.values_list("pk", "amount")
+        if (amount or 0) > remains_of[intent]
+    }
+    return invoices, intents
+
+
+def _attached_intents(outcomes: Iterable[Outcome | None]) -> set[Objects]:
+    """The PaymentIntents that were attached to an invoice in these outcomes: Stripe then writes the invoice into them,
+    and sends no event of it. An import brings them after the payments, and needs no further read."""
+    attached: dict[str, str] = {}  # PaymentIntent → invoice
+    for outcome in outcomes:
+        if outcome is None or outcome.snapshot.object != InvoicePayment.OBJECT or outcome.ours is not None:
+            continue
+        data = outcome.snapshot.data or {}
+        intent, invoice = expandable_id(data, "payment", "payment_intent"), expandable_id(data, "invoice")
+        if outcome.rewritten and data.get("is_default") is False and is_id(intent) and invoice:
+            attached[intent] = invoice
+    if not attached:
+        return set()
+    held = PaymentIntent.objects.filter(pk__in=attached).values_list("pk", "data")
+    return {
+        (PaymentIntent.OBJECT, id)
+        for id, data in held
+        if member(data, "payment_details", "order_reference") != attached[id]
+    }
 
 
 def open_payments(invoices: Iterable[str]) -> QuerySet[InvoicePayment]:

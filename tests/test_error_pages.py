@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import OperationalError, connection
+from django.template.loader import get_template
 from django.test import Client
 
 from backoffice import error_pages
@@ -119,3 +122,12 @@ class TestTheWayIn:
         User.objects.filter(pk=person.pk).update(is_staff=False)
         page = client.post("/admin/login/", {"username": "outsider", "password": PASSWORD}).content.decode()
         assert page.count("errornote") == 1
+
+
+def test_every_template_can_be_read() -> None:
+    """A filter or a tag that a template does not load is found only by the page that needs it, as an error 500."""
+    folder = Path(settings.BASE_DIR) / "templates"
+    names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.suffix in {".html", ".txt"})
+    assert len(names) > 40
+    for name in names:
+        get_template(name)

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection, transaction
+from django.db import connection, reset_queries, transaction
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -60,6 +60,12 @@ SMALL = re.compile(
     r"lease|scheduledrun|throttleslot|checkedkey|accountrecord|givenpermission|pendingevent|unchainedrow|requestcount|"
     r"scheduledrefetch|savedview)"
 )
+
+
+@pytest.fixture(autouse=True)
+def room_to_capture() -> None:
+    """Django keeps the last 9,000 queries of a connection: where they are full, nothing more is captured."""
+    reset_queries()
 
 
 @pytest.fixture(scope="module")

@@ -199,7 +199,7 @@ def test_many_views_cost_one_query(desk: Client, agent: User, django_assert_max_
     for number in range(20):
         made(agent, f"Own {number}")
         made(other, f"Shared {number}", shared=True)
-    with django_assert_max_num_queries(13):
+    with django_assert_max_num_queries(16):
         page = text(desk.get(LIST))
     assert "Own 19" in page and "Shared 19" in page
 

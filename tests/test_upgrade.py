@@ -272,14 +272,15 @@ def test_the_page_of_an_operation_says_when_stripe_answered(
 def test_the_invoice_page_asks_no_more_queries_than_before(client: Client, agent: User) -> None:
     """An open invoice with one payment. Six of the queries are what eligibility needs to know; two of them find the
     declines of the customer's other invoices, one query finds contradictions, and one a refetch that is scheduled; two
-    find the last runs, as of which the page is, two its credit notes and refunds, and one its notes."""
+    find the last runs, as of which the page is, two its credit notes and refunds, and one its notes. The timeline reads
+    each of its sources once, and two say who has the invoice and what was promised."""
     invoice = stored(InvoiceObject())
     stored(InvoicePaymentObject(invoice=invoice.pk))
     client.force_login(agent)
     address = client.get(f"/admin/invoices/invoice/{invoice.pk}/change/", follow=True).request["PATH_INFO"]
     with CaptureQueriesContext(connection) as captured:
         assert client.get(address).status_code == 200
-    assert len(queries_of_page(captured)) <= 25
+    assert len(queries_of_page(captured)) <= 40
 
 
 @pytest.mark.django_db
