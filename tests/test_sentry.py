@@ -17,6 +17,7 @@ import django; django.setup()
 from django.http import HttpResponse
 from django.test import Client, override_settings
 from django.urls import path
+from backoffice import urls
 from invoices.sight import context
 
 def fails(request):
@@ -26,7 +27,7 @@ def fails(request):
     except ValueError as error:
         raise RuntimeError("no number of jenny.rosen@example.com, 4242424242424242") from error
 
-urlpatterns = [path("fails", fails)]
+urlpatterns = [path("fails", fails), *urls.urlpatterns]
 import sys; sys.modules["failing"] = sys.modules["__main__"]
 with override_settings(ROOT_URLCONF="failing", SESSION_ENGINE="django.contrib.sessions.backends.signed_cookies"):
     client = Client(raise_request_exception=False)

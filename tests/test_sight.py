@@ -18,7 +18,7 @@ from django.urls import path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backoffice import observation
+from backoffice import observation, urls
 from backoffice.celery import app
 from invoices import gateway, operations, reconcile, sync, tasks
 from invoices.models import Operation
@@ -230,7 +230,7 @@ def _waits(request: Any, number: int) -> HttpResponse:
 
 
 _meeting = threading.Barrier(4)
-urlpatterns = [path("fails", _fails), path("waits/<int:number>", _waits)]
+urlpatterns = [path("fails", _fails), path("waits/<int:number>", _waits), *urls.urlpatterns]
 
 
 def test_a_request_that_fails_is_told_with_its_traceback_and_without_its_body(settings: Any, client: Any) -> None:
