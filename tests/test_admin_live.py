@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import stripe
 from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.test import Client
@@ -311,10 +312,26 @@ class TestManualResolution:
         settings.STRIPE_API_BASE = AWAY
         part = client.post(f"{self.path(stuck)}now/", headers={"HX-Request": "true"}).content.decode()
         assert "Stripe does not answer just now" in part and "As we know it" in part
+        assert "Nothing of this has changed" not in part
         given = {"took_effect": "yes", "reason": "paid in the dashboard"}
         response = client.post(f"{self.path(stuck)}close/", given)
         assert response.status_code == 400 and b"Stripe cannot be reached" in response.content
         assert b"paid in the dashboard" in response.content  # what was typed stays
+
+    def test_the_payment_behind_it_is_read_too(
+        self, sandbox: SandboxProcess, client: Client, manager: User, stuck: Operation, settings: Any
+    ) -> None:
+        """Whether a charge was tried stands in its PaymentIntent, of which the invoice tells nothing."""
+        client.force_login(manager)
+        with pytest.raises(stripe.CardError):
+            sandbox.client().v1.invoices.pay(stuck.invoice, {"payment_method": "pm_card_visa_chargeDeclined"})
+        assert "declined" not in client.get(self.path(stuck)).content.decode().split("Payments and attempts")[1]
+        address = f"{self.path(stuck)}now/"
+        part = client.post(address, headers={"HX-Request": "true"}).content.decode()
+        assert "declined" in part.partition('id="now-payments" hx-swap-oob="true"')[2]
+        settings.STRIPE_API_BASE = AWAY
+        part = client.post(address, headers={"HX-Request": "true"}).content.decode()
+        assert "Stripe does not answer just now" in part and "now-payments" not in part
 
     def test_until_then_the_invoice_is_held(self, client: Client, manager: User, stuck: Operation) -> None:
         client.force_login(manager)
@@ -347,7 +364,7 @@ class TestTheApproversPage:
         client.force_login(manager)
         path = f"/admin/invoices/operation/{operation.pk}/"
         found = client.get(path).content.decode()
-        for words in ("agent asks: void", "Sent twice", "T-9", "Nothing of this has changed since", ">Approve<"):
+        for words in ("agent asks: void", "Sent twice", "T-9", "nothing of this has changed since", ">Approve<"):
             assert words in found, words
         record = sandbox.client().v1.payment_records.report_payment(
             {

@@ -27,7 +27,7 @@ def refresh(admin: RecordAdmin, request: HttpRequest, object_id: str) -> HttpRes
         messages.warning(request, f"“{object_id}” is not an invoice's id.")
         return redirect(reverse("admin:invoices_invoice_changelist"))
     try:
-        _read(object_id)
+        read(object_id)
     except gateway.GatewayError as error:
         scheduled_refetches.schedule([("invoice", object_id)], wanted=True)
         messages.warning(
@@ -41,8 +41,9 @@ def refresh(admin: RecordAdmin, request: HttpRequest, object_id: str) -> HttpRes
     return redirect(url_of("invoice", object_id))
 
 
-def _read(pk: str) -> None:
-    """Reads the invoice with its payments, and the PaymentIntents, which hold the reasons of declines."""
+def read(pk: str) -> None:
+    """Reads the invoice with its payments, and the PaymentIntents, which hold the reasons of declines. Raises
+    GatewayError."""
     refetch.refetch("invoice", pk)
     payments = InvoicePayment.objects.filter(invoice_id=pk, payment_intent__isnull=False)
     for intent in payments.values_list("payment_intent", flat=True)[:MAX_READS]:

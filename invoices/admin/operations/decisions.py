@@ -12,8 +12,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 
-from invoices import gateway, refetch, scheduled_refetches
+from invoices import gateway, scheduled_refetches
 from invoices.admin.base import RecordAdmin
+from invoices.admin.invoices import refresh
 from invoices.admin.invoices.page import InvoicePage
 from invoices.admin.links import page_url
 from invoices.admin.operations import wording
@@ -54,14 +55,14 @@ def context(request: HttpRequest, operation: Operation, invoice: Invoice | None)
 
 
 def now(admin: RecordAdmin, request: HttpRequest, pk: UUID) -> HttpResponse:
-    """POST, by the open page: reads the invoice from Stripe, and shows it beside its state when the operation was
-    requested."""
+    """POST, by the open page: reads the invoice and its PaymentIntents from Stripe, and shows it beside its state when
+    the operation was requested."""
     operation = admin.record(str(pk)) if admin.has_view_permission(request) else None
     if operation is None:
         raise PermissionDenied
     note = ""
     try:
-        refetch.refetch("invoice", operation.invoice)
+        refresh.read(operation.invoice)
     except gateway.GatewayError:
         scheduled_refetches.schedule([("invoice", operation.invoice)], wanted=True)
         note = "Stripe does not answer just now."
