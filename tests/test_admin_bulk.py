@@ -108,7 +108,7 @@ class TestBulkPreview:
         self, desk: Client, django_assert_max_num_queries: Any
     ) -> None:
         many(bulk_preview.CHUNK_SIZE + 100)
-        with django_assert_max_num_queries(10 + 2 * 5 + 12) as queries:
+        with django_assert_max_num_queries(10 + 2 * 5 + 14) as queries:
             found = text(desk.get(f"{VOID}?state=open"))
         assert "Void: 600 invoices" in found and "And 580 more" in found
         assert not [query for query in queries.captured_queries if "COUNT(" in query["sql"]]
@@ -122,7 +122,7 @@ class TestBulkPreview:
             with CaptureQueriesContext(connection) as queries:
                 assert bulk_preview.preview_of(ACTIONS[action], chosen, agent).acted_on == count
             numbers.append(len(queries))
-        assert numbers[0] == numbers[1] <= 9
+        assert numbers[0] == numbers[1] <= 10  # on PostgreSQL one asks the time, for the pauses
 
     def test_no_more_than_a_batch_may_hold(self, desk: Client, agent: User, monkeypatch: Any) -> None:
         monkeypatch.setattr(bulk_preview.batch, "MAX_INVOICES", 5)
@@ -206,7 +206,7 @@ class TestBatchPage:
         return f"/admin/invoices/batch/{batch.pk}/"
 
     def test_it_is_paged_and_narrowed(self, desk: Client, batch: Batch, django_assert_max_num_queries: Any) -> None:
-        with django_assert_max_num_queries(12):
+        with django_assert_max_num_queries(14):
             found = text(desk.get(self.path(batch)))
         assert "70 of 120 finished" in found and found.count("<tr>") == batches.INVOICES_PER_PAGE + 1
         assert "?p=2" in found and ">Previous</a>" not in found

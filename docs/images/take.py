@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import stripe
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, ViewportSize, sync_playwright
 
 HERE = Path(__file__).resolve().parent
 WIDTH, HEIGHT = 1000, 640  # pixels
+WIDE: ViewportSize = {"width": 1360, "height": 960}  # with the menu
 
 
 def main(report: dict[str, Any]) -> None:
@@ -62,6 +63,10 @@ def main(report: dict[str, Any]) -> None:
         picture(manager, "list")
         manager.goto(f"{report['admin_url']}invoices/customer/{invoices.payable.customer}/")
         picture(manager, "customer")
+        manager.set_viewport_size(WIDE)
+        find(manager, report, invoices.declined.id)
+        picture(manager, "invoice")
+        manager.locator("#timeline").screenshot(path=HERE / "timeline.png")
         browser.close()
 
 
