@@ -148,3 +148,20 @@ def test_many_events_are_paged_and_none_is_lost(desk: Client, django_assert_max_
             for name, value in (part.split("=") for part in address.split("&"))
         }
     assert len(seen) == 300
+
+
+def test_a_moment_in_a_difference_is_shown_as_a_moment(client: Client, manager: User, invoice: Invoice) -> None:
+    client.force_login(manager)
+    run = ReconciliationRun.objects.create(kind="invoice", state="finished")
+    Drift.objects.create(
+        run=run,
+        kind="differs",
+        object_type="invoice",
+        object_id=invoice.pk,
+        invoice=invoice.pk,
+        field="due_date",
+        ours=1_700_000_000,
+        theirs="<b>soon</b>",
+    )
+    found = shown(client, invoice)
+    assert "14 Nov 2023" in found and "&lt;time" not in found and "<b>soon" not in found

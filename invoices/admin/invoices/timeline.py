@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from django.utils.functional import cached_property
+from django.utils.html import format_html
 
 from invoices import money, notes
 from invoices.admin.events import wording as event_wording
 from invoices.admin.invoices import work
-from invoices.admin.invoices.wording import field_value
 from invoices.admin.links import url_of
 from invoices.admin.operations import wording as operation_wording
 from invoices.admin.payments import wording as payment_wording
@@ -202,21 +202,14 @@ def _drift(timeline: Timeline) -> Iterable[Entry]:
     for row in timeline.newest_rows(Drift.objects.filter(invoice=timeline.invoice.pk), "found_at"):
         label = reconciliation_wording.field_label(row.field) if row.field else reconciliation_wording.drift_title(row)
         currency = timeline.invoice.currency
-        ours, theirs = (_short(row.field, value, currency) for value in (row.ours, row.theirs))
-        lines = (f"We had {ours}, Stripe had {theirs}.",) if row.field else ()
+        ours, theirs = (
+            reconciliation_wording.field_value(row.field, value, currency) for value in (row.ours, row.theirs)
+        )
+        lines = (format_html("We had {}, Stripe had {}.", ours, theirs),) if row.field else ()
         link = url_of("drift", row.pk)
         yield Entry(row.found_at, "drift", f"Drift found: {label}", lines=lines, link=link, tone="amber")
         if row.healed_at and row.healed_at != row.found_at:
             yield Entry(row.healed_at, "drift", f"Drift healed: {label}", link=link, tone="green")
-
-
-def _short(field: str, value: Any, currency: str | None) -> str:
-    name = field.rpartition(".")[2]
-    if isinstance(value, dict | list):
-        return "another content"
-    if isinstance(value, bool) or not (name.startswith("amount") or name in {"total", "subtotal"}):
-        return str(value)[:60] if value is not None else "nothing"
-    return field_value("amount", value, currency)
 
 
 def _work(timeline: Timeline) -> Iterable[Entry]:

@@ -1,7 +1,6 @@
 """Drift, the differences between mirror and Stripe: the list, the page of one, and those of a run on its page."""
 
 from collections import defaultdict
-from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
 
@@ -10,9 +9,7 @@ from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.text import Truncator
 
-from invoices import money
 from invoices.admin.base import Facts, RecordAdmin
 from invoices.admin.formatting import ago, badge, moment, pretty, words
 from invoices.admin.links import object_link, url_of
@@ -21,10 +18,8 @@ from invoices.admin.reconciliation import healing, money_at_stake, wording
 from invoices.admin.reconciliation.left_filter import LeftFilter
 from invoices.keyset import Order
 from invoices.models import MIRRORED, Drift, Invoice, ReconciliationRun
-from invoices.models.reading import BIGINT_LIMIT
 
 DIFFERENCES_PER_PAGE = 50  # on the page of a run
-MAX_TIMESTAMP = 10**11  # seconds since 1970 (the year 5138); a larger number is shown as it is
 
 
 @admin.register(Drift)
@@ -140,8 +135,8 @@ def _difference(row: Drift, currencies: dict[tuple[str, str], str], fates: dict[
         "row": row,
         "object": object_link(row.object_type, row.object_id) if row.object_type != "invoice" and row.invoice else "",
         "what": _what(row),
-        "ours": _short(row.field, row.ours, currency),
-        "theirs": _short(row.field, row.theirs, currency),
+        "ours": wording.field_value(row.field, row.ours, currency),
+        "theirs": wording.field_value(row.field, row.theirs, currency),
         "fate": fates[row.pk],
     }
 
@@ -150,19 +145,3 @@ def _what(row: Drift) -> str:
     if row.kind == Drift.Kind.COLUMN:
         return f"Column {words(row.field)}, against its object"
     return wording.field_label(row.field) if row.field else wording.drift_title(row)
-
-
-def _short(field: str, value: Any, currency: str | None) -> Any:
-    """The value of a field of Stripe's, in few words: times and amounts for reading, of an object its status and
-    number."""
-    name = field.rpartition(".")[2]
-    if value is None:
-        return "–"
-    if isinstance(value, int) and not isinstance(value, bool):
-        if name.endswith("_at") or name in {"created", "due_date", "next_payment_attempt"}:
-            return moment(datetime.fromtimestamp(value, UTC)) if 0 <= value < MAX_TIMESTAMP else str(value)
-        if currency and abs(value) < BIGINT_LIMIT and (name.startswith("amount") or name in {"total", "subtotal"}):
-            return money.text(value, currency)
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {value[name]}" for name in ("status", "number") if value.get(name)) or "…"
-    return Truncator(str(value)).chars(60)

@@ -1,12 +1,18 @@
 """A reconciliation run, a proof of equality and a drift row, in words."""
 
+from datetime import UTC, datetime
+from typing import Any
+
 from django.utils.text import Truncator
 
-from invoices.admin.formatting import span, words
+from invoices import money
+from invoices.admin.formatting import moment, span, words
 from invoices.models import Drift, ReconciliationRun
+from invoices.models.reading import BIGINT_LIMIT
 from invoices.reconcile import CLEAN, DRIFT_HEALED, DRIFT_LEFT, FAILED, NOT_EQUAL, proof_in_words, runs
 from invoices.reconcile.windows import FULL_RUN_PARTS
 
+MAX_TIMESTAMP = 10**11  # seconds since 1970 (the year 5138); a larger number is shown as it is
 ENDED_EARLY = (ReconciliationRun.State.FAILED, ReconciliationRun.State.INTERRUPTED)
 
 RUN_KINDS = {
@@ -127,3 +133,19 @@ def field_label(path: str) -> str:
         rest = words(".".join(parts[3:]))
         return f"line {int(parts[2]) + 1}{', ' + rest if rest else ''}"
     return words(parts[-1] if parts[0] == "status_transitions" else path)
+
+
+def field_value(field: str, value: Any, currency: str | None) -> Any:
+    """The value of a field of Stripe's, in few words: times and amounts for reading, of an object its status and
+    number."""
+    name = field.rpartition(".")[2]
+    if value is None:
+        return "–"
+    if isinstance(value, int) and not isinstance(value, bool):
+        if name.endswith("_at") or name in {"created", "due_date", "next_payment_attempt"}:
+            return moment(datetime.fromtimestamp(value, UTC)) if 0 <= value < MAX_TIMESTAMP else str(value)
+        if currency and abs(value) < BIGINT_LIMIT and (name.startswith("amount") or name in {"total", "subtotal"}):
+            return money.text(value, currency)
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {value[name]}" for name in ("status", "number") if value.get(name)) or "…"
+    return Truncator(str(value)).chars(60)
