@@ -235,3 +235,15 @@ class TestBatchPage:
         assert failed["amount"] == "USD 10.00" and failed["code"] == "stripe_refused"
         assert failed["message"] == "'-1 is no reason" and failed["customer"].startswith("'=")
         assert Operation.objects.filter(pk=failed["operation"], invoice=failed["invoice"]).exists()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("ticked", [["\x00"], ["in_1\x00"], ["\x00", "in_nowhere"]])
+def test_what_is_no_key_breaks_no_list(desk: Client, ticked: list[str]) -> None:
+    """PostgreSQL takes no text with NUL."""
+    for list_of, action in (("invoice", "void"), ("event", "replay")):
+        given: dict[str, Any] = {"action": action, "_selected_action": ticked, "select_across": "0"}
+        assert desk.post(f"/admin/invoices/{list_of}/", given).status_code in (200, 302, 400), list_of
+    for sent in ({"chosen": ",".join(ticked)}, {"chosen": "", "seen": f"{ticked[0]} open 100"}):
+        assert desk.post(VOID, {"number": "1", "reason": "x", **sent}).status_code in (302, 400)
+    assert not Batch.objects.exists()

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.admin import ShowFacets
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Model, QuerySet
@@ -128,6 +129,11 @@ class RecordAdmin(ModelAdmin):
         return Order(column.removeprefix("-"), descending=column.startswith("-"))
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        ticked = request.POST.getlist(ACTION_CHECKBOX_NAME)
+        if any("\x00" in key for key in ticked):  # no key has it, and PostgreSQL takes no text with it
+            sent = request.POST.copy()
+            sent.setlist(ACTION_CHECKBOX_NAME, [key for key in ticked if "\x00" not in key])
+            request.POST = sent  # type: ignore[assignment]
         context = {**(extra_context or {}), "freshness": freshness() if self.shows_freshness else None}
         context["downloads"] = exports.links(self, request)
         context["saved_views"] = saved_views.panel(self, request)

@@ -12,6 +12,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -76,7 +77,7 @@ def start(admin: RecordAdmin, request: HttpRequest, name: str) -> HttpResponse:
     problems = getattr(request, LIST_PROBLEMS, [])
     if problems:
         return _refused(request, problems)
-    return _ask(admin, request, action, ids=request.POST.getlist("_selected_action"))
+    return _ask(admin, request, action, ids=request.POST.getlist(ACTION_CHECKBOX_NAME))
 
 
 def act(admin: RecordAdmin, request: HttpRequest, name: str) -> HttpResponse:
@@ -93,7 +94,7 @@ def act(admin: RecordAdmin, request: HttpRequest, name: str) -> HttpResponse:
     if matching and matching.problems:
         return _refused(request, matching.problems)
     form = BulkForm(action, request.POST)
-    ids = [pk for pk in request.POST.get("chosen", "").split(",") if pk]
+    ids = [pk for pk in request.POST.get("chosen", "").split(",") if pk and "\x00" not in pk]
     if not form.is_valid():
         return _ask(admin, request, action, form, ids, status=400)
     try:
@@ -246,5 +247,5 @@ def from_form_items(items: str) -> Iterator[Invoice]:
     for item in islice(once, MAX_INVOICES + 1):
         pk, status, remaining = (*item.strip().split(" "), "", "")[:3]
         amount = int(remaining) if remaining.isdecimal() and len(remaining) < 20 else None
-        if pk:
+        if pk and "\x00" not in pk:
             yield Invoice(pk=pk[:255], status=status[:32] or None, amount_remaining=amount)
