@@ -38,6 +38,8 @@ CONFUSABLE = (POINT_AND_COMMA, Marks(",", "."))
 # Characters that look alike become one, so that a copied text and a typed one are the same.
 _ALIKE = str.maketrans({"\u202f": "\u00a0", "'": "’"})
 _MARK_NAMES = {".": "point", ",": "comma", "’": "apostrophe"}
+# The signs that people write before and behind amounts. Those that many currencies have stand for none.
+_SIGNS = {"€": "EUR", "£": "GBP", "$": "", "¥": ""}
 
 
 def exponent(currency: str) -> int:
@@ -198,13 +200,16 @@ def value(meaning: Meaning) -> Decimal:
 
 
 def meanings(written: str) -> list[Meaning]:
-    """Every amount that a text may mean, for a search: `312,00`, `EUR 312`, `1.234`. Where one reader takes a point for
-    decimals and another for groups, both; without a code, of currencies with 2, 0 and 3 decimals. Empty for what is no
-    amount."""
-    parts = re.fullmatch(r"(?:([A-Za-z]{3})\s*)?([0-9][0-9.,\u00a0\u202f’']*)(?:\s*([A-Za-z]{3}))?", written.strip())
+    """Every amount that a text may mean, for a search: `312,00`, `EUR 312`, `€312`, `1.234`. Where one reader takes a
+    point for decimals and another for groups, both; without a code, of currencies with 2, 0 and 3 decimals. Empty for
+    what is no amount."""
+    code_or_sign = f"[A-Za-z]{{3}}|[{''.join(_SIGNS)}]"
+    number = r"[0-9][0-9.,\u00a0\u202f’']*"
+    parts = re.fullmatch(rf"(?:({code_or_sign})\s*)?({number})(?:\s*({code_or_sign}))?", written.strip())
     if parts is None or len(written) > MAX_LENGTH or (parts[1] and parts[3]):
         return []
-    code, number = (parts[1] or parts[3] or "").upper(), parts[2].translate(_ALIKE)
+    named = parts[1] or parts[3] or ""
+    code, number = _SIGNS.get(named, named).upper(), parts[2].translate(_ALIKE)
     conventions = [Marks(decimal, group) for decimal in ".," for group in ".,’\u00a0" if decimal != group]
     found: dict[Meaning, None] = {}
     for like in [code] if code else ["USD", "JPY", "KWD"]:  # one of each number of decimals

@@ -212,6 +212,12 @@ def test_the_whole_number_comes_first(client: Client, agent: User, ada: Invoice)
         ("eur 1.234", {"1234"}),
         ("KWD 1.234", {"1.234", "1234"}),
         ("JPY 1,234", {"1234"}),
+        ("€504", {"504"}),
+        ("504,00 €", {"504"}),
+        ("£ 1,234.50", {"1234.5"}),
+        ("$20", {"20"}),
+        ("¥22,400", {"22.4", "22400"}),
+        ("€5€", set()),
         ("JPY 1.5", set()),
         ("0", set()),
         ("0012", set()),
@@ -232,6 +238,20 @@ def test_it_says_how_it_read_what_has_two_readings(client: Client, agent: User, 
     client.force_login(agent)
     assert "Read as an amount: 1,234 or 1.234." in typed(client, "1,234")
     assert "Read as" not in typed(client, "312.00")
+
+
+def test_the_page_leads_to_the_list_of_the_invoices_that_it_shows(client: Client, agent: User, ada: Invoice) -> None:
+    client.force_login(agent)
+    several = client.get(FIND, {"q": "ada@acme.com"}).content.decode()
+    assert f"{INVOICE}?q=ada%40acme.com" in addresses(several)
+    listed = client.get(INVOICE, {"q": "ada@acme.com"}).context["cl"].result_list
+    assert {row.pk for row in listed} == {"in_ada", "in_paid"}
+    assert f"{CUSTOMER}?q=" not in several  # one customer needs no list
+    for invoice in ("in_grace", "in_paid"):
+        recorded(agent, invoice, "RF18 5390")
+    of_reference = client.get(FIND, {"q": "RF18 5390"}).content.decode()
+    assert f"{INVOICE}in_paid/" in addresses(of_reference)
+    assert f"{INVOICE}?q=" not in of_reference  # the list of invoices knows no references
 
 
 # --- an address of Stripe's page for the customer, and a reference of a bank ------------------------------------------

@@ -85,7 +85,13 @@ class Group:
     name: str
     label: str
     hits: list[Hit]
-    more: str = ""  # address of the list with all that was found, if there is more
+    whole: str = ""  # address of the list with all that was found; empty where no list shows it
+    is_more: bool = False  # whether there is more than `hits`
+
+    @property
+    def more(self) -> str:
+        """The address of the list, if there is more; else empty."""
+        return self.whole if self.is_more else ""
 
 
 @dataclass
@@ -196,22 +202,23 @@ def _list_of(model: type[Model], term: str) -> str:
     return f"{reverse(f'admin:invoices_{model._meta.model_name}_changelist')}?{urlencode({'q': term})}"
 
 
-def _group(name: str, label: str, rows: Iterable[Any], hit: Callable[[Any], Hit], most: int, more: str = "") -> Group:
+def _group(name: str, label: str, rows: Iterable[Any], hit: Callable[[Any], Hit], most: int, whole: str = "") -> Group:
     """`rows`: one more than are shown, so that it is known whether there are more."""
     found = [row for row in rows if is_id(row.pk) or not isinstance(row.pk, str)]
-    return Group(name, label, [hit(row) for row in found[:most]], more if len(found) > most else "")
+    return Group(name, label, [hit(row) for row in found[:most]], whole, len(found) > most)
 
 
 def _invoices(request: HttpRequest, found: Found, most: int) -> Group:
     rows: list[Invoice] = []
+    whole = _list_of(Invoice, found.term)
     if _may_see(request, Invoice) and _is_for(found.term, language.INVOICES, language.CUSTOMERS):
         matching = search.invoices(found.term, Invoice.objects.all(), lambda words: _remark(found, words))
         rows = _first(matching.select_related("customer"), most)
         if not rows and (paid := _referenced(request, found.term, most)):
             paid_by_it = Invoice.objects.filter(pk__in=[operation.invoice for operation in paid])
-            rows = _first(paid_by_it.select_related("customer"), most)
+            rows, whole = _first(paid_by_it.select_related("customer"), most), ""  # the list knows no reference
         rows.sort(key=lambda invoice: (invoice.number or "").lower() != found.term.lower())
-    return _group("invoices", "Invoices", rows, _invoice_hit, most, _list_of(Invoice, found.term))
+    return _group("invoices", "Invoices", rows, _invoice_hit, most, whole)
 
 
 def _is_for(term: str, resource: language.Resource, other: language.Resource) -> bool:

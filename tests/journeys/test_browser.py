@@ -246,6 +246,7 @@ def test_several_at_once(desk: Page, sandbox: SandboxProcess, invoice: Any, agen
     refetch.refetch("invoice", other.id)
     sign_in(desk, agent)
     find(desk, "ada@example.com")
+    desk.get_by_role("link", name="All invoices that fit, as a list").click()
     boxes = desk.locator("input.action-select")
     expect(boxes).to_have_count(2)
     for box in boxes.all():

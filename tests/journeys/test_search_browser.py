@@ -107,6 +107,34 @@ def test_the_keys_belong_to_a_field_in_which_one_types(desk: Page, live_server: 
     expect(note).to_be_focused()
 
 
+def test_the_field_of_the_home_page_does_not_keep_the_keys(desk: Page, live_server: LiveServer) -> None:
+    """It has the focus when the page is there, and leads to the same results."""
+    for key in ("/", "Control+k"):
+        desk.goto(f"{live_server.url}/admin/")
+        home = desk.get_by_label("Find an invoice")
+        expect(home).to_be_focused()
+        desk.keyboard.press(key)
+        expect(field_of(desk)).to_be_focused()
+        expect(home).to_have_value("")
+    home.fill("https://desk.example/a")
+    home.press("/")
+    expect(home).to_have_value("https://desk.example/a/")
+    home.fill("byron")
+    home.press("Enter")
+    desk.wait_for_url("**/admin/find/?q=byron")
+    expect(desk.get_by_role("heading", name="Invoices")).to_be_visible()
+
+
+def test_the_page_of_results_fits_a_phone(desk: Page, live_server: LiveServer) -> None:
+    stored(CustomerObject(id="cus_long", name="Ada " + "Byronissima " * 9, email=f"{'long' * 12}@byron.example.com"))
+    desk.set_viewport_size({"width": 390, "height": 800})
+    desk.goto(f"{live_server.url}/admin/find/?q=byron")
+    expect(desk.locator(".hits a")).to_have_count(5)
+    assert desk.evaluate("document.documentElement.scrollWidth") == 390
+    inside = "row => row.getBoundingClientRect().right <= row.closest('.card').getBoundingClientRect().right"
+    assert all(badge.evaluate(inside) for badge in desk.locator(".hits .badge, .hits .amount").all())
+
+
 def test_a_ticked_invoice_does_not_keep_the_keys(desk: Page) -> None:
     desk.locator("tbody input[type=checkbox]").first.check()
     desk.keyboard.press("/")

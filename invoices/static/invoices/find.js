@@ -32,11 +32,15 @@
     element.isContentEditable ||
     ["TEXTAREA", "SELECT"].includes(element.tagName) ||
     (element.tagName === "INPUT" && !TICKED.includes(element.type));
+  // The other search fields, such as that of the home page, which has the focus when the page is there.
+  const isOtherSearch = (element) => element !== field() && element.name === "q";
   document.addEventListener("keydown", (event) => {
     if (!field() || event.isComposing) return;
-    const slash = event.key === "/" && !event.ctrlKey && !event.metaKey && !event.altKey && !isTyping(event.target);
+    const here = event.target;
+    const slash = event.key === "/" && !event.ctrlKey && !event.metaKey && !event.altKey;
     const k = event.key.toLowerCase() === "k" && (event.ctrlKey || event.metaKey) && !event.altKey && !event.shiftKey;
-    if (slash || (k && (!isTyping(event.target) || event.target === field()))) {
+    if ((slash && (!isTyping(here) || (isOtherSearch(here) && !here.value)))
+      || (k && (!isTyping(here) || here === field() || isOtherSearch(here)))) {
       event.preventDefault();
       field().focus();
       field().select();
