@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from invoices.models import ReconciliationRun
+from invoices.models import MIRRORED, ReconciliationRun
+
+
+def plural(object: str) -> str:
+    """What several objects of this kind are called; `object` is Stripe's value."""
+    return str(MIRRORED[object]._meta.verbose_name_plural) if object in MIRRORED else object.replace("_", " ")
 
 
 def covered(object: str, kind: dict[str, Any]) -> Iterator[str]:

@@ -92,7 +92,7 @@ def _later_runs(rows: list[Drift]) -> dict[Key, list[Drift]]:
     later: dict[Key, list[Drift]] = defaultdict(list)
     since = min(row.found_at for row in rows)
     same = Drift.objects.filter(object_id__in={row.object_id for row in rows}, found_at__gt=since)
-    for row in same.filter(healed_at__isnull=False).select_related("run").order_by("found_at", "pk"):
+    for row in same.filter(healed_at__isnull=False).order_by("found_at", "pk"):
         later[row.object_type, row.object_id].append(row)
     return later
 

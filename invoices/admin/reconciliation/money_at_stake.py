@@ -16,6 +16,7 @@ from invoices import money
 from invoices.admin.formatting import words
 from invoices.models import MIRRORED, Drift, ReconciliationRun
 from invoices.models.reading import BIGINT_LIMIT, integer, member, text
+from invoices.reconcile import proof_in_words
 from invoices.reconcile.sides import SUMS
 
 MOST_ROWS = 2_000  # differences of a run that are added up; of more, the page says that these are the newest
@@ -91,7 +92,7 @@ def of_rows(rows: Iterable[Drift], currency_of: dict[Key, str]) -> list[Stake]:
                 objects[key].add(row.object_id)
     place = {object: number for number, object in enumerate(SUMS)}
     return [
-        Stake(_plural(key[0]), words(key[1]), key[2], len(objects[key]), ours[key], theirs[key])
+        Stake(proof_in_words.plural(key[0]), words(key[1]), key[2], len(objects[key]), ours[key], theirs[key])
         for key in sorted(ours, key=lambda key: (place.get(key[0], len(place)), key[2], SUMS[key[0]].index(key[1])))
     ]
 
@@ -111,7 +112,3 @@ def _number(value: Any) -> int:
     """The value where it can be an amount; else nothing, as where a side has none."""
     number = integer({"value": value}, "value") or 0
     return number if abs(number) < BIGINT_LIMIT else 0
-
-
-def _plural(object: str) -> str:
-    return str(MIRRORED[object]._meta.verbose_name_plural) if object in MIRRORED else words(object)

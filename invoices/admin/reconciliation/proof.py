@@ -12,7 +12,7 @@ from invoices import money
 from invoices.admin.formatting import words
 from invoices.admin.paging import paging
 from invoices.admin.reconciliation import drift
-from invoices.models import MIRRORED, ReconciliationRun
+from invoices.models import ReconciliationRun
 from invoices.reconcile import grand_total, proof_in_words
 from invoices.reconcile.grand_total import OLD_SUMS
 
@@ -72,7 +72,7 @@ def _grand_total(report: Any) -> dict[str, Any]:
     return {
         "totals": [
             {
-                "kind": _plural(total.object),
+                "kind": proof_in_words.plural(total.object),
                 "currency": total.currency.upper(),
                 "rows": [(words(name), *values) for name, *values in total.rows()],
             }
@@ -86,16 +86,12 @@ def _kind(object: str, kind: dict[str, Any]) -> dict[str, Any]:
     """A row of the table of what was compared, and the sentences below it."""
     found = kind.get("found", {})
     return {
-        "name": _plural(object),
+        "name": proof_in_words.plural(object),
         "here": kind.get("here", 0),
         "at_stripe": kind.get("at_stripe", 0),
         "found": [(found.get(name, 0), name != "in_flight") for name in FOUND],
         "sentences": list(proof_in_words.covered(object, kind)),
     }
-
-
-def _plural(object: str) -> str:
-    return str(MIRRORED[object]._meta.verbose_name_plural) if object in MIRRORED else words(object)
 
 
 def _day(day: dict[str, Any], sums: dict[str, Any]) -> dict[str, Any]:
@@ -108,7 +104,7 @@ def _day(day: dict[str, Any], sums: dict[str, Any]) -> dict[str, Any]:
     counts = (sum(group[0] for group in side.values()) for side in (ours, theirs))
     return {
         "day": day.get("day"),
-        "kind": _plural(object),
+        "kind": proof_in_words.plural(object),
         "sums": [words(name) for name in names],
         "rows": rows,
         "counts": tuple(counts),

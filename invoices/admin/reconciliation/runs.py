@@ -93,6 +93,8 @@ class ReconciliationRunAdmin(RecordAdmin):
             "facts": self.facts(record),
             "may_start_again": record.kind in starting.BUTTONS and starting.may_start(request) and not running,
         }
+        if request.headers.get("HX-Request") == "true":
+            return context  # the refresh of a run under way shows no differences
         if record.kind == Kind.VERIFY:
             return context | proof.context(request, record)
         if record.kind != Kind.CATCH_UP:

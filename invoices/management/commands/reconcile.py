@@ -17,8 +17,9 @@ from tqdm import tqdm
 
 from invoices import money, reconcile
 from invoices.management.exit_codes import USAGE_ERROR
-from invoices.models import MIRRORED, Drift, ReconciliationRun
+from invoices.models import Drift, ReconciliationRun
 from invoices.reconcile import grand_total, proof_in_words
+from invoices.reconcile.proof_in_words import plural
 
 # Said on stderr while an import goes on, so that --json has nothing else on stdout.
 INVOICES_COMPLETE = "All invoices are here: the desk can be used. Payments, customers and events follow."
@@ -135,9 +136,9 @@ def _proof(run: ReconciliationRun) -> list[str]:
     lines = [f"{'':18}" + "".join(f"{heading:>18}" for heading in COLUMNS)]
     for object, kind in report.get("kinds", {}).items():
         numbers = (kind.get(name, kind["found"].get(name, 0)) for name in COLUMNS.values())
-        lines.append(f"{_plural(object):18}" + "".join(f"{number:18,}" for number in numbers))
+        lines.append(f"{plural(object):18}" + "".join(f"{number:18,}" for number in numbers))
     for object, kind in report.get("kinds", {}).items():
-        lines += [f"{_plural(object).capitalize()}: {sentence}" for sentence in proof_in_words.covered(object, kind)]
+        lines += [f"{plural(object).capitalize()}: {sentence}" for sentence in proof_in_words.covered(object, kind)]
     for day in report.get("days", []):
         if not day["equal"]:
             lines += _day(day, report["kinds"][day["object"]]["sums"])
@@ -156,7 +157,7 @@ def _grand_total(report: Any) -> list[str]:
     totals = grand_total.grand_total(report)
     lines = ["Grand total:"]
     for total in totals:
-        lines.append(f"  {_plural(total.object)} {total.currency.upper()}".rstrip())
+        lines.append(f"  {plural(total.object)} {total.currency.upper()}".rstrip())
         for name, ours, theirs, over in total.rows():
             lines.append(
                 f"    {name:20} {ours:>22}" + (f"   Stripe: {theirs:>22}   here too much: {over}" if over else "")
@@ -170,16 +171,12 @@ def _day(day: dict[str, Any], sums: list[str]) -> list[str]:
     found = ", ".join(
         f"{number:,} {heading}" for heading, name in COLUMNS.items() if (number := day["found"].get(name))
     )
-    lines = [f"{day['day']}  {_plural(day['object'])}  DIFFERS: {found}  (number, {', '.join(sums)})"]
+    lines = [f"{day['day']}  {plural(day['object'])}  DIFFERS: {found}  (number, {', '.join(sums)})"]
     for group in sorted(day["ours"]["groups"].keys() | day["theirs"]["groups"].keys()):
         ours, theirs = day["ours"]["groups"].get(group), day["theirs"]["groups"].get(group)
         stripes = "" if ours == theirs else f"   Stripe: {_sums(group, theirs)}"
         lines.append(f"    {group:22} {_sums(group, ours)}{stripes}")
     return lines
-
-
-def _plural(object: str) -> str:
-    return str(MIRRORED[object]._meta.verbose_name_plural) if object in MIRRORED else object
 
 
 def _sums(group: str, figures: list[int] | None) -> str:
