@@ -21,7 +21,7 @@ define install
 	touch $@
 endef
 
-.PHONY: install demo test check audit bench crash-matrix faults screenshots lock clean
+.PHONY: install demo test check audit bench crash-matrix faults screenshots messages lock clean
 
 install: $(VENV)/.run
 	@echo "$(VENV) has what is needed to run, in the versions of requirements.txt."
@@ -63,6 +63,12 @@ faults: $(VENV)/.dev
 # Starts a demo of its own, and takes the pictures of README and docs anew.
 screenshots: $(VENV)/.dev
 	@exec $(RUN) docs/images/take.py $(ARGS)
+
+# Finds the texts of the desk, and compiles their translations: locale/de/LC_MESSAGES/django.po is where they are written.
+# Needs GNU gettext (Debian: apt install gettext).
+messages: $(VENV)/.dev
+	DATABASE_URL=sqlite://:memory: CELERY_BROKER_URL=memory:// $(RUN) manage.py makemessages --locale de
+	DATABASE_URL=sqlite://:memory: CELERY_BROKER_URL=memory:// $(RUN) manage.py compilemessages --locale de --verbosity 0
 
 lock:
 	uv pip compile pyproject.toml --generate-hashes --universal --python-version 3.11 --no-header --quiet $(ARGS) -o requirements.txt

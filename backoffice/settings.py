@@ -225,6 +225,7 @@ MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusAfterMiddleware",
     "backoffice.middleware.ApiMiddleware",
     # From here on for pages alone.
+    "invoices.admin.locale.LanguageMiddleware",
     "csp.middleware.CSPMiddleware",
     "backoffice.sign_in_limit.SignInLimitMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -381,7 +382,17 @@ EMAIL_USE_TLS = env.bool("DJANGO_EMAIL_TLS", default=False)
 EMAIL_TIMEOUT = 10  # seconds for each answer of the mail server; Django's default is to wait for ever
 EMAIL_BACKEND = env.str("DJANGO_EMAIL_BACKEND", default="django.core.mail.backends.console.EmailBackend")
 
-LANGUAGE_CODE = "en-us"
+# English is what the code is written in, what the journal keeps, and what /v1, commands and logs speak. In which
+# language a person reads the desk: invoices/admin/locale.py.
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("de", "Deutsch")]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+FORMAT_MODULE_PATH = ["backoffice.formats"]
+LANGUAGE_COOKIE_NAME = "language"
+LANGUAGE_COOKIE_AGE = 365 * 86_400  # seconds
+LANGUAGE_COOKIE_SECURE = SESSION_COOKIE_SECURE
+LANGUAGE_COOKIE_HTTPONLY = True
+LANGUAGE_COOKIE_SAMESITE = "Lax"
 TIME_ZONE = "UTC"
 USE_I18N = True
 USE_TZ = True
@@ -519,6 +530,7 @@ UNFOLD = {
     "SITE_SYMBOL": "receipt_long",
     "SITE_URL": None,
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("invoices/icon.svg")}],
+    "SHOW_LANGUAGES": True,
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "ENVIRONMENT": "invoices.admin.site.environment",

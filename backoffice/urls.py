@@ -3,6 +3,7 @@
 from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
+from django.views.i18n import set_language
 
 from invoices import webhooks
 from invoices.admin import find
@@ -11,6 +12,7 @@ from invoices.health import views as health
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("language/", set_language, name="set_language"),
     path("admin/find/", find.view, name="find"),
     path("admin/health/", admin.site.admin_view(health_page.page), name=health_page.PAGE),
     path("admin/health/line/", admin.site.admin_view(health_page.line_view), name=health_page.LINE),

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from babel import Locale
 from babel.numbers import format_currency
+from django.utils.translation import get_language
 
 # From Stripe's documentation of currencies ("Zero-decimal currencies", "Three-decimal currencies", "Special cases").
 # Babel's own table is not used: it gives ISK and UGX no decimals, but Stripe takes both in hundredths that are always
@@ -16,7 +17,7 @@ THREE_DECIMAL = frozenset("bhd jod kwd omr tnd".split())
 WHOLE_ONLY = frozenset("isk ugx".split())
 MAX_MINOR_UNITS = 10**12  # an amount must be below it
 
-PLAIN = "en"  # how the desk itself writes amounts, and how they are typed on the command line
+PLAIN = "en"  # how the journal and /v1 write amounts, and how they are typed on the command line
 MAX_LENGTH = 40  # characters of what is typed
 TOO_LARGE = "The amount is larger than Stripe accepts."
 
@@ -75,7 +76,13 @@ def major(amount: int, currency: str) -> Decimal:
 
 
 def text(amount: int | None, currency: str | None) -> str:
-    """An amount with its currency, for people: `USD 1,234.50`. An absent amount is a dash."""
+    """An amount with its currency, for people, as the language of the page writes it: `USD 1,234.50`, or
+    `1.234,50 USD`. Where no page is being made it is as `plain`. An absent amount is a dash."""
+    return in_language(amount, currency, get_language() or PLAIN)
+
+
+def plain(amount: int | None, currency: str | None) -> str:
+    """An amount as the journal, /v1 and the command line write it: `USD 1,234.50`. An absent amount is a dash."""
     if amount is None or not currency:
         return "–"
     number = format_currency(
@@ -85,9 +92,9 @@ def text(amount: int | None, currency: str | None) -> str:
 
 
 def in_language(amount: int | None, currency: str | None, locale: str) -> str:
-    """An amount as a letter in this language writes it: `1.234,50 EUR` in German. In English as `text`."""
+    """An amount as this language writes it: `1.234,50 EUR` in German. In English as `plain`."""
     if amount is None or not currency or locale == PLAIN:
-        return text(amount, currency)
+        return plain(amount, currency)
     number = format_currency(
         major(amount, currency), currency.upper(), format=_pattern(currency), locale=locale, currency_digits=False
     )
@@ -101,7 +108,7 @@ def in_words(amount: int, currency: str) -> str:
         major(amount, currency),
         currency.upper(),
         format=_pattern(currency),
-        locale=PLAIN,
+        locale=get_language() or PLAIN,
         currency_digits=False,
         format_type="name",
     )
@@ -168,15 +175,15 @@ def parse(written: str, currency: str, locale: str = PLAIN) -> int:
     two decimals are enough for all that Stripe takes (`1.23`). So no two locales read one text differently, and it does
     not matter when the form was shown in another language than the one in which it is read.
 
-    One form is read the same in every locale: that which the desk itself shows (`text`), with the code in front and all
-    decimals, so that `KWD 1.230` can be copied from a page.
+    One form is read the same in every locale: that which the desk shows in English (`plain`), with the code in front
+    and all decimals, so that `KWD 1.230` can be copied from a page.
 
     Raises BadAmount, which names both readings where there are two.
     """
     written = written.strip()
     number = _without_code(written, currency, locale)
     shown = _read(number, POINT_AND_COMMA, currency)
-    is_as_shown = shown is not None and written == text(shown, currency)
+    is_as_shown = shown is not None and written == plain(shown, currency)
     amount = shown if is_as_shown else _read(number, marks_of(locale), currency)
     others = {_read(number, marks, currency) for marks in CONFUSABLE} - {None, amount}
     if amount is None or (others and not is_as_shown):

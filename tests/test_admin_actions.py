@@ -141,13 +141,15 @@ class TestForm:
         for language, value, words in (
             ("", "1,234.50", "Write it like 1234.50 or 1,234.50: a point for decimals"),
             ("xx,en-GB;q=0.8,de;q=0.5", "1,234.50", "a point for decimals"),
-            ("de-AT,en;q=0.8", "1.234,50", "Write it like 1234,50 or 1.234,50: a comma for decimals"),
+            ("de-AT,en;q=0.8", "1.234,50", "1234,50"),
+            ("de-CH", "1’234.50", "1234.50"),
             ("fr", "1234,50", "Write it like 1234,50: a comma for decimals."),
             ("*, nonsense;;;q=x", "1,234.50", "a point for decimals"),
         ):
             found = desk.get(path, headers={"Accept-Language": language}).content.decode()
             assert f'value="{value}"' in found and words in found, language
-            assert "Amount: <b>1,234.50 US dollars</b>" in found
+            read_back = "1.234,50 US-Dollar" if language.startswith("de") else "1,234.50 US dollars"
+            assert f"<b>{read_back}</b>" in found
 
     def test_what_is_typed_is_read_back_before_it_is_sent(self, desk: Client) -> None:
         path = action_url(stored(InvoiceObject(amount_remaining=100_000)).pk, "attach_out_of_band_payment")
@@ -157,9 +159,9 @@ class TestForm:
         assert "“9,50” could mean USD 9.50 or USD 950.00." in shown and "is recorded" not in shown
         german = {"Accept-Language": "de"}
         shown = desk.get(path, {"preview": "1", "amount": "9,50"}, headers=german).content.decode()
-        assert "Amount: <b>9.50 US dollars</b>" in shown
+        assert "<b>9,50 US-Dollar</b>" in shown
         shown = desk.get(path, {"preview": "1", "amount": "9.50"}, headers=german).content.decode()
-        assert "Write 9,50 or 950,00." in shown
+        assert "9,50" in shown and "950,00" in shown and "<b>9,50" not in shown  # both readings, and neither taken
 
     def test_all_errors_at_once(self, desk: Client) -> None:
         invoice = stored(InvoiceObject())

@@ -6,9 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.utils import timezone
-from django.utils.formats import date_format
+from django.utils.formats import date_format, number_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from invoices import money
 from invoices.models.reading import printable, without_secrets
@@ -48,7 +50,7 @@ TONES = {
 
 def badge(text: str, tone: str = "") -> SafeString:
     """A short text on a coloured ground. Without a `tone` the text decides the colour (`TONES`)."""
-    return format_html('<span class="badge {}">{}</span>', tone or TONES.get(text, "grey"), text.replace("_", " "))
+    return format_html('<span class="badge {}">{}</span>', tone or TONES.get(text, "grey"), words(text))
 
 
 def amount(value: int | None, currency: str | None) -> SafeString:
@@ -58,16 +60,16 @@ def amount(value: int | None, currency: str | None) -> SafeString:
 
 def moment(when: datetime | None, empty: str = DASH) -> SafeString:
     """Date and time in the reader's time zone; on hover also the seconds and the zone."""
-    return _time(when, "j M Y, H:i", empty)
+    return _time(when, "SHORT_DATETIME_FORMAT", empty)
 
 
 def clock_time(when: datetime | None, empty: str = DASH) -> SafeString:
     """The time of day in the reader's time zone."""
-    return _time(when, "H:i", empty)
+    return _time(when, "TIME_FORMAT", empty)
 
 
 def day(when: datetime | None, empty: str = DASH) -> SafeString:
-    return _time(when, "j M Y", empty)
+    return _time(when, "SHORT_DATE_FORMAT", empty)
 
 
 def _time(when: datetime | None, pattern: str, empty: str) -> SafeString:
@@ -82,13 +84,20 @@ def _time(when: datetime | None, pattern: str, empty: str) -> SafeString:
 def full(when: datetime) -> str:
     """Weekday, date, time with seconds, and time zone."""
     local = timezone.localtime(when)
-    return f"{date_format(local, 'l, j F Y, H:i:s')} {local.tzname()}"
+    pattern = pgettext("how Django's date filter writes it", "l, j F Y, H:i:s")
+    return f"{date_format(local, pattern)} {local.tzname()}"
 
 
-def ago(when: datetime | None, empty: str = "never") -> SafeString:
-    """An age (`3 min ago`) that desk.js keeps up to date on the open page; on hover the date and time."""
+def number(count: int) -> str:
+    """A whole number with its thousands apart, as the language of the page writes it: `12,345`."""
+    return number_format(count, force_grouping=True)
+
+
+def ago(when: datetime | None, empty: str | None = None) -> SafeString:
+    """An age (`3 min ago`) that desk.js keeps up to date on the open page; on hover the date and time. Without a time
+    `empty`, or `never`."""
     if when is None:
-        return format_html("{}", empty)
+        return format_html("{}", _("never") if empty is None else empty)
     return format_html(
         '<time datetime="{}" title="{}" data-ago>{}</time>', when.isoformat(), full(when), age_text(when)
     )
@@ -96,20 +105,46 @@ def ago(when: datetime | None, empty: str = "never") -> SafeString:
 
 def age_text(when: datetime) -> str:
     """`12 s ago`, `3 min ago`, `5 days ago`; `in 2 h` for a time in the future. desk.js computes the same text."""
+    words = age_words()
     seconds = int((timezone.now() - when).total_seconds())
-    distance = span(abs(seconds))
     if -1 <= seconds <= 1:
-        return "just now"
-    return f"{distance} ago" if seconds > 0 else f"in {distance}"
+        return words["now"]
+    count, unit = _largest_unit(abs(seconds))
+    distance = words[unit].format(count=count)
+    return words["past" if seconds > 0 else "future"].format(distance=distance)
+
+
+def age_words() -> dict[str, str]:
+    """What `age_text` and desk.js make an age of, in the language of the page."""
+    return {
+        "now": _("just now"),
+        "past": pgettext("age", "{distance} ago"),
+        "future": pgettext("age", "in {distance}"),
+        "days": pgettext("age", "{count} days"),
+        "h": pgettext("age", "{count} h"),
+        "min": pgettext("age", "{count} min"),
+        "s": pgettext("age", "{count} s"),
+    }
 
 
 def span(seconds: float) -> str:
     """A number of seconds in its largest unit, rounded down: `59 s`, `1 min`, `23 h`, `2 days`."""
-    seconds = int(seconds)
+    count, unit = _largest_unit(int(seconds))
+    match unit:
+        case "days":
+            return _("{count} days").format(count=number(count))
+        case "h":
+            return _("{count} h").format(count=count)
+        case "min":
+            return _("{count} min").format(count=count)
+    return _("{count} s").format(count=count)
+
+
+def _largest_unit(seconds: int) -> tuple[int, str]:
     for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
         if seconds >= length * (2 if unit == "days" else 1):
-            return f"{seconds // length} {unit}"
-    return f"{seconds} s"
+            return seconds // length, unit
+    return seconds, "s"
 
 
 # A time in a sentence that the journal keeps: `14:05 UTC`, `2027-01-31 at 14:05 UTC`.
@@ -133,14 +168,15 @@ def local_times(sentence: str, near: datetime | None = None) -> str:
         except (ValueError, OverflowError):
             return found[0]
         today = here.date() == timezone.localdate()
-        return date_format(here, "H:i" if today and not day else "j M Y, H:i")
+        return date_format(here, "TIME_FORMAT" if today and not day else "SHORT_DATETIME_FORMAT")
 
     return UTC_TIME.sub(local, str(sentence or ""))
 
 
 def words(code: str | None) -> str:
-    """`insufficient_funds` → `insufficient funds`."""
-    return (code or "").replace("_", " ").replace(".", " ")
+    """`insufficient_funds` → `insufficient funds`, in the language of the page where that is known (`KNOWN_WORDS`)."""
+    spaced = (code or "").replace("_", " ").replace(".", " ")
+    return _(spaced) if spaced else ""
 
 
 def masked(value: Any) -> Any:

@@ -1,5 +1,6 @@
 """Template filters and tags: `{% load desk %}`."""
 
+import json
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +21,7 @@ register = template.Library()
 
 FILTERS: dict[str, Any] = {
     "ago": formatting.ago,
+    "number": formatting.number,
     "moment": formatting.moment,
     "clock": formatting.clock_time,
     "day": formatting.day,
@@ -55,6 +57,12 @@ def state_badge(operation: Operation) -> SafeString:
 def amount(value: int | None, currency: str | None) -> str:
     """An amount in minor units, with its currency."""
     return money.text(value, currency)
+
+
+@register.simple_tag
+def age_words() -> str:
+    """What desk.js makes an age of, in the language of the page."""
+    return json.dumps(formatting.age_words())
 
 
 @register.simple_tag

@@ -8,20 +8,20 @@
     document.cookie = `zone=${zone}; path=/; max-age=31536000; samesite=lax${secure}`;
   }
 
-  const span = (seconds) => {
-    if (seconds >= 172800) return `${Math.floor(seconds / 86400)} days`;
-    if (seconds >= 3600) return `${Math.floor(seconds / 3600)} h`;
-    if (seconds >= 60) return `${Math.floor(seconds / 60)} min`;
-    return `${seconds} s`;
+  const distance = (words, seconds) => {
+    const [unit, length] = seconds >= 172800 ? ["days", 86400] : seconds >= 3600 ? ["h", 3600] : seconds >= 60 ? ["min", 60] : ["s", 1];
+    return words[unit].replace("{count}", Math.floor(seconds / length));
   };
-  const age = (moment) => {
+  const age = (words, moment) => {
     const seconds = Math.trunc((Date.now() - moment) / 1000);
-    if (Math.abs(seconds) <= 1) return "just now";
-    return seconds > 0 ? `${span(seconds)} ago` : `in ${span(-seconds)}`;
+    if (Math.abs(seconds) <= 1) return words.now;
+    return words[seconds > 0 ? "past" : "future"].replace("{distance}", distance(words, Math.abs(seconds)));
   };
   const tick = () => {
+    const words = JSON.parse(document.body.dataset.ages || "null");
+    if (!words) return;
     document.querySelectorAll("time[data-ago]").forEach((element) => {
-      element.textContent = age(Date.parse(element.dateTime));
+      element.textContent = age(words, Date.parse(element.dateTime));
     });
   };
   setInterval(tick, 1000);
