@@ -19,10 +19,11 @@ from datetime import UTC
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote_plus
 
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
 from django.db import OperationalError, connection, models, transaction
 from django.db.models import TextField
 from django.db.models.functions import Cast
@@ -290,6 +291,7 @@ def perform(erasure: Erasure, archives: Path, show_progress: ShowProgress = lamb
     done["e-mail"] = _erase_emails(customer, known)
     done["desk event"] = _erase_desk_events(customer, known)
     done["saved view"] = _erase_saved_views(known)
+    done["session"] = _erase_sessions(known)
     _erase_errors(known)
     for object, rows_of in MIRROR.items():
         for id in _ids(rows_of(customer)):
@@ -409,6 +411,37 @@ def _erase_saved_views(known: personal.Known) -> int:
             view.delete()
             done += 1
     return done
+
+
+def _erase_sessions(known: personal.Known) -> int:
+    """Of a session what names the customer: a form that could not be sent is kept there, and what a page is to say
+    next. Whom the session belongs to stays."""
+    done = 0
+    for id in _ids(Session.objects.all()):
+        while (session := Session.objects.filter(pk=id).first()) is not None:
+            held = session.get_decoded()
+            kept = {
+                name: value
+                for name, value in held.items()
+                if name.startswith("_auth_") or not any(known.is_named_in(text) for text in _texts_within(value))
+            }
+            if kept == held:
+                break
+            as_it_was = Session.objects.filter(pk=id, session_data=session.session_data)
+            if as_it_was.update(session_data=Session.objects.encode(kept)):
+                done += 1
+                break
+    return done
+
+
+def _texts_within(value: Any) -> Iterator[str]:
+    """The texts of a session's entry, also of one that is written as JSON or as a form is sent."""
+    if isinstance(value, (dict, list)):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _texts_within(each)
+    elif isinstance(value, str):
+        yield unquote_plus(value)
+        yield from _texts_within(inside) if isinstance(inside := personal.parsed(value), (dict, list)) else ()
 
 
 # What our processes wrote about their own work, beside the evidence: an error of Stripe's or of a database may name

@@ -1,4 +1,4 @@
-"""The tables of our records: which columns a file of invoices, customers, payments or operations has.
+"""The tables of our records: which columns a file of invoices, customers, payments, operations or sign-ins has.
 
 Each amount stands in two columns, in major and in minor units, beside its currency. Moments are UTC. Rows are read page
 by page, and for each page the invoices and customers that belong to it in one query each.
@@ -22,6 +22,7 @@ from invoices.models import (
     Operation,
     PaymentIntent,
     Refund,
+    SignInRecord,
 )
 from invoices.models.reading import text
 from invoices.operations import label_of
@@ -328,6 +329,21 @@ OPERATIONS = Shape(
     related=("actor", "approver"),
 )
 
+SIGN_INS = Shape(
+    "Sign-ins",
+    [
+        _moment("When", "at"),
+        Field(Column("What", Kind.TEXT), lambda seen: seen.row.get_what_display()),
+        _plain("Account", "username"),
+        _plain("By", "by"),
+        _plain("Detail", "detail"),
+        _plain("Reason", "reason"),
+        _plain("Address", "address"),
+        _plain("Request", "request_id"),
+    ],
+    ["at", "what", "username", "by", "detail", "reason", "address", "request_id"],
+)
+
 SHAPES: dict[type[Model], Shape] = {
     Invoice: INVOICES,
     Customer: CUSTOMERS,
@@ -337,4 +353,5 @@ SHAPES: dict[type[Model], Shape] = {
     CreditNote: CREDIT_NOTES,
     Refund: REFUNDS,
     Operation: OPERATIONS,
+    SignInRecord: SIGN_INS,
 }

@@ -490,7 +490,10 @@ class TestBrake:
         assert (
             client.post(f"{pause}resume/").status_code == 403 and ">Resume<" not in client.get(pause).content.decode()
         )
+        assert f'formaction="{pause}resume/"' not in client.get("/admin/invoices/pause/").content.decode()
         client.force_login(manager)
         assert ">Resume<" in client.get(pause).content.decode()
+        assert f'formaction="{pause}resume/"' in client.get("/admin/invoices/pause/").content.decode()
         client.post(f"{pause}resume/")
+        assert f'formaction="{pause}resume/"' not in client.get("/admin/invoices/pause/").content.decode()
         assert "The bank is down" not in client.get("/admin/").content.decode()

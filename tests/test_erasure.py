@@ -10,12 +10,16 @@ from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.conf import settings as settings_of_django
 from django.contrib.auth.models import User
+from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
+from django.test import Client
 
 from invoices import clock, erasure, gateway, journal, mirror, notes, reconcile, refetch, sync
 from invoices.journal import archives
@@ -278,6 +282,26 @@ def test_what_nothing_rewrites_is_named(sandbox: SandboxProcess, short: str, man
     said = erase(short)
     assert f"pause {pause.pk} (reason), operation {keyed.pk} (idempotency_key)" in said
     assert "name the customer" in said and EMAIL not in said
+
+
+def test_what_sessions_keep_is_erased_too(sandbox: SandboxProcess, short: str, desk: Client) -> None:
+    """A form that could not be sent, and a message that waits for the next page, may name the customer."""
+    form = {"back": "/", "to": "/", "user": 1, "at": 0, "text": urlencode({"reason": "ms quistgaard asks"})}
+    other_form = {**form, "text": urlencode({"reason": "Nobody in particular"})}
+    for held in (
+        {"typed_text": form},
+        {"_messages": json.dumps([["__json_message", 0, 20, f"Void for {NAME}.", ""]])},
+        {"after_enrolment": "/admin/find/?" + urlencode({"q": EMAIL})},
+        {"typed_text": other_form},
+    ):
+        store = SessionStore()
+        store.update({**held, "seen_at": 1})
+        store.save()
+    sandbox.post(f"customers/{short}/redact")
+    assert "3 session" in erase(short)
+    kept = [session.get_decoded() for session in Session.objects.all() if session.pk != desk.session.session_key]
+    assert kept.count({"seen_at": 1}) == 3 and {"typed_text": other_form, "seen_at": 1} in kept
+    assert desk.get("/admin/").status_code == 200  # who is signed in stays so
 
 
 def test_not_before_stripe(sandbox: SandboxProcess, short: str, deliver: Callable[[], int], manager: User) -> None:

@@ -214,7 +214,9 @@ def test_an_invoice_stands_with_number_currency_amount_and_minor_units(
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("model", SHAPES, ids=lambda model: model.__name__)
+@pytest.mark.parametrize(
+    "model", [each for each in SHAPES if each is not SignInRecord], ids=lambda model: model.__name__
+)
 @pytest.mark.parametrize("kind", exports.FORMATS)
 def test_every_list_with_a_table_has_its_files(desk: Client, agent: User, model: Any, kind: str) -> None:
     stored(CustomerObject(id="cus_1", name="Ada"))

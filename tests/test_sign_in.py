@@ -451,16 +451,17 @@ class TestJournal:
         client = Client()
         client.force_login(agent)
         assert client.get("/admin/invoices/signinrecord/").status_code == 403
-        assert client.get("/admin/invoices/signinrecord/export.csv").status_code == 403
+        assert client.get("/admin/invoices/signinrecord/download.csv").status_code == 403
         for name in ("=cmd", "nobody"):
             Client().post("/admin/login/", {"username": name, "password": "x"})
         client.force_login(auditor)
         page = client.get("/admin/invoices/signinrecord/?what=failed").content.decode()
         assert "nobody" in page
-        answer = client.get("/admin/invoices/signinrecord/export.csv?what=failed")
+        answer = client.get("/admin/invoices/signinrecord/download.csv?what=failed")
         lines = b"".join(answer.streaming_content).decode().splitlines()  # type: ignore[attr-defined]
         assert len(lines) == 3 and "nobody" in lines[1] and "'=…" in lines[2]
-        assert said(What.EXPORTED)[0].username == "auditor"
+        assert said(What.LIST_DOWNLOADED)[0].username == "auditor"
+        assert said(What.LIST_DOWNLOADED)[0].detail == "Sign-ins as CSV: What: Sign-in failed"
         record = said(What.FAILED)[0]
         assert "Sign-in failed" in client.get(f"/admin/invoices/signinrecord/{record.pk}/").content.decode()
 

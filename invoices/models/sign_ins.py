@@ -34,7 +34,7 @@ class SignInRecord(ImmutableModel):
         GROUP_CHANGED = "group_changed", "Group changed"
         TOKEN_MADE = "token_made", "Token made"
         TOKEN_REVOKED = "token_revoked", "Token revoked"
-        EXPORTED = "exported", "Journal exported"
+        EXPORTED = "exported", "Journal exported"  # of versions before; today it is LIST_DOWNLOADED
         LIST_DOWNLOADED = "list_downloaded", "List downloaded"
 
     what = models.CharField(max_length=32, choices=What.choices)

@@ -99,6 +99,10 @@ class PauseAdmin(RecordAdmin):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("invoices.pause_actions")
 
+    def get_list_display(self, request: HttpRequest) -> list[str]:
+        """With the button that ends a pause, for who may."""
+        return [*super().get_list_display(request), *(["resume_"] if self.has_add_permission(request) else [])]
+
     @second_factor.fresh()
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
         """GET shows the form, POST pauses."""
@@ -131,8 +135,7 @@ class PauseAdmin(RecordAdmin):
         return redirect(_list_url())
 
     def page_context(self, request: HttpRequest, record: Pause) -> dict[str, Any]:
-        may = _stands(record) and self.has_add_permission(request)
-        resume = reverse("admin:invoices_pause_resume", args=[record.pk]) if may else ""
+        resume = _resume_url(record) if _stands(record) and self.has_add_permission(request) else ""
         title = f"{pauses.what(record)} paused: {record.reason}"
         return {**super().page_context(request, record), "title": title, "resume": resume}
 
@@ -169,6 +172,16 @@ class PauseAdmin(RecordAdmin):
         ended = pause.resumed_at or pause.ends_at
         return moment(ended, "somebody resumes it")
 
+    @admin.display(description="Resume")
+    def resume_(self, pause: Pause) -> SafeString:
+        """A button of the form around the list, which has the token that every POST needs."""
+        if not _stands(pause):
+            return SafeString("")
+        label = f"Resume: {pauses.what(pause)}"
+        return format_html(
+            '<button class="button small" formaction="{}" aria-label="{}">Resume</button>', _resume_url(pause), label
+        )
+
 
 def _stands(pause: Pause) -> bool:
     return pause.resumed_at is None and not pauses.ended_by_itself(pause)
@@ -181,6 +194,10 @@ def _end(pause: Pause) -> Facts:
     if pauses.ended_by_itself(pause):
         return [("Ended", "by itself")]
     return [("Resumed", moment(pause.resumed_at)), ("Resumed by", str(pause.resumed_by or "the command line"))]
+
+
+def _resume_url(pause: Pause) -> str:
+    return reverse("admin:invoices_pause_resume", args=[pause.pk])
 
 
 def _list_url() -> str:

@@ -1,0 +1,125 @@
+"""Attacks on the desk's pages: what a thief, a stranger's page, or a colleague with few permissions gets from them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
+from django.test import Client
+
+from invoices import typed
+from invoices.admin.operations import person_filters
+from invoices.models import Operation, SignInRecord
+from tests.factories import InvoiceObject, stored, user_in_group
+from tests.test_typed import ADD, PASSWORD, opened
+
+pytestmark = pytest.mark.django_db
+
+# --- the journal of people as a file ----------------------------------------------------------------------------------
+
+SIGN_INS = "/admin/invoices/signinrecord/"
+
+
+@pytest.fixture
+def auditing(auditor: User) -> Client:
+    client = Client()
+    client.force_login(auditor)
+    return client
+
+
+def test_what_was_searched_for_among_sign_ins_is_in_no_journal(auditing: Client) -> None:
+    assert auditing.get(f"{SIGN_INS}download.csv?q=Ada+Lovelace").status_code == 200
+    record = SignInRecord.objects.get(what=SignInRecord.What.LIST_DOWNLOADED)
+    assert record.detail == "Sign-ins as CSV: a search"
+
+
+@pytest.mark.parametrize("asked", ["foo=1", "what=nothing", "at_from=yesterday", "q=%00"])
+def test_sign_ins_are_no_file_where_the_address_cannot_be_read(auditing: Client, asked: str) -> None:
+    answer = auditing.get(f"{SIGN_INS}download.csv?{asked}", follow=True)
+    assert answer.redirect_chain and "Nothing was downloaded." in answer.content.decode()
+    assert not SignInRecord.objects.filter(what=SignInRecord.What.LIST_DOWNLOADED).exists()
+
+
+# --- a form that another site sends -----------------------------------------------------------------------------------
+
+FOREIGN = (
+    {"Origin": "https://evil.example"},
+    {"Origin": "null"},
+    {"Origin": "http://testserver.evil.example"},
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},
+)
+
+
+@pytest.mark.parametrize("headers", FOREIGN, ids=str)
+def test_a_form_of_another_site_replaces_no_session_and_is_kept_nowhere(manager: User, headers: Any) -> None:
+    visitor = Client(enforce_csrf_checks=True)
+    fields = opened(visitor, manager)
+    visitor.cookies.clear()  # as a browser leaves them out of what another site sends
+    Session.objects.all().delete()
+    answer = visitor.post(ADD, {**fields, "reason": "planted"}, headers=headers)
+    assert answer.status_code == 403 and "sessionid" not in answer.cookies
+    assert not Session.objects.exists()
+
+
+@pytest.mark.parametrize("headers", [{"Origin": "http://testserver"}, {"Sec-Fetch-Site": "same-origin"}], ids=str)
+def test_a_form_of_the_desk_is_kept(manager: User, headers: Any) -> None:
+    visitor = Client(enforce_csrf_checks=True)
+    fields = opened(visitor, manager)
+    visitor.cookies.clear()
+    answer = visitor.post(ADD, {**fields, "reason": "typed"}, headers=headers)
+    assert answer.status_code == 302 and typed._KEPT in visitor.session
+
+
+def test_a_session_that_is_over_keeps_nothing_of_another_site(manager: User, settings: Any) -> None:
+    visitor = Client(enforce_csrf_checks=True)
+    fields = opened(visitor, manager)
+    settings.SESSION_IDLE_MINUTES = 0
+    visitor.post(ADD, {**fields, "reason": "planted"}, headers={"Origin": "https://evil.example"})
+    assert typed._KEPT not in visitor.session
+
+
+# --- whom the filters of the operations name --------------------------------------------------------------------------
+
+
+def test_the_filters_of_operations_name_only_who_did_something(agent: User, manager: User, client: Client) -> None:
+    reader = user_in_group("reader", "Support agent")
+    User.objects.create_user("stranger", password=PASSWORD, is_active=False)
+    invoice = stored(InvoiceObject())
+    given = {"invoice": invoice.pk, "source": "admin", "state": "failed"}
+    Operation.objects.create(action="void", actor=agent, **given)
+    client.force_login(reader)
+    page = client.get("/admin/invoices/operation/").content.decode()
+    for name, is_named in (("agent", True), ("stranger", False), ("manager", False)):
+        assert (f'<option value="{name}"' in page) is is_named, name
+    refused = [client.get(f"/admin/invoices/operation/?asked_by={name}") for name in ("stranger", "nobody")]
+    first, second = (answer.content.decode() for answer in refused)
+    assert "“stranger” cannot be chosen here" in first and "“nobody” cannot be chosen here" in second
+
+
+def test_who_decided_is_offered_where_deciders_are_chosen(agent: User, manager: User, client: Client) -> None:
+    invoice = stored(InvoiceObject())
+    Operation.objects.create(
+        action="void", actor=agent, approver=manager, invoice=invoice.pk, source="admin", state="failed"
+    )
+    client.force_login(agent)
+    found = {
+        name: client.get(f"/admin/invoices/operation/?{name}=manager").content.decode()
+        for name in ("decided_by", "asked_by")
+    }
+    assert "cannot be chosen" not in found["decided_by"]
+    assert "“manager” cannot be chosen here" in found["asked_by"]
+
+
+def test_of_more_people_than_are_offered_the_address_may_name_one(
+    agent: User, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(person_filters, "MAX_PEOPLE", 1)
+    invoice = stored(InvoiceObject())
+    for person in (agent, User.objects.create_user("zoe")):
+        Operation.objects.create(action="void", actor=person, invoice=invoice.pk, source="admin", state="failed")
+    client.force_login(agent)
+    assert "cannot be chosen" not in client.get("/admin/invoices/operation/?asked_by=zoe").content.decode()
+    assert 'value="zoe"' not in client.get("/admin/invoices/operation/").content.decode()
