@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.contrib.sessions.models import Session
 from django.test import Client
 
-from invoices import typed
+from invoices import clock, typed
 from invoices.admin.operations import person_filters
-from invoices.models import Operation, SignInRecord
-from tests.factories import InvoiceObject, stored, user_in_group
+from invoices.models import Drift, Operation, ReconciliationRun, SignInRecord
+from tests.factories import CustomerObject, InvoiceObject, stored, user_in_group
+from tests.helpers.admin_pages import text
 from tests.test_typed import ADD, PASSWORD, opened
 
 pytestmark = pytest.mark.django_db
@@ -40,6 +41,58 @@ def test_sign_ins_are_no_file_where_the_address_cannot_be_read(auditing: Client,
     answer = auditing.get(f"{SIGN_INS}download.csv?{asked}", follow=True)
     assert answer.redirect_chain and "Nothing was downloaded." in answer.content.decode()
     assert not SignInRecord.objects.filter(what=SignInRecord.What.LIST_DOWNLOADED).exists()
+
+
+# --- reconciliation: who may see runs sees neither differences nor money by that alone --------------------------------
+
+
+def signed_in_with(*permissions: str) -> Client:
+    """A person of the staff who has these permissions and no others."""
+    person: User = user_in_group("eve", None)
+    person.user_permissions.add(*Permission.objects.filter(codename__in=permissions))
+    client = Client()
+    client.force_login(person)
+    return client
+
+
+class TestRunsOfReconciliation:
+    SECRETS = ("A-4711", "Wally Sparks", "USD 12.34", "USD 67.89")
+
+    def shown(self, *permissions: str) -> list[str]:
+        """What the page of a proof tells of an invoice that differs."""
+        stored(CustomerObject(id="cus_w", name="Wally Sparks"))
+        invoice = stored(InvoiceObject(number="A-4711", customer="cus_w", customer_name="Wally Sparks", total=1234))
+        sides = {"ours": {"groups": {"usd open": [1, 6789, 0, 6789]}}, "theirs": {"groups": {}}}
+        report = {
+            "kinds": {"invoice": {"here": 1, "at_stripe": 0}},
+            "days": [{"object": "invoice", "day": "2026-01-31", "equal": False} | sides],
+        }
+        run = ReconciliationRun.objects.create(
+            kind="verify", state="finished", exit_code=3, finished_at=clock.now(), failed=1, seen=1, report=report
+        )
+        about = {"object_type": "invoice", "object_id": invoice.pk, "invoice": invoice.pk}
+        Drift.objects.create(run=run, kind="differs", field="total", ours=1234, theirs=1000, **about)
+        page = text(signed_in_with("view_reconciliationrun", *permissions).get(self.address(run)))
+        assert "Not equal: something differs." in page
+        return [secret for secret in self.SECRETS if secret in page]
+
+    def address(self, run: ReconciliationRun) -> str:
+        return f"/admin/invoices/reconciliationrun/{run.pk}/"
+
+    def test_the_run_alone(self) -> None:
+        assert self.shown() == []
+
+    def test_drift_is_what_both_sides_said(self) -> None:
+        assert self.shown("view_drift") == ["USD 12.34"]
+
+    def test_invoices_are_whose_they_are_and_what_they_add_up_to(self) -> None:
+        assert self.shown("view_invoice") == ["USD 67.89"]
+
+    def test_all_three(self) -> None:
+        assert self.shown("view_drift", "view_invoice") == list(self.SECRETS)
+
+    def test_another_kind(self) -> None:
+        assert self.shown("view_customer") == []
 
 
 # --- a form that another site sends -----------------------------------------------------------------------------------

@@ -7,15 +7,17 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.db.models import Sum
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from invoices import clock, money, reconcile, sync
 from invoices.admin.reconciliation import healing, money_at_stake
 from invoices.models import Drift, Invoice, ReconciliationRun
 from invoices.reconcile import suspects
 from invoices.reconcile.grand_total import grand_total, result
-from tests.factories import InvoiceObject, invoice_at, stored
+from tests.factories import CustomerObject, InvoiceObject, invoice_at, stored
 from tests.helpers.admin_pages import text
 from tests.helpers.commands import run_command
 from tests.helpers.stripe_state import drain
@@ -148,6 +150,17 @@ class TestMoney:
             ("amount remaining", 0, 400),
             ("amount paid", 0, 500),
         }
+
+    def test_the_currency_is_read_without_the_invoices(self) -> None:
+        made, invoice = run(exit_code=4), stored(InvoiceObject(currency="eur"))
+        stored(CustomerObject(id="cus_1", currency="gbp"))
+        about = {"object_type": "customer", "object_id": "cus_1", "field": "balance"}
+        Drift.objects.create(run=made, kind="differs", ours=100, theirs=0, **about)
+        difference(made, invoice, field="total", ours=200, theirs=0)
+        with CaptureQueriesContext(connection) as asked:
+            stakes, _ = money_at_stake.of_run(made)
+        assert [stake.too_much for stake in stakes] == ["GBP 1.00", "EUR 2.00"]
+        assert not [query["sql"] for query in asked if '"invoices_invoice"."data"' in query["sql"]]
 
     def test_many_are_added_up_in_part_and_it_says_so(self, desk: Client, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(money_at_stake, "MOST_ROWS", 1)

@@ -79,14 +79,20 @@ def _fate(row: Drift) -> SafeString:
 
 
 def context(request: HttpRequest, run: ReconciliationRun) -> dict[str, Any]:
-    """The differences that a run found, for its page: invoice by invoice, page by page, and their money."""
+    """The differences that a run found, for its page: invoice by invoice, page by page, and their money.
+
+    For who may see drift, which is what both sides said. What the mirror says of an invoice today, such as whose it is,
+    is for who may see invoices."""
+    if not request.user.has_perm("invoices.view_drift"):
+        return {}
     try:
         pages = KeyPages.read(request, run.drift.all(), Order("invoice", descending=False), DIFFERENCES_PER_PAGE)
     except NoSuchPlace:
         raise Http404 from None
     objects = _objects(pages.rows)
     fates = healing.fates(pages.rows, objects)
-    ids = {row.invoice for row in pages.rows if row.invoice}
+    may_see_invoices = request.user.has_perm("invoices.view_invoice")
+    ids = {row.invoice for row in pages.rows if row.invoice and may_see_invoices}
     invoices = Invoice.objects.only("id", "number", "status", "currency", "customer_name").in_bulk(ids)
     currencies = money_at_stake.currencies(pages.rows, objects)
     stakes, more = money_at_stake.of_run(run)

@@ -12,7 +12,7 @@ from invoices import money
 from invoices.admin.formatting import words
 from invoices.admin.paging import paging
 from invoices.admin.reconciliation import drift
-from invoices.models import ReconciliationRun
+from invoices.models import MIRRORED, Invoice, ReconciliationRun
 from invoices.reconcile import grand_total, proof_in_words
 from invoices.reconcile.grand_total import OLD_SUMS
 
@@ -41,7 +41,7 @@ def context(request: HttpRequest, run: ReconciliationRun) -> dict[str, Any]:
     """What the page of a proof shows: what was compared, the differences, the days that differ, and the equal days; of
     each list one page, the newest first."""
     report: Any = run.report if isinstance(run.report, dict) else {}
-    days = [day for day in report.get("days", []) if isinstance(day, dict)]
+    days = [day for day in report.get("days", []) if isinstance(day, dict) and _may_see(request, day.get("object"))]
     kinds = report["kinds"] if isinstance(report.get("kinds"), dict) else {}
     sums = {object: kind.get("sums", OLD_SUMS) for object, kind in kinds.items()}
     equal, differing = ([day for day in reversed(days) if bool(day.get("equal")) is same] for same in (True, False))
@@ -61,14 +61,22 @@ def context(request: HttpRequest, run: ReconciliationRun) -> dict[str, Any]:
         "equal_days": len(equal),
         "days": [_day(day, sums) for day in equal_page],
         "equal_pages": equal_pages,
-        **_grand_total(report),
+        **_grand_total(request, report),
         **(drift.context(request, run) if kinds else {}),
     }
 
 
-def _grand_total(report: Any) -> dict[str, Any]:
-    """The table at the end: each kind and currency, and the sentence below it."""
+def _may_see(request: HttpRequest, object: Any) -> bool:
+    """Whether this person may see objects of this kind, and so what they add up to. How many were compared is the
+    run's."""
+    model = MIRRORED.get(object, Invoice) if isinstance(object, str) else Invoice
+    return request.user.has_perm(f"invoices.view_{model._meta.model_name}")
+
+
+def _grand_total(request: HttpRequest, report: Any) -> dict[str, Any]:
+    """The table at the end: each kind and currency, and the sentence below it, which is about all kinds."""
     totals = grand_total.grand_total(report)
+    seen = [total for total in totals if _may_see(request, total.object)]
     return {
         "totals": [
             {
@@ -76,7 +84,7 @@ def _grand_total(report: Any) -> dict[str, Any]:
                 "currency": total.currency.upper(),
                 "rows": [(words(name), *values) for name, *values in total.rows()],
             }
-            for total in totals
+            for total in seen
         ],
         "total_result": grand_total.result(totals, bool(report.get("equal"))),
     }
