@@ -1,0 +1,232 @@
+"""The desk in every language: nothing that is shown goes past gettext, and German is complete and compiled."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from babel.messages.mofile import read_mo
+from babel.messages.pofile import read_po
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.test import Client
+
+from invoices import operations, reconcile, refetch
+from invoices.models import Operation, ReconciliationRun
+from tests.factories import customer_at, invoice_at
+from tests.helpers import untranslated
+from tests.sandbox_process import SandboxProcess
+
+CATALOG = Path(settings.LOCALE_PATHS[0]) / "de" / "LC_MESSAGES"
+# What is shown in every language as it is: data, names of things, and the ids and codes of Stripe's.
+# Shown in every language as it is: data, the names of things, and the ids and codes of Stripe's.
+SAME_EVERYWHERE = re.compile(
+    r"""
+    [\w.+-]+@[\w.-]+ | https?://\S+ | \S*\d\S* | \b(?:[a-z]+_)+\w+ | \b[a-z_]+(?:\.[a-z_]+)+
+    | \b(?:[A-Z]{3}|Invoice\ desk|Stripe|ID|API|CSV|XLSX|JSON|PaymentIntents?|Visa|Mastercard|English|Deutsch|Sandbox)\b
+    | \b(?:en|de|Ada|Byron|manager|agent)\b
+    """,
+    re.VERBOSE,
+)
+BEING_TRANSLATED = pytest.mark.skipif("LANGUAGES" not in os.environ, reason="the desk is being translated; LANGUAGES=1")
+
+
+def rest(text: str) -> str:
+    """What is left of a shown text without what is the same in every language."""
+    return " ".join(SAME_EVERYWHERE.sub(" ", text).split())
+
+
+# --- templates --------------------------------------------------------------------------------------------------------
+
+
+@BEING_TRANSLATED
+@pytest.mark.parametrize("path", untranslated.templates(), ids=lambda path: str(path.relative_to(untranslated.HOUSE)))
+def test_a_template_shows_nothing_past_gettext(path: Path) -> None:
+    found = [
+        f"{line}: {text}"
+        for line, text in untranslated.bare_texts(path.read_text())
+        if untranslated.LETTERS.search(rest(text))
+    ]
+    assert not found, "\n".join(found)
+
+
+@BEING_TRANSLATED
+def test_the_scripts_show_no_text_of_their_own() -> None:
+    """They take their texts from the page. What begins with a capital is a text, or the name of a key or a header."""
+    found = []
+    for path in (untranslated.HOUSE / "invoices/static/invoices").glob("*.js"):
+        code = re.sub(r"^\s*//.*$", "", path.read_text(), flags=re.MULTILINE)
+        texts = set(map("".join, re.findall(r'"([^"\n]*)"|`([^`\n]*)`', code))) - KEYS
+        found += [f"{path.name}: {text}" for text in sorted(texts) if re.match(r"[A-ZÄÖÜ][a-z]+(?: |$)", text)]
+    assert not found, "\n".join(found)
+
+
+KEYS = {"Enter", "Escape", "Tab", "Home", "End", "Backspace", "Delete", "Accept", "Content-Type"}
+
+
+# --- pages ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def records(sandbox: SandboxProcess, manager: User, deliver: Any) -> dict[str, str]:
+    customer = customer_at(sandbox, email="ada@example.com", name="Ada Byron")
+    paid, void, off, open_ = (invoice_at(sandbox, 2000, customer=customer.id) for _ in range(4))
+    for each in (paid, void, off, open_):
+        refetch.refetch("invoice", each.id)
+    refetch.refetch("customer", customer.id)
+    for action, invoice in (("pay", paid), ("void", void), ("mark_uncollectible", off)):
+        operations.execute(action, invoice.id, actor=manager, source="admin", reason="asked")
+    deliver()
+    reconcile.sweep_lists("full")
+    return {
+        "open": open_.id,
+        "paid": paid.id,
+        "void": void.id,
+        "off": off.id,
+        "customer": customer.id,
+        "operation": str(Operation.objects.filter(action="pay").get().pk),
+        "run": str(ReconciliationRun.objects.latest("started_at").pk),
+    }
+
+
+PAGES = (
+    "",
+    "nothing/",
+    "health/",
+    "find/",
+    "find/?q=2000",
+    "password_change/",
+    "auth/user/",
+    "auth/user/add/",
+    "auth/group/",
+    "invoices/invoice/",
+    "invoices/invoice/?state=paid",
+    "invoices/invoice/?q=nobody@example.com",
+    "invoices/invoice/?due_from=garbage",
+    "invoices/invoice/{open}/",
+    "invoices/invoice/{paid}/",
+    "invoices/invoice/{void}/",
+    "invoices/invoice/{off}/",
+    "invoices/invoice/{open}/do/pay/",
+    "invoices/invoice/{open}/do/void/",
+    "invoices/invoice/{open}/do/mark_uncollectible/",
+    "invoices/invoice/{open}/do/attach_out_of_band_payment/",
+    "invoices/invoice/{open}/do/attach_payment/",
+    "invoices/invoice/{open}/do/send/",
+    "invoices/invoice/{paid}/do/void/",
+    "invoices/customer/",
+    "invoices/customer/{customer}/",
+    "invoices/customer/{customer}/stored/",
+    "invoices/operation/",
+    "invoices/operation/{operation}/",
+    "invoices/batch/",
+    "invoices/mention/",
+    "invoices/invoicepayment/",
+    "invoices/paymentintent/",
+    "invoices/charge/",
+    "invoices/charge/?state=failed",
+    "invoices/creditnote/",
+    "invoices/refund/",
+    "invoices/event/",
+    "invoices/reconciliationrun/",
+    "invoices/reconciliationrun/{run}/",
+    "invoices/drift/",
+    "invoices/scheduledrefetch/",
+    "invoices/email/",
+    "invoices/pause/",
+    "invoices/pause/add/",
+    "invoices/apitoken/",
+    "invoices/apitoken/add/",
+    "invoices/webhookendpoint/",
+    "invoices/webhookendpoint/add/",
+    "invoices/signinrecord/",
+)
+
+
+@BEING_TRANSLATED
+@pytest.mark.django_db(transaction=True)
+def test_a_page_shows_nothing_past_gettext(client: Client, records: dict[str, str], manager: User) -> None:
+    """In a language that marks each text which went through gettext, nothing but data stands outside the marks."""
+    manager.is_superuser = True
+    manager.save()
+    found: dict[str, list[str]] = {}
+
+    def look(address: str) -> None:
+        response = client.get(address, follow=True)
+        for text in untranslated.outside(response.content.decode()):
+            if untranslated.LETTERS.search(rest(text)):
+                found.setdefault(text, []).append(address)
+
+    with untranslated.pseudo_language():
+        look("/admin/login/")
+        client.force_login(manager)
+        for page in PAGES:
+            look(f"/admin/{page.format(**records)}")
+        look("/account/second-factor/")
+    assert not found, "\n".join(f"{text!r}: {where[0]}" for text, where in found.items())
+
+
+# --- German -----------------------------------------------------------------------------------------------------------
+
+Texts = dict[tuple[str | None, str], tuple[str, ...]]  # the translations by context and text, plural forms apart
+
+
+def texts(path: Path) -> Texts:
+    with path.open("rb") as file:
+        found = read_mo(file) if path.suffix == ".mo" else read_po(file)
+    return {(context_of(message), forms(message.id)[0]): forms(message.string) for message in found if message.id}
+
+
+def context_of(message: Any) -> str | None:
+    """Babel gives that of a compiled text as bytes."""
+    return message.context.decode() if isinstance(message.context, bytes) else message.context
+
+
+def forms(text: Any) -> tuple[str, ...]:
+    return tuple(text) if isinstance(text, tuple | list) else (str(text),)
+
+
+@BEING_TRANSLATED
+def test_every_text_has_a_german_one() -> None:
+    missing = [text for text, german in texts(CATALOG / "django.po").items() if not all(german)]
+    assert not missing, missing
+
+
+@BEING_TRANSLATED
+def test_the_compiled_catalog_is_the_written_one() -> None:
+    assert texts(CATALOG / "django.po") == texts(CATALOG / "django.mo"), "make messages"
+
+
+@BEING_TRANSLATED
+def test_the_values_of_a_translation_are_those_of_the_text() -> None:
+    """A placeholder that only the translation has would fail on the page; one that it lacks hides a value. Only the
+    singular may leave the number out."""
+    names = re.compile(r"\{\w*\}|%\(\w+\)[sd]|%[sd]")
+    wrong = []
+    for (_, text), german in texts(CATALOG / "django.po").items():
+        values, of_last = set(names.findall(text)), set(names.findall(german[-1]))
+        if (len(german) == 1 and values != of_last) or not set(names.findall(german[0])) <= values | of_last:
+            wrong.append((text, german))
+    assert not wrong, wrong
+
+
+@pytest.mark.skipif(
+    shutil.which("xgettext") is None, reason="GNU gettext is not here: whether the catalog has every text is not tested"
+)
+def test_the_catalog_has_every_text(tmp_path: Path) -> None:
+    house = untranslated.HOUSE
+    for folder in ("backoffice", "invoices", "templates", "locale"):
+        shutil.copytree(house / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(house / "manage.py", tmp_path / "manage.py")
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "backoffice.settings", "DATA_DIR": str(tmp_path / "data")}
+    command = [sys.executable, "manage.py", "makemessages", "--locale", "de", "-v0"]
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True)
+
+    here, found = set(texts(CATALOG / "django.po")), set(texts(tmp_path / "locale/de/LC_MESSAGES/django.po"))
+    assert here == found, f"make messages: {sorted(map(str, here ^ found))[:20]}"
