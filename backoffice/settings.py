@@ -24,6 +24,7 @@ from backoffice.forwarding import proxies
 from backoffice.group_settings import group_map
 from backoffice.production_settings import DEVELOPMENT_KEY, networks, origin_of, refuse_unsafe
 from backoffice.secret_settings import secret, secrets_list
+from backoffice.theme_templates import LOADERS
 
 env = Env()
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -246,8 +247,8 @@ TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "DIRS": [BASE_DIR / "templates"],
-        "APP_DIRS": True,
         "OPTIONS": {
+            "loaders": LOADERS,
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
@@ -259,6 +260,7 @@ TEMPLATES = [
         },
     }
 ]
+FORM_RENDERER = "backoffice.theme_templates.FormRenderer"
 
 # --- database ---------------------------------------------------------------------------------------------------------
 DATABASES = {"default": dj_database_url.parse(secret("DATABASE_URL", f"sqlite:///{DATA_DIR}/invoices.sqlite3"))}
