@@ -12,10 +12,21 @@ from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
-from invoices import clock, promises, tallies
+from invoices import assignments, clock, notes, promises, tallies
 from invoices.admin import queues
-from invoices.models import Contradiction, Drift, Event, Operation, ReconciliationRun, TallyProgress
+from invoices.models import (
+    Batch,
+    BatchItem,
+    Contradiction,
+    Drift,
+    Event,
+    Operation,
+    Promise,
+    ReconciliationRun,
+    TallyProgress,
+)
 from tests.factories import (
     ChargeObject,
     InvoiceObject,
@@ -148,6 +159,22 @@ class TestInvoices:
         promises.withdraw(made, by=manager, because="Sent anew")
         assert the(manager, "Overdue").count == "3" and len(rows(client, overdue.link)) == 3
 
+    def test_each_promised_invoice_leaves_the_overdue_by_its_day_and_currency(self, manager: User) -> None:
+        dues = [("usd", 3), ("usd", 3), ("eur", 3), ("usd", 20), (None, 3), ("usd", -2)]
+        for number, (currency, late) in enumerate([*dues, *dues]):
+            stored(InvoiceObject(id=f"in_{number}", currency=currency, due_date=noon(late), amount_remaining=1000))
+        stored(InvoiceObject(id="in_without", due_date=None, amount_remaining=1000))
+        tallies.run_due()
+        tomorrow = (NOW + timedelta(days=1)).date()
+        for invoice in (*(f"in_{number}" for number in range(len(dues))), "in_without"):
+            given = {"day": tomorrow, "ends_at": NOW + timedelta(days=2), "recorded_by": manager}
+            Promise.objects.create(invoice=invoice, amount=1000, currency="usd", paid_before=0, **given)
+        client, overdue = signed_in(manager), the(manager, "Overdue")
+        assert (overdue.count, overdue.sums) == ("5", ["USD 30.00", "EUR 10.00"])
+        assert len(rows(client, overdue.link)) == 5
+        assert [part.count for part in overdue.parts] == ["4", "1", "0", "0"]
+        assert [len(rows(client, part.link)) for part in overdue.parts] == [4, 1, 0, 0]
+
     def test_a_queue_leaves_the_page_when_it_is_empty(self, manager: User) -> None:
         stored(InvoiceObject(id="in_1", due_date=noon(3)))
         tallies.run_due()
@@ -206,6 +233,57 @@ class TestOperations:
         Drift.objects.create(run=run, kind="differs", object_type="invoice", object_id="in_3", found_at=long_ago)
         found = the(manager, "Drift")
         assert found.count == "1" and rows(signed_in(manager), found.link) == [str(left.pk)]
+
+
+def shown(client: Client, link: str) -> int:
+    """How many rows a queue's address shows."""
+    context = client.get(link).context
+    return len(context["waiting"] if "waiting" in context else context["cl"].result_list)
+
+
+class TestEveryNumberIsItsRows:
+    """For each queue of each reader: an agent, a manager, and one of finance who only reads."""
+
+    @pytest.fixture
+    def scene(self, manager: User) -> dict[str, User]:
+        """Something of everything waits: for these people, for others, for nobody."""
+        agent, auditor = user_in_group("ada", "Support agent"), user_in_group("udo", "Auditor")
+        other = user_in_group("otto", "Billing manager")
+        for number in range(9):
+            made = InvoiceObject(id=f"in_{number}", due_date=noon(5 * number + 1), amount_remaining=1000)
+            stored(made)
+            if number < 3:
+                status = ("processing", "requires_action", "requires_payment_method")[number]
+                stored(trying(made, status, last_payment_error=DECLINED))
+        tallies.run_due()
+        for number, person in enumerate((agent, manager, agent, other, auditor)):
+            assignments.give(f"in_{number}", person.username, by=other, seen=None)
+        promises.record("in_7", amount="4.00", day=f"{timezone.localdate():%Y-%m-%d}", by=agent)
+        passed = {"day": NOW.date() - timedelta(days=1), "ends_at": NOW - timedelta(days=1), "recorded_by": agent}
+        Promise.objects.create(invoice="in_8", amount=400, currency="usd", paid_before=0, **passed)
+        notes.write("in_1", "@ada @mara please look", author=other)
+        notes.write("in_2", "@mara @udo and here", author=agent)
+        for actor in (agent, agent, manager, other):
+            operation(actor)
+            operation(actor, "unknown", created_at=NOW - timedelta(hours=3))
+            asked = {"items": [BatchItem("in_1", "open", 1)], "reason": "x", "awaiting_approval": True}
+            Batch.objects.create(actor=actor, action="void", **asked)
+        done = operation(other, "succeeded", finished_at=clock.now())
+        event = Event.objects.create(id="evt_1", type="invoice.voided", created=NOW, body="{}")
+        Contradiction.objects.create(operation=done, event=event, message="Stripe says otherwise.")
+        run = ReconciliationRun.objects.create(kind="sweep")
+        Drift.objects.create(run=run, kind="differs", object_type="invoice", object_id="in_1")
+        return {"agent": agent, "manager": manager, "finance": auditor}
+
+    @pytest.mark.parametrize("reader", ["agent", "manager", "finance"])
+    def test_it(self, scene: dict[str, User], reader: str) -> None:
+        user = User.objects.get(pk=scene[reader].pk)
+        client, entries = signed_in(user), queues.entries(queues.Reading(user))
+        assert len([each for each in entries if not each.is_empty]) >= 8
+        for each in entries:
+            assert (each.title, each.count) == (each.title, str(shown(client, each.link)))
+            for part in each.parts:
+                assert (part.title, part.count) == (part.title, str(shown(client, part.link)))
 
 
 class TestWhoSeesWhat:

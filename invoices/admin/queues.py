@@ -14,7 +14,8 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet, Sum
+from django.db.models.functions import TruncDate
 from django.urls import reverse
 
 from invoices import assignments, clock, mentions, money, promises, tallies
@@ -34,7 +35,6 @@ from invoices.tallies import Amounts
 MAX_COUNTED = 100  # of more rows than this a queue of operations shows `100+`
 REASONS_SHOWN = 4  # of the failed payments; the list has the others
 MENTIONS = ("invoices.view_mention", "invoices.view_note", "invoices.view_invoice")  # all of them
-MAX_PROMISED = 5000  # invoices with a promise that are left out of the overdue ones
 SUMS_SHOWN = 3  # currencies of one queue; the list has the others
 OVERSEE = ("invoices.run_reconciliation", "invoices.view_signinrecord")  # one of them: managers, and auditors
 
@@ -105,17 +105,18 @@ class Reading:
 
     @cached_property
     def not_promised_by_band(self) -> dict[str, Amounts]:
-        """The open invoices by age, without those for which a promise to pay stands, for who may see promises."""
+        """The open invoices by age, without those for which a promise to pay stands, for who may see promises.
+
+        The database adds the promised ones up: all of them, for the list leaves out all. People record each by hand."""
         if not self.may(promises.VIEW):
             return self.by_band
         standing = Promise.objects.filter(state=Promise.State.OPEN, ends_at__gt=self.now).values("invoice")
-        rows = Invoice.objects.filter(pk__in=standing, status="open", deleted_at=None)
-        without: dict[tuple[date, str], tuple[int, int]] = {}
-        for due, currency, amount in rows.values_list("due_date", "currency", "amount_remaining")[:MAX_PROMISED]:
-            if due is not None:
-                place = due.astimezone(UTC).date(), currency or ""
-                number, sum = without.get(place, (0, 0))
-                without[place] = number + 1, sum + (amount or 0)
+        rows = Invoice.objects.filter(pk__in=standing, status="open", deleted_at=None, due_date__isnull=False)
+        days = rows.annotate(due=TruncDate("due_date", tzinfo=UTC)).order_by().values_list("due", "currency")
+        without: dict[tuple[date, str], tuple[int, int]] = {
+            (due, currency or ""): (number, amount or 0)
+            for due, currency, number, amount in days.annotate(Count("pk"), Sum("amount_remaining"))
+        }
         return tallies.by_band(self.today, without) if without else self.by_band
 
     @cached_property
@@ -274,10 +275,11 @@ def _mine(reading: Reading) -> Entry:
 
 
 def _mentions(reading: Reading) -> Entry:
-    rows = list(mentions.waiting_for(reading.user).values_list("made_at", flat=True)[: MAX_COUNTED + 1])
+    waiting = mentions.waiting_for(reading.user).order_by("made_at")
+    rows = list(waiting.values_list("made_at", flat=True)[: MAX_COUNTED + 1])
     words = "Colleagues ask you to look at a note." if rows else "No note waits for you."
     count = f"{MAX_COUNTED}+" if len(rows) > MAX_COUNTED else number(len(rows))
-    return Entry("Mentions", words, count, [], rows[-1] if rows else None, list_of("mention"))
+    return Entry("Mentions", words, count, [], rows[0] if rows else None, list_of("mention"))
 
 
 def _promised_today(reading: Reading) -> Entry:
@@ -323,7 +325,7 @@ def _batches(reading: Reading) -> Entry | None:
     for batch in rows[:MAX_COUNTED]:
         for currency, sum in batch.sums.items():
             amounts.add(currency, 1, sum)
-    link = page_url(rows[0]) if len(rows) == 1 else list_of("batch")
+    link = page_url(rows[0]) if len(rows) == 1 else list_of("batch", turn=TurnFilter.MINE)
     found = entry("Batches awaiting approval", "A second person decides on the whole.", amounts, link)
     found.count, found.oldest = number(len(rows)), rows[0].created_at
     return found
@@ -347,12 +349,12 @@ def _contradictions(reading: Reading) -> Entry:
 def _drift(reading: Reading) -> Entry:
     rows = list(
         Drift.objects.filter(recently_left(reading.now))
-        .order_by("-found_at")
-        .values_list("found_at")[: MAX_COUNTED + 1]
+        .order_by("found_at")
+        .values_list("found_at", flat=True)[: MAX_COUNTED + 1]
     )
     words = "Differences that no run healed." if rows else "No difference to Stripe was left in 7 days."
     count = f"{MAX_COUNTED}+" if len(rows) > MAX_COUNTED else number(len(rows))
-    oldest = rows[-1][0] if rows else None
+    oldest = rows[0] if rows else None
     return Entry("Drift", words, count, [], oldest, list_of("drift", left=LeftFilter.WEEK), "red")
 
 

@@ -23,6 +23,7 @@ from invoices.admin.base import Facts, RecordAdmin
 from invoices.admin.formatting import ago, badge, moment
 from invoices.admin.links import page_url
 from invoices.admin.operations import batch_csv, wording
+from invoices.admin.operations.turn_filter import BatchTurnFilter
 from invoices.admin.paging import paging, with_query
 from invoices.models import Batch, BatchItem, Operation
 from invoices.operations import ACTIONS, label_of, requesters
@@ -49,6 +50,7 @@ class BatchAdmin(RecordAdmin):
     page_template = "admin/operations/batch.html"
     refreshed_part = "admin/operations/parts/batch_rows.html"
     list_display = ("what", "invoices_", "state_", "who", "reason", "when")
+    list_filter = (BatchTurnFilter,)
     list_select_related = ("actor",)
     ordering = ("-created_at",)
     empty_hint = "Tick invoices in their list and choose an action: it becomes a batch."

@@ -1,4 +1,5 @@
-"""The filter of the list of operations by whose turn it is: mine to decide, or others' on what I asked for."""
+"""The filters of the lists of operations and batches by whose turn it is: mine to decide, or others' on what I asked
+for."""
 
 from typing import Any
 
@@ -25,3 +26,15 @@ class TurnFilter(ChoiceFilter):
             case None:
                 return queryset
         return queryset.none()
+
+
+class BatchTurnFilter(ChoiceFilter):
+    title, parameter_name = "approval", "turn"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
+        return [(TurnFilter.MINE, "Waits for my decision")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        if self.value() is None:
+            return queryset
+        return queryset.filter(pk__in=[batch.pk for batch in my_turn.decidable_batches(request.user)])
