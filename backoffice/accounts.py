@@ -27,12 +27,14 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.crypto import salted_hmac
 from django.utils.encoding import force_bytes
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, gettext_noop
 
 from backoffice import lockouts
 from invoices import second_factor, sign_ins
 
 _BEGUN_WITH = "begun_with"  # in the session: whose password began the sign-in, and a hash that changes with it
-UNREADABLE = (
+UNREADABLE = gettext_noop(
     "Your second factor can no longer be read: the desk's secret key was replaced. Ask a billing manager or an "
     "administrator to reset it."
 )
@@ -60,8 +62,8 @@ class AccountAdapter(DefaultAccountAdapter):
     def get_reauthentication_methods(self, user: Any) -> list[dict[str, Any]]:
         """Who has a second factor proves it: the password alone changes nothing."""
         methods = super().get_reauthentication_methods(user)
-        words = {"reauthenticate": "Use your password", "mfa_reauthenticate": "Use a code"}
-        methods = [{**method, "description": words.get(method["id"], "Use a passkey")} for method in methods]
+        words = {"reauthenticate": _("Use your password"), "mfa_reauthenticate": _("Use a code")}
+        methods = [{**method, "description": words.get(method["id"], _("Use a passkey"))} for method in methods]
         factors = [method for method in methods if method["id"] != "reauthenticate"]
         return factors if second_factor.has_factor(user) else methods
 
@@ -73,7 +75,9 @@ class AccountAdapter(DefaultAccountAdapter):
         return not second_factor.signed_in_freshly(request)
 
     def respond_user_inactive(self, request: HttpRequest, user: Any) -> HttpResponse:
-        sign_ins.record(sign_ins.What.REFUSED, request=request, user=user, detail="the account is not active")
+        sign_ins.record(
+            sign_ins.What.REFUSED, request=request, user=user, detail=gettext_noop("the account is not active")
+        )
         return redirect("account_inactive")
 
 
@@ -82,7 +86,9 @@ class FactorAdapter(DefaultMFAAdapter):
 
     error_messages = {
         **DefaultMFAAdapter.error_messages,
-        "incorrect_code": "This code is not right, or was used before. Codes of an app change every thirty seconds.",
+        "incorrect_code": gettext_lazy(
+            "This code is not right, or was used before. Codes of an app change every thirty seconds."
+        ),
     }
 
     def get_totp_label(self, user: Any) -> str:
@@ -95,7 +101,7 @@ class FactorAdapter(DefaultMFAAdapter):
         return "Invoice desk"
 
     def generate_authenticator_name(self, user: Any, type: Any) -> str:
-        return f"Passkey {Authenticator.objects.filter(user=user, type=type).count() + 1}"
+        return _("Passkey {number}").format(number=Authenticator.objects.filter(user=user, type=type).count() + 1)
 
     def encrypt(self, text: str) -> str:
         return _ciphers().encrypt(text.encode()).decode()
@@ -105,7 +111,7 @@ class FactorAdapter(DefaultMFAAdapter):
         try:
             return _ciphers().decrypt(encrypted_text.encode()).decode()
         except InvalidToken:
-            raise ValidationError(UNREADABLE, code="unreadable") from None
+            raise ValidationError(_(UNREADABLE), code="unreadable") from None
 
 
 def _ciphers() -> MultiFernet:
@@ -127,13 +133,17 @@ class _Limited:
         request, name = context.request, f"{lockouts.SECOND_FACTOR}{self.user.get_username()}"
         # Counted before it is looked at, so that many attempts at the same time are no more than the limit either.
         if lockouts.is_locked(request, name) or (counted := lockouts.count_failure(request, name)).is_beyond:
-            raise ValidationError(lockouts.CODE_LOCKED, code="locked")
+            raise ValidationError(_(lockouts.CODE_LOCKED), code="locked")
         try:
             found = check()
         except ValidationError:
             if counted.is_locked:
                 sign_ins.record(
-                    sign_ins.What.LOCKED, request=request, user=self.user, by=self.user, detail="wrong codes"
+                    sign_ins.What.LOCKED,
+                    request=request,
+                    user=self.user,
+                    by=self.user,
+                    detail=gettext_noop("wrong codes"),
                 )
             raise
         lockouts.forget_failures(request, name)
@@ -149,7 +159,7 @@ def _check_password_is_the_same(user: Any) -> None:
     """A new password ends sessions, and so it ends a sign-in that began with the old one and waits for its factor."""
     begun = context.request.session.get(_BEGUN_WITH) or {}
     if begun.get("user") == user.pk and begun["password"] != user.get_session_auth_hash():
-        raise ValidationError("The password was changed since. Press Cancel, and sign in again.", code="password")
+        raise ValidationError(_("The password was changed since. Press Cancel, and sign in again."), code="password")
 
 
 class _Code(_Limited):
@@ -237,4 +247,4 @@ def pages(request: HttpRequest) -> dict[str, Any]:
     if not name.startswith(("mfa_", "account_", "socialaccount_", "openid_connect_")):
         return {}
     after = request.session.get("after_enrolment", "")
-    return {**admin.site.each_context(request), "title": "Second factor", "after_enrolment": after}
+    return {**admin.site.each_context(request), "title": _("Second factor"), "after_enrolment": after}

@@ -15,6 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import URLPattern, path, reverse
 from django.utils.http import url_has_allowed_host_and_scheme, urlencode
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
@@ -37,7 +38,7 @@ def _own(view: Callable[..., Any]) -> Callable[..., Any]:
                 return redirect(f"{reverse('mfa_reauthenticate')}?{urlencode({'next': request.path})}")
         elif not user.has_usable_password() and not second_factor.signed_in_freshly(request):
             logout(request)
-            messages.info(request, "Sign in once more before you add a second factor.")
+            messages.info(request, _("Sign in once more before you add a second factor."))
             return redirect(f"{reverse('admin:login')}?{urlencode({'next': request.path})}")
         return view(request, *args, **kwargs)
 
@@ -58,11 +59,11 @@ def cancel(request: HttpRequest) -> HttpResponse:
 
 
 def inactive(request: HttpRequest) -> HttpResponse:
-    return render(request, "sign_in/refused.html", {"why": "This account is not active."}, status=403)
+    return render(request, "sign_in/refused.html", {"why": _("This account is not active.")}, status=403)
 
 
 def cancelled(request: HttpRequest) -> HttpResponse:
-    messages.info(request, "The sign-in was cancelled at the identity provider.")
+    messages.info(request, _("The sign-in was cancelled at the identity provider."))
     return redirect("admin:login")
 
 

@@ -15,6 +15,8 @@ from django.contrib import admin
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from backoffice.middleware import is_for_api
 from invoices import typed
@@ -23,7 +25,11 @@ from invoices.request_origin import request_id
 
 log = logging.getLogger(__name__)
 
-IN_HEADER = {403: "Refused", 404: "Not found", 500: "Error"}  # what the header of the page says, by its status
+IN_HEADER = {  # what the header of the page says, by its status
+    403: gettext_noop("Refused"),
+    404: gettext_noop("Not found"),
+    500: gettext_noop("Error"),
+}
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -87,7 +93,12 @@ def plain(request: HttpRequest, template: str, status: int, context: dict[str, A
 
 
 def _within_desk(request: HttpRequest, template: str, status: int, context: dict[str, Any]) -> HttpResponse:
-    words = {**context, "request_id": request_id(request), "frame": "error_pages/desk.html", "title": IN_HEADER[status]}
+    words = {
+        **context,
+        "request_id": request_id(request),
+        "frame": "error_pages/desk.html",
+        "title": _(IN_HEADER[status]),
+    }
     return HttpResponse(render_to_string(template, words, request), status=status)
 
 

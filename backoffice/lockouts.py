@@ -26,6 +26,7 @@ from django.db.models import F, Sum
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.crypto import get_random_string, salted_hmac
+from django.utils.translation import gettext_noop
 
 from invoices import sign_ins
 from invoices.models.reading import address
@@ -39,11 +40,11 @@ MAX_NAMES_IN_COOKIE = 5
 SECOND_FACTOR = "second factor of "  # begins the name under which codes are counted
 MAX_NAME_LENGTH = 200
 
-LOCKED = (
+LOCKED = gettext_noop(
     "Too many attempts with this name. Wait ten minutes, then try again. The browser in which you signed in before is "
     "not held up by the attempts of others."
 )
-CODE_LOCKED = "Too many wrong codes. Wait ten minutes, then try again."
+CODE_LOCKED = gettext_noop("Too many wrong codes. Wait ten minutes, then try again.")
 
 
 class Handler(AxesDatabaseHandler):
@@ -64,7 +65,9 @@ class Handler(AxesDatabaseHandler):
         sign_ins.record_failure(request, name)
         if request.counted_attempt.is_locked:
             request.axes_locked_out = True
-            sign_ins.record(sign_ins.What.LOCKED, request=request, **sign_ins.whose(name), detail="for ten minutes")
+            sign_ins.record(
+                sign_ins.What.LOCKED, request=request, **sign_ins.whose(name), detail=gettext_noop("for ten minutes")
+            )
 
     def user_logged_in(self, sender: Any, request: Any, user: Any, **kwargs: Any) -> None:
         forget_failures(request, user.get_username())

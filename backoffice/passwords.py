@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
 
 ROWS = (
     "qwertyuiop", "asdfghjkl", "zxcvbnm", "qwertzuiop", "yxcvbnm", "azertyuiop", "qsdfghjklm", "wxcvbn",
@@ -25,18 +26,20 @@ class GuessableValidator:
     def validate(self, password: str, user: Any = None) -> None:
         plain = password.casefold()
         if len(set(plain)) < LEAST_DIFFERENT:
-            raise ValidationError("The password has too few different characters.", code="password_monotonous")
+            raise ValidationError(_("The password has too few different characters."), code="password_monotonous")
         if _repeats(plain):
-            raise ValidationError("The password is a word that is repeated.", code="password_repeated")
+            raise ValidationError(_("The password is a word that is repeated."), code="password_repeated")
         if min(len(_left(text, user)) for text in (plain, plain.translate(_SWAPPED))) < LEAST_LEFT:
             raise ValidationError(
-                "The password is made of names, common words or rows of keys. Take several words that do not belong "
-                "together.",
+                _(
+                    "The password is made of names, common words or rows of keys. Take several words that do not "
+                    "belong together."
+                ),
                 code="password_guessable",
             )
 
     def get_help_text(self) -> str:
-        return (
+        return _(
             "Not a repeated word, a row of keys, a word such as “invoice” or “agent” with a number, or your own name. "
             "Several words that do not belong together are good."
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 from django.conf import settings
@@ -15,6 +15,8 @@ from django.middleware.csrf import CsrfViewMiddleware
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from backoffice import lockouts
 from invoices import second_factor, sign_ins, typed
@@ -53,14 +55,27 @@ class SessionLifeMiddleware:
         return response
 
 
-def _why_over(request: HttpRequest) -> str:
+class _Over(NamedTuple):
+    said: str  # to the person, in her language
+    detail: str  # for the journal
+
+
+def _why_over(request: HttpRequest) -> _Over | None:
     now, session = time.time(), request.session
     begun, seen = second_factor.begun_at(request), session.get(second_factor.SEEN)
     if begun is not None and now - begun > settings.SESSION_HOURS * 3600:
-        return f"{settings.SESSION_HOURS:g} hours after the sign-in"
+        hours = f"{settings.SESSION_HOURS:g}"
+        return _Over(
+            _("You were signed out {hours} hours after the sign-in.").format(hours=hours),
+            gettext_noop("{hours} hours after the sign-in").format(hours=hours),
+        )
     if seen is not None and now - seen > settings.SESSION_IDLE_MINUTES * 60:
-        return f"after {settings.SESSION_IDLE_MINUTES:g} minutes in which you asked for no page"
-    return ""
+        minutes = f"{settings.SESSION_IDLE_MINUTES:g}"
+        return _Over(
+            _("You were signed out after {minutes} minutes in which you asked for no page.").format(minutes=minutes),
+            gettext_noop("after {minutes} minutes in which you asked for no page").format(minutes=minutes),
+        )
+    return None
 
 
 def _note(request: HttpRequest) -> None:
@@ -74,19 +89,19 @@ def _note(request: HttpRequest) -> None:
         request.session[second_factor.SEEN] = now
 
 
-def _end(request: HttpRequest, why: str) -> HttpResponse:
+def _end(request: HttpRequest, why: _Over) -> HttpResponse:
     user, page = request.user, _page(request)
     if request.method == "POST" and user.is_authenticated and _is_sent_by_the_desk(request):
         typed.keep(request, page, request.user.pk)
     kept = typed.of(request)
     if user.is_authenticated:
-        sign_ins.record(sign_ins.What.SESSION_ENDED, request=request, user=user, by="the desk", detail=why)
-    request.session_ended = why  # type: ignore[attr-defined]
+        sign_ins.record(sign_ins.What.SESSION_ENDED, request=request, user=user, by="the desk", detail=why.detail)
+    request.session_ended = why.detail  # type: ignore[attr-defined]
     logout(request)
     typed.carry(request, kept)
     if request.headers.get("HX-Request") == "true":
         return HttpResponse(headers={"HX-Refresh": "true"})
-    messages.info(request, f"You were signed out {why}.{_what_became_of_it(request, bool(kept))}")
+    messages.info(request, " ".join([why.said, *_what_became_of_it(request, bool(kept))]))
     return redirect(f"{reverse('admin:login')}?{urlencode({'next': page})}")
 
 
@@ -103,7 +118,7 @@ def _not_sent(request: HttpRequest) -> HttpResponse | None:
     kept = typed.keep(request, filled.page, filled.user)
     if request.headers.get("HX-Request") == "true":
         return HttpResponse(headers={"HX-Refresh": "true"})
-    messages.warning(request, f"You are signed out.{_what_became_of_it(request, kept)}")
+    messages.warning(request, " ".join([_("You are signed out."), *_what_became_of_it(request, kept)]))
     return redirect(f"{reverse('admin:login')}?{urlencode({'next': filled.page})}")
 
 
@@ -112,17 +127,18 @@ def _is_sent_by_the_desk(request: HttpRequest) -> bool:
     what another site sends: the answer would replace that cookie, and what the other site wrote would be kept. This is
     asked before Django's own check, which begins where a view does."""
     if "Origin" in request.headers:
-        check: Any = CsrfViewMiddleware(lambda _: HttpResponse())
+        check: Any = CsrfViewMiddleware(lambda request: HttpResponse())
         return bool(check._origin_verified(request))
     return request.headers.get("Sec-Fetch-Site", "same-origin") == "same-origin"
 
 
-def _what_became_of_it(request: HttpRequest, kept: bool) -> str:
+def _what_became_of_it(request: HttpRequest, kept: bool) -> list[str]:
+    """Of a form: sentences."""
     if request.method != "POST":
-        return ""
-    return (
-        f" Nothing was sent.{' What you typed is kept for you: sign in, and you find it in its form.' if kept else ''}"
-    )
+        return []
+    if not kept:
+        return [_("Nothing was sent.")]
+    return [_("Nothing was sent."), _("What you typed is kept for you: sign in, and you find it in its form.")]
 
 
 def _page(request: HttpRequest) -> str:

@@ -16,6 +16,7 @@ from celery.schedules import crontab
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
+from django.utils.translation import gettext_lazy
 from environs import Env
 from kombu import Exchange, Queue
 
@@ -526,9 +527,9 @@ SPECTACULAR_SETTINGS = {
 
 # --- admin ------------------------------------------------------------------------------------------------------------
 UNFOLD = {
-    "SITE_TITLE": "Invoice desk",
-    "SITE_HEADER": "Invoice desk",
-    "SITE_SUBHEADER": "Stripe invoices, in one place",
+    "SITE_TITLE": gettext_lazy("Invoice desk"),
+    "SITE_HEADER": gettext_lazy("Invoice desk"),
+    "SITE_SUBHEADER": gettext_lazy("Stripe invoices, in one place"),
     "SITE_SYMBOL": "receipt_long",
     "SITE_URL": None,
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("invoices/icon.svg")}],

@@ -18,6 +18,8 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 from unfold.forms import AuthenticationForm
 from unfold.sites import UnfoldAdminSite
 
@@ -25,8 +27,8 @@ from backoffice import accounts, lockouts
 from invoices import second_factor
 from invoices.operations.requesters import SERVICE_GROUP, in_service_group, is_service_user
 
-IS_SERVICE_USER = (
-    f"This is a service user (a member of the group “{SERVICE_GROUP}”). It acts through API tokens and cannot sign in. "
+IS_SERVICE_USER = gettext_noop(
+    "This is a service user (a member of the group “{group}”). It acts through API tokens and cannot sign in. "
     "Sign in with a user of your own."
 )
 
@@ -55,19 +57,23 @@ class Backend(AxesStandaloneBackend, ModelBackend):
         return user if user is not None and self.user_can_authenticate(user) else None
 
 
+def _is_service_user() -> str:
+    return _(IS_SERVICE_USER).format(group=SERVICE_GROUP)
+
+
 class SignInForm(AuthenticationForm):
     def clean(self) -> dict[str, Any]:
         try:
             return super().clean()
         except ValidationError:
             if getattr(self.request, "axes_locked_out", False):
-                raise ValidationError(lockouts.LOCKED, code="locked") from None
+                raise ValidationError(_(lockouts.LOCKED), code="locked") from None
             raise
 
     def confirm_login_allowed(self, user: AbstractBaseUser) -> None:
         super().confirm_login_allowed(user)
         if is_service_user(user):
-            raise ValidationError(IS_SERVICE_USER, code="service_user")
+            raise ValidationError(_is_service_user(), code="service_user")
 
 
 class SignInView(LoginView):
@@ -104,12 +110,12 @@ class AdminSite(UnfoldAdminSite):
             if self._is_of_staff(request):
                 return self._to_second_factor(request)
             if is_service_user(request.user):
-                messages.error(request, IS_SERVICE_USER)
+                messages.error(request, _is_service_user())
         request.current_app = self.name
         index = reverse("admin:index", current_app=self.name)
         context = {
             **self.each_context(request),
-            "title": "Sign in",
+            "title": _("Sign in"),
             "subtitle": None,
             "app_path": request.get_full_path(),
             "username": request.user.get_username(),

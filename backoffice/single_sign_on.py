@@ -22,22 +22,26 @@ from django.contrib.auth.models import Group, User
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 from requests import RequestException
 
 from invoices import second_factor, sign_ins
 from invoices.operations.requesters import is_service_user
 
-NO_GROUP = (
+NO_GROUP = gettext_noop(
     "You signed in at the identity provider, but none of your groups there may use the invoice desk. Ask whoever "
     "manages its groups."
 )
-NAME_TAKEN = (
+NAME_TAKEN = gettext_noop(
     "There is already an account with your user name or e-mail address here, and it is not linked to the identity "
     "provider. Ask an administrator to link it (manage.py link_single_sign_on)."
 )
-SUPERUSER = "A superuser signs in with a password and a second factor, not through the identity provider."
-NO_CONNECTING = "Accounts are linked by an administrator (manage.py link_single_sign_on)."
-UNREACHABLE = "The identity provider did not answer as it should. Try again in a minute, or sign in with your password."
+SUPERUSER = gettext_noop("A superuser signs in with a password and a second factor, not through the identity provider.")
+NO_CONNECTING = gettext_noop("Accounts are linked by an administrator (manage.py link_single_sign_on).")
+UNREACHABLE = gettext_noop(
+    "The identity provider did not answer as it should. Try again in a minute, or sign in with your password."
+)
 
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
@@ -151,9 +155,11 @@ class Adapter(DefaultSocialAccountAdapter):
         if user.is_superuser:
             self._refuse(request, sociallogin, SUPERUSER)
         if not user.is_active:
-            self._refuse(request, sociallogin, "This account is not active.")
+            self._refuse(request, sociallogin, gettext_noop("This account is not active."))
         if is_service_user(user):
-            self._refuse(request, sociallogin, "This is a service user: it acts through API tokens alone.")
+            self._refuse(
+                request, sociallogin, gettext_noop("This is a service user: it acts through API tokens alone.")
+            )
 
     def _make(self, request: HttpRequest, sociallogin: Any) -> User:
         """A user of the staff, without a password, linked by the provider's subject."""
@@ -189,4 +195,4 @@ class Adapter(DefaultSocialAccountAdapter):
 
 
 def _page(request: HttpRequest, why: str, status: int) -> Any:
-    return render(request, "sign_in/refused.html", {"why": why}, status=status)
+    return render(request, "sign_in/refused.html", {"why": _(why)}, status=status)

@@ -25,11 +25,17 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from invoices import sign_ins, typed
 from invoices.models import SignInRecord
 
-KINDS = {"totp": "authenticator app", "webauthn": "passkey", "recovery_codes": "recovery codes"}
+KINDS = {
+    "totp": gettext_noop("authenticator app"),
+    "webauthn": gettext_noop("passkey"),
+    "recovery_codes": gettext_noop("recovery codes"),
+}
 RESET_PERMISSION = "invoices.reset_second_factor"
 _FACTORS = Q(type__in=[Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN])
 _PROVED = "second_factor"  # in the session: {"user": id, "at": seconds since 1970, "own": whether by a factor of ours}
@@ -147,10 +153,11 @@ def needs_fresh(request: HttpRequest, back: str) -> HttpResponse | None:
         return None
     kept = typed.keep(request, back, request.user.pk)
     if not has_factor(request.user):
-        messages.warning(request, "This needs a second factor of your own. Add one, and you come back to your form.")
+        messages.warning(request, _("This needs a second factor of your own. Add one, and you come back to your form."))
         request.session["after_enrolment"] = back
         return redirect("mfa_index")
-    messages.info(request, f"This needs your second factor once more.{' What you typed is kept.' if kept else ''}")
+    asks = _("This needs your second factor once more.")
+    messages.info(request, f"{asks} {_('What you typed is kept.')}" if kept else asks)
     return redirect(f"{reverse('mfa_reauthenticate')}?{urlencode({'next': back})}")
 
 

@@ -5,6 +5,8 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from invoices import second_factor, typed
 from invoices.admin import find
@@ -15,35 +17,35 @@ MENU = (
     (
         "",
         (
-            ("Invoices", "receipt_long", "invoice"),
-            ("Customers", "group", "customer"),
-            ("Operations", "task_alt", "operation"),
-            ("Batches", "checklist", "batch"),
-            ("Mentions", "alternate_email", "mention"),
+            (gettext_noop("Invoices"), "receipt_long", "invoice"),
+            (gettext_noop("Customers"), "group", "customer"),
+            (gettext_noop("Operations"), "task_alt", "operation"),
+            (gettext_noop("Batches"), "checklist", "batch"),
+            (gettext_noop("Mentions"), "alternate_email", "mention"),
         ),
     ),
     (
-        "Stripe's side",
+        gettext_noop("Stripe's side"),
         (
-            ("Payments", "payments", "invoicepayment"),
-            ("PaymentIntents", "credit_card", "paymentintent"),
-            ("Charges", "point_of_sale", "charge"),
-            ("Credit notes", "request_quote", "creditnote"),
-            ("Refunds", "currency_exchange", "refund"),
-            ("Events", "bolt", "event"),
+            (gettext_noop("Payments"), "payments", "invoicepayment"),
+            (gettext_noop("PaymentIntents"), "credit_card", "paymentintent"),
+            (gettext_noop("Charges"), "point_of_sale", "charge"),
+            (gettext_noop("Credit notes"), "request_quote", "creditnote"),
+            (gettext_noop("Refunds"), "currency_exchange", "refund"),
+            (gettext_noop("Events"), "bolt", "event"),
         ),
     ),
     (
-        "Health",
+        gettext_noop("Health"),
         (
-            ("Reconciliations", "sync", "reconciliationrun"),
-            ("Drift", "difference", "drift"),
-            ("Refetches", "cached", "scheduledrefetch"),
-            ("E-mails", "mail", "email"),
-            ("Pauses", "front_hand", "pause"),
-            ("API tokens", "key", "apitoken"),
-            ("Webhook endpoints", "webhook", "webhookendpoint"),
-            ("Sign-ins", "passkey", "signinrecord"),
+            (gettext_noop("Reconciliations"), "sync", "reconciliationrun"),
+            (gettext_noop("Drift"), "difference", "drift"),
+            (gettext_noop("Refetches"), "cached", "scheduledrefetch"),
+            (gettext_noop("E-mails"), "mail", "email"),
+            (gettext_noop("Pauses"), "front_hand", "pause"),
+            (gettext_noop("API tokens"), "key", "apitoken"),
+            (gettext_noop("Webhook endpoints"), "webhook", "webhookendpoint"),
+            (gettext_noop("Sign-ins"), "passkey", "signinrecord"),
         ),
     ),
 )
@@ -54,29 +56,29 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     groups: list[dict[str, Any]] = []
     for title, entries in MENU:
         items = [
-            {"title": name, "icon": icon, "link": reverse(f"admin:invoices_{model}_changelist")}
+            {"title": _(name), "icon": icon, "link": reverse(f"admin:invoices_{model}_changelist")}
             for name, icon, model in entries
             if request.user.has_perm(f"invoices.view_{model}")
         ]
         if items:
-            groups.append({"title": title, "separator": bool(groups), "items": items})
+            groups.append({"title": _(title) if title else "", "separator": bool(groups), "items": items})
     groups[:1] = [{**group, "items": [_home(), *group["items"]]} for group in groups[:1]] or [{"items": [_home()]}]
     people = _people() if request.user.is_superuser else []
     if request.user.has_perm(second_factor.RESET_PERMISSION):
-        people.append({"title": "Second factors", "icon": "lock", "link": reverse("admin:auth_user_second_factors")})
+        people.append({"title": _("Second factors"), "icon": "lock", "link": reverse("admin:auth_user_second_factors")})
     if people:
-        groups.append({"title": "People", "separator": True, "items": people})
+        groups.append({"title": _("People"), "separator": True, "items": people})
     return groups
 
 
 def _home() -> dict[str, Any]:
-    return {"title": "Home", "icon": "home", "link": reverse("admin:index")}
+    return {"title": _("Home"), "icon": "home", "link": reverse("admin:index")}
 
 
 def _people() -> list[dict[str, Any]]:
     return [
-        {"title": "Users", "icon": "person", "link": reverse("admin:auth_user_changelist")},
-        {"title": "Groups", "icon": "groups", "link": reverse("admin:auth_group_changelist")},
+        {"title": _("Users"), "icon": "person", "link": reverse("admin:auth_user_changelist")},
+        {"title": _("Groups"), "icon": "groups", "link": reverse("admin:auth_group_changelist")},
     ]
 
 
@@ -98,5 +100,5 @@ def environment(request: HttpRequest) -> list[str]:
     """Text and colour of the label: Stripe in live mode, Stripe in test mode, or another host that stands in for
     Stripe."""
     if not settings.STRIPE_API_BASE.startswith("https://api.stripe.com"):
-        return ["Sandbox", "info"]
-    return ["Live", "danger"] if "_live_" in settings.STRIPE_SECRET_KEY else ["Test mode", "warning"]
+        return [_("Sandbox"), "info"]
+    return [_("Live"), "danger"] if "_live_" in settings.STRIPE_SECRET_KEY else [_("Test mode"), "warning"]

@@ -7,7 +7,7 @@ from typing import Any
 from django import template
 from django.utils.safestring import SafeString
 
-from invoices import money
+from invoices import money, recorded
 from invoices.admin import footers, formatting
 from invoices.admin.events import wording as event_wording
 from invoices.admin.links import url_of
@@ -27,6 +27,7 @@ FILTERS: dict[str, Any] = {
     "day": formatting.day,
     "pretty": formatting.pretty,
     "words": formatting.words,
+    "recorded": recorded.shown,
     "local_times": formatting.local_times,
     "badge": formatting.badge,
     "outcome": operation_wording.outcome,

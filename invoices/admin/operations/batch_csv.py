@@ -1,10 +1,10 @@
-"""The rows of a batch, and the batch as a CSV file."""
+"""The rows of a batch, and the batch as a CSV file, which is in English in every language: programs read it."""
 
 import csv
 from collections.abc import Iterator
 from typing import Any
 
-from invoices import money
+from invoices import money, recorded
 from invoices.admin.invoices import wording as invoice_wording
 from invoices.admin.operations import wording
 from invoices.models import Batch, BatchItem, Invoice, Operation
@@ -35,8 +35,10 @@ def lines(batch: Batch) -> Iterator[str]:
     writer = csv.writer(Echo())
     yield writer.writerow(COLUMNS)
     for begin in range(0, len(batch.items), CHUNK_SIZE):
-        for row in rows(batch, batch.items[begin : begin + CHUNK_SIZE]):
-            yield writer.writerow([cell(value) for value in _values(batch, row)])
+        with recorded.in_english():
+            found = [_values(batch, row) for row in rows(batch, batch.items[begin : begin + CHUNK_SIZE])]
+        for values in found:
+            yield writer.writerow([cell(value) for value in values])
 
 
 def _values(batch: Batch, row: dict[str, Any]) -> list[Any]:

@@ -15,12 +15,14 @@ from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, gettext_noop, ngettext
 from django.views.decorators.http import require_POST
 
-from invoices import clock, money, operations, request_origin, second_factor
+from invoices import clock, money, operations, recorded, request_origin, second_factor
 from invoices.admin import access
 from invoices.admin.base import Facts, RecordAdmin
-from invoices.admin.formatting import ago, badge, moment
+from invoices.admin.formatting import ago, badge, moment, number
 from invoices.admin.links import page_url
 from invoices.admin.operations import batch_csv, wording
 from invoices.admin.operations.turn_filter import BatchTurnFilter
@@ -53,7 +55,7 @@ class BatchAdmin(RecordAdmin):
     list_filter = (BatchTurnFilter,)
     list_select_related = ("actor",)
     ordering = ("-created_at",)
-    empty_hint = "Tick invoices in their list and choose an action: it becomes a batch."
+    empty_hint = gettext_noop("Tick invoices in their list and choose an action: it becomes a batch.")
 
     def extra_urls(self) -> list[URLPattern]:
         return [
@@ -69,20 +71,23 @@ class BatchAdmin(RecordAdmin):
         not_begun = 0 if is_over else counts["waiting"]
         unfinished = not_begun + sum(counts.get(state, 0) for state in Operation.UNFINISHED)
         total, action = len(record.items), ACTIONS[record.action]
+        label, ended = _(action.label), total - unfinished
         state = request.GET.get("state", "")
         pages = paging(request, INVOICES_PER_PAGE, counts.get(state, 0) if state else total)
         return {
-            "title": f"{action.label}: {total:,} invoice{'' if total == 1 else 's'}",
+            "title": ngettext("{action}: {number} invoice", "{action}: {number} invoices", total).format(
+                action=label, number=number(total)
+            ),
             "batch": record,
-            "action": action,
+            "label": label,
             "total": total,
-            "counts": [(name, number, with_query(request, state=name, p=None)) for name, number in _sorted(counts)],
+            "counts": [(name, count, with_query(request, state=name, p=None)) for name, count in _sorted(counts)],
             "state": state,
             "all_states": with_query(request, state=None, p=None),
             "is_over": is_over,
             "in_progress": unfinished > 0 and not record.awaiting_approval and not _is_outlived(record),
-            "ended": total - unfinished,
-            "percent_ended": round(100 * (total - unfinished) / total) if total else 100,
+            "finished_in_words": _("{ended} of {total} finished").format(ended=number(ended), total=number(total)),
+            "percent_ended": round(100 * ended / total) if total else 100,
             "rows": list(batch_csv.rows(record, _items(record, state, pages.begin))),
             "pages": pages,
             "facts": self.facts(record),
@@ -96,9 +101,9 @@ class BatchAdmin(RecordAdmin):
         if batch is None or not access.may(request, ACTIONS[batch.action]):
             raise PermissionDenied
         if operations.batch.cancel(batch, request.user):  # type: ignore[arg-type]
-            messages.success(request, "Cancelled: what has not begun is not begun any more.")
+            messages.success(request, _("Cancelled: what has not begun is not begun any more."))
         else:
-            messages.info(request, "It had ended already.")
+            messages.info(request, _("It had ended already."))
         return redirect(page_url(batch))
 
     @method_decorator(require_POST)
@@ -117,7 +122,8 @@ class BatchAdmin(RecordAdmin):
             messages.warning(request, refusal.message)
         else:
             messages.success(
-                request, "Approved: it begins now." if verdict == "approve" else "Rejected. Nothing was sent."
+                request,
+                _("Approved: it begins now.") if verdict == "approve" else _("Rejected. Nothing was sent."),
             )
         return redirect(page_url(batch))
 
@@ -129,9 +135,9 @@ class BatchAdmin(RecordAdmin):
             raise PermissionDenied
         try:
             if operations.batch.confirm_again(batch, request.user):  # type: ignore[arg-type]
-                messages.success(request, "Confirmed: what has not begun goes on.")
+                messages.success(request, _("Confirmed: what has not begun goes on."))
             else:
-                messages.info(request, "There is nothing to confirm.")
+                messages.info(request, _("There is nothing to confirm."))
         except operations.Refusal as refusal:
             messages.warning(request, refusal.message)
         return redirect(page_url(batch))
@@ -146,44 +152,44 @@ class BatchAdmin(RecordAdmin):
 
     def facts(self, record: Batch) -> Facts:
         facts: Facts = [
-            ("Who", record.actor),
-            ("With the API token", record.token or ""),
-            ("Why", record.reason),
-            ("Ticket", record.ticket),
-            *((label, value) for label, value in wording.parameters(record) if label != "Amount"),
-            ("Asked", moment(record.created_at)),
-            ("Confirmed", moment(record.confirmed_at, "")),
-            ("Approved or rejected by", record.approver or ""),
-            ("Their reason", record.decision_reason),
-            ("Ended", moment(record.finished_at, "")),
-            ("Cancelled", moment(record.cancelled_at, "")),
-            ("Cancelled by", record.cancelled_by or ""),
+            (_("Who"), record.actor),
+            (_("With the API token"), record.token or ""),
+            (_("Why"), recorded.shown(record.reason)),
+            (_("Ticket"), record.ticket),
+            *((label, value) for label, value in wording.parameters(record) if label != _("Amount")),
+            (_("Asked"), moment(record.created_at)),
+            (_("Confirmed"), moment(record.confirmed_at, "")),
+            (_("Approved or rejected by"), record.approver or ""),
+            (_("Their reason"), recorded.shown(record.decision_reason)),
+            (_("Ended"), moment(record.finished_at, "")),
+            (_("Cancelled"), moment(record.cancelled_at, "")),
+            (_("Cancelled by"), record.cancelled_by or ""),
         ]
         return [(label, value) for label, value in facts if value]
 
-    @admin.display(description="Action")
+    @admin.display(description=gettext_lazy("Action"))
     def what(self, batch: Batch) -> SafeString:
-        return format_html('<span class="strong">{}</span>', label_of(batch.action))
+        return format_html('<span class="strong">{}</span>', _(label_of(batch.action)))
 
-    @admin.display(description="Invoices")
+    @admin.display(description=gettext_lazy("Invoices"))
     def invoices_(self, batch: Batch) -> int:
         return len(batch.items)
 
-    @admin.display(description="State")
+    @admin.display(description=gettext_lazy("State"))
     def state_(self, batch: Batch) -> SafeString:
         if batch.cancelled_at:
             return badge("cancelled", "grey")
         if batch.awaiting_approval:
             return badge("awaiting approval", "amber")
         if not batch.finished_at and _is_outlived(batch):
-            return badge("to be confirmed again", "amber")
+            return badge(gettext_noop("to be confirmed again"), "amber")
         return badge("finished") if batch.finished_at else badge("running")
 
-    @admin.display(description="Who")
+    @admin.display(description=gettext_lazy("Who"))
     def who(self, batch: Batch) -> str:
         return str(batch.actor)
 
-    @admin.display(description="When")
+    @admin.display(description=gettext_lazy("When"))
     def when(self, batch: Batch) -> SafeString:
         return ago(batch.created_at)
 
@@ -206,7 +212,7 @@ def _decision(request: HttpRequest, batch: Batch, *, is_over: bool) -> dict[str,
             "refusal": refusal.message if refusal else "",
             "need": operations.batch.why_it_waits(batch),
             "sums": [money.text(amount, currency) for currency, amount in batch.sums.items()],
-            "undo": ACTIONS[batch.action].undo,
+            "undo": _(ACTIONS[batch.action].undo),
         }
     return {"outlived": _is_outlived(batch), "own": own}
 

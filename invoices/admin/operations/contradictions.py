@@ -8,6 +8,8 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from invoices.admin.links import page_url
 from invoices.models import Contradiction, Operation
@@ -20,11 +22,11 @@ class ResolutionForm(forms.Form):
     """What a manager found and did about a contradiction."""
 
     reason = forms.CharField(
-        label="What did you find, and what did you do?",
-        help_text="Such as: refunded the second charge. Stays beside the operation, with your name.",
+        label=gettext_lazy("What did you find, and what did you do?"),
+        help_text=gettext_lazy("Such as: refunded the second charge. Stays beside the operation, with your name."),
         max_length=2000,
         widget=forms.Textarea(attrs={"rows": 2}),
-        error_messages={"required": "Please say what you found and did: it stays beside the operation."},
+        error_messages={"required": gettext_lazy("Please say what you found and did: it stays beside the operation.")},
     )
 
 
@@ -66,5 +68,5 @@ def resolve(admin: Any, request: HttpRequest, pk: UUID, number: int) -> HttpResp
     except Refusal as refusal:
         messages.warning(request, refusal.message)
     else:
-        messages.success(request, "Resolved. What you wrote stays beside the operation.")
+        messages.success(request, _("Resolved. What you wrote stays beside the operation."))
     return redirect(page_url(operation))

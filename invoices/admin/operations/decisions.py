@@ -11,6 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _
 
 from invoices import gateway, scheduled_refetches
 from invoices.admin.base import RecordAdmin
@@ -36,7 +37,7 @@ def context(request: HttpRequest, operation: Operation, invoice: Invoice | None)
             "may_decide": refusal is None,
             "refusal": refusal.message if refusal else "",
             "asked_through": wording.asked_through(operation),
-            "undo": ACTIONS[operation.action].undo,
+            "undo": _(ACTIONS[operation.action].undo),
             "then_and_now": InvoiceThenAndNow(operation, invoice),
             "withdraws": operation_decisions.withdrawn_for_charge(operation).select_related("actor"),
         }
@@ -65,7 +66,7 @@ def now(admin: RecordAdmin, request: HttpRequest, pk: UUID) -> HttpResponse:
         refresh.read(operation.invoice)
     except gateway.GatewayError:
         scheduled_refetches.schedule([("invoice", operation.invoice)], wanted=True)
-        note = "Stripe does not answer just now."
+        note = _("Stripe does not answer just now.")
     if request.headers.get("HX-Request") != "true":
         return redirect(page_url(operation))
     invoice = Invoice.objects.filter(pk=operation.invoice).first()

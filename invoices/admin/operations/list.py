@@ -13,9 +13,11 @@ from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, gettext_noop, pgettext
 from django.views.decorators.http import require_POST
 
-from invoices import operations, second_factor
+from invoices import operations, recorded, second_factor
 from invoices.admin.base import RecordAdmin
 from invoices.admin.filters import Choices, ColumnFilter, DayRangeFilter, TabFilter
 from invoices.admin.formatting import DASH, ago, amount, badge
@@ -36,19 +38,19 @@ class OperationStateFilter(TabFilter):
     """The state, `unfinished` (several states), `undecided`: those whose outcome a manager has to find out, and
     `contradicted`: those of which Stripe says otherwise, while nobody has resolved it."""
 
-    title, parameter_name = "outcome", "state"
+    title, parameter_name = gettext_lazy("outcome"), "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
         return [
-            ("unfinished", "Unfinished"),
-            ("unknown", "Unknown"),
-            ("undecided", "For a manager"),
-            ("contradicted", "Contradicted"),
-            ("processing", "Money under way"),
-            ("awaiting_approval", "Awaiting approval"),
-            ("succeeded", "Succeeded"),
-            ("failed", "Failed"),
-            ("refused", "Refused"),
+            ("unfinished", pgettext("operations", "Unfinished")),
+            ("unknown", pgettext("operations", "Unknown")),
+            ("undecided", pgettext("operations", "For a manager")),
+            ("contradicted", pgettext("operations", "Contradicted")),
+            ("processing", pgettext("operations", "Money under way")),
+            ("awaiting_approval", pgettext("operations", "Awaiting approval")),
+            ("succeeded", pgettext("operations", "Succeeded")),
+            ("failed", pgettext("operations", "Failed")),
+            ("refused", pgettext("operations", "Refused")),
         ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
@@ -63,14 +65,14 @@ class OperationStateFilter(TabFilter):
 
 
 class ActionFilter(ColumnFilter):
-    title, parameter_name = "action", "action"
+    title, parameter_name = gettext_lazy("action"), "action"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
-        return [(action.name, action.label) for action in ACTIONS.values()]
+        return [(action.name, _(action.label)) for action in ACTIONS.values()]
 
 
 class SourceFilter(ColumnFilter):
-    title, parameter_name = "way in", "source"
+    title, parameter_name = gettext_lazy("way in"), "source"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
         return [(value, str(label)) for value, label in Operation.Source.choices]
@@ -83,14 +85,14 @@ class OperationAdmin(RecordAdmin):
     more_columns = ("decided_by_",)
     list_filter = (
         *(OperationStateFilter, ActionFilter, SourceFilter, AskedByFilter, DecidedByFilter, TurnFilter),
-        DayRangeFilter.on("created_at", "asked"),
+        DayRangeFilter.on("created_at", gettext_noop("asked")),
     )
     sorts: ClassVar = {"asked": Sort("when", Order("created_at"))}
     list_select_related = ("actor", "approver")
     ordering = ("-created_at",)
     search_fields = ("id",)
-    search_help_text = "Invoice's number or id, cus_…, user name, operation id"
-    empty_hint = "Nobody asked for such a thing yet. Actions are taken on an invoice's page."
+    search_help_text = gettext_lazy("Invoice's number or id, cus_…, user name, operation id")
+    empty_hint = gettext_noop("Nobody asked for such a thing yet. Actions are taken on an invoice's page.")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Operation]:
         number = Invoice.objects.filter(pk=OuterRef("invoice")).values("number")[:1]
@@ -164,17 +166,17 @@ class OperationAdmin(RecordAdmin):
 
     # --- the list -----------------------------------------------------------------------------------------------
 
-    @admin.display(description="Action")
+    @admin.display(description=gettext_lazy("Action"))
     def what(self, operation: Operation) -> SafeString:
-        return format_html('<span class="strong">{}</span>', label_of(operation.action))
+        return format_html('<span class="strong">{}</span>', _(label_of(operation.action)))
 
-    @admin.display(description="Invoice")
+    @admin.display(description=gettext_lazy("Invoice"))
     def invoice_(self, operation: Any) -> SafeString:
         return format_html(
             '<a href="{}">{}</a>', url_of("invoice", operation.invoice), operation.invoice_number or operation.invoice
         )
 
-    @admin.display(description="Customer")
+    @admin.display(description=gettext_lazy("Customer"))
     def customer_(self, operation: Any) -> SafeString:
         invoice = operation.invoice_now
         name = ((invoice.customer_name or "").title() or invoice.customer_email) if invoice else ""
@@ -183,34 +185,34 @@ class OperationAdmin(RecordAdmin):
             return format_html("{}", name or DASH)
         return format_html('<a href="{}">{}</a>', url_of("customer", customer), name or customer)
 
-    @admin.display(description="Amount")
+    @admin.display(description=gettext_lazy("Amount"))
     def amount_(self, operation: Any) -> SafeString:
         """What is at stake, as it was when it was asked for."""
         invoice = operation.invoice_now
         return amount(at_stake(operation), operation.currency or (invoice.currency if invoice else None))
 
-    @admin.display(description="Decided by")
+    @admin.display(description=gettext_lazy("Decided by"))
     def decided_by_(self, operation: Operation) -> str:
         approver = operation.approver
         return (approver.get_full_name() or approver.get_username()) if approver else DASH
 
-    @admin.display(description="State")
+    @admin.display(description=gettext_lazy("State"))
     def state_(self, operation: Operation) -> SafeString:
         return badge(wording.state(operation), wording.tone(operation))
 
-    @admin.display(description="Outcome")
+    @admin.display(description=gettext_lazy("Outcome"))
     def outcome_(self, operation: Operation) -> str:
         return Truncator(wording.outcome(operation)).chars(80)
 
-    @admin.display(description="Who")
+    @admin.display(description=gettext_lazy("Who"))
     def who_(self, operation: Operation) -> str:
         return wording.requested_by(operation)
 
-    @admin.display(description="Why")
+    @admin.display(description=gettext_lazy("Why"))
     def why(self, operation: Operation) -> str:
-        return Truncator(operation.reason or "–").chars(60)
+        return Truncator(recorded.shown(operation.reason) or "–").chars(60)
 
-    @admin.display(description="When")
+    @admin.display(description=gettext_lazy("When"))
     def when(self, operation: Operation) -> SafeString:
         return ago(operation.created_at)
 

@@ -8,6 +8,8 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from invoices import request_origin
 from invoices.admin.links import page_url
@@ -18,17 +20,17 @@ class OutcomeForm(forms.Form):
     """What came of an operation whose outcome stayed unknown, and how the manager knows."""
 
     took_effect = forms.ChoiceField(
-        label="What came of it",
-        choices=(("yes", "It took effect at Stripe"), ("no", "It did not take effect")),
+        label=gettext_lazy("What came of it"),
+        choices=(("yes", gettext_lazy("It took effect at Stripe")), ("no", gettext_lazy("It did not take effect"))),
         widget=forms.RadioSelect,
-        error_messages={"required": "Please choose one of the two."},
+        error_messages={"required": gettext_lazy("Please choose one of the two.")},
     )
     reason = forms.CharField(
-        label="How do you know?",
-        help_text="Stays in the journal, with your name.",
+        label=gettext_lazy("How do you know?"),
+        help_text=gettext_lazy("Stays in the journal, with your name."),
         max_length=2000,
         widget=forms.Textarea(attrs={"rows": 2}),
-        error_messages={"required": "Please say how you know: it stays in the journal."},
+        error_messages={"required": gettext_lazy("Please say how you know: it stays in the journal.")},
     )
 
 
@@ -54,10 +56,10 @@ def resolve(admin: Any, request: HttpRequest, pk: UUID) -> HttpResponse:
                 return redirect(page_url(operation))
             form.add_error(refusal.param if refusal.param in form.fields else None, refusal.message)
         else:
-            messages.success(request, "Decided. It stands in the journal with your reason.")
+            messages.success(request, _("Decided. It stands in the journal with your reason."))
             return redirect(page_url(operation))
     shown = admin.page_context(request, operation)
     if not shown.get("needs_manual_resolution"):
-        messages.warning(request, "Its outcome is known by now; nothing was changed.")
+        messages.warning(request, _("Its outcome is known by now; nothing was changed."))
         return redirect(page_url(operation))
     return admin.show(request, admin.page_template, {**shown, "record": operation, "outcome_form": form}, status=400)

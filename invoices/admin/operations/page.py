@@ -4,9 +4,12 @@ from dataclasses import asdict
 from typing import Any
 
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
+from invoices import recorded
 from invoices.admin.base import Facts
-from invoices.admin.formatting import moment, pretty
+from invoices.admin.formatting import moment, number, pretty
 from invoices.admin.invoices import declined, waiting
 from invoices.admin.invoices import wording as invoice_wording
 from invoices.admin.invoices.page import InvoicePage
@@ -25,7 +28,7 @@ def context(request: HttpRequest, record: Operation) -> dict[str, Any]:
     wording.note_credit(record, InvoicePayment.objects.filter(invoice_id=record.invoice)[:MAX_PAYMENTS_READ])
     contradicted = bool(contradictions.contradictions_of(record.invoice))
     return {
-        "title": f"{label_of(record.action)} · {invoice_wording.number(invoice) if invoice else record.invoice}",
+        "title": f"{_(label_of(record.action))} · {invoice_wording.number(invoice) if invoice else record.invoice}",
         "operation": record,
         "invoice": invoice,
         "facts": _facts(record),
@@ -43,24 +46,28 @@ def context(request: HttpRequest, record: Operation) -> dict[str, Any]:
 
 def _facts(record: Operation) -> Facts:
     facts: Facts = [
-        ("Who", wording.requested_by(record)),
-        ("Asked through", wording.asked_through(record)),
-        ("Why", record.reason or "–"),
-        ("Ticket", record.ticket),
-        ("Asked", moment(record.created_at)),
-        ("Ended", moment(record.finished_at) if record.finished_at else ""),
+        (_("Who"), wording.requested_by(record)),
+        (_("Asked through"), wording.asked_through(record)),
+        (_("Why"), recorded.shown(record.reason) or "–"),
+        (_("Ticket"), record.ticket),
+        (_("Asked"), moment(record.created_at)),
+        (_("Ended"), moment(record.finished_at) if record.finished_at else ""),
         *wording.parameters(record),
-        ("From address", record.address or ""),
-        ("Request", record.request_id),
-        ("Approved or rejected by", str(record.approver or "")),
-        ("Their reason", record.decision_reason),
-        ("Decided with the API token", str(record.decision_token or "")),
-        ("Decided from address", record.decision_address or ""),
-        ("Decision's request", record.decision_request_id),
-        ("Looked at again", f"{record.settle_attempts} times" if record.settle_attempts else ""),
-        ("Operation", str(record.pk)),
+        (_("From address"), record.address or ""),
+        (_("Request"), record.request_id),
+        (_("Approved or rejected by"), str(record.approver or "")),
+        (_("Their reason"), recorded.shown(record.decision_reason)),
+        (_("Decided with the API token"), str(record.decision_token or "")),
+        (_("Decided from address"), record.decision_address or ""),
+        (_("Decision's request"), record.decision_request_id),
+        (_("Looked at again"), _times(record.settle_attempts)),
+        (_("Operation"), str(record.pk)),
     ]
     return [(label, value) for label, value in facts if value]
+
+
+def _times(count: int) -> str:
+    return ngettext("{number} time", "{number} times", count).format(number=number(count)) if count else ""
 
 
 def _call(call: RecordedCall, invoice: Invoice | None) -> dict[str, Any]:
@@ -88,9 +95,9 @@ def _before_and_after(record: Operation, invoice: Invoice | None) -> list[tuple[
     currency = record.before.get("currency") or (invoice.currency if invoice else None)
     return [
         (
-            label,
+            _(label),
             field_value(key, record.before.get(key), currency),
-            field_value(key, record.after.get(key), currency) if record.after else "not read",
+            field_value(key, record.after.get(key), currency) if record.after else _("not read"),
         )
         for key, label in FIELD_LABELS.items()
     ]

@@ -11,8 +11,10 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, gettext_noop
 
-from invoices import clock, second_factor
+from invoices import clock, recorded, second_factor
 from invoices.admin.base import Facts, RecordAdmin
 from invoices.admin.formatting import ago, badge, moment
 from invoices.admin.invoices.forms import ReasonForm
@@ -24,10 +26,10 @@ MAX_PAUSES_SHOWN = 5  # above every page
 
 
 REASONS = (
-    "Stripe or a bank has an outage",
-    "Something goes wrong with money, and is being looked at",
-    "The books are being closed",
-    "An audit",
+    gettext_noop("Stripe or a bank has an outage"),
+    gettext_noop("Something goes wrong with money, and is being looked at"),
+    gettext_noop("The books are being closed"),
+    gettext_noop("An audit"),
 )
 BY_HAND, AT_A_TIME = "", "at"
 DURATIONS = {"1h": timedelta(hours=1), "4h": timedelta(hours=4), "1d": timedelta(days=1), "7d": PAUSE_AT_MOST}
@@ -37,32 +39,35 @@ class PauseForm(ReasonForm):
     """What is paused, until when, and why."""
 
     reasons = REASONS
-    why = "Please say why: everyone who wants to act will read it."
+    why = gettext_noop("Please say why: everyone who wants to act will read it.")
 
     action = forms.ChoiceField(
-        label="What is paused",
-        required=False,
-        choices=[("", "Every action"), *((action.name, action.label) for action in ACTIONS.values())],
-        help_text="Nothing new of it is sent to Stripe. Reading, and settling what was sent, go on.",
-    )
-    until = forms.ChoiceField(
-        label="Until when",
+        label=gettext_lazy("What is paused"),
         required=False,
         choices=[
-            (BY_HAND, "Until somebody resumes it"),
-            ("1h", "For one hour"),
-            ("4h", "For four hours"),
-            ("1d", "For a day"),
-            ("7d", "For seven days"),
-            (AT_A_TIME, "Until the time below"),
+            ("", gettext_lazy("Every action")),
+            *((each.name, gettext_lazy(each.label)) for each in ACTIONS.values()),
+        ],
+        help_text=gettext_lazy("Nothing new of it is sent to Stripe. Reading, and settling what was sent, go on."),
+    )
+    until = forms.ChoiceField(
+        label=gettext_lazy("Until when"),
+        required=False,
+        choices=[
+            (BY_HAND, gettext_lazy("Until somebody resumes it")),
+            ("1h", gettext_lazy("For one hour")),
+            ("4h", gettext_lazy("For four hours")),
+            ("1d", gettext_lazy("For a day")),
+            ("7d", gettext_lazy("For seven days")),
+            (AT_A_TIME, gettext_lazy("Until the time below")),
         ],
     )
     ends_at = forms.DateTimeField(
-        label="Time",
+        label=gettext_lazy("Time"),
         required=False,
-        help_text="In your time zone, at most seven days from now. Then the pause ends by itself.",
+        help_text=gettext_lazy("In your time zone, at most seven days from now. Then the pause ends by itself."),
         widget=forms.DateTimeInput({"type": "datetime-local"}, "%Y-%m-%dT%H:%M"),
-        error_messages={"invalid": "Give a day and a time, such as 2027-03-01 14:00."},
+        error_messages={"invalid": gettext_lazy("Give a day and a time, such as 2027-03-01 14:00.")},
     )
     field_order = ("action", "until", "ends_at")
 
@@ -70,16 +75,16 @@ class PauseForm(ReasonForm):
         super().__init__(*args, **options)
         for name in ("action", "until"):  # the first choice is one as good as the others
             self.fields[name].has_default = True  # type: ignore[attr-defined]
-        self.fields["reason"].help_text = "Everyone who wants to act reads it, with your name."
+        self.fields["reason"].help_text = _("Everyone who wants to act reads it, with your name.")
         self.fields["reason"].widget.attrs["placeholder"] = ""
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean()
         until, at = cleaned.get("until", BY_HAND), cleaned.get("ends_at")
         if until in DURATIONS and at is not None:
-            self.add_error("ends_at", "Give a time, or choose for how long: not both.")
+            self.add_error("ends_at", _("Give a time, or choose for how long: not both."))
         elif until == AT_A_TIME and at is None and "ends_at" not in self.errors:
-            self.add_error("ends_at", "Give the time at which the pause ends.")
+            self.add_error("ends_at", _("Give the time at which the pause ends."))
         elif until in DURATIONS:
             cleaned["ends_at"] = clock.now() + DURATIONS[until]
         return cleaned
@@ -94,7 +99,7 @@ class PauseAdmin(RecordAdmin):
     list_display = ("what", "state_", "reason", "who", "since", "until")
     list_select_related = ("paused_by",)
     ordering = ("-paused_at",)
-    empty_hint = "Nothing was ever paused."
+    empty_hint = gettext_noop("Nothing was ever paused.")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("invoices.pause_actions")
@@ -116,10 +121,10 @@ class PauseAdmin(RecordAdmin):
             except Refusal as refusal:
                 form.add_error(refusal.param if refusal.param in form.fields else None, refusal.message)
             else:
-                messages.success(request, "Paused: nothing new of it is sent to Stripe.")
+                messages.success(request, _("Paused: nothing new of it is sent to Stripe."))
                 return redirect(_list_url())
         return self.show(
-            request, "admin/operations/pause_form.html", {"title": "Pause", "form": form, "back": _list_url()}
+            request, "admin/operations/pause_form.html", {"title": _("Pause"), "form": form, "back": _list_url()}
         )
 
     def extra_urls(self) -> list[Any]:
@@ -131,55 +136,60 @@ class PauseAdmin(RecordAdmin):
             raise PermissionDenied
         pause = self.record(str(object_id))
         if pause is not None and pauses.end(pause.action, request.user):  # type: ignore[arg-type]
-            messages.success(request, "Resumed.")
+            messages.success(request, _("Resumed."))
         return redirect(_list_url())
 
     def page_context(self, request: HttpRequest, record: Pause) -> dict[str, Any]:
         resume = _resume_url(record) if _stands(record) and self.has_add_permission(request) else ""
-        title = f"{pauses.what(record)} paused: {record.reason}"
+        title = _("{action} paused: {reason}").format(
+            action=_(pauses.what(record)), reason=recorded.shown(record.reason)
+        )
         return {**super().page_context(request, record), "title": title, "resume": resume}
 
     def facts(self, record: Pause) -> Facts:
         return [
-            ("What", pauses.what(record)),
-            ("Why", record.reason),
-            ("By", pauses.by_whom(record)),
-            ("Since", moment(record.paused_at)),
-            ("Until", moment(record.ends_at, "somebody resumes it")),
+            (_("What"), _(pauses.what(record))),
+            (_("Why"), recorded.shown(record.reason)),
+            (_("By"), pauses.by_whom(record)),
+            (_("Since"), moment(record.paused_at)),
+            (_("Until"), moment(record.ends_at, _("somebody resumes it"))),
             *_end(record),
         ]
 
-    @admin.display(description="What")
+    @admin.display(description=gettext_lazy("What"))
     def what(self, pause: Pause) -> SafeString:
-        return format_html('<span class="strong">{}</span>', pauses.what(pause))
+        return format_html('<span class="strong">{}</span>', _(pauses.what(pause)))
 
-    @admin.display(description="State")
+    @admin.display(description=gettext_lazy("State"))
     def state_(self, pause: Pause) -> SafeString:
         if _stands(pause):
-            return badge("paused", "amber")
-        return badge("ended" if pauses.ended_by_itself(pause) else "resumed", "grey")
+            return badge(gettext_noop("paused"), "amber")
+        return badge(gettext_noop("ended") if pauses.ended_by_itself(pause) else gettext_noop("resumed"), "grey")
 
-    @admin.display(description="Who")
+    @admin.display(description=gettext_lazy("Who"))
     def who(self, pause: Pause) -> str:
         return pauses.by_whom(pause)
 
-    @admin.display(description="Since")
+    @admin.display(description=gettext_lazy("Since"))
     def since(self, pause: Pause) -> SafeString:
         return ago(pause.paused_at)
 
-    @admin.display(description="Until")
+    @admin.display(description=gettext_lazy("Until"))
     def until(self, pause: Pause) -> SafeString:
         ended = pause.resumed_at or pause.ends_at
-        return moment(ended, "somebody resumes it")
+        return moment(ended, _("somebody resumes it"))
 
-    @admin.display(description="Resume")
+    @admin.display(description=gettext_lazy("Resume"))
     def resume_(self, pause: Pause) -> SafeString:
         """A button of the form around the list, which has the token that every POST needs."""
         if not _stands(pause):
             return SafeString("")
-        label = f"Resume: {pauses.what(pause)}"
+        label = _("Resume: {action}").format(action=_(pauses.what(pause)))
         return format_html(
-            '<button class="button small" formaction="{}" aria-label="{}">Resume</button>', _resume_url(pause), label
+            '<button class="button small" formaction="{}" aria-label="{}">{}</button>',
+            _resume_url(pause),
+            label,
+            _("Resume"),
         )
 
 
@@ -192,8 +202,11 @@ def _end(pause: Pause) -> Facts:
     if _stands(pause):
         return []
     if pauses.ended_by_itself(pause):
-        return [("Ended", "by itself")]
-    return [("Resumed", moment(pause.resumed_at)), ("Resumed by", str(pause.resumed_by or "the command line"))]
+        return [(_("Ended"), _("by itself"))]
+    return [
+        (_("Resumed"), moment(pause.resumed_at)),
+        (_("Resumed by"), str(pause.resumed_by or _("the command line"))),
+    ]
 
 
 def _resume_url(pause: Pause) -> str:

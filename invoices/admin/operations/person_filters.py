@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy
 
 from invoices.admin.filters import ChoiceFilter, Choices
 from invoices.models import Operation
@@ -39,13 +40,13 @@ class PersonFilter(ChoiceFilter):
 
 
 class AskedByFilter(PersonFilter):
-    title, parameter_name, role = "asked by", "asked_by", "actor"
+    title, parameter_name, role = gettext_lazy("asked by"), "asked_by", "actor"
 
 
 class DecidedByFilter(PersonFilter):
     """Who approved or declined it, or decided what came of it."""
 
-    title, parameter_name, role = "approved or decided by", "decided_by", "approver"
+    title, parameter_name, role = gettext_lazy("approved or decided by"), "decided_by", "approver"
 
 
 _PEOPLE = """

@@ -3,6 +3,8 @@ possible."""
 
 from dataclasses import dataclass
 
+from django.utils.translation import gettext as _
+
 from invoices import money
 from invoices.admin.invoices import wording as invoice_wording
 from invoices.models import Invoice, Operation
@@ -27,7 +29,7 @@ class InvoiceThenAndNow:
         currency = before.get("currency") or (self.invoice.currency if self.invoice else None)
         return [
             (
-                label,
+                _(label),
                 invoice_wording.field_value(name, before.get(name), currency),
                 invoice_wording.field_value(name, now.get(name), currency),
                 before.get(name) != now.get(name),

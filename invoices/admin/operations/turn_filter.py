@@ -5,17 +5,19 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from invoices.admin.filters import ChoiceFilter, Choices
 from invoices.operations import my_turn
 
 
 class TurnFilter(ChoiceFilter):
-    title, parameter_name = "approval", "turn"
+    title, parameter_name = gettext_lazy("approval"), "turn"
     MINE, ASKED = "mine", "asked"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
-        return [(self.MINE, "Waits for my decision"), (self.ASKED, "I asked, and it waits for somebody else")]
+        return [(self.MINE, _("Waits for my decision")), (self.ASKED, _("I asked, and it waits for somebody else"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         match self.value():

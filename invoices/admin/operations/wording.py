@@ -2,7 +2,10 @@
 
 from collections.abc import Iterable
 
-from invoices import money
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
+from invoices import money, recorded
 from invoices.admin.formatting import local_times, words
 from invoices.models import Batch, Code, InvoicePayment, Operation, OutcomeBy
 from invoices.operations import ACTIONS, label_of, manual_resolution
@@ -19,38 +22,49 @@ def outcome(operation: Operation) -> str:
 def _outcome(operation: Operation) -> str:
     match operation.state:
         case Operation.State.SUCCEEDED | Operation.State.FAILED if operation.outcome_by == OutcomeBy.PERSON:
-            return operation.message
+            return recorded.shown(operation.message)
         case Operation.State.SUCCEEDED if operation.processing:  # of an earlier version, which waited for no bank
-            return "Stripe took it, and a bank was still processing it. What came of it stands on the invoice's page."
-        case Operation.State.PROCESSING if manual_resolution.is_needed(operation):
-            return f"The bank has not decided for more than {BANK_OVERDUE.days} days: a manager looks at it at Stripe."
-        case Operation.State.PROCESSING:
-            return (
-                "Stripe took it; the money is on its way from the customer's bank, which takes up to "
-                f"{BANK_OVERDUE.days} days. Do not charge again."
+            return _(
+                "Stripe took it, and a bank was still processing it. What came of it stands on the invoice's page."
             )
+        case Operation.State.PROCESSING if manual_resolution.is_needed(operation):
+            return _("The bank has not decided for more than {days} days: a manager looks at it at Stripe.").format(
+                days=BANK_OVERDUE.days
+            )
+        case Operation.State.PROCESSING:
+            return _(
+                "Stripe took it; the money is on its way from the customer's bank, which takes up to {days} days. "
+                "Do not charge again."
+            ).format(days=BANK_OVERDUE.days)
         case Operation.State.SUCCEEDED if _is_credited_later(operation):
             return _attached(operation)
         case Operation.State.SUCCEEDED:
-            done_word = ACTIONS[operation.action].done_word if operation.action in ACTIONS else "changed"
-            return f"Done: the invoice was {done_word}{_by_someone_else(operation)}."
+            word = _(ACTIONS[operation.action].done_word if operation.action in ACTIONS else gettext_noop("changed"))
+            if _is_by_someone_else(operation):
+                return _("Done: the invoice was {word}, by someone else at Stripe.").format(word=word)
+            return _("Done: the invoice was {word}.").format(word=word)
         case _ if manual_resolution.is_needed(operation):
-            return "Without an outcome after an hour: a manager looks at it at Stripe. Nothing is done twice."
+            return _("Without an outcome after an hour: a manager looks at it at Stripe. Nothing is done twice.")
         case Operation.State.UNKNOWN:
-            return "Outcome unknown, checking with Stripe. Nothing is done twice; please wait for the answer."
+            return _("Outcome unknown, checking with Stripe. Nothing is done twice; please wait for the answer.")
         case Operation.State.READY:
-            return "Waiting for its turn."
+            return _("Waiting for its turn.")
         case Operation.State.RUNNING:
-            return "On its way to Stripe."
+            return _("On its way to Stripe.")
         case Operation.State.AWAITING_APPROVAL:
-            return "Waits for a second person's approval. Nothing was sent to Stripe yet."
+            return _("Waits for a second person's approval. Nothing was sent to Stripe yet.")
         case Operation.State.FAILED | Operation.State.REFUSED:
-            return operation.message or words(operation.code).capitalize() or "Not done."
+            return recorded.shown(operation.message) or _begun_large(words(operation.code)) or _("Not done.")
         case Operation.State.EXPIRED:
-            return operation.message or "Expired: nothing was sent to Stripe."
+            return recorded.shown(operation.message) or _("Expired: nothing was sent to Stripe.")
         case Operation.State.CANCELLED:
-            return operation.message or "Withdrawn: nothing was sent to Stripe."
-    return operation.get_state_display()
+            return recorded.shown(operation.message) or _("Withdrawn: nothing was sent to Stripe.")
+    return str(operation.get_state_display())
+
+
+def _begun_large(text: str) -> str:
+    """With a capital letter at its beginning. The rest stays: German writes nouns with one."""
+    return text[:1].upper() + text[1:]
 
 
 def _is_credited_later(operation: Operation) -> bool:
@@ -81,46 +95,54 @@ def credited(operation: Operation) -> bool | None:
 
 def _attached(operation: Operation) -> str:
     match credited(operation):
+        case True if _is_by_someone_else(operation):
+            return _("Done: the payment is attached, and credited to the invoice, by someone else at Stripe.")
         case True:
-            return f"Done: the payment is attached, and credited to the invoice{_by_someone_else(operation)}."
+            return _("Done: the payment is attached, and credited to the invoice.")
         case False:
-            return "Attached, not credited yet: it counts as soon as the payment has succeeded."
-    return "Attached. It counts as soon as the payment has succeeded."
+            return _("Attached, not credited yet: it counts as soon as the payment has succeeded.")
+    return _("Attached. It counts as soon as the payment has succeeded.")
 
 
-def _by_someone_else(operation: Operation) -> str:
-    return ", by someone else at Stripe" if operation.outcome_by == OutcomeBy.SOMEONE_ELSE else ""
+def _is_by_someone_else(operation: Operation) -> bool:
+    return operation.outcome_by == OutcomeBy.SOMEONE_ELSE
 
 
 def headline(operation: Operation) -> str:
     """The outcome in a few words, for the top of a result."""
-    label = label_of(operation.action)
+    if operation.state not in (Operation.State.SUCCEEDED, Operation.State.FAILED, Operation.State.REFUSED):
+        if manual_resolution.is_needed(operation):
+            if operation.state == Operation.State.PROCESSING:
+                return _("Money under way for too long: a manager decides")
+            return _("Outcome unknown: a manager decides")
+        if operation.state == Operation.State.UNKNOWN:
+            return _("Outcome unknown, checking with Stripe")
+    label = _(label_of(operation.action))
+    return _result(operation).format(action=label, word=operation.get_state_display())
+
+
+def _result(operation: Operation) -> str:
+    """The headline without its values."""
     match operation.state:
         case Operation.State.SUCCEEDED if operation.processing:
-            return f"{label}: taken, a bank was processing it"
-        case Operation.State.PROCESSING if manual_resolution.is_needed(operation):
-            return "Money under way for too long: a manager decides"
+            return _("{action}: taken, a bank was processing it")
         case Operation.State.PROCESSING:
-            return f"{label}: money under way"
+            return _("{action}: money under way")
         case Operation.State.SUCCEEDED if credited(operation) is False:
-            return f"{label}: attached, not credited yet"
+            return _("{action}: attached, not credited yet")
         case Operation.State.SUCCEEDED:
-            return f"{label}: done"
+            return _("{action}: done")
         case Operation.State.FAILED if operation.decline_code or operation.code == Code.CARD_DECLINED:
-            return f"{label}: declined"
+            return _("{action}: declined")
         case Operation.State.FAILED if operation.code in NOTHING_DONE_CODES and not operation.calls:
-            return f"{label}: not done, nothing was sent"
+            return _("{action}: not done, nothing was sent")
         case Operation.State.FAILED:
-            return f"{label}: not done"
+            return _("{action}: not done")
         case Operation.State.REFUSED:
-            return f"{label}: refused, nothing was sent"
-        case _ if manual_resolution.is_needed(operation):
-            return "Outcome unknown: a manager decides"
-        case Operation.State.UNKNOWN:
-            return "Outcome unknown, checking with Stripe"
+            return _("{action}: refused, nothing was sent")
         case Operation.State.READY | Operation.State.RUNNING:
-            return f"{label}: in progress"
-    return f"{label}: {operation.get_state_display()}"
+            return _("{action}: in progress")
+    return _("{action}: {word}")
 
 
 def tone(operation: Operation) -> str:
@@ -140,20 +162,20 @@ def tone(operation: Operation) -> str:
 
 
 def state(operation: Operation) -> str:
-    """The text of the state badge."""
+    """The text of the state badge, in English: the badge shows it in the reader's language."""
     if operation.state == Operation.State.SUCCEEDED and operation.processing:
         return "processing"
     if operation.state == Operation.State.PROCESSING:
         return "overdue at the bank" if manual_resolution.is_needed(operation) else "money under way"
     if credited(operation) is False:
         return "not credited yet"
-    return "outcome unknown" if operation.state == Operation.State.UNKNOWN else operation.get_state_display()
+    return "outcome unknown" if operation.state == Operation.State.UNKNOWN else operation.state.replace("_", " ")
 
 
 def requested_by(operation: Operation) -> str:
     """Who asked for it, and through what: `agent`, `agent (API)`, `agent (command line)`."""
-    name = operation.actor.get_full_name() or operation.actor.get_username() if operation.actor else "the system"
-    source = {"api": "API", "command": "command line"}.get(operation.source)
+    name = operation.actor.get_full_name() or operation.actor.get_username() if operation.actor else _("the system")
+    source = {"api": "API", "command": _("command line")}.get(operation.source)
     return f"{name} ({source})" if source else name
 
 
@@ -161,10 +183,15 @@ def asked_through(operation: Operation) -> str:
     """The API token with which it was asked and who made that, or who ran the command. Empty for the admin."""
     if operation.source == Operation.Source.API:
         token = operation.token
-        maker = token.created_by.get_username() if token and token.created_by else "nobody knows whom"
-        return f"token “{token.name}”, made by {maker}" if token else "a token that was not recorded"
+        if token is None:
+            return _("a token that was not recorded")
+        if token.created_by is None:
+            return _("token “{token}”, made by nobody knows whom").format(token=token.name)
+        return _("token “{token}”, made by {person}").format(token=token.name, person=token.created_by.get_username())
     if operation.source == Operation.Source.COMMAND:
-        return f"command line, run by {operation.shell_user or 'a user that was not recorded'}"
+        if not operation.shell_user:
+            return _("command line, run by a user that was not recorded")
+        return _("command line, run by {person}").format(person=operation.shell_user)
     return ""
 
 
@@ -179,6 +206,6 @@ def parameters(operation: Operation | Batch) -> list[tuple[str, str]]:
         if parameter.kind == "money":
             value = money.text(value, currency)
         elif parameter.kind == "flag":
-            value = "yes" if value else "no"
-        given.append((parameter.label, str(value)))
+            value = _("yes") if value else _("no")
+        given.append((_(parameter.label), str(value)))
     return given

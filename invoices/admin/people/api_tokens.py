@@ -15,6 +15,9 @@ from django.urls import URLPattern, reverse
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.text import format_lazy
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, gettext_noop
 from django.views.decorators.http import require_POST
 
 from invoices import clock, request_origin, second_factor, tokens
@@ -24,7 +27,7 @@ from invoices.models import ApiToken, Scope
 from invoices.operations import ACTIONS, Invalid
 
 MAX_RECORDS_SHOWN = 100  # of a token, the newest
-MAKER_UNKNOWN = (
+MAKER_UNKNOWN = gettext_noop(
     "Nobody knows: it was made before this was recorded. It goes on working, but nobody who may make tokens can "
     "approve what it asks for. Make a new one, and revoke this one."
 )
@@ -32,32 +35,42 @@ MAKER_UNKNOWN = (
 
 class TokenForm(forms.Form):
     name = forms.CharField(
-        max_length=tokens.MAX_NAME_LENGTH, help_text="Which service uses it. Stands in the journal as the reason."
+        max_length=tokens.MAX_NAME_LENGTH,
+        label=gettext_lazy("Name"),
+        help_text=gettext_lazy("Which service uses it. Stands in the journal as the reason."),
     )
     user = forms.ModelChoiceField(
         queryset=get_user_model().objects.none(),
-        label="Acts as",
-        help_text="You, or a service user. It may do what this user may do, and no more. Whoever may make tokens for "
-        "service users cannot approve what they ask for.",
+        label=gettext_lazy("Acts as"),
+        help_text=gettext_lazy(
+            "You, or a service user. It may do what this user may do, and no more. Whoever may make tokens for "
+            "service users cannot approve what they ask for."
+        ),
         empty_label=None,
-        error_messages={"invalid_choice": "A token acts for the one who makes it, or for a service user."},
+        error_messages={
+            "invalid_choice": gettext_lazy("A token acts for the one who makes it, or for a service user.")
+        },
     )
     days = forms.IntegerField(
-        label="Valid for days", min_value=1, max_value=tokens.MAX_DAYS, initial=tokens.DEFAULT_DAYS
+        label=gettext_lazy("Valid for days"), min_value=1, max_value=tokens.MAX_DAYS, initial=tokens.DEFAULT_DAYS
     )
     scopes = forms.MultipleChoiceField(
-        label="What it is for",
-        choices=list(tokens.SCOPES.items()),
+        label=gettext_lazy("What it is for"),
         initial=[Scope.READ],
         widget=forms.CheckboxSelectMultiple,
-        help_text="It does none of the rest, even if its user may.",
-        error_messages={"required": "Say what the token is for."},
+        help_text=gettext_lazy("It does none of the rest, even if its user may."),
+        error_messages={"required": gettext_lazy("Say what the token is for.")},
     )
     any_stripe_version = forms.BooleanField(
         required=False,
-        label="Its program knows other versions of Stripe's API",
-        help_text=f"If not, SDKs before {settings.STRIPE_OLDEST_VERSION} are refused: they expect an invoice with "
-        "paid, charge, payment_intent and subscription, which it no longer has.",
+        label=gettext_lazy("Its program knows other versions of Stripe's API"),
+        help_text=format_lazy(
+            gettext_lazy(
+                "If not, SDKs before {version} are refused: they expect an invoice with paid, charge, payment_intent "
+                "and subscription, which it no longer has."
+            ),
+            version=settings.STRIPE_OLDEST_VERSION,
+        ),
     )
 
     def __init__(self, maker: Any, data: Any = None) -> None:
@@ -65,6 +78,8 @@ class TokenForm(forms.Form):
         users: Any = self.fields["user"]
         users.queryset = tokens.users_for(maker)
         users.initial = maker.pk
+        scopes: Any = self.fields["scopes"]
+        scopes.choices = [(scope, _scope_words(scope)) for scope in tokens.SCOPES]
 
 
 @admin.register(ApiToken)
@@ -73,7 +88,7 @@ class ApiTokenAdmin(RecordAdmin):
     list_select_related = ("user", "created_by")
     ordering = ("-created",)
     show_add_link = True
-    empty_hint = "No service has a token yet."
+    empty_hint = gettext_noop("No service has a token yet.")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return tokens.may_make(request.user)  # type: ignore[arg-type]
@@ -107,63 +122,74 @@ class ApiTokenAdmin(RecordAdmin):
 
     def facts(self, record: ApiToken) -> Facts:
         return [
-            ("Name", record.name),
-            ("Acts as", record.user.get_username()),
-            ("Made by", _maker(record)),
-            ("For", ", ".join(tokens.SCOPES.get(scope, scope) for scope in record.granted)),
-            ("May", _may(record)),
-            ("Stripe-Version that it may send", _versions(record)),
-            ("Begins with", record.token_key),
-            ("Last used", day(tokens.last_used([record]).get(record.pk), "never")),
-            ("Created", moment(record.created)),
-            ("Expires", moment(record.expiry, "never")),
-            ("Revoked", _revoked(record)),
+            (_("Name"), record.name),
+            (_("Acts as"), record.user.get_username()),
+            (_("Made by"), _maker(record)),
+            (_("For"), ", ".join(map(_scope_words, record.granted))),
+            (_("May"), _may(record)),
+            (_("Stripe-Version that it may send"), _versions(record)),
+            (_("Begins with"), record.token_key),
+            (_("Last used"), day(tokens.last_used([record]).get(record.pk), _("never"))),
+            (_("Created"), moment(record.created)),
+            (_("Expires"), moment(record.expiry, _("never"))),
+            (_("Revoked"), _revoked(record)),
         ]
 
-    @admin.display(description="Name")
+    @admin.display(description=gettext_lazy("Name"))
     def name_(self, token: ApiToken) -> SafeString:
         return format_html('<span class="strong">{}</span>', token.name)
 
-    @admin.display(description="For")
+    @admin.display(description=gettext_lazy("For"))
     def may(self, token: ApiToken) -> SafeString:
         return format_html_join(" ", "{}", ((_scope_badge(scope),) for scope in token.granted))
 
-    @admin.display(description="Last used")
+    @admin.display(description=gettext_lazy("Last used"))
     def last_used(self, token: Any) -> SafeString:
-        return day(token.last_used_at, "never")
+        return day(token.last_used_at, _("never"))
 
-    @admin.display(description="Created")
+    @admin.display(description=gettext_lazy("Created"))
     def created_(self, token: ApiToken) -> SafeString:
         return moment(token.created)
 
-    @admin.display(description="Expires")
+    @admin.display(description=gettext_lazy("Expires"))
     def expires(self, token: ApiToken) -> SafeString:
         state = tokens.state_of(token, clock.now())
-        return moment(token.expiry, "never") if state == "active" else badge(state, "grey")
+        return moment(token.expiry, _("never")) if state == "active" else badge(state, "grey")
 
 
 def _maker(token: ApiToken) -> str:
     maker = token.created_by
     if maker is None:
-        return MAKER_UNKNOWN
-    left = (
-        ""
-        if maker.is_active
-        else ", who is no longer active but may still know it: make a new one, and revoke this one"
-    )
-    ran = f", by a command that {token.shell_user} ran" if token.shell_user else ""
-    return f"{maker.get_username()}{ran}{left}"
+        return _(MAKER_UNKNOWN)
+    if token.shell_user:
+        made = _("{person}, by a command that {shell_user} ran")
+        gone = _(
+            "{person}, by a command that {shell_user} ran, who is no longer active but may still know it: make a new "
+            "one, and revoke this one"
+        )
+    else:
+        made = "{person}"
+        gone = _("{person}, who is no longer active but may still know it: make a new one, and revoke this one")
+    sentence = made if maker.is_active else gone
+    return sentence.format(person=maker.get_username(), shell_user=token.shell_user)
 
 
 def _may(token: ApiToken) -> str:
     """What it can do by now: what it is for, as far as its user may. Actions in the words of their buttons."""
-    reads = ["read"] if token.allows(Scope.READ) else []
+    reads = [_("read")] if token.allows(Scope.READ) else []
     actions = [
-        action.label
+        _(action.label)
         for action in ACTIONS.values()
         if token.allows(action.name) and token.user.has_perm(action.permission)
     ]
-    return ", ".join([*reads, *actions]) or "no action"
+    return ", ".join([*reads, *actions]) or _("no action")
+
+
+def _scope_words(scope: str) -> str:
+    """What a token with this scope is for, as `tokens.SCOPES` says it, in the language of the page."""
+    if scope in ACTIONS:
+        return _("Act: {action}").format(action=_(ACTIONS[scope].may))
+    return _(str(tokens.SCOPES.get(scope, scope)))
 
 
 def _scope_badge(scope: str) -> SafeString:
@@ -172,11 +198,15 @@ def _scope_badge(scope: str) -> SafeString:
 
 
 def _versions(token: ApiToken) -> str:
-    return "any" if token.any_stripe_version else f"{settings.STRIPE_OLDEST_VERSION} and later"
+    if token.any_stripe_version:
+        return _("any")
+    return _("{version} and later").format(version=settings.STRIPE_OLDEST_VERSION)
 
 
 def _revoked(token: ApiToken) -> str:
-    return format_html("{}, by {}", moment(token.revoked_at), token.revoked_by) if token.revoked_at else "no"
+    if not token.revoked_at:
+        return _("no")
+    return format_html(_("{moment}, by {person}"), moment=moment(token.revoked_at), person=token.revoked_by)
 
 
 def _add(admin: ApiTokenAdmin, request: HttpRequest) -> HttpResponse:
@@ -187,7 +217,7 @@ def _add(admin: ApiTokenAdmin, request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         given = form.cleaned_data
         try:
-            _, key = tokens.make(
+            key = tokens.make(
                 request.user,  # type: ignore[arg-type]
                 given["user"],
                 name=given["name"],
@@ -195,10 +225,10 @@ def _add(admin: ApiTokenAdmin, request: HttpRequest) -> HttpResponse:
                 scopes=given["scopes"],
                 any_stripe_version=given["any_stripe_version"],
                 origin=request_origin.origin(request),
-            )
+            )[1]
         except Invalid as invalid:
             form.add_error(invalid.param, invalid.message)
-    context = {"title": "New API token", "form": form, "token": key, "back": _list_url()}
+    context = {"title": _("New API token"), "form": form, "token": key, "back": _list_url()}
     return admin.show(request, "admin/people/api_token_form.html", context)
 
 
@@ -208,7 +238,7 @@ def _revoke(admin: ApiTokenAdmin, request: HttpRequest, object_id: str) -> HttpR
     token = ApiToken.objects.filter(pk=object_id).first()
     if token is not None:
         tokens.revoke(token, request.user, request_origin.origin(request))  # type: ignore[arg-type]
-        admin.message_user(request, f"“{token.name}” is revoked: it opens nothing any more.")
+        admin.message_user(request, _("“{token}” is revoked: it opens nothing any more.").format(token=token.name))
     return redirect(_list_url())
 
 

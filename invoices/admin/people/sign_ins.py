@@ -8,7 +8,10 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, gettext_noop
 
+from invoices import recorded
 from invoices.admin.base import Facts, RecordAdmin
 from invoices.admin.filters import Choices, ColumnFilter, DayRangeFilter
 from invoices.admin.formatting import DASH, badge, moment
@@ -28,7 +31,7 @@ TONES = {
 
 
 class WhatFilter(ColumnFilter):
-    title, parameter_name = "what", "what"
+    title, parameter_name = gettext_lazy("what"), "what"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
         return [(value, str(label)) for value, label in What.choices]
@@ -37,44 +40,44 @@ class WhatFilter(ColumnFilter):
 @admin.register(SignInRecord)
 class SignInRecordAdmin(RecordAdmin):
     list_display = ("when", "what_", "account", "by_", "detail_", "address")
-    list_filter = (WhatFilter, DayRangeFilter.on("at", "when"))
+    list_filter = (WhatFilter, DayRangeFilter.on("at", gettext_noop("when")))
     ordering = ("-at",)
     search_fields = ("username",)
-    search_help_text = "User name, or IP address"
-    empty_hint = "Nobody has signed in yet."
+    search_help_text = gettext_lazy("User name, or IP address")
+    empty_hint = gettext_noop("Nobody has signed in yet.")
 
     def find(self, term: str, queryset: QuerySet) -> QuerySet:
         return queryset.filter(Q(username=term) | Q(address=term))
 
     def facts(self, record: SignInRecord) -> Facts:
         facts: Facts = [
-            ("When", moment(record.at)),
-            ("What", record.get_what_display()),
-            ("Account", record.username),
-            ("By", record.by),
-            ("Detail", record.detail),
-            ("Reason", record.reason),
-            ("Address", record.address),
-            ("Request", record.request_id),
+            (_("When"), moment(record.at)),
+            (_("What"), record.get_what_display()),
+            (_("Account"), record.username),
+            (_("By"), record.by),
+            (_("Detail"), recorded.shown(record.detail)),
+            (_("Reason"), recorded.shown(record.reason)),
+            (_("Address"), record.address),
+            (_("Request"), record.request_id),
         ]
         return [(label, value) for label, value in facts if value]
 
-    @admin.display(description="When")
+    @admin.display(description=gettext_lazy("When"))
     def when(self, record: SignInRecord) -> SafeString:
         return moment(record.at)
 
-    @admin.display(description="What")
+    @admin.display(description=gettext_lazy("What"))
     def what_(self, record: SignInRecord) -> SafeString:
         return badge(record.get_what_display(), TONES.get(What(record.what), "grey"))
 
-    @admin.display(description="Account")
+    @admin.display(description=gettext_lazy("Account"))
     def account(self, record: SignInRecord) -> SafeString:
         return format_html('<span class="strong">{}</span>', record.username or DASH)
 
-    @admin.display(description="By")
+    @admin.display(description=gettext_lazy("By"))
     def by_(self, record: SignInRecord) -> str:
         return record.by if record.by != record.username else DASH
 
-    @admin.display(description="Detail")
+    @admin.display(description=gettext_lazy("Detail"))
     def detail_(self, record: SignInRecord) -> str:
-        return Truncator(record.detail).chars(80)
+        return Truncator(recorded.shown(record.detail)).chars(80)

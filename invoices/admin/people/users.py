@@ -15,6 +15,8 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, gettext_noop, pgettext
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
@@ -32,10 +34,10 @@ MAX_PEOPLE_SHOWN = 500  # on the page of second factors
 
 
 class FactorFilter(admin.SimpleListFilter):
-    title, parameter_name = "second factor", "second_factor"
+    title, parameter_name = gettext_lazy("second factor"), "second_factor"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("none", "None"), ("some", "Has one")]
+        return [("none", pgettext("a second factor", "None")), ("some", _("Has one"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         return queryset.filter(first_factor__isnull=self.value() == "none") if self.value() else queryset
@@ -43,11 +45,13 @@ class FactorFilter(admin.SimpleListFilter):
 
 class ResetForm(forms.Form):
     reason = forms.CharField(
-        label="Reason",
-        help_text="Stays in the journal, with your name. Such as: lost telephone, called back on the known number.",
+        label=gettext_lazy("Reason"),
+        help_text=gettext_lazy(
+            "Stays in the journal, with your name. Such as: lost telephone, called back on the known number."
+        ),
         max_length=2000,
         widget=forms.Textarea(attrs={"rows": 2, "autofocus": True}),
-        error_messages={"required": "Please say why: it stays in the journal."},
+        error_messages={"required": gettext_lazy("Please say why: it stays in the journal.")},
     )
 
 
@@ -60,11 +64,11 @@ class UserAdmin(BaseUserAdmin, ModelAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         return super().get_queryset(request).annotate(first_factor=second_factor.first_factor_of("pk"))
 
-    @admin.display(description="Second factor")
+    @admin.display(description=gettext_lazy("Second factor"))
     def second_factor_(self, user: Any) -> SafeString | str:
         if not user.is_staff:
             return "–"
-        return moment(user.first_factor) if user.first_factor else badge("none", "amber")
+        return moment(user.first_factor) if user.first_factor else badge(gettext_noop("none"), "amber")
 
     @second_factor.fresh()
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -92,7 +96,7 @@ class UserAdmin(BaseUserAdmin, ModelAdmin):
         found = list(staff.order_by("username")[: MAX_PEOPLE_SHOWN + 1])
         shown = sorted(found[:MAX_PEOPLE_SHOWN], key=lambda person: person.first_factor is not None)
         people = [(person, second_factor.may_reset(request.user, person)) for person in shown]  # type: ignore[arg-type]
-        context = {"people": people, "more": len(found) > MAX_PEOPLE_SHOWN, "title": "Second factors"}
+        context = {"people": people, "more": len(found) > MAX_PEOPLE_SHOWN, "title": _("Second factors")}
         return self._show(request, "admin/people/second_factors.html", context)
 
     @second_factor.fresh()
@@ -107,10 +111,13 @@ class UserAdmin(BaseUserAdmin, ModelAdmin):
         back = reverse("admin:auth_user_second_factors")
         if request.method == "POST" and form.is_valid():
             second_factor.reset(person, by=request.user, reason=form.cleaned_data["reason"], request=request)
-            messages.success(request, f"{person.get_username()} adds a new second factor at the next sign-in.")
+            messages.success(
+                request,
+                _("{person} adds a new second factor at the next sign-in.").format(person=person.get_username()),
+            )
             return redirect(back)
-        taken = second_factor.kinds_of(person) or ["nothing: there is none"]
-        context = {"person": person, "form": form, "taken": taken, "back": back, "title": "Reset second factors"}
+        taken = [_(kind) for kind in second_factor.kinds_of(person)] or [_("nothing: there is none")]
+        context = {"person": person, "form": form, "taken": taken, "back": back, "title": _("Reset second factors")}
         return self._show(request, "admin/people/reset_second_factor.html", context)
 
     def _show(self, request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:
@@ -141,7 +148,7 @@ class UserAdmin(BaseUserAdmin, ModelAdmin):
         if obj is None or not _stands_in_the_journal(obj):
             return fieldsets
         (name, options), *others = fieldsets
-        why = "The username stands in the journal, which names people by it: it can no longer be changed."
+        why = _("The username stands in the journal, which names people by it: it can no longer be changed.")
         return [(name, {**options, "description": why}), *others]
 
 

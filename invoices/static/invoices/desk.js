@@ -59,7 +59,7 @@
     if (button.dataset.copy) {
       await copy(document.querySelector(button.dataset.copy).textContent.trim());
       const was = button.textContent;
-      button.textContent = "Copied";
+      button.textContent = document.body.dataset.copied;
       setTimeout(() => { button.textContent = was; }, 1500);
     }
     if ("later" in button.dataset) button.closest("table").classList.add("all");

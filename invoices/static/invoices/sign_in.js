@@ -56,8 +56,8 @@
         form.submit();
       } catch (error) {
         note.textContent = error.name === "InvalidStateError"
-          ? "This passkey was added before."
-          : "The browser gave no passkey: it was cancelled, or this device has none for the desk. Try again.";
+          ? note.dataset.known
+          : note.dataset.none;
         note.hidden = false;
       }
     });
