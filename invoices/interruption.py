@@ -6,6 +6,8 @@ raise an exception in the thread that works.
 
 import threading
 
+from django.utils.translation import gettext_noop
+
 _asked = threading.Event()
 
 
@@ -26,7 +28,7 @@ def asked() -> bool:
 def check() -> None:
     """Raises Interrupted if this process is to end."""
     if asked():
-        raise Interrupted("The worker was stopped.")
+        raise Interrupted(gettext_noop("The worker was stopped."))
 
 
 def pause(seconds: float) -> None:

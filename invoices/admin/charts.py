@@ -11,11 +11,14 @@ from datetime import date, timedelta
 from typing import Any
 
 from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from invoices import money, tallies
+from invoices.admin.formatting import number
 from invoices.admin.invoices.queue_filters import RECOVERED_DAYS
 from invoices.admin.payments import attempt_filter
-from invoices.admin.queues import Reading, list_of, number, reason_in_words
+from invoices.admin.queues import Reading, list_of, reason_in_words
 from invoices.tallies import Amounts
 
 CURRENCIES_SHOWN = 3  # of one chart, those of the most objects; its table has all
@@ -67,32 +70,42 @@ def charts(reading: Reading) -> list[Chart]:
 
 # --- outstanding by age -----------------------------------------------------------------------------------------------
 
-AGES = (
-    (tallies.NO_DUE_DATE, "No due date", "blue"),
-    (tallies.NOT_DUE, "Not due yet", "blue"),
-    *(
-        (band.name, f"{band.title} overdue", tone)
-        for band, tone in zip(tallies.OVERDUE_BANDS, ("amber", "amber", "red", "red"), strict=True)
-    ),
+AGES = (  # and the colour of their bars
+    (tallies.NO_DUE_DATE, "blue"),
+    (tallies.NOT_DUE, "blue"),
+    *zip((band.name for band in tallies.OVERDUE_BANDS), ("amber", "amber", "red", "red"), strict=True),
 )
 
 
+def _ages() -> dict[str, str]:
+    """What each age is called."""
+    late = {band.name: _("{age} overdue").format(age=_(band.title)) for band in tallies.OVERDUE_BANDS}
+    return {tallies.NO_DUE_DATE: _("No due date"), tallies.NOT_DUE: _("Not due yet"), **late}
+
+
 def _outstanding(reading: Reading) -> Chart:
+    ages = _ages()
     chart = Chart(
-        "Outstanding by age",
-        "What remains to be paid on open invoices, by whole days since they were due (UTC).",
-        "No invoice is open.",
-        columns=["Age", "Currency", "Invoices", "Remaining"],
+        _("Outstanding by age"),
+        _("What remains to be paid on open invoices, by whole days since they were due (UTC)."),
+        _("No invoice is open."),
+        columns=[_("Age"), _("Currency"), _("Invoices"), _("Remaining")],
     )
     for currency in _currencies(reading.by_band.values()):
-        sums = [reading.by_band[name].sums.get(currency, 0) for name, _, _ in AGES]
+        sums = [reading.by_band[name].sums.get(currency, 0) for name in ages]
         bars = [
-            Bar(label, _money(sum, currency), list_of("invoice", age=name, currency=currency), _width(sum, sums), tone)
-            for (name, label, tone), sum in zip(AGES, sums, strict=True)
+            Bar(
+                ages[name],
+                _money(sum, currency),
+                list_of("invoice", age=name, currency=currency),
+                _width(sum, sums),
+                tone,
+            )
+            for (name, tone), sum in zip(AGES, sums, strict=True)
             if sum
         ]
         chart.groups.append(Group(currency.upper(), bars))
-        for name, label, _ in AGES:
+        for name, label in ages.items():
             count = reading.by_band[name].counts.get(currency, 0)
             chart.rows.append(
                 [label, currency.upper(), number(count), _money(reading.by_band[name].sums.get(currency, 0), currency)]
@@ -108,16 +121,17 @@ def _recovered(reading: Reading) -> Chart:
     by_day = tallies.recovered(days[0])
     total = Amounts.together(by_day.values())
     chart = Chart(
-        "Recovered this week",
-        "Paid after it was overdue or after an attempt had failed, by the day of the payment (UTC).",
-        "Nothing that had failed or was overdue was paid in the last 7 days.",
-        columns=["Day", "Currency", "Invoices", "Paid"],
+        _("Recovered this week"),
+        _("Paid after it was overdue or after an attempt had failed, by the day of the payment (UTC)."),
+        _("Nothing that had failed or was overdue was paid in the last 7 days."),
+        columns=[_("Day"), _("Currency"), _("Invoices"), pgettext("amount", "Paid")],
     )
+    day_and_weekday = pgettext("how Django's date filter writes it", "D j M")
     for currency in _currencies([total]):
         sums = [_of(by_day, day).sums.get(currency, 0) for day in days]
         bars = [
             Bar(
-                date_format(day, "D j M"),
+                date_format(day, day_and_weekday),
                 _money(sum, currency),
                 list_of("invoice", queue=f"{tallies.RECOVERED}.{day.isoformat()}", currency=currency),
                 _width(sum, sums),
@@ -125,10 +139,15 @@ def _recovered(reading: Reading) -> Chart:
             )
             for day, sum in zip(days, sums, strict=True)
         ]
-        chart.groups.append(Group(f"{currency.upper()} – {_money(total.sums[currency], currency)} in all", bars))
+        title = _("{currency} – {sum} in all").format(
+            currency=currency.upper(), sum=_money(total.sums[currency], currency)
+        )
+        chart.groups.append(Group(title, bars))
         for day, sum in zip(days, sums, strict=True):
             count = _of(by_day, day).counts.get(currency, 0)
-            chart.rows.append([date_format(day, "j M Y"), currency.upper(), number(count), _money(sum, currency)])
+            chart.rows.append(
+                [date_format(day, "SHORT_DATE_FORMAT"), currency.upper(), number(count), _money(sum, currency)]
+            )
     return _cut(chart)
 
 
@@ -146,10 +165,12 @@ def _attempts(reading: Reading) -> Chart:
     unpaid = {reason: amounts.count for reason, amounts in found.get(tallies.DECLINED, {}).items()}
     declined = {reason: paid.get(reason, 0) + unpaid.get(reason, 0) for reason in {*paid, *unpaid}}
     chart = Chart(
-        "Charges by decline reason",
-        f"Attempts of the last {attempt_filter.ATTEMPT_DAYS} days. The darker part of a bar was paid later.",
-        "No charge was tried in this time.",
-        columns=["Reason", "Declined", "Paid later", "Paid later, of the declined"],
+        _("Charges by decline reason"),
+        _("Attempts of the last {days} days. The darker part of a bar was paid later.").format(
+            days=attempt_filter.ATTEMPT_DAYS
+        ),
+        _("No charge was tried in this time."),
+        columns=[_("Reason"), _("Declined"), _("Paid later"), _("Paid later, of the declined")],
     )
     tried = charged + sum(declined.values())
     if not tried:
@@ -159,7 +180,9 @@ def _attempts(reading: Reading) -> Chart:
     bars = [
         Bar(
             reason_in_words(reason),
-            f"{number(declined[reason])}, {number(paid.get(reason, 0))} paid later",
+            _("{declined}, {paid} paid later").format(
+                declined=number(declined[reason]), paid=number(paid.get(reason, 0))
+            ),
             list_of("charge", attempt=f"{attempt_filter.DECLINED}.{reason}"),
             _width(declined[reason], [most]),
             "red",
@@ -168,13 +191,15 @@ def _attempts(reading: Reading) -> Chart:
         for reason in reasons[:REASONS_SHOWN]
     ]
     succeeded = Bar(
-        "Succeeded",
-        f"{number(charged)} of {number(tried)}, {_share(charged, tried)}",
+        _("Succeeded"),
+        _("{charged} of {tried}, {share}").format(
+            charged=number(charged), tried=number(tried), share=_share(charged, tried)
+        ),
         list_of("charge", attempt=attempt_filter.SUCCEEDED),
         _width(charged, [tried]),
         "green",
     )
-    chart.groups = [Group("All attempts", [succeeded]), *([Group("Declined", bars)] if bars else [])]
+    chart.groups = [Group(_("All attempts"), [succeeded]), *([Group(_("Declined"), bars)] if bars else [])]
     chart.rows = [
         [
             reason_in_words(reason),
@@ -184,7 +209,8 @@ def _attempts(reading: Reading) -> Chart:
         ]
         for reason in reasons
     ]
-    chart.rows.append(["Succeeded at once or later", number(charged), "–", f"{_share(charged, tried)} of all attempts"])
+    of_all = _("{share} of all attempts").format(share=_share(charged, tried))
+    chart.rows.append([_("Succeeded at once or later"), number(charged), "–", of_all])
     return chart
 
 
@@ -212,7 +238,7 @@ def _width(value: int, scale: list[int]) -> int:
 
 
 def _share(part: int, of: int) -> str:
-    return f"{part * 100 / of:.0f}%" if of else "–"
+    return _("{percent}%").format(percent=f"{part * 100 / of:.0f}") if of else "–"
 
 
 def _money(amount: int, currency: Any) -> str:

@@ -18,6 +18,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import date_format, number_format
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop, pgettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
@@ -59,11 +63,11 @@ PAYMENTS: dict[str, type[Any]] = {
     "cn_": CreditNote,
 }
 KINDS = {
-    PaymentIntent: "PaymentIntent",
-    Charge: "Charge",
-    InvoicePayment: "Payment of an invoice",
-    Refund: "Refund",
-    CreditNote: "Credit note",
+    PaymentIntent: gettext_noop("PaymentIntent"),
+    Charge: gettext_noop("Charge"),
+    InvoicePayment: gettext_noop("Payment of an invoice"),
+    Refund: gettext_noop("Refund"),
+    CreditNote: gettext_noop("Credit note"),
 }
 
 
@@ -138,7 +142,7 @@ def view(request: HttpRequest) -> HttpResponse:
     if only := _only_meaning(request, found):
         return redirect(only)
     request.current_app = admin.site.name
-    shown = {**admin.site.each_context(request), "title": "Search", "subtitle": None, **context}
+    shown = {**admin.site.each_context(request), "title": _("Search"), "subtitle": None, **context}
     return TemplateResponse(request, "admin/find/page.html", shown)
 
 
@@ -168,9 +172,10 @@ def find(request: HttpRequest, typed: str, most: int) -> Found:
         except language.QueryError as error:
             _remark(found, str(error))
         except TakesTooLong:
-            _remark(found, "One of the look-ups took too long, and its results are missing. Type more of the word.")
+            said = _("One of the look-ups took too long, and its results are missing. Type more of the word.")
+            _remark(found, said)
         except OperationalError:
-            _remark(found, "The desk's database did not answer one of the look-ups. Please try again.")
+            _remark(found, _("The desk's database did not answer one of the look-ups. Please try again."))
         else:
             if group.hits:
                 found.groups.append(group)
@@ -191,8 +196,10 @@ def _remark(found: Found, words: str) -> None:
 
 def _reading(term: str) -> str:
     """How an amount was read, where it can be read in two ways: `1,234` is 1,234 in USD, and can be 1.234 in KWD."""
-    ways = dict.fromkeys(f"{money.value(meaning):,}" for meaning in money.meanings(term))
-    return f"Read as an amount: {' or '.join(ways)}." if len(ways) > 1 else ""
+    ways = dict.fromkeys(number_format(money.value(meaning), force_grouping=True) for meaning in money.meanings(term))
+    if len(ways) < 2:
+        return ""
+    return _("Read as an amount: {ways}.").format(ways=pgettext("between amounts", " or ").join(ways))
 
 
 # --- the groups -------------------------------------------------------------------------------------------------------
@@ -218,7 +225,7 @@ def _invoices(request: HttpRequest, found: Found, most: int) -> Group:
             paid_by_it = Invoice.objects.filter(pk__in=[operation.invoice for operation in paid])
             rows, whole = _first(paid_by_it.select_related("customer"), most), ""  # the list knows no reference
         rows.sort(key=lambda invoice: (invoice.number or "").lower() != found.term.lower())
-    return _group("invoices", "Invoices", rows, _invoice_hit, most, whole)
+    return _group("invoices", _("Invoices"), rows, _invoice_hit, most, whole)
 
 
 def _is_for(term: str, resource: language.Resource, other: language.Resource) -> bool:
@@ -248,7 +255,7 @@ def _customers(request: HttpRequest, found: Found, most: int) -> Group:
     if _may_see(request, Customer) and _is_for(found.term, language.CUSTOMERS, language.INVOICES):
         matching = search.customers(found.term, Customer.objects.all(), lambda words: _remark(found, words))
         rows = _first(matching, most)
-    return _group("customers", "Customers", rows, _customer_hit, most, _list_of(Customer, found.term))
+    return _group("customers", _("Customers"), rows, _customer_hit, most, _list_of(Customer, found.term))
 
 
 def _customer_hit(customer: Customer) -> Hit:
@@ -261,7 +268,7 @@ def _payments(request: HttpRequest, found: Found, most: int) -> Group:
     """By an id of any of the objects that make a payment, by a credit note's number, or those of the one invoice that
     was found."""
     rows = list(_payment_rows(request, found, most))
-    return _group("payments", "Payments", rows, _payment_hit, most)
+    return _group("payments", _("Payments"), rows, _payment_hit, most)
 
 
 def _payment_rows(request: HttpRequest, found: Found, most: int) -> Iterator[Any]:
@@ -289,7 +296,7 @@ def _payment_hit(row: Any) -> Hit:
     if isinstance(row, InvoicePayment) and row.amount_paid is not None:
         amount = row.amount_paid
     return Hit(
-        page_url(row), row.pk, KINDS[type(row)], money.text(amount, row.currency), (row.status or "unreadable", "")
+        page_url(row), row.pk, _(KINDS[type(row)]), money.text(amount, row.currency), (row.status or "unreadable", "")
     )
 
 
@@ -310,7 +317,7 @@ def _operations(request: HttpRequest, found: Found, most: int) -> Group:
             rows = list(Operation.objects.filter(named).order_by("-created_at", "-pk")[: most + 1])
         else:
             rows = list(_referenced(request, found.term, most))
-    return _group("operations", "Operations", rows, _operation_hit, most)
+    return _group("operations", _("Operations"), rows, _operation_hit, most)
 
 
 def _referenced(request: HttpRequest, term: str, most: int) -> list[Operation]:
@@ -329,16 +336,17 @@ def _uuid(term: str) -> uuid.UUID | None:
 
 def _operation_hit(row: Operation | Batch) -> Hit:
     if isinstance(row, Batch):
-        return Hit(page_url(row), f"Batch: {label_of(row.action)}", row.created_at.date().isoformat())
+        title = _("Batch: {action}").format(action=_(label_of(row.action)))
+        return Hit(page_url(row), title, date_format(timezone.localtime(row.created_at), "SHORT_DATE_FORMAT"))
     status = (operation_wording.state(row), operation_wording.tone(row))
-    return Hit(page_url(row), f"{label_of(row.action)} {row.invoice}", operation_wording.outcome(row), "", status)
+    return Hit(page_url(row), f"{_(label_of(row.action))} {row.invoice}", operation_wording.outcome(row), "", status)
 
 
 def _events(request: HttpRequest, found: Found, most: int) -> Group:
     rows: Iterable[Event] = ()
     if found.term.startswith("evt_") and _may_see(request, Event):
         rows = Event.objects.filter(pk=found.term)
-    return _group("events", "Events", rows, _event_hit, most)
+    return _group("events", _("Events"), rows, _event_hit, most)
 
 
 def _event_hit(event: Event) -> Hit:

@@ -11,10 +11,11 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.text import Truncator
+from django.utils.text import Truncator, capfirst
+from django.utils.translation import gettext as _
 
 from invoices import clock, emails, reconcile, tallies, thresholds
-from invoices.admin.formatting import age_text
+from invoices.admin.formatting import age_text, number
 from invoices.admin.links import url_of
 from invoices.admin.reconciliation import proof
 from invoices.admin.reconciliation import wording as reconciliation_wording
@@ -61,10 +62,10 @@ def line(cards: list[Card]) -> Line | None:
     red = [card for card in cards if card.tone == "red"]
     amber = [card for card in cards if card.tone == "amber"]
     if red:
-        return Line("red", "Something is wrong with the desk:", red)
+        return Line("red", _("Something is wrong with the desk:"), red)
     if amber:
-        return Line("amber", "The desk works. Worth a look:", amber)
-    return Line("green", "The desk works, and is up to date with Stripe.", [])
+        return Line("amber", _("The desk works. Worth a look:"), amber)
+    return Line("green", _("The desk works, and is up to date with Stripe."), [])
 
 
 def line_view(request: HttpRequest) -> HttpResponse:
@@ -75,7 +76,7 @@ def line_view(request: HttpRequest) -> HttpResponse:
 def page(request: HttpRequest) -> HttpResponse:
     """All cards that this person may see."""
     found = [*cards(request), *_of_operations(request)]
-    context = {**admin.site.each_context(request), "title": "Health", "cards": found}
+    context = {**admin.site.each_context(request), "title": _("Health"), "cards": found}
     request.current_app = admin.site.name
     return TemplateResponse(request, "admin/health.html", context)
 
@@ -108,12 +109,20 @@ def _of_operations(request: HttpRequest) -> list[Card]:
 
 def _counts() -> Card:
     """How old the numbers of the home page are, and what their proof found."""
-    title, link, found = "Numbers of the home page", reverse("admin:index"), tallies.state()
+    title, link, found = _("Numbers of the home page"), reverse("admin:index"), tallies.state()
     if found.counted_at is None or not found.is_filled:
-        return Card(title, "not counted yet", "A worker counts everything once, then what changes.", "amber", link)
-    words = f"Proved {age_text(found.proved_at)}." if found.proved_at else "They are proved every night."
+        return Card(
+            title, _("not counted yet"), _("A worker counts everything once, then what changes."), "amber", link
+        )
+    words = (
+        _("Proved {age}.").format(age=age_text(found.proved_at))
+        if found.proved_at
+        else _("They are proved every night.")
+    )
     if found.wrong:
-        words = f"The last proof found {found.wrong} wrong and put them right. The log says which."
+        words = _("The last proof found {number} wrong and put them right. The log says which.").format(
+            number=number(found.wrong)
+        )
     late = clock.now() - found.counted_at > thresholds.TALLIES_LATE
     return Card(title, age_text(found.counted_at), words, "amber" if late or found.wrong else "green", link)
 
@@ -121,61 +130,63 @@ def _counts() -> Card:
 def _count(queryset: Any) -> tuple[int, str]:
     """The number of rows, and its text. Reads at most one row more than `MAX_COUNTED`, because counting a large table
     is slow."""
-    number = len(queryset.order_by().values_list("pk", flat=True)[: MAX_COUNTED + 1])
-    return number, f"{MAX_COUNTED}+" if number > MAX_COUNTED else str(number)
+    count = len(queryset.order_by().values_list("pk", flat=True)[: MAX_COUNTED + 1])
+    return count, f"{MAX_COUNTED}+" if count > MAX_COUNTED else str(count)
 
 
 def _contradictions() -> Card:
-    number, shown = _count(Contradiction.objects.filter(contradictions.unresolved()))
-    words = "Stripe says otherwise than the journal." if number else "Stripe and the journal say the same."
+    count, shown = _count(Contradiction.objects.filter(contradictions.unresolved()))
+    words = _("Stripe says otherwise than the journal.") if count else _("Stripe and the journal say the same.")
     link = f"{reverse('admin:invoices_operation_changelist')}?state=contradicted"
-    return Card("Contradictions", shown, words, "red" if number else "green", link)
+    return Card(_("Contradictions"), shown, words, "red" if count else "green", link)
 
 
 def _money_under_way() -> Card:
-    number, shown = _count(Operation.objects.filter(state=Operation.State.PROCESSING))
-    overdue, overdue_shown = _count(Operation.objects.filter(money_under_way.overdue())) if number else (0, "0")
+    count, shown = _count(Operation.objects.filter(state=Operation.State.PROCESSING))
+    overdue, overdue_shown = _count(Operation.objects.filter(money_under_way.overdue())) if count else (0, "0")
     days = thresholds.BANK_OVERDUE.days
-    words = f"Banks are processing it, for up to {days} days." if number else "No bank is processing a payment."
+    words = _("No bank is processing a payment.")
     if overdue:
-        words = f"{overdue_shown} for longer than {days} days: ask Stripe."
+        words = _("{number} for longer than {days} days: ask Stripe.").format(number=overdue_shown, days=days)
+    elif count:
+        words = _("Banks are processing it, for up to {days} days.").format(days=days)
     link = f"{reverse('admin:invoices_operation_changelist')}?state=processing"
-    return Card("Money under way", shown, words, "amber" if overdue else "violet" if number else "green", link)
+    return Card(_("Money under way"), shown, words, "amber" if overdue else "violet" if count else "green", link)
 
 
 def _unknown_outcomes() -> Card:
-    number, shown = _count(Operation.objects.filter(state__in=Operation.UNFINISHED, state=Operation.State.UNKNOWN))
-    words = "Being checked with Stripe; nothing is done twice." if number else "Every action has a clear outcome."
+    count, shown = _count(Operation.objects.filter(state__in=Operation.UNFINISHED, state=Operation.State.UNKNOWN))
+    words = _("Being checked with Stripe; nothing is done twice.") if count else _("Every action has a clear outcome.")
     link = f"{reverse('admin:invoices_operation_changelist')}?state=unknown"
-    return Card("Unknown outcomes", shown, words, "violet" if number else "green", link)
+    return Card(_("Unknown outcomes"), shown, words, "violet" if count else "green", link)
 
 
 def _manual_resolution() -> Card:
-    number, shown = _count(manual_resolution.queue())
-    words = "Look at Stripe, and say what came of it." if number else "Everything was settled by itself."
+    count, shown = _count(manual_resolution.queue())
+    words = _("Look at Stripe, and say what came of it.") if count else _("Everything was settled by itself.")
     link = f"{reverse('admin:invoices_operation_changelist')}?state=undecided"
-    return Card("For you to decide", shown, words, "amber" if number else "green", link)
+    return Card(_("For you to decide"), shown, words, "amber" if count else "green", link)
 
 
 def _awaiting_approval() -> Card:
-    number, shown = _count(Operation.objects.filter(state=Operation.State.AWAITING_APPROVAL))
-    words = "A second person decides on each." if number else "No request waits for a second person."
+    count, shown = _count(Operation.objects.filter(state=Operation.State.AWAITING_APPROVAL))
+    words = _("A second person decides on each.") if count else _("No request waits for a second person.")
     link = f"{reverse('admin:invoices_operation_changelist')}?state=awaiting_approval"
-    return Card("Awaiting approval", shown, words, "amber" if number else "green", link)
+    return Card(_("Awaiting approval"), shown, words, "amber" if count else "green", link)
 
 
 def _failed_events() -> Card:
-    number, shown = _count(Event.objects.filter(state=Event.State.FAILED))
-    words = "They could not be read into the mirror." if number else "All that Stripe told us was understood."
+    count, shown = _count(Event.objects.filter(state=Event.State.FAILED))
+    words = _("They could not be read into the mirror.") if count else _("All that Stripe told us was understood.")
     link = f"{reverse('admin:invoices_event_changelist')}?state=failed"
-    return Card("Failed events", shown, words, "red" if number else "green", link)
+    return Card(_("Failed events"), shown, words, "red" if count else "green", link)
 
 
 def _given_up_refetches() -> Card:
-    number, shown = _count(ScheduledRefetch.objects.filter(given_up_at__isnull=False))
-    words = "Reading them failed for a day." if number else "All that was to be read from Stripe could be."
+    count, shown = _count(ScheduledRefetch.objects.filter(given_up_at__isnull=False))
+    words = _("Reading them failed for a day.") if count else _("All that was to be read from Stripe could be.")
     link = f"{reverse('admin:invoices_scheduledrefetch_changelist')}?state=given_up"
-    return Card("Objects not read", shown, words, "red" if number else "green", link)
+    return Card(_("Objects not read"), shown, words, "red" if count else "green", link)
 
 
 def _emails_not_sent() -> list[Card]:
@@ -183,11 +194,13 @@ def _emails_not_sent() -> list[Card]:
     found = emails.counts()
     if not found["given_up"] and not found["failing"]:
         return []
-    given_up = f"{found['given_up']} given up. " if found["given_up"] else ""
-    words = f"{given_up}{found['failing']} failing, tried again by itself. Is the mail server right?"
+    words = _("{failing} failing, tried again by itself. Is the mail server right?")
+    if found["given_up"]:
+        words = _("{given_up} given up. {failing} failing, tried again by itself. Is the mail server right?")
+    words = words.format(given_up=found["given_up"], failing=found["failing"])
     link = f"{reverse('admin:invoices_email_changelist')}?state={'given_up' if found['given_up'] else 'failing'}"
-    number = str(found["given_up"] + found["failing"])
-    return [Card("E-mails not sent", number, words, "red" if found["given_up"] else "amber", link)]
+    count = number(found["given_up"] + found["failing"])
+    return [Card(_("E-mails not sent"), count, words, "red" if found["given_up"] else "amber", link)]
 
 
 def _oldest_waiting_event() -> Card:
@@ -195,28 +208,29 @@ def _oldest_waiting_event() -> Card:
     oldest = PendingEvent.objects.order_by("next_attempt_at").values_list("received_at", flat=True).first()
     link = f"{reverse('admin:invoices_event_changelist')}?state=pending"
     seen = Heartbeat.objects.filter(name="worker").values_list("seen_at", flat=True).first()
-    worker = f"Worker seen {age_text(seen)}." if seen else "No worker was ever seen."
+    worker = _("Worker seen {age}.").format(age=age_text(seen)) if seen else _("No worker was ever seen.")
     now = clock.now()
     silent = seen is None or now - seen > thresholds.WORKER_SILENT
     if oldest is None:
-        return Card("Oldest waiting event", "none", worker, "amber" if silent else "green", link)
+        return Card(_("Oldest waiting event"), _("none"), worker, "amber" if silent else "green", link)
     late = now - oldest > thresholds.EVENT_LATE
-    return Card("Oldest waiting event", age_text(oldest), worker, "amber" if late or silent else "green", link)
+    return Card(_("Oldest waiting event"), age_text(oldest), worker, "amber" if late or silent else "green", link)
 
 
 def _last_reconciliation(found: reconcile.LastSuccesses) -> Card:
-    title, all_runs = "Last reconciliation", reverse("admin:invoices_reconciliationrun_changelist")
+    title, all_runs = _("Last reconciliation"), reverse("admin:invoices_reconciliationrun_changelist")
     kinds = (ReconciliationRun.Kind.SWEEP, ReconciliationRun.Kind.FULL)
     last = ReconciliationRun.objects.filter(kind__in=kinds, dry_run=False).order_by("-started_at").first()
     if last is None:
-        return Card(title, "never", "Start one with “Everything”.", "amber", all_runs)
+        return Card(title, _("never"), _("Start one with “Everything”."), "amber", all_runs)
     stale = timezone.now() - last.started_at > thresholds.RECONCILIATION_LATE
     bad = last.state == ReconciliationRun.State.FAILED or last.failed
     interrupted = last.state == ReconciliationRun.State.INTERRUPTED
     tone = "red" if bad else "amber" if stale or last.healed or interrupted else "green"
     words = Truncator(reconciliation_wording.summary(last)).chars(MAX_WORDS)
     if last.state == ReconciliationRun.State.FAILED and found.sweep:
-        words = f"Failed: {words} The last one finished {age_text(found.sweep.finished_at or found.sweep.started_at)}."
+        age = age_text(found.sweep.finished_at or found.sweep.started_at)
+        words = _("Failed: {error} The last one finished {age}.").format(error=words, age=age)
     return Card(
         title,
         age_text(last.started_at),
@@ -228,35 +242,38 @@ def _last_reconciliation(found: reconcile.LastSuccesses) -> Card:
 
 def _everything(found: reconcile.LastSuccesses) -> Card:
     """Since when every object of every kind was compared: the parts of a full run do so in four weeks."""
-    title, since = "Everything compared", found.everything_since
+    title, since = _("Everything compared"), found.everything_since
     link = reverse("admin:invoices_reconciliationrun_changelist")
     if since is None:
-        return Card(title, "not yet", "Parts of it are compared every night; “Everything” does it now.", "amber", link)
+        return Card(
+            title, _("not yet"), _("Parts of it are compared every night; “Everything” does it now."), "amber", link
+        )
     late = timezone.now() - since > thresholds.COVERAGE_LATE
-    words = "Some parts were missed." if late else "A part of all kinds is compared every night."
+    words = _("Some parts were missed.") if late else _("A part of all kinds is compared every night.")
     return Card(title, age_text(since), words, "amber" if late else "green", link)
 
 
 def _last_catch_up(found: reconcile.LastSuccesses) -> Card:
-    title, last = "Last catch-up", found.catch_up
+    title, last = _("Last catch-up"), found.catch_up
     if last is None or last.finished_at is None:
-        words = "It makes up for lost webhooks, every quarter of an hour."
-        return Card(title, "never", words, "amber", reverse("admin:invoices_reconciliationrun_changelist"))
+        words = _("It makes up for lost webhooks, every quarter of an hour.")
+        return Card(title, _("never"), words, "amber", reverse("admin:invoices_reconciliationrun_changelist"))
     link, late = url_of("reconciliationrun", last.pk), timezone.now() - last.finished_at > thresholds.CATCH_UP_LATE
-    words = "What webhooks lost since then is missing." if late else "Lost webhooks were made up for."
+    words = _("What webhooks lost since then is missing.") if late else _("Lost webhooks were made up for.")
     return Card(title, age_text(last.finished_at), words, "amber" if late else "green", link)
 
 
 def _last_proof() -> Card:
-    title, all_runs = "Equal to Stripe", reverse("admin:invoices_reconciliationrun_changelist")
+    title, all_runs = _("Equal to Stripe"), reverse("admin:invoices_reconciliationrun_changelist")
     last = proof.latest()
     if last is None or last.finished_at is None:
-        return Card(title, "not proved yet", "A proof counts, sums and digests both sides.", "grey", all_runs)
+        return Card(title, _("not proved yet"), _("A proof counts, sums and digests both sides."), "grey", all_runs)
     link, when = url_of("reconciliationrun", last.pk), age_text(last.started_at)
     if last.exit_code == reconcile.CLEAN:
         late = timezone.now() - last.finished_at > thresholds.PROOF_LATE
-        words = (
-            f"{reconciliation_wording.proof_summary(last).capitalize()}.{' This week’s is missing.' if late else ''}"
-        )
-        return Card(title, f"as of {when}", words, "amber" if late else "green", link)
-    return Card("Not equal to Stripe", f"as of {when}", f"{reconciliation_wording.proof_summary(last)}.", "amber", link)
+        words = f"{capfirst(reconciliation_wording.proof_summary(last))}."
+        if late:
+            words = f"{words} {_('This week’s is missing.')}"
+        return Card(title, _("as of {age}").format(age=when), words, "amber" if late else "green", link)
+    words = f"{reconciliation_wording.proof_summary(last)}."
+    return Card(_("Not equal to Stripe"), _("as of {age}").format(age=when), words, "amber", link)

@@ -6,8 +6,9 @@ Each of its queries reads a limited number of rows; what is many was counted bef
 from typing import Any
 
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
 
-from invoices import sign_ins, tallies, thresholds
+from invoices import recorded, sign_ins, tallies, thresholds
 from invoices.admin import charts, queues
 from invoices.admin.invoices import wording as invoice_wording
 from invoices.models import Invoice, Operation
@@ -20,15 +21,17 @@ def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     may = request.user.has_perm
     reading = queues.Reading(request.user)
     entries = queues.entries(reading)
+    last_sign_in = sign_ins.last_sign_in(request.user, before_this=True)
     oversees = may("invoices.view_operation") and reading.may(*queues.OVERSEE)
     return {
         **context,
-        "title": "Home",
+        "title": _("Home"),
         "counted": _counted(reading) if may("invoices.view_invoice") else None,
         "queues": [entry for entry in entries if not entry.is_empty],
         "empty_queues": [entry for entry in entries if entry.is_empty],
         "charts": charts.charts(reading),
-        "last_sign_in": sign_ins.last_sign_in(request.user, before_this=True),
+        "last_sign_in": last_sign_in,
+        "last_sign_in_detail": recorded.shown(last_sign_in.detail) if last_sign_in else "",
         "may_search": may("invoices.view_invoice"),
         "own_operations": _own_operations(request) if may("invoices.view_operation") else [],
         "contradictions": _unresolved_contradictions(reading) if oversees else [],
@@ -46,7 +49,10 @@ def _unresolved_contradictions(reading: queues.Reading) -> list[dict[str, Any]]:
     """What Stripe says otherwise than the journal, the oldest first."""
     rows = reading.contradictions[:OPERATIONS_SHOWN]
     named = _with_invoice_numbers([row.operation for row in rows])
-    return [{**each, "contradiction": row} for row, each in zip(rows, named, strict=True)]
+    return [
+        {**each, "contradiction": row, "message": recorded.shown(row.message)}
+        for row, each in zip(rows, named, strict=True)
+    ]
 
 
 def _own_operations(request: HttpRequest) -> list[dict[str, Any]]:

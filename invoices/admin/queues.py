@@ -17,9 +17,12 @@ from urllib.parse import urlencode
 from django.db.models import Count, QuerySet, Sum
 from django.db.models.functions import TruncDate
 from django.urls import reverse
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
 
 from invoices import assignments, clock, mentions, money, promises, tallies
 from invoices.admin import formatting
+from invoices.admin.formatting import number
 from invoices.admin.invoices import work_filters
 from invoices.admin.invoices.queue_filters import AgeFilter
 from invoices.admin.invoices.work_filters import PromiseFilter
@@ -157,11 +160,7 @@ def sums_of(amounts: Amounts) -> list[str]:
 
 def reason_in_words(reason: str) -> str:
     """`insufficient_funds` → `Insufficient funds`."""
-    return formatting.words(reason).capitalize() if reason != tallies.UNKNOWN_REASON else "Reason not known"
-
-
-def number(count: int) -> str:
-    return f"{count:,}"
+    return capfirst(formatting.words(reason)) if reason != tallies.UNKNOWN_REASON else _("Reason not known")
 
 
 def entry(title: str, words: str, amounts: Amounts, link: str, tone: str = "amber") -> Entry:
@@ -184,7 +183,7 @@ def entry_of_operations(
     found = entry(title, words, amounts, link, tone)
     found.oldest = rows[0].created_at if rows else None
     if len(rows) > MAX_COUNTED:
-        found.count, found.sums = f"{MAX_COUNTED}+", [f"over {sum}" for sum in found.sums]
+        found.count, found.sums = f"{MAX_COUNTED}+", [_("over {sum}").format(sum=sum) for sum in found.sums]
     return found
 
 
@@ -210,11 +209,11 @@ def _overdue(reading: Reading) -> Entry:
     bands = [(band, reading.not_promised_by_band[band.name]) for band in tallies.OVERDUE_BANDS]
     # An invoice leaves the queue while a promise to pay it stands.
     only = {PromiseFilter.parameter_name: PromiseFilter.NONE} if reading.may(promises.VIEW) else {}
-    total = Amounts.together(amounts for _, amounts in bands)
-    words = "Ask the customer, or charge what can be charged." if total.count else "No invoice is overdue."
-    found = entry("Overdue", words, total, list_of("invoice", age=AgeFilter.OVERDUE, **only), "red")
+    total = Amounts.together(amounts for _band, amounts in bands)
+    words = _("Ask the customer, or charge what can be charged.") if total.count else _("No invoice is overdue.")
+    found = entry(_("Overdue"), words, total, list_of("invoice", age=AgeFilter.OVERDUE, **only), "red")
     found.parts = [
-        Part(band.title, number(amounts.count), sums_of(amounts), list_of("invoice", age=band.name, **only))
+        Part(_(band.title), number(amounts.count), sums_of(amounts), list_of("invoice", age=band.name, **only))
         for band, amounts in bands
     ]
     return found
@@ -222,8 +221,8 @@ def _overdue(reading: Reading) -> Entry:
 
 def _payment_failed(reading: Reading) -> Entry:
     amounts = reading.waiting(tallies.PAYMENT_FAILED)
-    words = "The last attempt failed: the reason says what to do." if amounts.count else "No payment has failed."
-    found = entry("Payment failed", words, amounts, list_of("invoice", queue=tallies.PAYMENT_FAILED), "red")
+    words = _("The last attempt failed: the reason says what to do.") if amounts.count else _("No payment has failed.")
+    found = entry(_("Payment failed"), words, amounts, list_of("invoice", queue=tallies.PAYMENT_FAILED), "red")
     found.parts = [
         Part(
             reason_in_words(reason),
@@ -238,14 +237,18 @@ def _payment_failed(reading: Reading) -> Entry:
 
 def _needs_customer(reading: Reading) -> Entry:
     amounts = reading.waiting(tallies.NEEDS_CUSTOMER)
-    words = "The bank asks the customer to confirm: send the link." if amounts.count else "No bank asks a customer."
-    return entry("Needs the customer", words, amounts, list_of("invoice", queue=tallies.NEEDS_CUSTOMER))
+    words = (
+        _("The bank asks the customer to confirm: send the link.") if amounts.count else _("No bank asks a customer.")
+    )
+    return entry(_("Needs the customer"), words, amounts, list_of("invoice", queue=tallies.NEEDS_CUSTOMER))
 
 
 def _debits(reading: Reading) -> Entry:
     amounts = reading.waiting(tallies.DEBIT_UNDER_WAY)
-    words = "Do not charge again: banks take days." if amounts.count else "No bank is processing a payment."
-    return entry("Bank debits under way", words, amounts, list_of("invoice", queue=tallies.DEBIT_UNDER_WAY), "violet")
+    words = _("Do not charge again: banks take days.") if amounts.count else _("No bank is processing a payment.")
+    return entry(
+        _("Bank debits under way"), words, amounts, list_of("invoice", queue=tallies.DEBIT_UNDER_WAY), "violet"
+    )
 
 
 def _few_invoices(rows: QuerySet[Invoice]) -> list[Invoice]:
@@ -261,7 +264,7 @@ def entry_of_invoices(title: str, words: str, rows: list[Invoice], link: str, to
     found = entry(title, words, amounts, link, tone)
     found.oldest = rows[0].created if rows else None
     if len(rows) > MAX_COUNTED:
-        found.count, found.sums = f"{MAX_COUNTED}+", [f"over {sum}" for sum in found.sums]
+        found.count, found.sums = f"{MAX_COUNTED}+", [_("over {sum}").format(sum=sum) for sum in found.sums]
     return found
 
 
@@ -270,29 +273,29 @@ def entry_of_invoices(title: str, words: str, rows: list[Invoice], link: str, to
 
 def _mine(reading: Reading) -> Entry:
     rows = _few_invoices(work_filters.assigned_to(Invoice.objects.all(), person=reading.user.pk))
-    words = "Invoices that you have taken, or were given." if rows else "You have taken no invoice."
-    return entry_of_invoices("Mine", words, rows, list_of("invoice", assigned=work_filters.MINE), "")
+    words = _("Invoices that you have taken, or were given.") if rows else _("You have taken no invoice.")
+    return entry_of_invoices(_("Mine"), words, rows, list_of("invoice", assigned=work_filters.MINE), "")
 
 
 def _mentions(reading: Reading) -> Entry:
     waiting = mentions.waiting_for(reading.user).order_by("made_at")
     rows = list(waiting.values_list("made_at", flat=True)[: MAX_COUNTED + 1])
-    words = "Colleagues ask you to look at a note." if rows else "No note waits for you."
+    words = _("Colleagues ask you to look at a note.") if rows else _("No note waits for you.")
     count = f"{MAX_COUNTED}+" if len(rows) > MAX_COUNTED else number(len(rows))
-    return Entry("Mentions", words, count, [], rows[0] if rows else None, list_of("mention"))
+    return Entry(_("Mentions"), words, count, [], rows[0] if rows else None, list_of("mention"))
 
 
 def _promised_today(reading: Reading) -> Entry:
     rows = _few_invoices(work_filters.promised_today(Invoice.objects.all(), clock.now()))
-    words = "The day ends before long: has it been paid?" if rows else "Nothing was promised for today."
+    words = _("The day ends before long: has it been paid?") if rows else _("Nothing was promised for today.")
     link = list_of("invoice", promise=PromiseFilter.TODAY)
-    return entry_of_invoices("Promised for today", words, rows, link, "violet")
+    return entry_of_invoices(_("Promised for today"), words, rows, link, "violet")
 
 
 def _broken_promises(reading: Reading) -> Entry:
     rows = _few_invoices(work_filters.broken(Invoice.objects.all(), clock.now()))
-    words = "The day has passed, and it was not paid." if rows else "No promise is broken."
-    return entry_of_invoices("Promises broken", words, rows, list_of("invoice", promise=PromiseFilter.BROKEN), "red")
+    words = _("The day has passed, and it was not paid.") if rows else _("No promise is broken.")
+    return entry_of_invoices(_("Promises broken"), words, rows, list_of("invoice", promise=PromiseFilter.BROKEN), "red")
 
 
 # --- operations -------------------------------------------------------------------------------------------------------
@@ -300,20 +303,20 @@ def _broken_promises(reading: Reading) -> Entry:
 
 def _unknown(reading: Reading) -> Entry:
     rows = _few(Operation.objects.filter(state__in=Operation.UNFINISHED, state=Operation.State.UNKNOWN))
-    words = "Being checked with Stripe; nothing is done twice." if rows else "Every action has a clear outcome."
-    return entry_of_operations("Unknown outcomes", words, rows, list_of("operation", state="unknown"), "violet")
+    words = _("Being checked with Stripe; nothing is done twice.") if rows else _("Every action has a clear outcome.")
+    return entry_of_operations(_("Unknown outcomes"), words, rows, list_of("operation", state="unknown"), "violet")
 
 
 def _undecided(reading: Reading) -> Entry:
     rows = _few(manual_resolution.queue())
-    words = "Look at Stripe, and say what came of it." if rows else "Everything was settled by itself."
-    return entry_of_operations("For you to decide", words, rows, list_of("operation", state="undecided"))
+    words = _("Look at Stripe, and say what came of it.") if rows else _("Everything was settled by itself.")
+    return entry_of_operations(_("For you to decide"), words, rows, list_of("operation", state="undecided"))
 
 
 def _my_approvals(reading: Reading) -> Entry:
     rows = my_turn.decidable(reading.user)
-    words = "Others asked; each waits for a second person." if rows else "Nobody waits for your decision."
-    return entry_of_operations("My approvals", words, rows, list_of("operation", turn=TurnFilter.MINE))
+    words = _("Others asked; each waits for a second person.") if rows else _("Nobody waits for your decision.")
+    return entry_of_operations(_("My approvals"), words, rows, list_of("operation", turn=TurnFilter.MINE))
 
 
 def _batches(reading: Reading) -> Entry | None:
@@ -326,15 +329,15 @@ def _batches(reading: Reading) -> Entry | None:
         for currency, sum in batch.sums.items():
             amounts.add(currency, 1, sum)
     link = page_url(rows[0]) if len(rows) == 1 else list_of("batch", turn=TurnFilter.MINE)
-    found = entry("Batches awaiting approval", "A second person decides on the whole.", amounts, link)
+    found = entry(_("Batches awaiting approval"), _("A second person decides on the whole."), amounts, link)
     found.count, found.oldest = number(len(rows)), rows[0].created_at
     return found
 
 
 def _my_requests(reading: Reading) -> Entry:
     rows = _few(my_turn.asked_by(reading.user))
-    words = "A manager decides; you can withdraw them." if rows else "Nothing that you asked for waits."
-    return entry_of_operations("My waiting requests", words, rows, list_of("operation", turn=TurnFilter.ASKED), "")
+    words = _("A manager decides; you can withdraw them.") if rows else _("Nothing that you asked for waits.")
+    return entry_of_operations(_("My waiting requests"), words, rows, list_of("operation", turn=TurnFilter.ASKED), "")
 
 
 # --- for those who oversee --------------------------------------------------------------------------------------------
@@ -342,8 +345,8 @@ def _my_requests(reading: Reading) -> Entry:
 
 def _contradictions(reading: Reading) -> Entry:
     rows = list({row.operation_id: row.operation for row in reading.contradictions}.values())
-    words = "Stripe says otherwise than the journal." if rows else "Stripe and the journal say the same."
-    return entry_of_operations("Contradictions", words, rows, list_of("operation", state="contradicted"), "red")
+    words = _("Stripe says otherwise than the journal.") if rows else _("Stripe and the journal say the same.")
+    return entry_of_operations(_("Contradictions"), words, rows, list_of("operation", state="contradicted"), "red")
 
 
 def _drift(reading: Reading) -> Entry:
@@ -352,10 +355,10 @@ def _drift(reading: Reading) -> Entry:
         .order_by("found_at")
         .values_list("found_at", flat=True)[: MAX_COUNTED + 1]
     )
-    words = "Differences that no run healed." if rows else "No difference to Stripe was left in 7 days."
+    words = _("Differences that no run healed.") if rows else _("No difference to Stripe was left in 7 days.")
     count = f"{MAX_COUNTED}+" if len(rows) > MAX_COUNTED else number(len(rows))
     oldest = rows[0] if rows else None
-    return Entry("Drift", words, count, [], oldest, list_of("drift", left=LeftFilter.WEEK), "red")
+    return Entry(_("Drift"), words, count, [], oldest, list_of("drift", left=LeftFilter.WEEK), "red")
 
 
 def _sees_invoices(reading: Reading) -> bool:

@@ -11,6 +11,7 @@ from django.db import connection
 from django.db.models import Q, QuerySet
 from django.db.models.fields.json import KT
 from django.db.models.functions import Lower
+from django.utils.translation import gettext as _
 
 from invoices import money
 from invoices import search as language
@@ -63,10 +64,11 @@ def invoices(
     named = queryset.filter(customer_id__in=_named(Customer, term, "name", "email", tell))
     newest = list(named.order_by("-created", "-pk").values_list("pk", flat=True)[: MAX_OF_CUSTOMERS + 1])
     if len(newest) > MAX_OF_CUSTOMERS:
-        tell(
-            f"Customers whose name begins so have more than {MAX_OF_CUSTOMERS} invoices: only the newest of them are "
-            "here. Search by the whole e-mail, or open the customer, to see the rest."
+        said = _(
+            "Customers whose name begins so have more than {number} invoices: only the newest of them are here. Search "
+            "by the whole e-mail, or open the customer, to see the rest."
         )
+        tell(said.format(number=MAX_OF_CUSTOMERS))
     ids.update(newest[:MAX_OF_CUSTOMERS])
     return queryset.filter(pk__in=ids)
 
@@ -133,7 +135,7 @@ def _named(
             found |= set(language.of_domain(model, email, domain[1], MAX_MATCHES))
         found |= set(language.with_words(model, name, term, MAX_MATCHES))
     except language.TakesTooLong:
-        tell("Looking for names with this word took too long: only those that begin with it are here.")
+        tell(_("Looking for names with this word took too long: only those that begin with it are here."))
     return found
 
 
@@ -150,7 +152,7 @@ def _over(term: str) -> set[str]:
         of_amount = Q()
         for amount, in_currency in meanings:
             of_amount |= Q(**{column: amount}) & in_currency
-        rows = Invoice.objects.filter(of_amount, **{f"{column}__in": [amount for amount, _ in meanings]})
+        rows = Invoice.objects.filter(of_amount, **{f"{column}__in": [amount for amount, _where in meanings]})
         found |= set(rows.order_by("-created", "-pk").values_list("pk", flat=True)[:MAX_MATCHES])
     return found
 

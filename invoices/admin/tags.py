@@ -6,6 +6,7 @@ from typing import Any
 
 from django import template
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
 from invoices import money, recorded
 from invoices.admin import footers, formatting
@@ -36,7 +37,7 @@ FILTERS: dict[str, Any] = {
     "requested_by": operation_wording.requested_by,
     "parameters": operation_wording.parameters,
     "event_title": event_wording.title,
-    "action_label": lambda operation: label_of(operation.action),
+    "action_label": lambda operation: _(label_of(operation.action)),
     "paused_what": pauses.what,
     "paused_by": pauses.by_whom,
 }

@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils.formats import number_format
+from django.utils.translation import gettext as _
+
 from invoices import money
 from invoices.models import MIRRORED
 
@@ -31,10 +34,12 @@ class Total:
         return self.ours == self.theirs
 
     def rows(self) -> Iterator[tuple[str, str, str, str]]:
-        """What is counted, ours, Stripe's, and ours less Stripe's (empty where it is nothing), in words."""
+        """What is counted (`number`, or the member), ours, Stripe's, and ours less Stripe's (empty where it is
+        nothing), as the language of the page writes numbers."""
         for name, ours, theirs in zip(("number", *self.sums), self.ours, self.theirs, strict=True):
             if name == "number":
-                yield name, f"{ours:,}", f"{theirs:,}", f"{ours - theirs:+,}" if ours != theirs else ""
+                over = f"{'+' if ours > theirs else '-'}{_number(abs(ours - theirs))}" if ours != theirs else ""
+                yield name, _number(ours), _number(theirs), over
             elif self.currency:
                 over = money.text(ours - theirs, self.currency) if ours != theirs else ""
                 yield name, money.text(ours, self.currency), money.text(theirs, self.currency), over
@@ -76,13 +81,22 @@ def _sums(kinds: dict[str, Any], object: str) -> tuple[str, ...]:
 
 def result(totals: list[Total], equal: bool) -> str:
     """The last line of a proof."""
-    ours, theirs = (sum(getattr(total, side)[0] for total in totals) for side in ("ours", "theirs"))
-    number = f"{ours:,} objects here, {theirs:,} at Stripe"
     if not totals:
-        return "Neither side has anything."
-    wrong = [total for total in totals if not total.equal]
-    if wrong:
-        return f"{number}: {len(wrong)} of {len(totals)} totals are not the same."
+        return _("Neither side has anything.")
+    ours, theirs = (sum(getattr(total, side)[0] for total in totals) for side in ("ours", "theirs"))
+    numbers = {"here": _number(ours), "at_stripe": _number(theirs)}
+    if wrong := sum(not total.equal for total in totals):
+        said = _("{here} objects here, {at_stripe} at Stripe: {wrong} of {totals} totals are not the same.")
+        return said.format(**numbers, wrong=_number(wrong), totals=_number(len(totals)))
     if equal:
-        return f"{number}: every number and every sum is the same."
-    return f"{number}: every number and every sum is the same, but something else differs."
+        said = _("{here} objects here, {at_stripe} at Stripe: every number and every sum is the same.")
+    else:
+        said = _(
+            "{here} objects here, {at_stripe} at Stripe: every number and every sum is the same, but something else "
+            "differs."
+        )
+    return said.format(**numbers)
+
+
+def _number(number: int) -> str:
+    return number_format(number, force_grouping=True)

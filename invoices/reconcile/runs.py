@@ -24,6 +24,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
 from django.db.models import QuerySet
+from django.utils.translation import gettext_noop
 
 from invoices import clock
 from invoices.interruption import Interrupted
@@ -98,7 +99,11 @@ def running(
         except RunLost:
             raise
         except (KeyboardInterrupt, SystemExit, Interrupted) as error:
-            _close(run, State.INTERRUPTED, str(error) if isinstance(error, Interrupted) else "It was stopped.")
+            _close(
+                run,
+                State.INTERRUPTED,
+                str(error) if isinstance(error, Interrupted) else gettext_noop("It was stopped."),
+            )
             raise
         except BaseException as error:
             fail(run, f"{type(error).__name__}: {error}")
@@ -171,7 +176,7 @@ def _close_silent(kind: str) -> None:
     """Closes what died in this lane. In one statement, so that a sign of life that comes first is not overlooked."""
     now = clock.now()
     lane(kind).filter(alive_at__lte=now - RUN_SILENT).update(
-        state=State.FAILED, owner=None, finished_at=now, exit_code=FAILED, error="Its process died."
+        state=State.FAILED, owner=None, finished_at=now, exit_code=FAILED, error=gettext_noop("Its process died.")
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import QuerySet
+from django.utils.translation import gettext_noop
 
 from invoices import account, clock, gateway, interruption, mirror
 from invoices.models import MIRRORED, Invoice, ReconciliationRun
@@ -328,7 +329,7 @@ def compare_invoice(id: str, *, dry_run: bool = False, by: User | None = None) -
 def _compare_invoice(run: ReconciliationRun, id: str) -> ReconciliationRun:
     snapshots = with_retries(run, lambda: unreadable.retrieve("invoice", id))
     if snapshots[0].data is None and not Invoice.objects.filter(pk=id).exists():
-        return runs.fail(run, f"Neither Stripe nor the mirror has an invoice {id}.")
+        return runs.fail(run, gettext_noop("Neither Stripe nor the mirror has an invoice {id}.").format(id=id))
     counts: Counter[str] = Counter()
     for object, other in _related(snapshots):
         try:

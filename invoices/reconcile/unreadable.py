@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any
 
 from django.db import DataError, IntegrityError
+from django.utils.translation import gettext_noop
 
 from invoices import clock, gateway
 from invoices.models import Drift, ReconciliationRun
@@ -46,13 +47,13 @@ def record_members(run: ReconciliationRun, object: str, members: list[Any]) -> C
     counts: Counter[str] = Counter()
     for one in members:
         if not isinstance(one, dict):
-            reason = f"The list holds {type(one).__name__} in place of an object."
+            reason = gettext_noop("The list holds {type} in place of an object.").format(type=type(one).__name__)
         elif not isinstance(one.get("id"), str):
-            reason = "The object has no id."
+            reason = gettext_noop("The object has no id.")
         elif not isinstance(one.get("object"), str):
-            reason = "The object does not say of what kind it is."
+            reason = gettext_noop("The object does not say of what kind it is.")
         else:
-            reason = "Its id cannot be a key, or its kind is not mirrored."
+            reason = gettext_noop("Its id cannot be a key, or its kind is not mirrored.")
         counts += record(run, object, text(one, "id") or "", Unreadable(reason), one)
     return counts
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.utils.translation import gettext_noop
 
 from invoices import account, clock, gateway, interruption
 from invoices.models import MIRRORED, ReconciliationRun
@@ -30,19 +31,27 @@ VERSION = 4  # of the report: one of before has no charges
 THREADS = 3  # windows that are walked at once
 ALL_LINES, LISTED_LINES = "all", "listed"
 
-NOT_SHOWN = [
-    "Stripe's lists leave out deleted customers and deleted drafts. What only the mirror holds was retrieved singly; "
-    "of what Stripe deleted and the mirror does not hold, nothing can be shown.",
-    "Stripe's list of customers leaves out those of test clocks. Those that the mirror holds were retrieved singly; "
-    "those that it lacks cannot be found. There are none in live mode.",
-    "What Stripe created after the newest page of a list was read is not covered.",
-    "Of an object are not compared, because Stripe changes them without an event: webhooks_delivered_at, a customer's "
-    "next_invoice_sequence, the address of invoice_pdf and of a credit note's pdf, and of hosted_invoice_url more than "
-    "whether there is one. Nor are members that Stripe shows only when they are expanded, such as "
-    "amount_paid_off_stripe.",
-    "Events are not compared: states are. Stripe lists events for 30 days only, and the catch-up reads them.",
+NOT_SHOWN = [  # kept with the report, in English; its page shows them in the reader's language
+    gettext_noop(
+        "Stripe's lists leave out deleted customers and deleted drafts. What only the mirror holds was retrieved "
+        "singly; of what Stripe deleted and the mirror does not hold, nothing can be shown."
+    ),
+    gettext_noop(
+        "Stripe's list of customers leaves out those of test clocks. Those that the mirror holds were retrieved "
+        "singly; those that it lacks cannot be found. There are none in live mode."
+    ),
+    gettext_noop("What Stripe created after the newest page of a list was read is not covered."),
+    gettext_noop(
+        "Of an object are not compared, because Stripe changes them without an event: webhooks_delivered_at, a "
+        "customer's next_invoice_sequence, the address of invoice_pdf and of a credit note's pdf, and of "
+        "hosted_invoice_url more than whether there is one. Nor are members that Stripe shows only when they are "
+        "expanded, such as amount_paid_off_stripe."
+    ),
+    gettext_noop(
+        "Events are not compared: states are. Stripe lists events for 30 days only, and the catch-up reads them."
+    ),
 ]
-LATER_LINES_NOT_SHOWN = "Lines after an invoice's tenth were counted, and not compared (--lines listed)."
+LATER_LINES_NOT_SHOWN = gettext_noop("Lines after an invoice's tenth were counted, and not compared (--lines listed).")
 
 Kind, State = ReconciliationRun.Kind, ReconciliationRun.State
 

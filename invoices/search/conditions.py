@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 from django.db.models import Model, Q
 from django.db.models.functions import Lower
+from django.utils.translation import gettext as _
 
 from invoices.models import Customer, Invoice
 from invoices.models.reading import BIGINT_LIMIT
@@ -54,15 +55,20 @@ def condition_of(clause: Clause, resource: Resource) -> Q:
     if field is None:
         known = ", ".join(sorted(resource.fields))
         raise QueryError(
-            f"Field `{clause.field}` is an unsupported search field for resource `{resource.name}`. "
-            f"Use one of {known}.",
+            _("Field `{field}` is an unsupported search field for resource `{resource}`. Use one of {known}.").format(
+                field=clause.field, resource=resource.name, known=known
+            ),
             clause.position + clause.negated,
         )
     _check_key(clause, field)
     if clause.operator not in field.operators or (clause.value is None and clause.operator != ":"):
-        accepted = " ".join((":",) if clause.value is None else field.operators)
-        what = "null" if clause.value is None else f"field `{clause.field}`"
-        raise QueryError(f"{what} does not go with {clause.operator}. Use {accepted}", clause.operator_position)
+        if clause.value is None:
+            said = _("null does not go with {operator}. Use {accepted}").format(operator=clause.operator, accepted=":")
+        else:
+            said = _("field `{field}` does not go with {operator}. Use {accepted}").format(
+                field=clause.field, operator=clause.operator, accepted=" ".join(field.operators)
+            )
+        raise QueryError(said, clause.operator_position)
     # Without a value a comparison is neither true nor false, and its negation would not be true.
     has_value = Q(**{f"{field.column}__isnull": False})
     if clause.value is not None:
@@ -95,9 +101,10 @@ def search_index_of(clause: Clause, resource: Resource) -> Q | None:
 def _check_key(clause: Clause, field: Field) -> None:
     takes_key = field.compare is _metadata
     if takes_key and clause.key is None:
-        raise QueryError('metadata needs a key, as in metadata["key"]:"value".', clause.operator_position)
+        raise QueryError(_('metadata needs a key, as in metadata["key"]:"value".'), clause.operator_position)
     if clause.key is not None and not takes_key:
-        raise QueryError(f"only metadata has keys; write {clause.field} without one.", clause.position)
+        said = _("only metadata has keys; write {field} without one.")
+        raise QueryError(said.format(field=clause.field), clause.position)
 
 
 def looks_like_query(text: str, resource: Resource) -> bool:
@@ -112,13 +119,11 @@ def looks_like_query(text: str, resource: Resource) -> bool:
 def _text_of(clause: Clause) -> str:
     """The value as it stood in quotation marks. Raises QueryError for a bare number, and a part that is too short."""
     if not isinstance(clause.value, str):
-        raise QueryError(
-            f'field `{clause.field}` is text, which needs quotation marks: "{clause.value}".', clause.value_position
-        )
+        said = _('field `{field}` is text, which needs quotation marks: "{value}".')
+        raise QueryError(said.format(field=clause.field, value=clause.value), clause.value_position)
     if clause.operator == "~" and len(clause.value) < MIN_PART_LENGTH:
-        raise QueryError(
-            f"a part that is searched for with ~ has at least {MIN_PART_LENGTH} characters.", clause.value_position
-        )
+        said = _("a part that is searched for with ~ has at least {least} characters.")
+        raise QueryError(said.format(least=MIN_PART_LENGTH), clause.value_position)
     return clause.value
 
 
@@ -126,10 +131,8 @@ def _number_of(clause: Clause) -> int:
     """The value as a whole number, with or without quotation marks. Raises QueryError."""
     if isinstance(clause.value, str):
         if not QUOTED_NUMBER.fullmatch(clause.value):
-            raise QueryError(
-                f"field `{clause.field}` is a whole number: an amount in minor units, or a time in seconds since 1970.",
-                clause.value_position,
-            )
+            said = _("field `{field}` is a whole number: an amount in minor units, or a time in seconds since 1970.")
+            raise QueryError(said.format(field=clause.field), clause.value_position)
         return int(clause.value)
     return clause.value or 0
 

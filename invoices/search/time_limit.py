@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from django.db import OperationalError, connection, transaction
+from django.utils.translation import gettext as _
 
 STEPS_BETWEEN_LOOKS = 1000  # of SQLite's machine: some hundredths of a millisecond
 QUERY_CANCELED = "57014"  # PostgreSQL's code
@@ -18,8 +19,10 @@ class TakesTooLong(Exception):
 
     def __init__(self) -> None:
         super().__init__(
-            "This query looks through more rows than one request may. Please narrow it: add a range of created, such "
-            "as created>1767225600, or a clause that few match, such as a customer, an e-mail or a number."
+            _(
+                "This query looks through more rows than one request may. Please narrow it: add a range of created, "
+                "such as created>1767225600, or a clause that few match, such as a customer, an e-mail or a number."
+            )
         )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
 from django.db.models import Min, Q, QuerySet, Sum
+from django.utils.translation import gettext_noop
 
 from invoices import clock
 from invoices.models import Tallied, Tally, TallyProgress
@@ -26,7 +27,7 @@ class AgeBand:
     """Open invoices by how many days they are overdue. `most` None: without end."""
 
     name: str
-    title: str
+    title: str  # in English; pages translate it
     least: int
     most: int | None
 
@@ -37,10 +38,10 @@ class AgeBand:
 
 
 OVERDUE_BANDS = (
-    AgeBand("1-7", "1 to 7 days", 1, 7),
-    AgeBand("8-30", "8 to 30 days", 8, 30),
-    AgeBand("31-90", "31 to 90 days", 31, 90),
-    AgeBand("over-90", "over 90 days", 91, None),
+    AgeBand("1-7", gettext_noop("1 to 7 days"), 1, 7),
+    AgeBand("8-30", gettext_noop("8 to 30 days"), 8, 30),
+    AgeBand("31-90", gettext_noop("31 to 90 days"), 31, 90),
+    AgeBand("over-90", gettext_noop("over 90 days"), 91, None),
 )
 NOT_DUE, NO_DUE_DATE = "not-due", "no-due-date"  # the other open invoices
 

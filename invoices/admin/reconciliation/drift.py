@@ -9,7 +9,10 @@ from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, gettext_noop
 
+from invoices import recorded
 from invoices.admin.base import Facts, RecordAdmin
 from invoices.admin.formatting import ago, badge, moment, pretty, words
 from invoices.admin.links import object_link, url_of
@@ -28,45 +31,45 @@ class DriftAdmin(RecordAdmin):
     list_filter = (LeftFilter,)
     ordering = ("-found_at",)
     search_fields = ("id",)
-    search_help_text = "Id of an object, or of an invoice"
-    empty_hint = "No difference between Stripe and us was ever found that an event did not explain."
+    search_help_text = gettext_lazy("Id of an object, or of an invoice")
+    empty_hint = gettext_noop("No difference between Stripe and us was ever found that an event did not explain.")
 
     def find(self, term: str, queryset: QuerySet) -> QuerySet:
         return queryset.filter(Q(object_id=term) | Q(invoice=term))
 
     def page_context(self, request: HttpRequest, record: Drift) -> dict[str, Any]:
-        sides = [("Here", pretty(record.ours)), ("At Stripe", pretty(record.theirs))]
+        sides = [(_("Here"), pretty(record.ours)), (_("At Stripe"), pretty(record.theirs))]
         return {**super().page_context(request, record), "title": wording.drift_title(record), "sides": sides}
 
     def facts(self, record: Drift) -> Facts:
         return [
-            ("About", object_link(record.object_type, record.object_id)),
-            ("Invoice", object_link("invoice", record.invoice)),
-            ("Difference", wording.drift_title(record)),
-            *([("Because", record.reason)] if record.reason else []),
-            ("Found", moment(record.found_at)),
-            ("Healed", _fate(record)),
-            ("Ours was true until", moment(record.ours_seen_until)),
-            ("Found by", format_html('<a href="{}">{}</a>', url_of("reconciliationrun", record.run_id), record.run)),
+            (_("About"), object_link(record.object_type, record.object_id)),
+            (_("Invoice"), object_link("invoice", record.invoice)),
+            (_("Difference"), wording.drift_title(record)),
+            *([(_("Because"), recorded.shown(record.reason))] if record.reason else []),
+            (_("Found"), moment(record.found_at)),
+            (_("Healed"), _fate(record)),
+            (_("Ours was true until"), moment(record.ours_seen_until)),
+            (_("Found by"), format_html('<a href="{}">{}</a>', url_of("reconciliationrun", record.run_id), record.run)),
         ]
 
-    @admin.display(description="Difference")
+    @admin.display(description=gettext_lazy("Difference"))
     def what(self, drift: Drift) -> SafeString:
         return format_html('<span class="strong">{}</span>', wording.drift_title(drift))
 
-    @admin.display(description="About")
+    @admin.display(description=gettext_lazy("About"))
     def object_(self, drift: Drift) -> SafeString:
         return object_link(drift.object_type, drift.object_id)
 
-    @admin.display(description="Healed")
+    @admin.display(description=gettext_lazy("Healed"))
     def healed(self, drift: Drift) -> SafeString:
         return badge("healed", "green") if drift.healed_at else badge("open", "amber")
 
-    @admin.display(description="Found")
+    @admin.display(description=gettext_lazy("Found"))
     def found(self, drift: Drift) -> SafeString:
         return ago(drift.found_at)
 
-    @admin.display(description="Run")
+    @admin.display(description=gettext_lazy("Run"))
     def run_(self, drift: Drift) -> SafeString:
         return format_html('<a href="{}">#{}</a>', url_of("reconciliationrun", drift.run_id), drift.run_id)
 
@@ -74,7 +77,7 @@ class DriftAdmin(RecordAdmin):
 def _fate(row: Drift) -> SafeString:
     """What became of one difference, with a link to what healed it."""
     fate = healing.fates([row], _objects([row]))[row.pk]
-    by = format_html('<a href="{}">{}</a>', fate.link, fate.by) if fate.link else fate.by
+    by = format_html('<a href="{}">{}</a>', fate.link, fate.by) if fate.link else _(fate.by)
     return format_html("{} {} {}", badge(fate.words, fate.tone), by, moment(fate.at, ""))
 
 
@@ -149,5 +152,5 @@ def _difference(row: Drift, currencies: dict[tuple[str, str], str], fates: dict[
 
 def _what(row: Drift) -> str:
     if row.kind == Drift.Kind.COLUMN:
-        return f"Column {words(row.field)}, against its object"
+        return _("Column {column}, against its object").format(column=words(row.field))
     return wording.field_label(row.field) if row.field else wording.drift_title(row)

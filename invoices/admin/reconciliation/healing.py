@@ -11,12 +11,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
 from invoices.admin.links import url_of
 from invoices.models import Drift, Event
 from invoices.models.reading import storable_json
 
 # An event may be made some time before it comes: Stripe tries for three days to deliver it.
 EVENT_DELIVERED_WITHIN = timedelta(days=3)
+HEALED = gettext_noop("healed")
 EVENTS_READ = 500  # of all objects of a page together
 
 
@@ -24,7 +28,7 @@ EVENTS_READ = 500  # of all objects of a page together
 class Fate:
     """What became of one difference."""
 
-    words: str
+    words: str  # in English; pages translate it
     tone: str  # of its badge
     by: str = ""  # what healed it
     link: str = ""  # to that
@@ -32,7 +36,7 @@ class Fate:
 
 
 OPEN = Fate("open", "amber")
-CHANGED = Fate("changed since", "violet", by="neither value is the one of today")
+CHANGED = Fate(gettext_noop("changed since"), "violet", gettext_noop("neither value is the one of today"))
 
 
 def fates(drift: list[Drift], objects: dict[tuple[str, str], Any]) -> dict[int, Fate]:
@@ -40,7 +44,7 @@ def fates(drift: list[Drift], objects: dict[tuple[str, str], Any]) -> dict[int, 
     id."""
     left = [row for row in drift if row.healed_at is None]
     found: dict[int, Fate] = {
-        row.pk: Fate("healed", "green", by="this run", at=row.healed_at) for row in drift if row.healed_at
+        row.pk: Fate(HEALED, "green", by=_("this run"), at=row.healed_at) for row in drift if row.healed_at
     }
     stand = {row.pk: _stands(row, objects.get((row.object_type, row.object_id))) for row in left}
     gone = [row for row in left if stand[row.pk] is None]
@@ -117,8 +121,12 @@ def _healed_by(row: Drift, object: Any, runs: dict[Key, list[Drift]], events: di
     for later in runs[row.object_type, row.object_id]:
         if later.found_at > row.found_at and (later.field == row.field or not later.field):
             link = url_of("reconciliationrun", later.run_id)
-            return Fate("healed", "green", by=f"run #{later.run_id}", link=link, at=later.healed_at)
+            return Fate(
+                HEALED, "green", by=_("run #{number}").format(number=later.run_id), link=link, at=later.healed_at
+            )
     for event in events[row.object_id]:
         if event.received_at > row.found_at:
-            return Fate("healed", "green", by=event.type, link=url_of("event", event.pk), at=event.received_at)
-    return Fate("healed", "green", by="a read from Stripe", at=object.stored_at if object is not None else None)
+            return Fate(HEALED, "green", by=event.type, link=url_of("event", event.pk), at=event.received_at)
+    return Fate(
+        HEALED, "green", by=gettext_noop("a read from Stripe"), at=object.stored_at if object is not None else None
+    )

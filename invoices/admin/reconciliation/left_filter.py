@@ -5,6 +5,8 @@ from typing import Any
 
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from invoices import clock
 from invoices.admin.filters import ChoiceFilter, Choices
@@ -18,11 +20,11 @@ def recently_left(now: datetime) -> Q:
 
 
 class LeftFilter(ChoiceFilter):
-    title, parameter_name = "what became of it", "left"
+    title, parameter_name = gettext_lazy("what became of it"), "left"
     WEEK = "week"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
-        return [(self.WEEK, "Found in the last 7 days and not healed by that run")]
+        return [(self.WEEK, _("Found in the last 7 days and not healed by that run"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         if self.value() is None:

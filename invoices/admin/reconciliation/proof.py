@@ -7,11 +7,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
-from invoices import money
-from invoices.admin.formatting import words
+from invoices import money, recorded
+from invoices.admin.formatting import number, words
 from invoices.admin.paging import paging
-from invoices.admin.reconciliation import drift
+from invoices.admin.reconciliation import drift, wording
 from invoices.models import MIRRORED, Invoice, ReconciliationRun
 from invoices.reconcile import grand_total, proof_in_words
 from invoices.reconcile.grand_total import OLD_SUMS
@@ -19,15 +21,15 @@ from invoices.reconcile.grand_total import OLD_SUMS
 Kind, State = ReconciliationRun.Kind, ReconciliationRun.State
 EQUAL_DAYS_PER_PAGE = 31
 DIFFERING_DAYS_PER_PAGE = 10
-# What may be found: member of `ReportKind.found` → heading of the table of kinds, and words after a number.
+# What may be found: member of `ReportKind.found` → heading of the table of kinds, and words around a number.
 FOUND = {
-    "missing_here": ("Missing here", "missing here"),
-    "missing_at_stripe": ("Missing at Stripe", "missing at Stripe"),
-    "differs": ("Differ", "differing"),
-    "columns": ("Columns wrong", "with wrong columns"),
-    "unreadable": ("Unreadable", "unreadable"),
-    "in_flight": ("In flight", "in flight"),
-    "not_imported": ("Not imported", "not imported yet"),
+    "missing_here": (gettext_noop("Missing here"), gettext_noop("{number} missing here")),
+    "missing_at_stripe": (gettext_noop("Missing at Stripe"), gettext_noop("{number} missing at Stripe")),
+    "differs": (gettext_noop("Differ"), gettext_noop("{number} differing")),
+    "columns": (gettext_noop("Columns wrong"), gettext_noop("{number} with wrong columns")),
+    "unreadable": (gettext_noop("Unreadable"), gettext_noop("{number} unreadable")),
+    "in_flight": (gettext_noop("In flight"), gettext_noop("{number} in flight")),
+    "not_imported": (gettext_noop("Not imported"), gettext_noop("{number} not imported yet")),
 }
 
 
@@ -53,8 +55,8 @@ def context(request: HttpRequest, run: ReconciliationRun) -> dict[str, Any]:
         "report": report,
         "equal": report.get("equal"),
         "kinds": [_kind(object, kind) for object, kind in kinds.items()],
-        "found_headings": [heading for heading, _ in FOUND.values()],
-        "not_shown": report.get("not_shown", []),
+        "found_headings": [_(heading) for heading, _words in FOUND.values()],
+        "not_shown": [recorded.shown(sentence) for sentence in report.get("not_shown", [])],
         "differing_days": len(differing),
         "differing": [_day(day, sums) for day in differing_page],
         "differing_pages": differing_pages,
@@ -98,7 +100,7 @@ def _kind(object: str, kind: dict[str, Any]) -> dict[str, Any]:
         "here": kind.get("here", 0),
         "at_stripe": kind.get("at_stripe", 0),
         "found": [(found.get(name, 0), name != "in_flight") for name in FOUND],
-        "sentences": list(proof_in_words.covered(object, kind)),
+        "sentences": list(proof_in_words.covered(object, kind, wording.utc_day)),
     }
 
 
@@ -111,12 +113,14 @@ def _day(day: dict[str, Any], sums: dict[str, Any]) -> dict[str, Any]:
     rows = [_group(group, ours.get(group), theirs.get(group), len(names)) for group in sorted({*ours, *theirs})]
     counts = (sum(group[0] for group in side.values()) for side in (ours, theirs))
     return {
-        "day": day.get("day"),
+        "day": wording.utc_day(str(day.get("day") or "")),
         "kind": proof_in_words.plural(object),
         "sums": [words(name) for name in names],
         "rows": rows,
         "counts": tuple(counts),
-        "found": [f"{number:,} {FOUND[name][1]}" for name, number in _found(day).items() if name in FOUND],
+        "found": [
+            _(FOUND[name][1]).format(number=number(count)) for name, count in _found(day).items() if name in FOUND
+        ],
         "content_only": bool(rows) and not any(row["differs"] for row in rows) and not day.get("equal"),
     }
 
@@ -124,12 +128,12 @@ def _day(day: dict[str, Any], sums: dict[str, Any]) -> dict[str, Any]:
 def _group(group: str, ours: list[int] | None, theirs: list[int] | None, sums: int) -> dict[str, Any]:
     """A currency and a status as the rows of a day's table: one of each side, or one of both where they are the same.
     Each is whose it is, the number of objects, and the sums."""
-    currency, _, status = group.partition(" ")
+    currency, _space, status = group.partition(" ")
     differs = ours != theirs
-    sides = {"Ours": ours, "Stripe's": theirs} if differs else {"Both": ours}
+    sides = {_("Ours"): ours, _("Stripe's"): theirs} if differs else {_("Both"): ours}
     return {
         "currency": currency.upper(),
-        "status": status,
+        "status": words(status),
         "sides": [(whose, *_sums(group, values, sums)) for whose, values in sides.items()],
         "differs": differs,
     }
@@ -148,7 +152,7 @@ def _groups(side: Any) -> dict[str, list[int]]:
 def _sums(group: str, values: Iterable[int] | None, sums: int) -> tuple[str, list[str]]:
     """The number of objects, and so many sums with their currency."""
     if values is None:
-        return "none", ["–"] * sums
-    number, *amounts = values
+        return _("none"), ["–"] * sums
+    count, *amounts = values
     currency = group.partition(" ")[0]
-    return f"{number:,}", [money.text(amount, currency) for amount in amounts]
+    return number(count), [money.text(amount, currency) for amount in amounts]

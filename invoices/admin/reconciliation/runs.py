@@ -13,11 +13,13 @@ from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import Truncator
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, gettext_noop
 from django.views.decorators.http import require_POST
 
-from invoices import thresholds
+from invoices import recorded, thresholds
 from invoices.admin.base import Facts, RecordAdmin
-from invoices.admin.formatting import ago, badge, moment
+from invoices.admin.formatting import ago, badge, local_times, moment, number
 from invoices.admin.links import object_link
 from invoices.admin.reconciliation import drift, proof, starting, wording
 from invoices.models import ReconciliationRun
@@ -27,11 +29,11 @@ Kind, State = ReconciliationRun.Kind, ReconciliationRun.State
 MAX_UNDER_WAY = 5  # shown above the list; there is one of each lane, and some of one invoice
 # Every object that a run sees is counted in one of these; together they are `seen`. Colour and words on the page.
 COUNTS = {
-    "same": ("green", "the same"),
-    "imported": ("blue", "imported"),
-    "healed": ("amber", "differed, healed"),
-    "in_flight": ("violet", "in flight, an event explains it"),
-    "failed": ("red", "differed, left as it was"),
+    "same": ("green", gettext_noop("the same")),
+    "imported": ("blue", gettext_noop("imported")),
+    "healed": ("amber", gettext_noop("differed, healed")),
+    "in_flight": ("violet", gettext_noop("in flight, an event explains it")),
+    "failed": ("red", gettext_noop("differed, left as it was")),
 }
 
 
@@ -42,7 +44,7 @@ class ReconciliationRunAdmin(RecordAdmin):
     list_display = ("what", "state_", "result", "started", "took", "drift_")
     list_before_template = "admin/reconciliation/above_runs.html"
     ordering = ("-started_at",)
-    empty_hint = "No reconciliation has run yet. One runs every night; the buttons above start one now."
+    empty_hint = gettext_noop("No reconciliation has run yet. One runs every night; the buttons above start one now.")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ReconciliationRun]:
         return super().get_queryset(request).defer("report", "progress")
@@ -72,7 +74,7 @@ class ReconciliationRunAdmin(RecordAdmin):
         known = {id for id in request.GET.get("known", "").split(",") if id}
         if known - {str(one["run"].pk) for one in context["under_way"]}:
             return HttpResponse(headers={"HX-Refresh": "true"})
-        return self.show(request, "admin/reconciliation/parts/under_way.html", {"title": "Under way", **context})
+        return self.show(request, "admin/reconciliation/parts/under_way.html", {"title": _("Under way"), **context})
 
     @method_decorator(require_POST)
     def start_view(self, request: HttpRequest, kind: str) -> HttpResponse:
@@ -81,9 +83,10 @@ class ReconciliationRunAdmin(RecordAdmin):
     def page_context(self, request: HttpRequest, record: ReconciliationRun) -> dict[str, Any]:
         running = record.state == State.RUNNING
         context = {
-            "title": f"{wording.kind(record)}, {date_format(timezone.localtime(record.started_at), 'j F Y, H:i')}",
+            "title": f"{wording.kind(record)}, {date_format(timezone.localtime(record.started_at), 'DATETIME_FORMAT')}",
             "run": record,
             "summary": wording.summary(record),
+            "error": wording.error(record),
             "exit_code_meaning": "" if record.kind == Kind.CATCH_UP else wording.exit_code_meaning(record),
             "tone": wording.tone(record),
             "in_progress": running,
@@ -102,49 +105,62 @@ class ReconciliationRunAdmin(RecordAdmin):
         return context
 
     def facts(self, record: ReconciliationRun) -> Facts:
+        kind = str(record.get_kind_display())
         params: dict[str, Any] = record.params if isinstance(record.params, dict) else {}
         facts: Facts = [
-            ("Kind", f"{record.get_kind_display()}{', dry run: nothing healed' if record.dry_run else ''}"),
-            ("Invoice", object_link("invoice", params["invoice"]) if params.get("invoice") else ""),
-            ("Part", f"{params['part'] + 1} of {FULL_RUN_PARTS}" if isinstance(params.get("part"), int) else ""),
-            ("Created since", str(params.get("since", ""))[:10]),
-            ("Asked for by", str(record.started_by or "")),
+            (_("Kind"), _("{kind}, dry run: nothing healed").format(kind=kind) if record.dry_run else kind),
+            (_("Invoice"), object_link("invoice", params["invoice"]) if params.get("invoice") else ""),
+            (_("Part"), _part(params.get("part"))),
+            (_("Created since"), wording.utc_day(str(params.get("since", ""))[:10])),
+            (_("Asked for by"), str(record.started_by or "")),
             (
-                "Went on after",
-                format_html_join(mark_safe("<br>"), "{}", [(one,) for one in record.progress.interruptions]),
+                _("Went on after"),
+                format_html_join(mark_safe("<br>"), "{}", [(_stopped(one),) for one in record.progress.interruptions]),
             ),
-            ("Began", moment(record.started_at)),
-            ("Ended", moment(record.finished_at, "")),
-            ("Took", wording.duration(record)),
-            ("New events", f"{record.events:,}" if record.kind == Kind.CATCH_UP else ""),
-            ("Exit code", "" if record.exit_code is None else record.exit_code),
+            (_("Began"), moment(record.started_at)),
+            (_("Ended"), moment(record.finished_at, "")),
+            (_("Took"), wording.duration(record)),
+            (_("New events"), number(record.events) if record.kind == Kind.CATCH_UP else ""),
+            (_("Exit code"), "" if record.exit_code is None else record.exit_code),
         ]
         return [(label, value) for label, value in facts if value != ""]
 
-    @admin.display(description="Reconciliation")
+    @admin.display(description=gettext_lazy("Reconciliation"))
     def what(self, run: ReconciliationRun) -> SafeString:
         return format_html('<span class="strong">{}</span>', wording.kind(run))
 
-    @admin.display(description="State")
+    @admin.display(description=gettext_lazy("State"))
     def state_(self, run: ReconciliationRun) -> SafeString:
         return badge(run.state, wording.tone(run) if run.state in (State.FINISHED, State.INTERRUPTED) else "")
 
-    @admin.display(description="Result")
+    @admin.display(description=gettext_lazy("Result"))
     def result(self, run: ReconciliationRun) -> str:
-        result = run.error or wording.exit_code_meaning(run) or wording.summary(run)
+        result = wording.error(run) or wording.exit_code_meaning(run) or wording.summary(run)
         return Truncator(result).chars(120)
 
-    @admin.display(description="Began")
+    @admin.display(description=gettext_lazy("Began"))
     def started(self, run: ReconciliationRun) -> SafeString:
         return ago(run.started_at)
 
-    @admin.display(description="Took")
+    @admin.display(description=gettext_lazy("Took"))
     def took(self, run: ReconciliationRun) -> str:
         return wording.duration(run) or "–"
 
-    @admin.display(description="Drift")
+    @admin.display(description=gettext_lazy("Drift"))
     def drift_(self, run: ReconciliationRun) -> str:
-        return f"{run.healed + run.failed:,}" if run.healed + run.failed else "none"
+        return number(run.healed + run.failed) if run.healed + run.failed else _("none")
+
+
+def _part(part: object) -> str:
+    if not isinstance(part, int):
+        return ""
+    return _("{number} of {all}").format(number=part + 1, all=FULL_RUN_PARTS)
+
+
+def _stopped(interruption: str) -> str:
+    """When and why a run stopped: `2026-11-21 02:10 UTC: Its process died.`, as it is kept."""
+    when, _colon, why = interruption.partition(" UTC: ")
+    return f"{local_times(f'{when} UTC')}: {recorded.shown(why)}" if why else interruption
 
 
 def _under_way() -> dict[str, Any]:
@@ -170,4 +186,4 @@ def _windows_done(run: ReconciliationRun) -> tuple[int, int]:
 
 def _counts(run: ReconciliationRun) -> list[tuple[str, str, int]]:
     """Colour, words and number of each of `COUNTS`."""
-    return [(*words, getattr(run, name)) for name, words in COUNTS.items()]
+    return [(colour, _(words), getattr(run, name)) for name, (colour, words) in COUNTS.items()]

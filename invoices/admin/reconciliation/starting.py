@@ -6,6 +6,9 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 from kombu.exceptions import OperationalError
 
 from invoices import clock, tasks
@@ -15,14 +18,19 @@ from invoices.reconcile import runs
 
 Kind = ReconciliationRun.Kind
 BUTTONS = {  # above the list: name and description; a run over one invoice starts from its page
-    Kind.SWEEP: ("Sweep", "Every invoice that is not final, and all of the last 30 days."),
+    Kind.SWEEP: (gettext_noop("Sweep"), gettext_noop("Every invoice that is not final, and all of the last 30 days.")),
     Kind.FULL: (
-        "Everything",
-        "All invoices, payments, customers, PaymentIntents, charges, credit notes and refunds. Takes longest.",
+        gettext_noop("Everything"),
+        gettext_noop(
+            "All invoices, payments, customers, PaymentIntents, charges, credit notes and refunds. Takes longest."
+        ),
     ),
     Kind.VERIFY: (
-        "Prove equality",
-        "Every customer, invoice with all lines, payment, PaymentIntent, charge, credit note, refund. Heals nothing.",
+        gettext_noop("Prove equality"),
+        gettext_noop(
+            "Every customer, invoice with all lines, payment, PaymentIntent, charge, credit note, refund. Heals "
+            "nothing."
+        ),
     ),
 }
 
@@ -34,7 +42,7 @@ def may_start(request: HttpRequest) -> bool:
 def startable() -> list[tuple[str, str, str]]:
     """Address, name and description of each kind of run in `BUTTONS`."""
     address = "admin:invoices_reconciliationrun_start"
-    return [(reverse(address, args=[kind]), *words) for kind, words in BUTTONS.items()]
+    return [(reverse(address, args=[kind]), _(name), _(words)) for kind, (name, words) in BUTTONS.items()]
 
 
 def start(request: HttpRequest, kind: str) -> HttpResponse:
@@ -50,15 +58,14 @@ def start(request: HttpRequest, kind: str) -> HttpResponse:
     back = url_of("invoice", invoice) if invoice else reverse("admin:invoices_reconciliationrun_changelist")
     if running := runs.under_way(kind):
         since = timezone.localtime(running.started_at)
-        messages.info(
-            request, f"One is under way since {since:%H:%M}; this is it. Another can begin when it has ended."
-        )
+        said = _("One is under way since {time}; this is it. Another can begin when it has ended.")
+        messages.info(request, said.format(time=date_format(since, "TIME_FORMAT")))
         return redirect(page_url(running))
     try:
         tasks.start_reconciliation.delay(kind, invoice, request.user.pk, clock.now())
     except (OperationalError, OSError):
-        messages.warning(request, "The workers cannot be reached just now, so nothing was started. Try again soon.")
+        messages.warning(request, _("The workers cannot be reached just now, so nothing was started. Try again soon."))
     else:
-        words = "This invoice is being compared with Stripe." if invoice else "It begins within a few seconds."
-        messages.success(request, f"Asked for. {words}")
+        of_invoice = _("Asked for. This invoice is being compared with Stripe.")
+        messages.success(request, of_invoice if invoice else _("Asked for. It begins within a few seconds."))
     return redirect(back)

@@ -1,12 +1,15 @@
 """A reconciliation run, a proof of equality and a drift row, in words."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
-from django.utils.text import Truncator
+from django.utils.formats import date_format
+from django.utils.text import Truncator, capfirst
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop, ngettext
 
-from invoices import money
-from invoices.admin.formatting import moment, span, words
+from invoices import money, recorded
+from invoices.admin.formatting import moment, number, span, words
 from invoices.models import Drift, ReconciliationRun
 from invoices.models.reading import BIGINT_LIMIT
 from invoices.reconcile import CLEAN, DRIFT_HEALED, DRIFT_LEFT, FAILED, NOT_EQUAL, proof_in_words, runs
@@ -16,80 +19,153 @@ MAX_TIMESTAMP = 10**11  # seconds since 1970 (the year 5138); a larger number is
 ENDED_EARLY = (ReconciliationRun.State.FAILED, ReconciliationRun.State.INTERRUPTED)
 
 RUN_KINDS = {
-    "sweep": "Sweep",
-    "full": "Everything",
-    "part": "Part of everything",
-    "invoice": "One invoice",
-    "catch_up": "Catch-up",
-    "verify": "Proof",
+    "sweep": gettext_noop("Sweep"),
+    "full": gettext_noop("Everything"),
+    "part": gettext_noop("Part of everything"),
+    "invoice": gettext_noop("One invoice"),
+    "catch_up": gettext_noop("Catch-up"),
+    "verify": gettext_noop("Proof"),
 }
 
 # What each kind of run reads, what it does, and when it begins by itself (reconcile/schedule.py, backoffice/beat.py).
 EXPLANATIONS = {
-    "sweep": "Reads every invoice at Stripe that can still change, its payments, and all that was made in the last 30 "
-    "days, and compares it with what we have. What differs and is explained by no event is written down as drift, and "
-    "healed. Runs every night.",
-    "full": "As the sweep, over everything that Stripe has: invoices, payments, customers, PaymentIntents, charges, "
-    "credit notes and refunds, of any age. It fills an empty desk, too. Begins only when somebody starts it.",
-    "part": f"One of {FULL_RUN_PARTS} parts of a run over everything. One runs every night, so in four weeks "
-    "everything was compared once.",
-    "invoice": "Compares one invoice, its payments and its customer with Stripe, and heals what differs. Begins when "
-    "somebody asks for it on the invoice's page.",
-    "catch_up": "Reads Stripe's list of events and takes those whose webhook never reached us. It compares nothing: "
-    "the events then do what they would have done. Runs every 15 minutes.",
-    "verify": "Reads everything at Stripe and compares each object with what we have, each amount and each line. It "
-    "heals nothing, so what it says is proof of how we stood. Runs every week; start it at any time.",
+    "sweep": gettext_noop(
+        "Reads every invoice at Stripe that can still change, its payments, and all that was made in the last 30 "
+        "days, and compares it with what we have. What differs and is explained by no event is written down as drift, "
+        "and healed. Runs every night."
+    ),
+    "full": gettext_noop(
+        "As the sweep, over everything that Stripe has: invoices, payments, customers, PaymentIntents, charges, "
+        "credit notes and refunds, of any age. It fills an empty desk, too. Begins only when somebody starts it."
+    ),
+    "part": gettext_noop(
+        "One of {parts} parts of a run over everything. One runs every night, so in four weeks everything was "
+        "compared once."
+    ),
+    "invoice": gettext_noop(
+        "Compares one invoice, its payments and its customer with Stripe, and heals what differs. Begins when "
+        "somebody asks for it on the invoice's page."
+    ),
+    "catch_up": gettext_noop(
+        "Reads Stripe's list of events and takes those whose webhook never reached us. It compares nothing: "
+        "the events then do what they would have done. Runs every 15 minutes."
+    ),
+    "verify": gettext_noop(
+        "Reads everything at Stripe and compares each object with what we have, each amount and each line. It "
+        "heals nothing, so what it says is proof of how we stood. Runs every week; start it at any time."
+    ),
 }
+
+# The members of Stripe's objects that pages of reconciliation name most: `formatting.words` looks for them.
+MEMBERS = (
+    gettext_noop("number"),
+    gettext_noop("status"),
+    gettext_noop("balance"),
+    gettext_noop("total"),
+    gettext_noop("subtotal"),
+    gettext_noop("amount"),
+    gettext_noop("amount due"),
+    gettext_noop("amount paid"),
+    gettext_noop("amount remaining"),
+    gettext_noop("amount requested"),
+    gettext_noop("amount received"),
+    gettext_noop("amount captured"),
+    gettext_noop("amount refunded"),
+    gettext_noop("attempt count"),
+    gettext_noop("collection method"),
+    gettext_noop("currency"),
+    gettext_noop("customer"),
+    gettext_noop("customer email"),
+    gettext_noop("customer name"),
+    gettext_noop("description"),
+    gettext_noop("due date"),
+    gettext_noop("next payment attempt"),
+    gettext_noop("payment intent"),
+    gettext_noop("finalized at"),
+    gettext_noop("paid at"),
+    gettext_noop("voided at"),
+    gettext_noop("marked uncollectible at"),
+    # Kinds of objects.
+    gettext_noop("invoice"),
+    gettext_noop("invoice payment"),
+    gettext_noop("charge"),
+    gettext_noop("credit note"),
+    gettext_noop("refund"),
+    # A state of runs.
+    gettext_noop("interrupted"),
+)
 
 
 def explanation(run: ReconciliationRun) -> str:
     """What a run of this kind does, for who sees one for the first time."""
-    only = " This one was a dry run: it wrote down what differs, and healed nothing." if run.dry_run else ""
-    return EXPLANATIONS.get(run.kind, "") + only
+    words = _explained(run.kind)
+    if not run.dry_run:
+        return words
+    return f"{words} {_('This one was a dry run: it wrote down what differs, and healed nothing.')}"
+
+
+def _explained(kind: str) -> str:
+    return _(EXPLANATIONS[kind]).format(parts=FULL_RUN_PARTS) if kind in EXPLANATIONS else ""
 
 
 def explanations() -> list[tuple[str, str]]:
     """Each kind of run and what it does."""
-    return [(RUN_KINDS[kind], words) for kind, words in EXPLANATIONS.items()]
+    return [(_(RUN_KINDS[kind]), _explained(kind)) for kind in EXPLANATIONS]
 
 
 def kind(run: ReconciliationRun) -> str:
-    return f"{RUN_KINDS.get(run.kind, run.get_kind_display())}{' (dry run)' if run.dry_run else ''}"
+    name = _(RUN_KINDS[run.kind]) if run.kind in RUN_KINDS else str(run.get_kind_display())
+    return _("{run} (dry run)").format(run=name) if run.dry_run else name
+
+
+def error(run: ReconciliationRun) -> str:
+    """Why a run ended early, which is kept in English."""
+    return recorded.shown(run.error)
 
 
 def summary(run: ReconciliationRun) -> str:
     """What a run has found, in one line: `3 seen, 1 healed`."""
     if run.state == ReconciliationRun.State.RUNNING:
-        return f"Running: {run.seen:,} seen so far"
+        return _("Running: {number} seen so far").format(number=number(run.seen))
     if run.state in ENDED_EARLY:
-        return run.error or run.get_state_display().capitalize()
+        return error(run) or capfirst(words(run.state))
     if run.kind == ReconciliationRun.Kind.VERIFY:
         return proof_summary(run)
     if run.kind == ReconciliationRun.Kind.CATCH_UP:
-        return f"{run.events:,} events that had not reached us" if run.events else "No event was missing"
-    parts = [f"{run.seen:,} seen"]
-    for count, word in ((run.imported, "imported"), (run.healed, "healed"), (run.in_flight, "in flight")):
+        if not run.events:
+            return _("No event was missing")
+        return ngettext(
+            "{number} events that had not reached us", "{number} events that had not reached us", run.events
+        ).format(number=number(run.events))
+    parts = [_("{number} seen").format(number=number(run.seen))]
+    for count, said in (
+        (run.imported, _("{number} imported")),
+        (run.healed, _("{number} healed")),
+        (run.in_flight, _("{number} in flight")),
+        (run.failed, _("{number} left as they were")),
+    ):
         if count:
-            parts.append(f"{count:,} {word}")
-    if run.failed:
-        parts.append(f"{run.failed:,} left as they were")
-    return ", ".join(parts if len(parts) > 1 else [*parts, "all the same"])
+            parts.append(said.format(number=number(count)))
+    return ", ".join(parts if len(parts) > 1 else [*parts, _("all the same")])
 
 
 def exit_code_meaning(run: ReconciliationRun) -> str:
     """What the exit code of a run means (they are those of `manage.py reconcile`); empty while it has none."""
     if run.state == ReconciliationRun.State.INTERRUPTED:
-        goes_on = run.kind in runs.GOES_ON
-        return "Interrupted: the next one of its kind goes on with it." if goes_on else "Interrupted: start it again."
+        if run.kind in runs.GOES_ON:
+            return _("Interrupted: the next one of its kind goes on with it.")
+        return _("Interrupted: start it again.")
     if run.kind == ReconciliationRun.Kind.VERIFY and run.exit_code in {CLEAN, NOT_EQUAL}:
-        return "Equal: both sides have the same." if run.exit_code == CLEAN else "Not equal: something differs."
+        if run.exit_code == CLEAN:
+            return _("Equal: both sides have the same.")
+        return _("Not equal: something differs.")
     if run.kind == ReconciliationRun.Kind.CATCH_UP and run.exit_code == CLEAN:
         return summary(run)
     return {
-        CLEAN: "Clean: what we showed was what Stripe had.",
-        FAILED: "Failed: it could not do its work.",
-        DRIFT_HEALED: "Drift was found, and healed.",
-        DRIFT_LEFT: "Drift is left: not all of it could be healed.",
+        CLEAN: _("Clean: what we showed was what Stripe had."),
+        FAILED: _("Failed: it could not do its work."),
+        DRIFT_HEALED: _("Drift was found, and healed."),
+        DRIFT_LEFT: _("Drift is left: not all of it could be healed."),
     }.get(-1 if run.exit_code is None else run.exit_code, "")
 
 
@@ -111,19 +187,34 @@ def duration(run: ReconciliationRun) -> str:
 
 def proof_summary(run: ReconciliationRun) -> str:
     """What a proof of equality (a run of the kind `verify`) found, in one line."""
-    objects = f"{run.seen:,} object{'' if run.seen == 1 else 's'}"
+    found = {"objects": ngettext("{number} object", "{number} objects", run.seen).format(number=number(run.seen))}
     if since := (run.params or {}).get("since"):
-        objects += f" created since {str(since)[:10]}"
-    in_flight = f", {run.in_flight:,} in flight" if run.in_flight else ""
+        created = _("{objects} created since {day}")
+        found = {"objects": created.format(**found, day=utc_day(str(since)[:10]))}
     if run.exit_code == CLEAN:
-        return f"{objects}, the same on both sides{in_flight}"
-    return f"{objects}: {proof_in_words.difference_count(run) if run.failed else 'some days differ'}{in_flight}"
+        said = _("{objects}, the same on both sides").format(**found)
+    elif run.failed:
+        said = _("{objects}: {differences}").format(**found, differences=proof_in_words.difference_count(run))
+    else:
+        said = _("{objects}: some days differ").format(**found)
+    if not run.in_flight:
+        return said
+    return f"{said}, {_('{number} in flight').format(number=number(run.in_flight))}"
+
+
+def utc_day(written: str) -> str:
+    """A day in ISO 8601 as the language of the page writes it; what is no day, as it is."""
+    try:
+        return date_format(date.fromisoformat(written), "SHORT_DATE_FORMAT")
+    except ValueError:
+        return written
 
 
 def drift_title(drift: Drift) -> str:
     """The kind of a difference, and its field or reason: `Differs: status`."""
-    field = f": {drift.field or Truncator(drift.reason).chars(80)}" if drift.field or drift.reason else ""
-    return f"{drift.get_kind_display().capitalize()}{field}"
+    name = capfirst(str(drift.get_kind_display()))
+    about = drift.field or Truncator(recorded.shown(drift.reason)).chars(80)
+    return f"{name}: {about}" if about else name
 
 
 def field_label(path: str) -> str:
@@ -131,7 +222,8 @@ def field_label(path: str) -> str:
     parts = path.split(".")
     if parts[:2] == ["lines", "data"] and len(parts) > 2 and parts[2].isdecimal():
         rest = words(".".join(parts[3:]))
-        return f"line {int(parts[2]) + 1}{', ' + rest if rest else ''}"
+        line = _("line {number}").format(number=number(int(parts[2]) + 1))
+        return f"{line}, {rest}" if rest else line
     return words(parts[-1] if parts[0] == "status_transitions" else path)
 
 

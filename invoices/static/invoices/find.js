@@ -72,7 +72,7 @@
   for (const failed of ["htmx:responseError", "htmx:sendError"]) {
     document.addEventListener(failed, (event) => {
       if (event.target !== field()) return;
-      results().textContent = "The desk does not answer just now. Press Enter to try again.";
+      results().textContent = field().dataset.away;
       show(true);
     });
   }
