@@ -34,6 +34,7 @@ FILTERS: dict[str, Any] = {
     "outcome": operation_wording.outcome,
     "headline": operation_wording.headline,
     "tone": operation_wording.tone,
+    "in_sentence": operation_wording.in_sentence,
     "requested_by": operation_wording.requested_by,
     "parameters": operation_wording.parameters,
     "event_title": event_wording.title,

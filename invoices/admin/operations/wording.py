@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
+from django.utils.translation import get_language, gettext_noop
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_noop
 
 from invoices import money, recorded
 from invoices.admin.formatting import local_times, words
@@ -143,6 +143,11 @@ def _result(operation: Operation) -> str:
         case Operation.State.READY | Operation.State.RUNNING:
             return _("{action}: in progress")
     return _("{action}: {word}")
+
+
+def in_sentence(label: str) -> str:
+    """The label of an action inside a sentence: small in English, as it is where nouns are written large."""
+    return label.lower() if get_language() == recorded.ENGLISH else label
 
 
 def tone(operation: Operation) -> str:

@@ -17,7 +17,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, gettext_noop
+from django.utils.translation import gettext_lazy, gettext_noop, pgettext
 from django.views.decorators.http import require_POST
 
 from invoices import clock, request_origin, second_factor, tokens
@@ -126,7 +126,7 @@ class ApiTokenAdmin(RecordAdmin):
             (_("Acts as"), record.user.get_username()),
             (_("Made by"), _maker(record)),
             (_("For"), ", ".join(map(_scope_words, record.granted))),
-            (_("May"), _may(record)),
+            (pgettext("API token", "May"), _may(record)),
             (_("Stripe-Version that it may send"), _versions(record)),
             (_("Begins with"), record.token_key),
             (_("Last used"), day(tokens.last_used([record]).get(record.pk), _("never"))),
