@@ -43,7 +43,7 @@ class Table:
 
 
 def _events(customer: str) -> models.QuerySet:
-    return Event._base_manager.filter(object_id__in=customer_rows.object_ids(customer))
+    return Event._base_manager.filter(object_id__among=customer_rows.object_ids(customer))
 
 
 READ_ANEW = "read from Stripe again, as redacted there"

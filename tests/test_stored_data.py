@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.http import StreamingHttpResponse
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from invoices import clock, customer_rows, erasure, stored_data
 from invoices.journal import archives
@@ -22,6 +25,7 @@ from invoices.models import (
     Drift,
     Email,
     Event,
+    Invoice,
     Operation,
     ReconciliationRun,
     personal,
@@ -126,6 +130,26 @@ def test_every_table_that_erasure_knows_is_counted(everything: Operation) -> Non
     for rows_of in (*erasure.JOURNAL.values(), *erasure.MIRROR.values(), customer_rows.drift, customer_rows.emails):
         assert set(rows_of(MINE)) in shown
     assert {each.count for each in stored_data.holdings("cus_unknown")} == {0}
+
+
+def test_the_page_reads_the_ids_of_the_objects_once(everything: Operation, boss: Client) -> None:
+    """A customer may have 20,000 invoices, and so 60,000 ids: they are one parameter of a statement."""
+    with CaptureQueriesContext(connection) as captured:
+        assert boss.get(f"/admin/invoices/customer/{MINE}/stored/").status_code == 200
+    statements = [query["sql"] for query in captured]
+    of_ids = [each for each in statements if re.match(r'SELECT "invoices_\w+"."id" AS "pk" FROM', each)]
+    assert len(of_ids) > 8 and len(of_ids) == len(set(of_ids))
+    assert len(statements) < 60
+    if connection.vendor == "postgresql":
+        assert len([each for each in statements if "= ANY('{" in each]) > 15
+
+
+def test_what_was_read_once_is_forgotten(everything: Operation) -> None:
+    with customer_rows.read_once():
+        assert customer_rows.invoice_ids(MINE)
+        Invoice.rows.filter(customer=MINE).update(customer=None)
+        assert customer_rows.invoice_ids(MINE)
+    assert not customer_rows.invoice_ids(MINE)
 
 
 def test_the_document_has_all_of_this_customer_and_nothing_of_another(everything: Operation) -> None:

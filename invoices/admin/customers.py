@@ -110,12 +110,15 @@ class CustomerAdmin(MirroredAdmin):
         self, request: HttpRequest, customer: str, form: DownloadForm, status: int = 200
     ) -> TemplateResponse:
         looks = customer_rows.disclosures(customer).select_related("by").order_by("-at")
+        with customer_rows.read_once():
+            holdings = stored_data.holdings(customer)
+            archives = stored_data.archives(customer, Path(settings.ARCHIVE_DIR))
         context = {
             "title": f"Stored about {customer}",
             "customer": customer,
             "is_mirrored": customer_rows.customers(customer).exists(),
-            "holdings": stored_data.holdings(customer),
-            "archives": stored_data.archives(customer, Path(settings.ARCHIVE_DIR)),
+            "holdings": holdings,
+            "archives": archives,
             "looks": looks[:LOOKS_SHOWN],
             "form": form,
         }

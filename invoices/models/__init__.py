@@ -3,6 +3,7 @@ removals, sign-ins), API tokens and heartbeats (access), what hosts share (share
 
 from invoices.models.access import ApiToken, GivenPermission, Heartbeat, Scope, TokenRecord
 from invoices.models.accounts import AccountRecord, CheckedKey
+from invoices.models.among import Among
 from invoices.models.batch_items import BatchItem
 from invoices.models.calls import CallResult, RecordedCall
 from invoices.models.chain import CHAINED, JournalHead, JournalLink, UnchainedRow
@@ -49,6 +50,7 @@ __all__ = [
     "DECLINES",
     "MIRRORED",
     "AccountRecord",
+    "Among",
     "ApiToken",
     "Assignment",
     "Batch",
