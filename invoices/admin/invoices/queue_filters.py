@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from invoices import tallies
 from invoices.admin.filters import ChoiceFilter, Choices
 from invoices.admin.formatting import words
+from invoices.models import Invoice
 
 BANDS = {band.name: band for band in tallies.OVERDUE_BANDS}
 RECOVERED_DAYS = 7  # of the chart on the home page, today included
@@ -38,10 +39,10 @@ class QueueFilter(ChoiceFilter):
         if not _title(queue, detail):
             return queryset.none()
         if queue != tallies.RECOVERED:
-            return queryset.filter(pk__in=tallies.ids_in(queue, reason=detail or None))
+            return queryset.filter(pk__in=tallies.ids_in(Invoice.OBJECT, queue, reason=detail or None))
         last = _day(detail) or tallies.today()
         first = last if detail else last - timedelta(days=RECOVERED_DAYS - 1)
-        return queryset.filter(pk__in=tallies.ids_in(queue, first=first, last=last))
+        return queryset.filter(pk__in=tallies.ids_in(Invoice.OBJECT, queue, first=first, last=last))
 
 
 def _title(queue: str, detail: str) -> str:

@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from invoices import tallies
 from invoices.admin.filters import ChoiceFilter, Choices
 from invoices.admin.formatting import words
+from invoices.models import Charge
 
 ATTEMPT_DAYS = 30  # of the chart on the home page, today included
 SUCCEEDED, DECLINED, PAID = "succeeded", "declined", "paid_later"
@@ -37,7 +38,8 @@ class AttemptFilter(ChoiceFilter):
             return queryset.none()
         came_to, _, reason = (self.value() or "").partition(".")
         since = tallies.today() - timedelta(days=ATTEMPT_DAYS - 1)
-        return queryset.filter(pk__in=tallies.ids_in(*QUEUES[came_to], reason=reason or None, first=since))
+        found = tallies.ids_in(Charge.OBJECT, *QUEUES[came_to], reason=reason or None, first=since)
+        return queryset.filter(pk__in=found)
 
 
 def _title(value: str) -> str:
