@@ -31,6 +31,7 @@ from invoices.models import Charge, CreditNote, Customer, Invoice, InvoicePaymen
 from invoices.search.time_limit import time_limit
 
 MOST_COUNTED = 10_000  # rows that are counted and added up
+MOST_OF_A_TAB = 1_000  # rows that are counted for a tab, of which there are several: of more it shows an estimate
 # For one statement. Where the filters leave little of a large table, the database may look through all of it.
 LONGEST = timedelta(seconds=1)
 EXACT_DIGITS = 3  # of an estimate
@@ -57,6 +58,7 @@ class Sums:
     count: int | None = 0
     is_more: bool = False
     rows: list[tuple[str, int, list[str]]] = field(default_factory=list)  # currency, count, sums with their currency
+    most: int = MOST_COUNTED  # that were counted, where there are more
 
     @property
     def in_words(self) -> str:
@@ -65,7 +67,7 @@ class Sums:
             return "not counted: it would take too long"
         if not self.is_more:
             return f"{self.count:,}"
-        return f"about {self.count:,}" if self.count > MOST_COUNTED else f"more than {MOST_COUNTED:,}"
+        return f"about {self.count:,}" if self.count > self.most else f"more than {self.most:,}"
 
     @property
     def short(self) -> str:
@@ -74,7 +76,7 @@ class Sums:
             return ""
         if not self.is_more:
             return f"{self.count:,}"
-        return f"~{self.count:,}" if self.count > MOST_COUNTED else f"{MOST_COUNTED:,}+"
+        return f"~{self.count:,}" if self.count > self.most else f"{self.most:,}+"
 
 
 def urls(admin: Any) -> list[URLPattern]:
@@ -95,24 +97,25 @@ def of_page(shown: RecordList) -> Sums:
     return Sums(len(shown.result_list), rows=[_row(code, *row) for code, row in sorted(found.items())])
 
 
-def of_all(rows: QuerySet[Any]) -> Sums:
-    """All of these rows, of which at most MOST_COUNTED are looked at."""
+def of_all(rows: QuerySet[Any], most: int | None = None) -> Sums:
+    """All of these rows, of which at most `most` are looked at: MOST_COUNTED, where nothing else is said."""
+    most = MOST_COUNTED if most is None else most
     names = [name for name, _ in AMOUNTS[rows.model]]
     rows = rows.select_related(None).order_by()
     columns = ["currency", *names] if names else ["pk"]
-    some = rows.values(*columns)[: MOST_COUNTED + 1]
+    some = rows.values(*columns)[: most + 1]
     try:
         with time_limit(LONGEST):
             if not names:
                 count = some.count()
-                return Sums(count) if count <= MOST_COUNTED else Sums(_estimate(rows), is_more=True)
+                return Sums(count) if count <= most else Sums(_estimate(rows, most), is_more=True, most=most)
             model: Any = rows.model
             counted = _grouped(model, some, names)
     except search.TakesTooLong:
         return Sums(None)
     count = sum(each[1] for each in counted)
-    if count > MOST_COUNTED:
-        return Sums(_estimate(rows), is_more=True)
+    if count > most:
+        return Sums(_estimate(rows, most), is_more=True, most=most)
     return Sums(count, rows=[_row(*each) for each in sorted(counted, key=lambda each: each[0] or "") if each[0]])
 
 
@@ -129,13 +132,14 @@ def _grouped(model: Any, some: QuerySet[Any], names: list[str]) -> list[tuple[An
         return [(code, *map(int, numbers)) for code, *numbers in cursor.fetchall()]
 
 
-def _estimate(rows: QuerySet[Any]) -> int:
-    """How many rows the database thinks that these are, in a few digits. Only PostgreSQL says."""
+def _estimate(rows: QuerySet[Any], most: int) -> int:
+    """How many rows the database thinks that these are, in a few digits; `most` where it thinks that they are fewer
+    than were counted. Only PostgreSQL says."""
     if connection.vendor != "postgresql":
-        return MOST_COUNTED
+        return most
     plan = json.loads(rows.explain(format="json"))
     number = int(plan[0]["Plan"]["Plan Rows"])
-    return round(number, EXACT_DIGITS - len(str(number))) if number > MOST_COUNTED else MOST_COUNTED
+    return round(number, EXACT_DIGITS - len(str(number))) if number > most else most
 
 
 def _row(currency: str, count: int, *sums: int) -> tuple[str, int, list[str]]:
@@ -198,7 +202,7 @@ def _tabs(shown: RecordList, request: HttpRequest) -> list[tuple[str, Sums]]:
     found: list[tuple[str, Sums]] = []
     for value, _ in [("", "All"), *tab.lookup_choices]:
         chosen = type(tab)(request, {tab.parameter_name: [value]}, shown.model, shown.model_admin)
-        sums = of_all(chosen.queryset(request, rows))
+        sums = of_all(chosen.queryset(request, rows), min(MOST_OF_A_TAB, MOST_COUNTED))
         if sums.count is None:
             return found
         found.append((value or "all", sums))
