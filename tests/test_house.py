@@ -121,6 +121,7 @@ def test_tests_store_through_the_mirror_and_only_spoil_or_remove_what_it_stored(
     for each in (
         "tests/test_lists.py",
         "tests/helpers/many_rows.py",
+        "tests/helpers/work_rows.py",
         "tests/test_many_rows.py",
         "tests/test_changes.py",
     ):

@@ -10,21 +10,29 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import md5
 from typing import Any
 from urllib.parse import urlencode
+from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.auth.models import AnonymousUser
 from django.db import connection
-from django.test import RequestFactory
+from django.test import Client, RequestFactory
 
+from invoices.admin import exports, footers
 from invoices.admin.base import RecordAdmin
 from invoices.admin.filters import AmountRangeFilter, CurrencyFilter, DayRangeFilter
+from invoices.admin.invoices.timeline import SOURCES
 from invoices.admin.operations.person_filters import PersonFilter
 from invoices.api import filters
 from invoices.models import Drift, Operation, ReconciliationRun, partitions
 from invoices.operations import ACTIONS
+from invoices.operations.bulk_preview import BULK_ACTIONS
+from invoices.record_tables import SHAPES
+from tests.helpers import work_rows
 
+BY_HTMX = "#htmx"  # the end of an address that a page asks for by itself
 PAGES: tuple[dict[str, str], ...] = (
     {},
     {"after": "MIDDLE"},
@@ -246,7 +254,11 @@ def fill(sizes: Sizes, user: int, bodies: Bodies | None = None, told: Callable[[
             if partitions.name_of(month) not in there:
                 cursor.execute(f"SELECT {partitions.FUNCTION}(%s)", [month])
             month = partitions.later(month, 1)
-        for statement in _statements(sizes, bodies or Bodies(), user):
+        colleagues = work_rows.colleagues()
+        for statement in (
+            *_statements(sizes, bodies or Bodies(), user),
+            *work_rows.statements(sizes, user, colleagues),
+        ):
             cursor.execute(statement)
             told(statement.split("(")[0].split()[-1])
         cursor.execute("ANALYZE")
@@ -346,6 +358,48 @@ def searches(sizes: Sizes, choose: Callable[[int], int]) -> dict[str, dict[str, 
     }
 
 
+# Filters together, with an order or a search: what people ask most, and what no index was made for.
+TOGETHER: dict[str, list[dict[str, str]]] = {
+    "invoice": [
+        {"state": "open", "currency": "eur"},
+        {"state": "open", "collection": "send_invoice"},
+        {"state": "open", "sort": "due"},
+        {"state": "overdue", "sort": "-remaining"},
+        {"state": "overdue", "currency": "jpy"},
+        {"state": "paid", "sort": "-paid"},
+        {"state": "paid", "currency": "usd", "total_from": "100", "total_to": "200"},
+        {"state": "open", "assigned": "nobody"},
+        {"state": "open", "assigned": "mine"},
+        {"assigned": "mine", "sort": "-total"},
+        {"queue": "payment_failed", "sort": "-remaining"},
+        {"queue": "payment_failed.card_declined", "currency": "eur"},
+        {"age": "overdue", "promise": "none"},
+        {"age": "over-90", "promise": "none"},
+        {"q": "huber", "state": "open"},
+        {"q": "huber", "sort": "-total"},
+        {"q": 'status:"open" total>100', "currency": "usd"},
+    ],
+    "charge": [{"attempt": "declined.card_declined"}, {"state": "failed", "currency": "jpy"}],
+    "operation": [{"state": "succeeded", "person": "lists"}],
+}
+
+
+def get(client: Client, address: str) -> tuple[int, bytes]:
+    """Asks for one of these addresses as a page does: the status, and the content; of a file, its first piece."""
+    plain, fragment, _ = address.partition(BY_HTMX)
+    response: Any = client.get(plain, headers={"HX-Request": "true"} if fragment else {})
+    if not response.streaming:
+        return response.status_code, response.content
+    first = next(iter(response.streaming_content), b"")
+    response._iterator.close()  # as the client does at its end: Django would close the database too
+    return response.status_code, first
+
+
+def _uuid_of(*words: object) -> str:
+    """The id that the rows of `_statements` have: of a word and a number, or of the number alone."""
+    return str(UUID(md5("".join(map(str, words)).encode()).hexdigest()))
+
+
 class Addresses:
     """The addresses that read the tables. `choose` draws the rows that they name: a number from 1 to the given one."""
 
@@ -360,10 +414,12 @@ class Addresses:
             "users": "/admin/auth/user/",
             "readyz": "/readyz",
             "metrics": "/metrics",
+            "health": "/admin/health/",
+            "health line": "/admin/health/line/",
         }
         for name in ADMINS:
-            found |= self._list(name) | self._searches(name)
-        return found | self._pages() | self._api()
+            found |= self._list(name) | self._searches(name) | self._sums(name) | self._files(name)
+        return found | self._found() | self._pages() | self._of_people() | self._api()
 
     def _moment(self, of: int) -> tuple[datetime, int]:
         number = self.choose(of)
@@ -375,12 +431,122 @@ class Addresses:
         chosen: list[dict[str, str]] = [{}]
         chosen += [values for of_filter in offered(ADMINS[name], day) for values in of_filter[1:]]
         chosen += sorts(ADMINS[name])
+        chosen += TOGETHER.get(name, [])
         found = {f"list {name} {' '.join(_shown(values))}": f"{base}?{urlencode(values)}" for values in chosen}
         middle = self._place(name)
         for page in PAGES[1:]:
             values = {key: value and middle for key, value in page.items()}
             what = "last" if values == {"before": ""} else " ".join(values)
             found[f"list {name}, {what}"] = f"{base}?{urlencode(values)}"
+        return found
+
+    def _sums(self, name: str) -> dict[str, str]:
+        """What the open list asks for: how many rows match, and what they add up to."""
+        if ADMINS[name].model not in footers.AMOUNTS:
+            return {}
+        day, _ = self._moment(self.sizes.invoices)
+        chosen = [{}, *(values for of_filter in offered(ADMINS[name], day) for values in of_filter[1:])]
+        chosen += [*TOGETHER.get(name, []), {"q": "huber"}] if name == "invoice" else []
+        base = f"/admin/invoices/{name}/sums/"
+        return {f"sums {name} {' '.join(_shown(values))}": f"{base}?{urlencode(values)}" for values in chosen}
+
+    def _files(self, name: str) -> dict[str, str]:
+        """The list as a file, to its first byte."""
+        if ADMINS[name].model not in SHAPES:
+            return {}
+        chosen, base = [{}, *TOGETHER.get(name, [])], f"/admin/invoices/{name}/download"
+        return {
+            f"file {name}.{kind} {' '.join(_shown(values))}": f"{base}.{kind}?{urlencode(values)}"
+            for kind in exports.FORMATS
+            for values in chosen
+        }
+
+    def _found(self) -> dict[str, str]:
+        """The one search: its page of results, and what it shows as one types."""
+        n, few, customer = self.sizes.invoices, self.sizes.fewer, self.choose(self.sizes.customers)
+        number = self.choose(n)
+        first, last = FIRST_NAMES[self.choose(13) - 1], FAMILIES[self.choose(12) - 1]
+        terms = {
+            "number": f"{md5(str(number).encode()).hexdigest()[:8].upper()}-{number}",
+            "number's beginning": f"{self.choose(255):02X}",
+            "e-mail": f"person{customer}@example.com",
+            "domain": "large.example",
+            "common domain": "example.com",
+            "surname": last,
+            "surname's beginning": last[:3],
+            "two letters": first[:2],
+            "whole name": f"{first} {last}",
+            "amount": f"{self.choose(n) / 100:.2f}",
+            "amount with a currency": f"EUR {self.choose(n) / 100:.2f}",
+            "bank reference": f"transfer-{self.choose(max(n // 50, 200))}",
+            "unknown bank reference": "RF18539007547034",
+            "query": f'status:"open" total>{self.choose(n)}',
+            "query of a customer": f'customer:"cus_{customer}" status:"paid"',
+            "query of metadata": f'metadata["order"]:"{number}"',
+            "query of a part": f'number~"{self.choose(255):02X}-"',
+            "invoice": f"in_{number}",
+            "customer": f"cus_{customer}",
+            "payment": f"inpay_{number}",
+            "intent": f"pi_{number}",
+            "charge": f"ch_{number}",
+            "credit note": f"A-{self.choose(few['credit'])}-CN-01",
+            "refund": f"re_{self.choose(few['credit'])}",
+            "request": f"req_{self.choose(few['operation'])}",
+            "operation": _uuid_of(self.choose(few["operation"])),
+            "event": f"evt_{self.choose(self.sizes.events)}",
+            "nothing": "zzzz",
+        }
+        found = {f"find {what}": f"/admin/find/?{urlencode({'q': term})}" for what, term in terms.items()}
+        return found | {
+            f"typed {what}": f"/admin/find/?{urlencode({'q': term})}{BY_HTMX}" for what, term in terms.items()
+        }
+
+    def _of_people(self) -> dict[str, str]:
+        """The pages of what people did, of what the desk did itself, and the forms; those that are large among them."""
+        n, few = self.sizes.invoices, self.sizes.fewer
+        still_open = f"/admin/invoices/invoice/in_{4 + 25 * (self.choose(n // 25) - 1)}/"
+        large, batch = (
+            f"/admin/invoices/invoice/{work_rows.LARGE_INVOICE}/",
+            f"/admin/invoices/batch/{work_rows.LARGE_BATCH}/",
+        )
+        of_customer = f"/admin/invoices/customer/{work_rows.LARGE_CUSTOMER}/"
+        run = f"/admin/invoices/reconciliationrun/{work_rows.LARGE_RUN}/"
+        operation = f"/admin/invoices/operation/{_uuid_of(self.choose(few['operation']))}/"
+        waits = UUID(md5(f"waits{self.choose(work_rows.WAITING)}".encode()).hexdigest())
+        found = {
+            "page largest invoice": large,
+            "page largest invoice, earlier": f"{large}?{urlencode({'before': self._moment(n)[0].isoformat()})}",
+            **{f"page largest invoice, {kind}": f"{large}?kind={kind}" for kind in SOURCES},
+            "page open invoice": still_open,
+            **{f"form {name}": f"{still_open}do/{name}/" for name in ACTIONS},
+            "page largest customer": of_customer,
+            "page largest customer, stored": f"{of_customer}stored/",
+            "page largest customer, invoices": f"/admin/invoices/invoice/?q={work_rows.LARGE_CUSTOMER}",
+            "page operation": operation,
+            "page operation, now": f"{operation}now/",
+            "page operation, result": f"{operation}result/",
+            "page waiting operation": f"/admin/invoices/operation/{waits}/",
+            "page batch": f"/admin/invoices/batch/{_uuid_of('batch', self.choose(few['batch']))}/",
+            "page largest batch": batch,
+            "page largest batch, failed": f"{batch}?state=failed",
+            "page largest batch, last": f"{batch}?p={work_rows.large(self.sizes, 'of_batch') // 50}",
+            "page largest batch, file": f"{batch}table.csv",
+            "page largest run": run,
+            "page largest run, last": f"{run}?before=",
+            "page runs under way": "/admin/invoices/reconciliationrun/under-way/",
+            "page drift": f"/admin/invoices/drift/{work_rows.FIRST_DRIFT + self.choose(work_rows.FILL_A_PAGE)}/",
+            "page email": f"/admin/invoices/email/{_uuid_of('email', self.choose(few['email']))}/",
+            "page webhook endpoint": "/admin/invoices/webhookendpoint/we_1/",
+            "page colleagues": "/admin/invoices/mention/colleagues/?begins=col",
+            "page group": "/admin/auth/group/",
+        }
+        bulk = f"/admin/invoices/invoice/bulk/{min(BULK_ACTIONS)}/"
+        day = self._moment(n)[0]
+        found["form of many: one day"] = (
+            f"{bulk}?{urlencode({'created_from': f'{day:%Y-%m-%d}', 'created_to': f'{day:%Y-%m-%d}'})}"
+        )
+        found["form of many: one search"] = f"{bulk}?q=cus_{self.choose(self.sizes.customers)}"
+        found["form of many: open"] = f"{bulk}?state=open"
         return found
 
     def _place(self, name: str) -> str:
