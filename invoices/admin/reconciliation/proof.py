@@ -8,7 +8,7 @@ from typing import Any
 
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_noop
+from django.utils.translation import gettext_noop, pgettext
 
 from invoices import money, recorded
 from invoices.admin.formatting import number, words
@@ -84,12 +84,17 @@ def _grand_total(request: HttpRequest, report: Any) -> dict[str, Any]:
             {
                 "kind": proof_in_words.plural(total.object),
                 "currency": total.currency.upper(),
-                "rows": [(words(name), *values) for name, *values in total.rows()],
+                "rows": [(_counted(name), *values) for name, *values in total.rows()],
             }
             for total in seen
         ],
         "total_result": grand_total.result(totals, bool(report.get("equal"))),
     }
+
+
+def _counted(name: str) -> str:
+    """What a row of the grand total counts: how many there are, or one of the amounts."""
+    return pgettext("how many", "number") if name == "number" else words(name)
 
 
 def _kind(object: str, kind: dict[str, Any]) -> dict[str, Any]:
