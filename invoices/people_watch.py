@@ -9,6 +9,7 @@ from allauth.mfa.models import Authenticator
 from django.contrib.auth.models import Group, Permission, User
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete, pre_save
+from django.utils.translation import gettext_noop
 
 from invoices import second_factor, sign_ins
 from invoices.sign_ins import What
@@ -22,6 +23,32 @@ WATCHED = {
     "is_superuser": "superuser status",
     "password": "password",
 }
+# What is recorded, as the pages find it in the catalog to show it in their reader's language.
+MADE = (
+    gettext_noop("staff status"),
+    gettext_noop("superuser status"),
+    gettext_noop("staff status, superuser status"),
+)
+CHANGED = (
+    gettext_noop("password changed"),
+    gettext_noop("active given"),
+    gettext_noop("active taken away"),
+    gettext_noop("staff status given"),
+    gettext_noop("staff status taken away"),
+    gettext_noop("superuser status given"),
+    gettext_noop("superuser status taken away"),
+    gettext_noop("user name: {old} → {new}"),
+    gettext_noop("group {name} given"),
+    gettext_noop("group {name} taken away"),
+    gettext_noop("groups all taken away"),
+    gettext_noop("permission {name} given"),
+    gettext_noop("permission {name} taken away"),
+    gettext_noop("permissions all taken away"),
+    gettext_noop("{group}: permission {name} given"),
+    gettext_noop("{group}: permission {name} taken away"),
+    gettext_noop("{group}: permission {name} all taken away"),
+    gettext_noop("{group}: deleted; its members: {people}"),
+)
 _BEFORE = "_before_this_save"
 
 
@@ -123,9 +150,13 @@ def _signed_in(sender: Any, request: Any, user: User, **kwargs: Any) -> None:
     if request is None or not hasattr(request, "session"):
         return
     second_factor.begin_session(request, user)
-    how = "through the identity provider" if second_factor.came_from_provider(request, user) else "with a password"
-    if second_factor.since(request, user) is not None:
-        how += " and a second factor"
+    with_factor = second_factor.since(request, user) is not None
+    if second_factor.came_from_provider(request, user):
+        alone = gettext_noop("through the identity provider")
+        how = gettext_noop("through the identity provider and a second factor") if with_factor else alone
+    else:
+        alone = gettext_noop("with a password")
+        how = gettext_noop("with a password and a second factor") if with_factor else alone
     sign_ins.record(What.SIGNED_IN, request=request, user=user, by=user, detail=how)
 
 
@@ -145,7 +176,7 @@ def _factor_removed(sender: Any, request: Any, user: User, authenticator: Authen
 
 
 def _codes_made(sender: Any, request: Any, user: User, authenticator: Authenticator, **kwargs: Any) -> None:
-    sign_ins.record(What.FACTOR_ADDED, request=request, user=user, detail="new recovery codes")
+    sign_ins.record(What.FACTOR_ADDED, request=request, user=user, detail=gettext_noop("new recovery codes"))
 
 
 def _factor_used(

@@ -55,7 +55,7 @@ class SignInRecordAdmin(RecordAdmin):
             (_("What"), record.get_what_display()),
             (_("Account"), record.username),
             (_("By"), record.by),
-            (_("Detail"), recorded.shown(record.detail)),
+            (_("Detail"), _shown(record.detail)),
             (_("Reason"), recorded.shown(record.reason)),
             (_("Address"), record.address),
             (_("Request"), record.request_id),
@@ -80,4 +80,10 @@ class SignInRecordAdmin(RecordAdmin):
 
     @admin.display(description=gettext_lazy("Detail"))
     def detail_(self, record: SignInRecord) -> str:
-        return Truncator(recorded.shown(record.detail)).chars(80)
+        return Truncator(_shown(record.detail)).chars(80)
+
+
+def _shown(detail: str) -> str:
+    """What is recorded, in the language of the page. It may be several changes."""
+    whole = recorded.shown(detail)
+    return whole if whole != detail else "; ".join(map(recorded.shown, detail.split("; ")))
