@@ -45,8 +45,19 @@ DJANGO = (
     gettext_noop("Date"),
     gettext_noop("Disabled"),
     gettext_noop("Enabled"),
+    gettext_noop("Enter the same password as before, for verification."),
     gettext_noop("Password-based authentication"),
+    gettext_noop(
+        "Please enter the correct %(username)s and password for a staff account. Note that both fields may be "
+        "case-sensitive."
+    ),
+    gettext_noop(
+        "Please enter your old password, for security’s sake, and then enter your new password twice so we can verify "
+        "you typed it in correctly."
+    ),
     gettext_noop("Sessions"),
+    gettext_noop("This password is too common."),
+    gettext_noop("Your password can’t be a commonly used password."),
     gettext_noop("Set password: %s"),
     gettext_noop(
         "Whether the user will be able to authenticate using a password or not. If disabled, they may still be able to "
@@ -55,5 +66,6 @@ DJANGO = (
 )
 ALLAUTH_AND_AXES = (
     gettext_noop("MFA"),
+    gettext_noop("Please type your current password."),
     gettext_noop("access attempt expiration"),
 )

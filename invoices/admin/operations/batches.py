@@ -51,7 +51,7 @@ STATES_IN_ORDER = (  # of the tabs: what went wrong, what goes on (`waiting`: no
 class BatchAdmin(RecordAdmin):
     page_template = "admin/operations/batch.html"
     refreshed_part = "admin/operations/parts/batch_rows.html"
-    list_display = ("what", "invoices_", "state_", "who", "reason", "when")
+    list_display = ("what", "invoices_", "state_", "who", "why", "when")
     list_filter = (BatchTurnFilter,)
     list_select_related = ("actor",)
     ordering = ("-created_at",)
@@ -188,6 +188,10 @@ class BatchAdmin(RecordAdmin):
     @admin.display(description=gettext_lazy("Who"))
     def who(self, batch: Batch) -> str:
         return str(batch.actor)
+
+    @admin.display(description=gettext_lazy("Reason"))
+    def why(self, batch: Batch) -> str:
+        return recorded.shown(batch.reason)
 
     @admin.display(description=gettext_lazy("When"))
     def when(self, batch: Batch) -> SafeString:

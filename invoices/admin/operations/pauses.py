@@ -96,7 +96,7 @@ class PauseForm(ReasonForm):
 
 @admin.register(Pause)
 class PauseAdmin(RecordAdmin):
-    list_display = ("what", "state_", "reason", "who", "since", "until")
+    list_display = ("what", "state_", "why", "who", "since", "until")
     list_select_related = ("paused_by",)
     ordering = ("-paused_at",)
     empty_hint = gettext_noop("Nothing was ever paused.")
@@ -150,7 +150,7 @@ class PauseAdmin(RecordAdmin):
         return [
             (_("What"), _(pauses.what(record))),
             (_("Why"), recorded.shown(record.reason)),
-            (_("By"), pauses.by_whom(record)),
+            (_("By"), recorded.shown(pauses.by_whom(record))),
             (_("Since"), moment(record.paused_at)),
             (_("Until"), moment(record.ends_at, _("somebody resumes it"))),
             *_end(record),
@@ -168,7 +168,11 @@ class PauseAdmin(RecordAdmin):
 
     @admin.display(description=gettext_lazy("Who"))
     def who(self, pause: Pause) -> str:
-        return pauses.by_whom(pause)
+        return recorded.shown(pauses.by_whom(pause))
+
+    @admin.display(description=gettext_lazy("Reason"))
+    def why(self, pause: Pause) -> str:
+        return recorded.shown(pause.reason)
 
     @admin.display(description=gettext_lazy("Since"))
     def since(self, pause: Pause) -> SafeString:

@@ -22,7 +22,7 @@ from django.views.decorators.http import require_POST
 
 from invoices import clock, request_origin, second_factor, tokens
 from invoices.admin.base import Facts, RecordAdmin
-from invoices.admin.formatting import badge, day, moment
+from invoices.admin.formatting import DASH, badge, day, moment
 from invoices.models import ApiToken, Scope
 from invoices.operations import ACTIONS, Invalid
 
@@ -84,7 +84,7 @@ class TokenForm(forms.Form):
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(RecordAdmin):
-    list_display = ("name_", "user", "created_by", "may", "last_used", "created_", "expires")
+    list_display = ("name_", "acts_as", "made_by", "may", "last_used", "created_", "expires")
     list_select_related = ("user", "created_by")
     ordering = ("-created",)
     show_add_link = True
@@ -138,6 +138,14 @@ class ApiTokenAdmin(RecordAdmin):
     @admin.display(description=gettext_lazy("Name"))
     def name_(self, token: ApiToken) -> SafeString:
         return format_html('<span class="strong">{}</span>', token.name)
+
+    @admin.display(description=gettext_lazy("User"))
+    def acts_as(self, token: ApiToken) -> str:
+        return str(token.user)
+
+    @admin.display(description=gettext_lazy("Created by"))
+    def made_by(self, token: ApiToken) -> str:
+        return str(token.created_by or DASH)
 
     @admin.display(description=gettext_lazy("For"))
     def may(self, token: ApiToken) -> SafeString:

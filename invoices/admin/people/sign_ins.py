@@ -39,7 +39,7 @@ class WhatFilter(ColumnFilter):
 
 @admin.register(SignInRecord)
 class SignInRecordAdmin(RecordAdmin):
-    list_display = ("when", "what_", "account", "by_", "detail_", "address")
+    list_display = ("when", "what_", "account", "by_", "detail_", "address_")
     list_filter = (WhatFilter, DayRangeFilter.on("at", gettext_noop("when")))
     ordering = ("-at",)
     search_fields = ("username",)
@@ -77,6 +77,10 @@ class SignInRecordAdmin(RecordAdmin):
     @admin.display(description=gettext_lazy("By"))
     def by_(self, record: SignInRecord) -> str:
         return record.by if record.by != record.username else DASH
+
+    @admin.display(description=gettext_lazy("Address"))
+    def address_(self, record: SignInRecord) -> str:
+        return record.address or DASH
 
     @admin.display(description=gettext_lazy("Detail"))
     def detail_(self, record: SignInRecord) -> str:
