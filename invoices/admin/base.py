@@ -20,6 +20,8 @@ from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, gettext_noop
 from unfold.admin import ModelAdmin
 from unfold.views import ChangeList
 
@@ -67,8 +69,8 @@ class RecordAdmin(ModelAdmin):
     ordering: Any = ()  # the one column by which the list is ordered; the primary key comes after it
     list_after_template = "admin/shared/parts/footer.html"
     shows_freshness = False  # whether the list says how far it may be behind Stripe
-    empty_hint = "Nothing here yet."
-    missing_hint = "It is not here. It may not have reached us yet."
+    empty_hint = gettext_noop("Nothing here yet.")
+    missing_hint = gettext_noop("It is not here. It may not have reached us yet.")
 
     @property
     def media(self) -> Media:
@@ -220,7 +222,8 @@ class RecordAdmin(ModelAdmin):
 
     def missing(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """404, with what the reader can do."""
-        context = {"title": f"Not found: {object_id}", "wanted": object_id, "hint": self.hint_for_missing(object_id)}
+        hint = _(self.hint_for_missing(object_id))
+        context = {"title": _("Not found: {id}").format(id=object_id), "wanted": object_id, "hint": hint}
         return self.show(request, "admin/shared/missing.html", context, status=404)
 
     def show(self, request: HttpRequest, template: str, context: dict[str, Any], status: int = 200) -> TemplateResponse:
@@ -248,18 +251,18 @@ class MirroredAdmin(RecordAdmin):
         for record in records:
             record.known_as_of = comparisons.as_of(record)
 
-    @admin.display(description="Created")
+    @admin.display(description=gettext_lazy("Created"))
     def created_(self, record: Any) -> SafeString:
         return moment(record.created)
 
-    @admin.display(description="As of")
+    @admin.display(description=gettext_lazy("As of"))
     def as_of(self, record: Any) -> SafeString:
         return ago(record.known_as_of)
 
-    @admin.display(description="Status")
+    @admin.display(description=gettext_lazy("Status"))
     def status_(self, record: Any) -> SafeString:
         return badge(record.status or "unreadable")
 
-    @admin.display(description="Id")
+    @admin.display(description=gettext_lazy("Id"))
     def id_(self, record: Any) -> SafeString:
         return format_html("<code>{}</code>", record.pk)

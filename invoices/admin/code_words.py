@@ -42,6 +42,8 @@ STATES = (
     gettext_noop("done"),
     gettext_noop("ignored"),
     gettext_noop("finished"),
+    gettext_noop("delivered"),
+    gettext_noop("given up"),
 )
 
 # Why Stripe made the invoice: https://docs.stripe.com/api/invoices/object#invoice_object-billing_reason

@@ -9,11 +9,14 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, gettext_noop, ngettext
 
-from invoices import emails, wakeups
+from invoices import emails, recorded, wakeups
 from invoices.admin.base import Facts, RecordAdmin
 from invoices.admin.filters import TabFilter
 from invoices.admin.formatting import ago, badge, moment
+from invoices.admin.formatting import number as figures
 from invoices.models import Email
 
 TRY_PERMISSION = "invoices.replay_event"  # the same people have failed events processed again
@@ -21,10 +24,10 @@ State = Email.State
 
 
 class EmailStateFilter(TabFilter):
-    title, parameter_name = "state", "state"
+    title, parameter_name = gettext_noop("state"), "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("given_up", "Given up"), ("failing", "Failing"), ("waiting", "Waiting"), ("sent", "Sent")]
+        return [("given_up", _("Given up")), ("failing", _("Failing")), ("waiting", _("Waiting")), ("sent", _("Sent"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         state = self.value() or ""
@@ -37,12 +40,14 @@ class EmailAdmin(RecordAdmin):
     list_filter = (EmailStateFilter,)
     ordering = ("-written_at",)
     search_fields = ("about",)
-    search_help_text = "The id of what it tells, such as an operation's"
-    empty_hint = "No e-mail of the last two weeks."
-    missing_hint = "It was sent, or given up, more than two weeks ago: then its row is removed."
+    search_help_text = gettext_noop("The id of what it tells, such as an operation's")
+    empty_hint = gettext_noop("No e-mail of the last two weeks.")
+    missing_hint = gettext_noop("It was sent, or given up, more than two weeks ago: then its row is removed.")
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        return {"try_again": (_try_ticked, "try_again", "Try again")} if request.user.has_perm(TRY_PERMISSION) else {}
+        return (
+            {"try_again": (_try_ticked, "try_again", _("Try again"))} if request.user.has_perm(TRY_PERMISSION) else {}
+        )
 
     def find(self, term: str, queryset: QuerySet) -> QuerySet:
         return queryset.filter(about=term)
@@ -53,41 +58,41 @@ class EmailAdmin(RecordAdmin):
     def facts(self, record: Email) -> Facts:
         waits = record.state == State.WAITING
         return [
-            ("To", record.recipient),
-            ("Tells", record.get_kind_display()),
-            ("State", _state(record)),
-            ("Written", moment(record.written_at)),
-            ("Next attempt", moment(record.next_attempt_at) if waits else "none"),
-            ("Sent" if record.state == State.SENT else "Given up", moment(record.ended_at)),
-            ("Failed attempts", record.attempts or ""),
-            ("Failing since", moment(record.failing_since)),
-            ("Last error", record.error or "–"),
-            ("Message-ID begins with", str(record.pk)),
+            (_("To"), record.recipient),
+            (_("Tells"), record.get_kind_display()),
+            (_("State"), _state(record)),
+            (_("Written"), moment(record.written_at)),
+            (_("Next attempt"), moment(record.next_attempt_at) if waits else _("none")),
+            (_("Sent") if record.state == State.SENT else _("Given up"), moment(record.ended_at)),
+            (_("Failed attempts"), record.attempts or ""),
+            (_("Failing since"), moment(record.failing_since)),
+            (_("Last error"), recorded.shown(record.error) or "–"),
+            (_("Message-ID begins with"), str(record.pk)),
         ]
 
-    @admin.display(description="Subject")
+    @admin.display(description=gettext_lazy("Subject"))
     def subject_(self, record: Email) -> SafeString:
         return format_html('<span class="strong">{}</span>', record.subject)
 
-    @admin.display(description="State")
+    @admin.display(description=gettext_lazy("State"))
     def state_(self, record: Email) -> SafeString:
         return _state(record)
 
-    @admin.display(description="Last error")
+    @admin.display(description=gettext_lazy("Last error"))
     def error_(self, record: Email) -> str:
         return Truncator(record.error).chars(120)
 
-    @admin.display(description="Written")
+    @admin.display(description=gettext_lazy("Written"))
     def written(self, record: Email) -> SafeString:
         return ago(record.written_at)
 
 
 def _state(record: Email) -> SafeString:
     if record.state == State.GIVEN_UP:
-        return badge("given up", "red")
+        return badge(gettext_noop("given up"), "red")
     if record.state == State.SENT:
         return badge("sent", "green")
-    return badge("failing", "amber") if record.failing_since else badge("waiting")
+    return badge(gettext_noop("failing"), "amber") if record.failing_since else badge(gettext_noop("waiting"))
 
 
 def _try_ticked(admin: EmailAdmin, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
@@ -96,7 +101,12 @@ def _try_ticked(admin: EmailAdmin, request: HttpRequest, queryset: QuerySet) -> 
         raise PermissionDenied
     if number := emails.try_again(list(queryset.values_list("pk", flat=True))):
         wakeups.wake("send_emails")
-        messages.success(request, f"{number:,} e-mail{'' if number == 1 else 's'} will be tried again.")
+        messages.success(
+            request,
+            ngettext("{count} e-mail will be tried again.", "{count} e-mails will be tried again.", number).format(
+                count=figures(number)
+            ),
+        )
     else:
-        messages.info(request, "None of them was given up, so there is nothing to try again.")
+        messages.info(request, _("None of them was given up, so there is nothing to try again."))
     return None

@@ -24,9 +24,10 @@ from django.shortcuts import redirect
 from django.urls import URLPattern, reverse
 from django.utils import timezone
 from django.utils.text import slugify
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
-from invoices import search, sign_ins
+from invoices import recorded, search, sign_ins
 from invoices.admin.lists import NO_FILTERS, SEARCH, RecordList
 from invoices.admin.paging import AFTER, BEFORE
 from invoices.keyset import Order
@@ -84,7 +85,7 @@ def _download(admin: Any, kind: str, request: HttpRequest) -> HttpResponseBase:
     try:
         shown = admin.get_changelist_instance(request)
     except IncorrectLookupParameters:
-        return _refuse(admin, request, ["The list has no such filter. Choose what the file is to have here."], "")
+        return _refuse(admin, request, [_("The list has no such filter. Choose what the file is to have here.")], "")
     if shown.problems:
         return _refuse(admin, request, shown.problems, _query(request))
     shape, order = SHAPES[admin.model], admin.order(request)
@@ -97,9 +98,9 @@ def _download(admin: Any, kind: str, request: HttpRequest) -> HttpResponseBase:
     except search.TakesTooLong as error:
         return _refuse(admin, request, [str(error)], _query(request))
     fields = shape.allowed(request.user.has_perm)
-    sign_ins.record(
-        SignInRecord.What.LIST_DOWNLOADED, request=request, user=request.user, detail=_detail(shape, kind, shown)
-    )
+    with recorded.in_english():  # the filters name what can be chosen in the language in which they were made
+        detail = _detail(shape, kind, admin.get_changelist_instance(request))
+    sign_ins.record(SignInRecord.What.LIST_DOWNLOADED, request=request, user=request.user, detail=detail)
     content_type, pieces_of = FORMATS[kind]
     table = Table(shape.name, [field.column for field in fields], _rows(request, shape, fields, chain([first], pages)))
     answer = streamed(pieces_of(table), content_type, _file_name(shape, kind, query))
@@ -140,7 +141,7 @@ def _rows(request: HttpRequest, shape: Shape, fields: Any, pages: Iterator[list[
 def _refuse(admin: Any, request: HttpRequest, problems: list[str], query: str) -> HttpResponse:
     """Back to the list, with the sentences."""
     for problem in dict.fromkeys(problems):
-        messages.error(request, f"Nothing was downloaded. {problem}")
+        messages.error(request, f"{_('Nothing was downloaded.')} {problem}")
     address = reverse(f"admin:{admin.opts.app_label}_{admin.opts.model_name}_changelist")
     return redirect(f"{address}?{query}" if query else address)
 

@@ -13,6 +13,8 @@ from django.contrib import admin
 from django.db import connection
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop, pgettext
 
 from invoices import money
 from invoices.admin import days
@@ -58,7 +60,7 @@ class Filter(admin.ListFilter):
             given = params.pop(name, [""])[-1].strip()
             self.values[name] = given[:MAX_VALUE_LENGTH]
             if "\x00" in given or len(given) > MAX_VALUE_LENGTH:
-                self.problems[name] = "This cannot be read. Please write it anew."
+                self.problems[name] = _("This cannot be read. Please write it anew.")
                 self.values[name] = self.values[name].replace("\x00", "")
         if not self.problems:
             self.read()
@@ -85,7 +87,7 @@ class Filter(admin.ListFilter):
     @property
     def label(self) -> str:
         """The title, as a heading of its fields and of its words."""
-        title = str(self.title)
+        title = _(str(self.title))
         return f"{title[:1].upper()}{title[1:]}"
 
     def in_words(self) -> str:
@@ -125,8 +127,10 @@ class ChoiceFilter(Filter):
         given = self.values[self.parameter_name]
         if given and given not in dict(self.lookup_choices):
             offered = ", ".join(label for _, label in self.lookup_choices)
-            instead = f"“{given[:40]}” cannot be chosen here. Choose one of: {offered}."
-            self.problems[self.parameter_name] = instead if offered else "You may not choose anything here."
+            instead = _("“{given}” cannot be chosen here. Choose one of: {offered}.").format(
+                given=given[:40], offered=offered
+            )
+            self.problems[self.parameter_name] = instead if offered else _("You may not choose anything here.")
 
     def value(self) -> str | None:
         """What is chosen. None: nothing, or what cannot be chosen."""
@@ -138,11 +142,11 @@ class ChoiceFilter(Filter):
     def inputs(self) -> list[Input]:
         name = self.parameter_name
         problem = self.problems.get(name, "")
-        return [Input(name, self.label, "select", self.values[name], [("", "All"), *self.lookup_choices], problem)]
+        return [Input(name, self.label, "select", self.values[name], [("", _("All")), *self.lookup_choices], problem)]
 
     def choices(self, changelist: Any) -> Iterator[Mapping[str, object]]:
         """The links of a row of tabs."""
-        for value, label in [("", "All"), *self.lookup_choices]:
+        for value, label in [("", _("All")), *self.lookup_choices]:
             yield {
                 "value": value,
                 "selected": value == self.values[self.parameter_name],
@@ -214,8 +218,8 @@ class DayRangeFilter(RangeFilter):
             return
         self.first, self.last = found
         if self.first and self.last and self.first > self.last:
-            self.problems[self.ends[1]] = (
-                f"The last day, {days.in_words(self.last)}, is before the first, {days.in_words(self.first)}."
+            self.problems[self.ends[1]] = _("The last day, {last}, is before the first, {first}.").format(
+                last=days.in_words(self.last), first=days.in_words(self.first)
             )
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
@@ -232,7 +236,7 @@ class DayRangeFilter(RangeFilter):
 
     def inputs(self) -> list[Input]:
         found = []
-        for name, label in zip(self.ends, (f"{self.label} from", "to"), strict=True):
+        for name, label in zip(self.ends, range_labels(self.label), strict=True):
             try:
                 value = days.parse(self.values[name]).isoformat() if self.values[name] else ""
             except days.BadDay:
@@ -241,10 +245,15 @@ class DayRangeFilter(RangeFilter):
         return found
 
 
+def range_labels(label: str) -> tuple[str, str]:
+    """Of the two fields of a range."""
+    return _("{label} from").format(label=label), pgettext("from … to", "to")
+
+
 class CurrencyFilter(ChoiceFilter):
     """The currency. Those of the invoices that are here are offered; any other code is taken from the address."""
 
-    title, parameter_name = "currency", CURRENCY
+    title, parameter_name = gettext_noop("currency"), CURRENCY
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
         return [(code, code.upper()) for code in currencies_in_use()]
@@ -252,7 +261,9 @@ class CurrencyFilter(ChoiceFilter):
     def read(self) -> None:
         given = self.values[CURRENCY] = self.values[CURRENCY].lower()
         if given and not is_currency(given):
-            self.problems[CURRENCY] = f"“{given[:40]}” is no currency. Choose one, or write its three letters."
+            self.problems[CURRENCY] = _("“{given}” is no currency. Choose one, or write its three letters.").format(
+                given=given[:40]
+            )
         elif given and given not in dict(self.lookup_choices):
             self.lookup_choices.append((given, given.upper()))
 
@@ -296,7 +307,7 @@ class AmountRangeFilter(RangeFilter):
         self.currency = self.request.GET.get(CURRENCY, "").strip().lower()
         if not is_currency(self.currency):
             used = next(name for name in self.ends if self.values[name])
-            self.problems[used] = "Choose a currency too: amounts of different currencies do not compare."
+            self.problems[used] = _("Choose a currency too: amounts of different currencies do not compare.")
             return
         found: list[int | None] = []
         for name in self.ends:
@@ -308,7 +319,7 @@ class AmountRangeFilter(RangeFilter):
             return
         self.least, self.most = found
         if self.least is not None and self.most is not None and self.least > self.most:
-            self.problems[self.ends[1]] = "The second amount is smaller than the first."
+            self.problems[self.ends[1]] = _("The second amount is smaller than the first.")
 
     def _amount(self, written: str) -> int:
         """Minor units. Zero, which no payment may be, is a limit like others."""
@@ -330,12 +341,19 @@ class AmountRangeFilter(RangeFilter):
             "" if amount is None else money.text(amount, self.currency) for amount in (self.least, self.most)
         )
         if least and most:
-            return least if least == most else f"{least} to {most}"
-        return f"at least {least}" if least else f"at most {most}"
+            return least if least == most else _("{least} to {most}").format(least=least, most=most)
+        return _("at least {least}").format(least=least) if least else _("at most {most}").format(most=most)
 
     def inputs(self) -> list[Input]:
-        labels = (f"{self.label} from", "to")
+        labels = range_labels(self.label)
         return [
-            Input(name, label, "text", self.values[name], problem=self.problems.get(name, ""), hint="1234.50")
+            Input(
+                name,
+                label,
+                "text",
+                self.values[name],
+                problem=self.problems.get(name, ""),
+                hint=f"1234{money.marks_of(locale_of(self.request)).decimal}50",
+            )
             for name, label in zip(self.ends, labels, strict=True)
         ]

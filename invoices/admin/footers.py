@@ -21,10 +21,13 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 from django.views.decorators.http import require_GET
 
 from invoices import money, search
 from invoices.admin.filters import TabFilter
+from invoices.admin.formatting import number
 from invoices.admin.lists import RecordList
 from invoices.admin.paging import AFTER, BEFORE
 from invoices.models import Charge, CreditNote, Customer, Invoice, InvoicePayment, Operation, PaymentIntent, Refund
@@ -39,12 +42,12 @@ EXACT_DIGITS = 3  # of an estimate
 
 # Of each kind of record: the columns that are added up, with their labels.
 AMOUNTS: dict[Any, Sequence[tuple[str, str]]] = {
-    Invoice: [("amount_remaining", "Remaining"), ("total", "Total")],
-    InvoicePayment: [("amount_requested", "Requested"), ("amount_paid", "Paid")],
-    PaymentIntent: [("amount", "Amount"), ("amount_received", "Received")],
-    Charge: [("amount", "Amount"), ("amount_refunded", "Refunded")],
-    CreditNote: [("amount", "Amount")],
-    Refund: [("amount", "Amount")],
+    Invoice: [("amount_remaining", gettext_noop("Remaining")), ("total", gettext_noop("Total"))],
+    InvoicePayment: [("amount_requested", gettext_noop("Requested")), ("amount_paid", gettext_noop("Paid"))],
+    PaymentIntent: [("amount", gettext_noop("Amount")), ("amount_received", gettext_noop("Received"))],
+    Charge: [("amount", gettext_noop("Amount")), ("amount_refunded", gettext_noop("Refunded"))],
+    CreditNote: [("amount", gettext_noop("Amount"))],
+    Refund: [("amount", gettext_noop("Amount"))],
     Customer: [],
     Operation: [],
 }
@@ -64,10 +67,12 @@ class Sums:
     def in_words(self) -> str:
         """`1,240`, `about 1,240,000`, `more than 10,000`."""
         if self.count is None:
-            return "not counted: it would take too long"
+            return _("not counted: it would take too long")
         if not self.is_more:
-            return f"{self.count:,}"
-        return f"about {self.count:,}" if self.count > self.most else f"more than {self.most:,}"
+            return number(self.count)
+        if self.count > self.most:
+            return _("about {count}").format(count=number(self.count))
+        return _("more than {count}").format(count=number(self.most))
 
     @property
     def short(self) -> str:
@@ -75,8 +80,8 @@ class Sums:
         if self.count is None:
             return ""
         if not self.is_more:
-            return f"{self.count:,}"
-        return f"~{self.count:,}" if self.count > self.most else f"{self.most:,}+"
+            return number(self.count)
+        return f"~{number(self.count)}" if self.count > self.most else f"{number(self.most)}+"
 
 
 def urls(admin: Any) -> list[URLPattern]:
@@ -86,7 +91,7 @@ def urls(admin: Any) -> list[URLPattern]:
 
 def of_page(shown: RecordList) -> Sums:
     """What is on the page that is shown."""
-    names = [name for name, _ in AMOUNTS[shown.model]]
+    names = [name for name, _label in AMOUNTS[shown.model]]
     found: dict[str, list[int]] = {}
     for record in shown.result_list if names else ():
         if record.currency:
@@ -100,7 +105,7 @@ def of_page(shown: RecordList) -> Sums:
 def of_all(rows: QuerySet[Any], most: int | None = None) -> Sums:
     """All of these rows, of which at most `most` are looked at: MOST_COUNTED, where nothing else is said."""
     most = MOST_COUNTED if most is None else most
-    names = [name for name, _ in AMOUNTS[rows.model]]
+    names = [name for name, _label in AMOUNTS[rows.model]]
     rows = rows.select_related(None).order_by()
     columns = ["currency", *names] if names else ["pk"]
     some = rows.values(*columns)[: most + 1]
@@ -154,7 +159,7 @@ def context_of(admin: Any, request: HttpRequest) -> dict[str, Any] | None:
     for name in (AFTER, BEFORE):
         query.pop(name, None)
     address = reverse(f"admin:{admin.opts.app_label}_{admin.opts.model_name}_sums")
-    return {"address": f"{address}?{query.urlencode()}", "labels": [label for _, label in AMOUNTS[admin.model]]}
+    return {"address": f"{address}?{query.urlencode()}", "labels": [_(label) for _name, label in AMOUNTS[admin.model]]}
 
 
 def _view(admin: Any, request: HttpRequest) -> HttpResponse:
@@ -179,10 +184,10 @@ def _sums(admin: Any, request: HttpRequest) -> HttpResponse:
         return HttpResponse("")
     context = {
         "sums": of_all(shown.queryset),
-        "labels": [label for _, label in AMOUNTS[admin.model]],
+        "labels": [_(label) for _name, label in AMOUNTS[admin.model]],
         "opts": admin.opts,
         "tabs": _tabs(shown, request),
-        "most": f"{MOST_COUNTED:,}",
+        "most": number(MOST_COUNTED),
     }
     return TemplateResponse(request, "admin/shared/parts/all_sums.html", context)
 
@@ -198,9 +203,9 @@ def _tabs(shown: RecordList, request: HttpRequest) -> list[tuple[str, Sums]]:
         if each is not tab:
             rows = each.queryset(request, rows)
     if shown.query:
-        rows, _ = shown.model_admin.get_search_results(request, rows, shown.query)
+        rows, _distinct = shown.model_admin.get_search_results(request, rows, shown.query)
     found: list[tuple[str, Sums]] = []
-    for value, _ in [("", "All"), *tab.lookup_choices]:
+    for value in ["", *dict(tab.lookup_choices)]:
         chosen = type(tab)(request, {tab.parameter_name: [value]}, shown.model, shown.model_admin)
         sums = of_all(chosen.queryset(request, rows), min(MOST_OF_A_TAB, MOST_COUNTED))
         if sums.count is None:

@@ -13,6 +13,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 from unfold.views import ChangeList
 
 from invoices import search, thresholds
@@ -25,7 +27,9 @@ from invoices.models.reading import is_id
 SEARCH_PROBLEM = "search_problem"  # of a request: why what was searched for cannot be answered
 LIST_PROBLEMS = "list_problems"  # of a request: what in the address of the list cannot be read
 SEARCH, COLUMNS = "q", "columns"  # in the address
-TOO_LONG = "This takes too long in this order with these filters. Take one away, or sort by another column."
+TOO_LONG = gettext_noop(
+    "This takes too long in this order with these filters. Take one away, or sort by another column."
+)
 # In the address beside filters and search; they select no rows. `p`, `o`, `e` and `all` are Django's.
 NO_FILTERS = (AFTER, BEFORE, COLUMNS, "p", "o", "e", "all")
 
@@ -98,9 +102,9 @@ class RecordList(ChangeList):
             if (words := each.in_words())
         ]
         if self.sorted_by and self.sorted_by.asked and self.sorted_by.sort.only:
-            found.append(Chip(self.sorted_by.sort.only, self.get_query_string({SORT: None})))
+            found.append(Chip(_(self.sorted_by.sort.only), self.get_query_string({SORT: None})))
         if self.query:
-            found.append(Chip(f"Search: “{self.query}”", self.get_query_string({SEARCH: None})))
+            found.append(Chip(_("Search: “{query}”").format(query=self.query), self.get_query_string({SEARCH: None})))
         return found
 
     def inputs(self) -> list[Input]:
@@ -178,7 +182,7 @@ class RecordList(ChangeList):
     def get_filters(self, request: HttpRequest) -> Any:
         """Django would filter by any column that the address names. It would show the theme's panel of filters, where
         shared/parts/filters.html is ours."""
-        specs, _, others, duplicates, _ = super().get_filters(request)
+        specs, _has_panel, others, duplicates, _active = super().get_filters(request)
         if strangers := [type(each).__name__ for each in specs if not isinstance(each, Filter)]:
             raise ImproperlyConfigured(f"{strangers} are not of invoices.admin.filters: no panel and no chip has them.")
         if others:  # what no filter of the list has taken
@@ -195,7 +199,9 @@ class RecordList(ChangeList):
             found = self.sorted_by.order.with_value(found)
         self.search_problem = getattr(request, SEARCH_PROBLEM, "")
         if "\x00" in request.GET.get(SEARCH, ""):  # which Django leaves out, so that everything would be found
-            self.search_problem = "What you searched for has a character in it that no text has. Please write it anew."
+            self.search_problem = _(
+                "What you searched for has a character in it that no text has. Please write it anew."
+            )
         setattr(request, LIST_PROBLEMS, self.problems)
         return found.none() if self.problems else found
 
@@ -227,7 +233,7 @@ class RecordList(ChangeList):
                 return KeyPages.read(request, self.queryset, in_time, self.list_per_page)
         except search.TakesTooLong as error:
             if self.sorted_by:
-                self.sort_problem = TOO_LONG
+                self.sort_problem = _(TOO_LONG)
             else:
                 self.search_problem = str(error)
             self.queryset = self.queryset.none()

@@ -12,12 +12,15 @@ from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, gettext_noop, ngettext
 from django.views.decorators.http import require_POST
 
-from invoices import scheduled_refetches, wakeups
+from invoices import recorded, scheduled_refetches, wakeups
 from invoices.admin.base import Facts, RecordAdmin
 from invoices.admin.filters import TabFilter
 from invoices.admin.formatting import ago, badge, moment
+from invoices.admin.formatting import number as figures
 from invoices.admin.links import object_link
 from invoices.models import MIRRORED, ScheduledRefetch
 
@@ -30,10 +33,10 @@ STATES = {
 
 
 class RefetchStateFilter(TabFilter):
-    title, parameter_name = "state", "state"
+    title, parameter_name = gettext_noop("state"), "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("given_up", "Given up"), ("failing", "Failing"), ("waiting", "Waiting")]
+        return [("given_up", _("Given up")), ("failing", _("Failing")), ("waiting", _("Waiting"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         state = self.value() or ""
@@ -46,12 +49,14 @@ class ScheduledRefetchAdmin(RecordAdmin):
     list_filter = (RefetchStateFilter,)
     ordering = ("-id",)
     search_fields = ("object_id",)
-    search_help_text = "The id of an object: in_…, cus_…, pi_…"
-    empty_hint = "Nothing waits to be read from Stripe."
-    missing_hint = "It was read meanwhile: then there is nothing to show any more."
+    search_help_text = gettext_noop("The id of an object: in_…, cus_…, pi_…")
+    empty_hint = gettext_noop("Nothing waits to be read from Stripe.")
+    missing_hint = gettext_noop("It was read meanwhile: then there is nothing to show any more.")
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        return {"try_again": (_try_ticked, "try_again", "Try again")} if request.user.has_perm(TRY_PERMISSION) else {}
+        return (
+            {"try_again": (_try_ticked, "try_again", _("Try again"))} if request.user.has_perm(TRY_PERMISSION) else {}
+        )
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         offers = request.user.has_perm(TRY_PERMISSION) and request.GET.get("state") == "given_up"
@@ -73,17 +78,17 @@ class ScheduledRefetchAdmin(RecordAdmin):
 
     def facts(self, record: ScheduledRefetch) -> Facts:
         return [
-            ("Object", object_link(record.object_type, record.object_id)),
-            ("State", _state(record)),
-            ("Asked for", moment(record.asked_at)),
-            ("Next attempt", "none" if record.given_up_at else moment(record.due_at)),
-            ("Failed attempts", record.attempts or ""),
-            ("Failing since", moment(record.failing_since)),
-            ("Given up", moment(record.given_up_at)),
-            ("Last error", record.error or "–"),
+            (_("Object"), object_link(record.object_type, record.object_id)),
+            (_("State"), _state(record)),
+            (_("Asked for"), moment(record.asked_at)),
+            (_("Next attempt"), _("none") if record.given_up_at else moment(record.due_at)),
+            (_("Failed attempts"), record.attempts or ""),
+            (_("Failing since"), moment(record.failing_since)),
+            (_("Given up"), moment(record.given_up_at)),
+            (_("Last error"), recorded.shown(record.error) or "–"),
         ]
 
-    @admin.display(description="Object")
+    @admin.display(description=gettext_lazy("Object"))
     def object_(self, record: ScheduledRefetch) -> SafeString:
         return format_html(
             '<span class="two"><span class="strong">{}</span><small>{}</small></span>',
@@ -91,27 +96,27 @@ class ScheduledRefetchAdmin(RecordAdmin):
             record.object_type,
         )
 
-    @admin.display(description="State")
+    @admin.display(description=gettext_lazy("State"))
     def state_(self, record: ScheduledRefetch) -> SafeString:
         return _state(record)
 
-    @admin.display(description="Last error")
+    @admin.display(description=gettext_lazy("Last error"))
     def error_(self, record: ScheduledRefetch) -> str:
         return Truncator(record.error).chars(120)
 
-    @admin.display(description="Asked for")
+    @admin.display(description=gettext_lazy("Asked for"))
     def asked(self, record: ScheduledRefetch) -> SafeString:
         return ago(record.asked_at)
 
-    @admin.display(description="Next attempt")
+    @admin.display(description=gettext_lazy("Next attempt"))
     def due(self, record: ScheduledRefetch) -> SafeString | str:
         return "none" if record.given_up_at else moment(record.due_at)
 
 
 def _state(record: ScheduledRefetch) -> SafeString:
     if record.given_up_at:
-        return badge("given up", "red")
-    return badge("failing", "amber") if record.failing_since else badge("waiting")
+        return badge(gettext_noop("given up"), "red")
+    return badge(gettext_noop("failing"), "amber") if record.failing_since else badge(gettext_noop("waiting"))
 
 
 def _try_ticked(admin: ScheduledRefetchAdmin, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
@@ -126,6 +131,13 @@ def _try_ticked(admin: ScheduledRefetchAdmin, request: HttpRequest, queryset: Qu
 def _say_how_many(request: HttpRequest, number: int) -> None:
     if number:
         wakeups.wake("perform_refetches")
-        messages.success(request, f"{number:,} object{'' if number == 1 else 's'} will be read from Stripe again.")
+        messages.success(
+            request,
+            ngettext(
+                "{count} object will be read from Stripe again.",
+                "{count} objects will be read from Stripe again.",
+                number,
+            ).format(count=figures(number)),
+        )
     else:
-        messages.info(request, "None of them was given up, so there is nothing to try again.")
+        messages.info(request, _("None of them was given up, so there is nothing to try again."))

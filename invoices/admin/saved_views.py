@@ -18,6 +18,8 @@ from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
 from django.urls import URLPattern, reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from invoices import written
@@ -36,13 +38,15 @@ class ViewForm(forms.Form):
     """The name of a view, and whether it is shared. `query` is what the list showed when it was saved."""
 
     name = forms.CharField(
-        label="Name of the view",
+        label=gettext_lazy("Name of the view"),
         max_length=MAX_NAME_LENGTH,
-        help_text="Such as “Overdue, over EUR 1,000”. Without names of customers: views may be seen by others.",
-        error_messages={"required": "Please give the view a name."},
+        help_text=gettext_lazy(
+            "Such as “Overdue, over EUR 1,000”. Without names of customers: views may be seen by others."
+        ),
+        error_messages={"required": gettext_lazy("Please give the view a name.")},
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
-    shared = forms.BooleanField(label="Share with everybody who may see this list", required=False)
+    shared = forms.BooleanField(label=gettext_lazy("Share with everybody who may see this list"), required=False)
     query = forms.CharField(required=False, max_length=MAX_QUERY_LENGTH, widget=forms.HiddenInput)
 
     def __init__(self, data: Any = None, *, may_share: bool, **options: Any) -> None:
@@ -53,7 +57,7 @@ class ViewForm(forms.Form):
     def clean_name(self) -> str:
         name = " ".join(self.cleaned_data["name"].split())
         try:
-            return written.clean(name, "name", most=MAX_NAME_LENGTH, called="The name")
+            return written.clean(name, "name", most=MAX_NAME_LENGTH, called=_("The name"))
         except Invalid as error:
             raise forms.ValidationError(error.message) from error
 
@@ -106,26 +110,35 @@ def save(admin: Any, request: HttpRequest) -> HttpResponse:
         own = SavedView.objects.filter(owner=_person(request), list=admin.opts.model_name)
         existing = own.filter(name=form.cleaned_data["name"]).first()
         if problem:
-            form.add_error(None, f"It was not saved. {problem}")
+            form.add_error(None, _("It was not saved.") + f" {problem}")
         elif existing and existing.query == query:  # sent twice
             return redirect(_list(admin, query))
         elif own.count() >= MAX_VIEWS:
-            form.add_error(None, f"You have {MAX_VIEWS} views of this list. Delete one that you no longer need first.")
+            form.add_error(
+                None,
+                _("You have {count} views of this list. Delete one that you no longer need first.").format(
+                    count=MAX_VIEWS
+                ),
+            )
         elif _stored(form, SavedView(owner=_person(request), list=admin.opts.model_name, query=query)):
-            messages.success(request, f"Saved as “{form.cleaned_data['name']}”. It stands above the list.")
+            messages.success(
+                request, _("Saved as “{name}”. It stands above the list.").format(name=form.cleaned_data["name"])
+            )
             return redirect(_list(admin, query))
-    return _ask(admin, request, form, "Save this view", _address(admin, "save_view"), status=400)
+    return _ask(admin, request, form, _("Save this view"), _address(admin, "save_view"), status=400)
 
 
 def open_view(admin: Any, request: HttpRequest, view_id: int) -> HttpResponse:
     """GET: leads to the list as it was saved; where the list no longer understands that, it says so."""
     view = _visible(admin, request).filter(pk=view_id).first()
     if view is None:
-        messages.warning(request, "This view is not here any more: it was deleted, or is shared no longer.")
+        messages.warning(request, _("This view is not here any more: it was deleted, or is shared no longer."))
         return redirect(_list(admin))
     problem = _problem(admin, request, view.query)
     if problem:
-        messages.warning(request, f"The view “{view.name}” cannot be shown as it was saved. {problem}")
+        messages.warning(
+            request, _("The view “{name}” cannot be shown as it was saved.").format(name=view.name) + f" {problem}"
+        )
         return redirect(_list(admin))
     return redirect(_list(admin, view.query))
 
@@ -136,17 +149,30 @@ def change(admin: Any, request: HttpRequest, view_id: int) -> HttpResponse:
     known = {"name": view.name, "shared": view.shared, "query": view.query}
     form = ViewForm(request.POST or None, may_share=_may_share(request), initial=known)
     if request.method == "POST" and form.is_valid() and _stored(form, view):
-        messages.success(request, f"The view is called “{view.name}”{' and is shared' if view.shared else ''}.")
+        messages.success(
+            request,
+            (
+                _("The view is called “{name}” and is shared.") if view.shared else _("The view is called “{name}”.")
+            ).format(name=view.name),
+        )
         return redirect(_list(admin, view.query))
     address = _address(admin, "change_view_of_list", view.pk)
-    return _ask(admin, request, form, f"View “{view.name}”", address, view, status=400 if form.errors else 200)
+    return _ask(
+        admin,
+        request,
+        form,
+        _("View “{name}”").format(name=view.name),
+        address,
+        view,
+        status=400 if form.errors else 200,
+    )
 
 
 def delete(admin: Any, request: HttpRequest, view_id: int) -> HttpResponse:
     """POST: deletes a view."""
     view = _changeable(admin, request, view_id)
     view.delete()
-    messages.success(request, f"The view “{view.name}” is deleted.")
+    messages.success(request, _("The view “{name}” is deleted.").format(name=view.name))
     return redirect(_list(admin))
 
 
@@ -173,8 +199,9 @@ def _stored(form: ViewForm, view: SavedView) -> bool:
         with transaction.atomic():
             view.save()
     except IntegrityError:
-        whose = f"{view.owner.get_username()} has" if view.pk else "You have"
-        form.add_error("name", f"{whose} a view of this name already. Choose another one, or delete that one first.")
+        theirs = _("{person} has a view of this name already. Choose another one, or delete that one first.")
+        own = _("You have a view of this name already. Choose another one, or delete that one first.")
+        form.add_error("name", theirs.format(person=view.owner.get_username()) if view.pk else own)
         return False
     return True
 
@@ -202,7 +229,7 @@ def _problem(admin: Any, request: HttpRequest, query: str) -> str:
     try:
         shown = admin.get_changelist_instance(asked)
     except IncorrectLookupParameters:
-        return "It has a filter that this list does not know. Choose the filters again, and save them as a new view."
+        return _("It has a filter that this list does not know. Choose the filters again, and save them as a new view.")
     return " ".join(shown.problems)
 
 

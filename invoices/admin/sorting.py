@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
 
 from invoices.admin.filters import RangeFilter
 from invoices.keyset import Order
@@ -55,7 +56,7 @@ def problem(admin: Any, request: HttpRequest) -> str:
     if not written or written.removeprefix("-") in admin.sorts:
         return ""
     shown = written.replace("\x00", "")[:40]
-    return f"This list cannot be sorted by “{shown}”. Choose the header of a column."
+    return _("This list cannot be sorted by “{name}”. Choose the header of a column.").format(name=shown)
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,11 @@ from django.shortcuts import redirect
 from django.urls import URLPattern, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.text import format_lazy
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, gettext_noop, ngettext
 
-from invoices import clock, second_factor
+from invoices import clock, recorded, second_factor
 from invoices.admin.base import Facts, RecordAdmin
 from invoices.admin.formatting import badge, moment
 from invoices.admin.links import page_url
@@ -34,16 +37,22 @@ class EndpointForm(forms.Form):
     url = forms.CharField(
         label="URL",
         max_length=2000,
-        help_text="https://…, a public address; others only if WEBHOOK_ENDPOINTS_ALLOWED_NETWORKS names their network.",
+        help_text=gettext_lazy(
+            "https://…, a public address; others only if WEBHOOK_ENDPOINTS_ALLOWED_NETWORKS names their network."
+        ),
     )
     enabled_events = forms.CharField(
-        label="Types of events",
+        label=gettext_lazy("Types of events"),
         initial="*",
         widget=forms.Textarea(attrs={"rows": 4}),
-        help_text=f"One in each line, such as invoice.paid or {TYPES[-1]}; * for all.",
+        help_text=format_lazy(
+            gettext_lazy("One in each line, such as invoice.paid or {type}; * for all."), type=TYPES[-1]
+        ),
     )
     description = forms.CharField(
-        max_length=endpoints.MAX_DESCRIPTION, required=False, help_text="Which service it is, and who looks after it."
+        max_length=endpoints.MAX_DESCRIPTION,
+        required=False,
+        help_text=gettext_lazy("Which service it is, and who looks after it."),
     )
 
     def given(self) -> dict[str, Any]:
@@ -53,20 +62,22 @@ class EndpointForm(forms.Form):
 
 class SecretForm(forms.Form):
     overlap_hours = forms.IntegerField(
-        label="The old one signs too for hours",
+        label=gettext_lazy("The old one signs too for hours"),
         min_value=0,
         max_value=int(endpoints.LONGEST_OVERLAP.total_seconds() // 3600),
         initial=int(SECRET_OVERLAP.total_seconds() // 3600),
-        help_text="So that the service can take the new one meanwhile. 0: the old one is known to others.",
+        help_text=gettext_lazy(
+            "So that the service can take the new one meanwhile. 0: the old one is known to others."
+        ),
     )
 
 
 class SinceForm(forms.Form):
     since = forms.DateTimeField(
-        label="Everything that arrived since",
+        label=gettext_lazy("Everything that arrived since"),
         widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
         input_formats=["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M"],
-        help_text="Also what the service has taken already: it knows each event by its id.",
+        help_text=gettext_lazy("Also what the service has taken already: it knows each event by its id."),
     )
 
 
@@ -77,8 +88,8 @@ class WebhookEndpointAdmin(RecordAdmin):
     ordering = ("-created_at",)
     show_add_link = True
     page_template = "admin/webhook_endpoints/page.html"
-    empty_hint = "Events are sent to no service."
-    missing_hint = "It was deleted."
+    empty_hint = gettext_noop("Events are sent to no service.")
+    missing_hint = gettext_noop("It was deleted.")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         return super().get_queryset(request).filter(deleted_at=None)
@@ -122,7 +133,7 @@ class WebhookEndpointAdmin(RecordAdmin):
                 form.add_error(refused.parameter, refused.message)
             else:
                 return self._secret(request, endpoint, secret)
-        return self._form(request, "New endpoint", form, "Make the endpoint", _list_url())
+        return self._form(request, _("New endpoint"), form, _("Make the endpoint"), _list_url())
 
     @second_factor.fresh()
     def edit_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -141,9 +152,9 @@ class WebhookEndpointAdmin(RecordAdmin):
             except EndpointInvalid as refused:
                 form.add_error(refused.parameter if refused.parameter in form.fields else None, refused.message)
             else:
-                messages.success(request, "Changed.")
+                messages.success(request, _("Changed."))
                 return redirect(page_url(endpoint))
-        return self._form(request, "Change the endpoint", form, "Change", page_url(endpoint))
+        return self._form(request, _("Change the endpoint"), form, _("Change"), page_url(endpoint))
 
     @second_factor.fresh()
     def secret_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -159,7 +170,7 @@ class WebhookEndpointAdmin(RecordAdmin):
                 form.add_error(None, refused.message)
             else:
                 return self._secret(request, endpoint, secret)
-        return self._form(request, "Replace the secret", form, "Replace it", page_url(endpoint))
+        return self._form(request, _("Replace the secret"), form, _("Replace it"), page_url(endpoint))
 
     @second_factor.fresh()
     def redeliver_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -173,9 +184,9 @@ class WebhookEndpointAdmin(RecordAdmin):
             except EndpointInvalid as refused:
                 form.add_error(refused.parameter if refused.parameter in form.fields else None, refused.message)
             else:
-                messages.success(request, "A worker sends it now.")
+                messages.success(request, _("A worker sends it now."))
                 return redirect(page_url(endpoint))
-        return self._form(request, "Send again", form, "Send again", page_url(endpoint))
+        return self._form(request, _("Send again"), form, _("Send again"), page_url(endpoint))
 
     def _to_change(self, request: HttpRequest, object_id: str) -> WebhookEndpoint | None:
         if not self.may_change(request):
@@ -187,7 +198,7 @@ class WebhookEndpointAdmin(RecordAdmin):
         return self.show(request, "admin/webhook_endpoints/form.html", context)
 
     def _secret(self, request: HttpRequest, endpoint: WebhookEndpoint, secret: str) -> HttpResponse:
-        context = {"title": "Signing secret", "endpoint": endpoint, "secret": secret, "back": page_url(endpoint)}
+        context = {"title": _("Signing secret"), "endpoint": endpoint, "secret": secret, "back": page_url(endpoint)}
         response = self.show(request, "admin/webhook_endpoints/secret.html", context)
         response["Cache-Control"] = "no-store"
         return response
@@ -230,7 +241,7 @@ class WebhookEndpointAdmin(RecordAdmin):
         if request.method == "POST":
             try:
                 endpoints.redeliver(found, Actor.of_request(request))
-                messages.success(request, f"{found.event} is sent once more.")
+                messages.success(request, _("{event} is sent once more.").format(event=found.event))
             except EndpointInvalid as refused:
                 messages.error(request, refused.message)
             return redirect(page_url(endpoint))
@@ -267,41 +278,43 @@ class WebhookEndpointAdmin(RecordAdmin):
     def facts(self, record: WebhookEndpoint) -> Facts:
         old = record.previous_secret_until
         return [
-            ("State", _state(record)),
-            ("Why", record.disabled_because),
-            ("Takes", _types(record)),
-            ("Description", record.description),
-            ("Owner", record.owner or "nobody: it was made by a command"),
-            ("Made", moment(record.created_at)),
-            ("Failing since", moment(record.failing_since) if record.failing_since else ""),
-            ("Rests until", moment(record.rests_until) if record.rests_until and record.is_enabled else ""),
-            ("Being sent again from", moment(record.redeliver_from) if record.redeliver_from else ""),
-            ("The old secret signs until", moment(old) if old and old > clock.now() else ""),
-            ("Id", format_html("<code>{}</code>", record.pk)),
+            (_("State"), _state(record)),
+            (_("Why"), recorded.shown(record.disabled_because)),
+            (_("Takes"), _types(record)),
+            (_("Description"), record.description),
+            (_("Owner"), record.owner or _("nobody: it was made by a command")),
+            (_("Made"), moment(record.created_at)),
+            (_("Failing since"), moment(record.failing_since) if record.failing_since else ""),
+            (_("Rests until"), moment(record.rests_until) if record.rests_until and record.is_enabled else ""),
+            (_("Being sent again from"), moment(record.redeliver_from) if record.redeliver_from else ""),
+            (_("The old secret signs until"), moment(old) if old and old > clock.now() else ""),
+            (_("Id"), format_html("<code>{}</code>", record.pk)),
         ]
 
-    @admin.display(description="URL")
+    @admin.display(description=gettext_lazy("URL"))
     def url_(self, record: WebhookEndpoint) -> SafeString:
         return format_html('<span class="strong">{}</span>', record.url)
 
-    @admin.display(description="State")
+    @admin.display(description=gettext_lazy("State"))
     def state_(self, record: WebhookEndpoint) -> SafeString:
         return _state(record)
 
-    @admin.display(description="Takes")
+    @admin.display(description=gettext_lazy("Takes"))
     def takes(self, record: WebhookEndpoint) -> str:
         named = len(record.enabled_events)
-        return "every type" if record.takes("") else f"{named} type{'' if named == 1 else 's'}"
+        if record.takes(""):
+            return _("every type")
+        return ngettext("{count} type", "{count} types", named).format(count=named)
 
-    @admin.display(description="Made")
+    @admin.display(description=gettext_lazy("Made"))
     def created(self, record: WebhookEndpoint) -> SafeString:
         return moment(record.created_at)
 
 
 def _state(record: WebhookEndpoint) -> SafeString:
     if not record.is_enabled:
-        return badge("disabled", "red" if record.failing_since else "grey")
-    return badge("failing", "amber") if record.failing_since else badge("enabled", "green")
+        return badge(gettext_noop("disabled"), "red" if record.failing_since else "grey")
+    return badge(gettext_noop("failing"), "amber") if record.failing_since else badge(gettext_noop("enabled"), "green")
 
 
 def _types(record: WebhookEndpoint) -> SafeString:
@@ -311,31 +324,31 @@ def _types(record: WebhookEndpoint) -> SafeString:
 def _facts_of_delivery(found: Delivery) -> Facts:
     waits = found.state == Delivery.State.PENDING
     return [
-        ("Type", found.type),
-        ("State", badge(found.state)),
-        ("Owed since", moment(found.written_at)),
-        ("Attempts", found.attempts),
-        ("Next attempt", moment(found.next_attempt_at) if waits else "none"),
-        ("Ended", moment(found.ended_at) if found.ended_at else ""),
-        ("Last error", found.last_error),
+        (_("Type"), found.type),
+        (_("State"), badge(found.state)),
+        (_("Owed since"), moment(found.written_at)),
+        (_("Attempts"), found.attempts),
+        (_("Next attempt"), moment(found.next_attempt_at) if waits else _("none")),
+        (_("Ended"), moment(found.ended_at) if found.ended_at else ""),
+        (_("Last error"), recorded.shown(found.last_error)),
     ]
 
 
 def _switch(endpoint: WebhookEndpoint, actor: Actor) -> str:
     if endpoint.is_enabled:
         endpoints.disable(endpoint, actor)
-        return "Nothing is sent to it any more."
+        return _("Nothing is sent to it any more.")
     endpoints.enable(endpoint, actor)
-    return "New events are sent to it again. “Send again” brings those of the time between."
+    return _("New events are sent to it again. “Send again” brings those of the time between.")
 
 
 def _test(endpoint: WebhookEndpoint, actor: Actor) -> str:
-    return f"The test event {endpoints.send_test(endpoint, actor).event} is being sent."
+    return _("The test event {event} is being sent.").format(event=endpoints.send_test(endpoint, actor).event)
 
 
 def _remove(endpoint: WebhookEndpoint, actor: Actor) -> str:
     endpoints.delete(endpoint, actor)
-    return "Deleted: nothing is sent to it any more."
+    return _("Deleted: nothing is sent to it any more.")
 
 
 def _page_url(object_id: str) -> str:

@@ -112,6 +112,11 @@ def by_reason(since: date) -> dict[str, dict[str, Amounts]]:
     }
 
 
+def has_reason(queue: str, reason: str) -> bool:
+    """Whether anything was counted in this queue for this reason, of whichever day."""
+    return Tally.objects.filter(queue=queue, reason=reason).exists()
+
+
 def by_band(day: date, without: Mapping[tuple[date, str], tuple[int, int]] | None = None) -> dict[str, Amounts]:
     """The open invoices by their age on this day: a band's name, NOT_DUE or NO_DUE_DATE → what stands there.
 

@@ -10,16 +10,20 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, reverse
 from django.utils.decorators import method_decorator
+from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, gettext_noop, ngettext
 from django.views.decorators.http import require_POST
 
-from invoices import sync, wakeups
+from invoices import recorded, sync, wakeups
 from invoices.admin.base import Facts, RecordAdmin
 from invoices.admin.events import wording
 from invoices.admin.filters import Choices, TabFilter
 from invoices.admin.formatting import ago, badge, masked_text, moment
+from invoices.admin.formatting import number as figures
 from invoices.admin.links import object_link, page_url
 from invoices.journal import archives
 from invoices.models import Event
@@ -30,10 +34,10 @@ REPLAYABLE = (Event.State.FAILED, Event.State.IGNORED)  # an ignored one is judg
 
 
 class EventStateFilter(TabFilter):
-    title, parameter_name = "state", "state"
+    title, parameter_name = gettext_noop("state"), "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
-        return [("pending", "Pending"), ("failed", "Failed"), ("done", "Done"), ("ignored", "Ignored")]
+        return [("pending", _("Pending")), ("failed", _("Failed")), ("done", _("Done")), ("ignored", _("Ignored"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         return queryset.filter(state=self.value()) if self.value() else queryset
@@ -45,8 +49,8 @@ class EventAdmin(RecordAdmin):
     list_filter = (EventStateFilter,)
     ordering = ("-received_at",)
     search_fields = ("id",)
-    search_help_text = "evt_…, or the id of its object"
-    empty_hint = "Search takes whole ids: evt_…, in_…, pi_…"
+    search_help_text = gettext_noop("evt_…, or the id of its object")
+    empty_hint = gettext_noop("Search takes whole ids: evt_…, in_…, pi_…")
     page_template = "admin/events/page.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:
@@ -87,10 +91,10 @@ class EventAdmin(RecordAdmin):
         archive = archives.of_event(object_id)
         if archive is None:
             return self.missing_hint
-        return (
-            f"This event was processed, and left the database with those of {archive.month:%B %Y}. It is in the "
-            f"archive {archive.file}, which those who operate the desk keep."
-        )
+        return _(
+            "This event was processed, and left the database with those of {month}. It is in the archive {file}, which "
+            "those who operate the desk keep."
+        ).format(month=date_format(archive.month, "YEAR_MONTH_FORMAT"), file=archive.file)
 
     def find(self, term: str, queryset: QuerySet) -> QuerySet:
         return queryset.filter(Q(pk=term) | Q(object_id=term))
@@ -99,7 +103,7 @@ class EventAdmin(RecordAdmin):
         failed, readable = record.state == Event.State.FAILED, not record.pk.startswith(UNREADABLE_PREFIX)
         return {
             **super().page_context(request, record),
-            "title": wording.title(record.type) if record.type else "A body that is no event",
+            "title": wording.title(record.type) if record.type else _("A body that is no event"),
             "event": record,
             "readable": readable,
             "failed": failed,
@@ -109,19 +113,23 @@ class EventAdmin(RecordAdmin):
 
     def facts(self, record: Event) -> Facts:
         return [
-            ("Type", record.type or "–"),
-            ("About", object_link(record.object_type, record.object_id)),
-            ("State", badge(record.state)),
-            *([("Because", record.error)] if record.error and record.state != Event.State.FAILED else []),
-            ("Stripe's stamp", moment(record.created)),
-            ("Received", moment(record.received_at)),
-            ("In the mirror", moment(record.processed_at)),
-            ("Attempts", record.attempts or ""),
-            ("Came by", record.get_source_display()),
-            ("Request", record.request_id or "Stripe itself"),
-            ("Its idempotency key", record.idempotency_key or "–"),
-            ("API version", record.api_version or "–"),
-            ("Id", record.pk),
+            (_("Type"), record.type or "–"),
+            (_("About"), object_link(record.object_type, record.object_id)),
+            (_("State"), badge(record.state)),
+            *(
+                [(_("Because"), recorded.shown(record.error))]
+                if record.error and record.state != Event.State.FAILED
+                else []
+            ),
+            (_("Stripe's stamp"), moment(record.created)),
+            (_("Received"), moment(record.received_at)),
+            (_("In the mirror"), moment(record.processed_at)),
+            (_("Attempts"), record.attempts or ""),
+            (_("Came by"), record.get_source_display()),
+            (_("Request"), record.request_id or _("Stripe itself")),
+            (_("Its idempotency key"), record.idempotency_key or "–"),
+            (_("API version"), record.api_version or "–"),
+            (_("Id"), record.pk),
         ]
 
     def raw(self, record: Event) -> Any:
@@ -132,31 +140,33 @@ class EventAdmin(RecordAdmin):
             return None
         return found if isinstance(found, (dict, list)) else None
 
-    @admin.display(description="Event")
+    @admin.display(description=gettext_lazy("Event"))
     def what(self, event: Event) -> SafeString:
         return format_html(
             '<span class="two"><span class="strong">{}</span><small>{}</small></span>',
-            wording.title(event.type) if event.type else "A body that is no event",
+            wording.title(event.type) if event.type else _("A body that is no event"),
             event.type,
         )
 
-    @admin.display(description="About")
+    @admin.display(description=gettext_lazy("About"))
     def object_(self, event: Event) -> SafeString:
         return object_link(event.object_type, event.object_id)
 
-    @admin.display(description="State")
+    @admin.display(description=gettext_lazy("State"))
     def state_(self, event: Event) -> SafeString:
         if event.state != Event.State.FAILED or not event.error:
             return badge(event.state)
         return format_html(
-            '<span class="two">{}<small>{}</small></span>', badge(event.state), Truncator(event.error).chars(90)
+            '<span class="two">{}<small>{}</small></span>',
+            badge(event.state),
+            Truncator(recorded.shown(event.error)).chars(90),
         )
 
-    @admin.display(description="Stripe's stamp")
+    @admin.display(description=gettext_lazy("Stripe's stamp"))
     def created_(self, event: Event) -> SafeString:
         return moment(event.created)
 
-    @admin.display(description="Received")
+    @admin.display(description=gettext_lazy("Received"))
     def received(self, event: Event) -> SafeString:
         return ago(event.received_at)
 
@@ -179,9 +189,13 @@ def _replay(ids: list[str] | None = None) -> int:
 
 def _say_how_many(request: HttpRequest, number: int) -> None:
     if number:
-        messages.success(request, f"{number:,} event{'' if number == 1 else 's'} back in the queue.")
+        words = ngettext("{count} event back in the queue.", "{count} events back in the queue.", number)
+        messages.success(request, words.format(count=figures(number)))
     else:
         messages.info(
             request,
-            "There is nothing to replay: none of them failed and can be read, or is welcome by the settings of today.",
+            _(
+                "There is nothing to replay: none of them failed and can be read, or is welcome by the settings of "
+                "today."
+            ),
         )

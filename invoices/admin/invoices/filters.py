@@ -5,6 +5,8 @@ from typing import Any
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from invoices import clock
 from invoices.admin.filters import Choices, ColumnFilter, TabFilter
@@ -14,17 +16,17 @@ from invoices.models.work import promised
 class StatusFilter(TabFilter):
     """Stripe's status, and `overdue`: open, the due date has passed, and no promise to pay stands."""
 
-    title, parameter_name = "status", "state"
+    title, parameter_name = gettext_noop("status"), "state"
     OVERDUE = "overdue"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
         return [
-            ("open", "Open"),
-            (self.OVERDUE, "Overdue"),
-            ("draft", "Draft"),
-            ("paid", "Paid"),
-            ("uncollectible", "Uncollectible"),
-            ("void", "Void"),
+            ("open", _("Open")),
+            (self.OVERDUE, _("Overdue")),
+            ("draft", _("Draft")),
+            ("paid", _("Paid")),
+            ("uncollectible", _("Uncollectible")),
+            ("void", _("Void")),
         ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
@@ -34,7 +36,7 @@ class StatusFilter(TabFilter):
 
 
 class CollectionMethodFilter(ColumnFilter):
-    title, parameter_name, field_name = "collection", "collection", "collection_method"
+    title, parameter_name, field_name = gettext_noop("collection"), "collection", "collection_method"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
-        return [("charge_automatically", "Charged automatically"), ("send_invoice", "Paid on receipt")]
+        return [("charge_automatically", _("Charged automatically")), ("send_invoice", _("Paid on receipt"))]

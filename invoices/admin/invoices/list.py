@@ -12,6 +12,8 @@ from django.urls import URLPattern, reverse
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, gettext_noop, pgettext
 from django.views.decorators.http import require_POST
 
 from invoices import money
@@ -60,22 +62,22 @@ class InvoiceAdmin(RecordAdmin):
     more_columns = ("remaining_", "total_", "age_", "paid_")
     sorts: ClassVar = {
         "created": Sort("created_", Order("created")),
-        "due": Sort("due_", Order("due_date", descending=False, may_be_empty=False), "With a due date"),
+        "due": Sort("due_", Order("due_date", descending=False, may_be_empty=False), gettext_noop("With a due date")),
         "remaining": Sort("amount_", CurrencyOrder("amount_remaining")),
         "left": Sort("remaining_", CurrencyOrder("amount_remaining")),
         "total": Sort("total_", CurrencyOrder("total")),
         "age": Sort("age_", Order("created", descending=False)),
-        "paid": Sort("paid_", Order("paid_at", may_be_empty=False), "With a day of payment"),
+        "paid": Sort("paid_", Order("paid_at", may_be_empty=False), gettext_noop("With a day of payment")),
     }
     list_select_related = ("customer",)
     ordering = ("-created",)
     search_fields = ("id",)  # Django shows the search box only if this is set; `find` searches
-    search_help_text = 'E-mail, number, name, in_…, cus_…, pi_…, or a query: status:"open" total>10000'
-    empty_hint = (
+    search_help_text = gettext_noop('E-mail, number, name, in_…, cus_…, pi_…, or a query: status:"open" total>10000')
+    empty_hint = gettext_noop(
         "Try the whole e-mail address, the invoice's number or its beginning, or the beginning of the name. "
         "An id (in_…) can be fetched from Stripe even if it never reached us."
     )
-    missing_hint = "We do not hold this invoice. If Stripe has it, it can be fetched now."
+    missing_hint = gettext_noop("We do not hold this invoice. If Stripe has it, it can be fetched now.")
 
     # --- the list -----------------------------------------------------------------------------------------------
 
@@ -104,16 +106,16 @@ class InvoiceAdmin(RecordAdmin):
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         """The actions that this person may take on the ticked invoices."""
         return {
-            name: (_bulk_starter(name), name, f"{ACTIONS[name].label} …")
+            name: (_bulk_starter(name), name, f"{_(ACTIONS[name].label)} …")
             for name in bulk.BULK_ACTIONS
             if access.may(request, ACTIONS[name])
         }
 
-    @admin.display(description="Invoice")
+    @admin.display(description=gettext_lazy("Invoice"))
     def number_(self, invoice: Invoice) -> SafeString:
         return format_html('<span class="strong">{}</span>', wording.number(invoice))
 
-    @admin.display(description="Customer")
+    @admin.display(description=gettext_lazy("Customer"))
     def customer_(self, invoice: Invoice) -> SafeString:
         """Name and e-mail as the customer has them today; else those on the invoice, fixed when it was finalized."""
         customer = invoice.customer.data if invoice.customer and invoice.customer.data else {}
@@ -121,20 +123,24 @@ class InvoiceAdmin(RecordAdmin):
         email = text(customer, "email") or invoice.customer_email or ""
         return format_html(
             '<span class="two"><span>{}</span><small>{}</small></span>',
-            name or email or invoice.customer_id or "No customer",
+            name or email or invoice.customer_id or _("No customer"),
             email if name else "",
         )
 
-    @admin.display(description="Status")
+    @admin.display(description=gettext_lazy("Status"))
     def status_(self, invoice: Invoice) -> SafeString:
         return badge(*wording.status(invoice))
 
-    @admin.display(description="Amount")
+    @admin.display(description=gettext_lazy("Amount"))
     def amount_(self, invoice: Invoice) -> SafeString:
         """Strong: what is left to pay. Faint: what was due, if the invoice is paid or void."""
         due = invoice.total if invoice.amount_due is None else invoice.amount_due
         owed = invoice.status in Invoice.UNPAID
-        left_of = f"left of {money.text(due, invoice.currency)}" if owed and invoice.amount_paid else ""
+        left_of = (
+            _("left of {amount}").format(amount=money.text(due, invoice.currency))
+            if owed and invoice.amount_paid
+            else ""
+        )
         return format_html(
             '<span class="two amount"><span class="{}">{}</span><small>{}</small></span>',
             "strong" if owed else "faint",
@@ -142,39 +148,47 @@ class InvoiceAdmin(RecordAdmin):
             left_of,
         )
 
-    @admin.display(description="Due")
+    @admin.display(description=gettext_lazy("Due"))
     def due_(self, invoice: Invoice) -> SafeString:
         if wording.overdue(invoice):
             return format_html('<span class="late">{}</span>', day(invoice.due_date))
         settled = invoice.paid_at or invoice.voided_at or invoice.marked_uncollectible_at
         if settled and invoice.status != "open":
-            word = {"void": "voided", "uncollectible": "given up"}.get(invoice.status or "", invoice.status)
-            return format_html('<span class="faint">{} {}</span>', word, day(settled))
+            said = {
+                "paid": _("paid {day}"),
+                "void": _("voided {day}"),
+                "uncollectible": _("given up {day}"),
+            }.get(invoice.status or "", "{day}")
+            return format_html('<span class="faint">{}</span>', format_html(said, day=day(settled)))
         if invoice.due_date is None and invoice.next_payment_attempt:
-            return format_html('<span class="faint">charge on</span> {}', day(invoice.next_payment_attempt))
+            return format_html(
+                '<span class="faint">{}</span> {}',
+                pgettext("before a day", "charge on"),
+                day(invoice.next_payment_attempt),
+            )
         return day(invoice.due_date)
 
-    @admin.display(description="Who has it")
+    @admin.display(description=gettext_lazy("Who has it"))
     def work_(self, invoice: Invoice) -> SafeString:
         return work.in_list(invoice)
 
-    @admin.display(description="Remaining")
+    @admin.display(description=gettext_lazy("Remaining"))
     def remaining_(self, invoice: Invoice) -> SafeString:
         return amount(invoice.amount_remaining, invoice.currency)
 
-    @admin.display(description="Total")
+    @admin.display(description=gettext_lazy("Total"))
     def total_(self, invoice: Invoice) -> SafeString:
         return amount(invoice.total, invoice.currency)
 
-    @admin.display(description="Age")
+    @admin.display(description=gettext_lazy("Age"))
     def age_(self, invoice: Invoice) -> SafeString:
         return ago(invoice.created)
 
-    @admin.display(description="Paid")
+    @admin.display(description=gettext_lazy("Paid"))
     def paid_(self, invoice: Invoice) -> SafeString:
         return day(invoice.paid_at)
 
-    @admin.display(description="Created")
+    @admin.display(description=gettext_lazy("Created"))
     def created_(self, invoice: Invoice) -> SafeString:
         return day(invoice.created)
 

@@ -5,19 +5,23 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from invoices import tallies
 from invoices.admin.filters import ChoiceFilter, Choices
 from invoices.admin.formatting import words
+from invoices.admin.payments.attempt_filter import is_known_reason
 from invoices.models import Invoice
 
 BANDS = {band.name: band for band in tallies.OVERDUE_BANDS}
 RECOVERED_DAYS = 7  # of the chart on the home page, today included
 TITLES = {
-    tallies.PAYMENT_FAILED: "Payment failed",
-    tallies.NEEDS_CUSTOMER: "Needs the customer",
-    tallies.DEBIT_UNDER_WAY: "Bank debit under way",
-    tallies.RECOVERED: f"Recovered in the last {RECOVERED_DAYS} days",
+    tallies.PAYMENT_FAILED: gettext_noop("Payment failed"),
+    tallies.NEEDS_CUSTOMER: gettext_noop("Needs the customer"),
+    tallies.DEBIT_UNDER_WAY: gettext_noop("Bank debit under way"),
+    tallies.RECOVERED: gettext_noop("Recovered in the last {days} days"),
 }
 
 
@@ -25,17 +29,17 @@ class QueueFilter(ChoiceFilter):
     """By what the invoice waits for. `payment_failed.expired_card`: for this reason; `recovered.2027-03-01`: on this
     day (UTC)."""
 
-    title, parameter_name = "what it waits for", "queue"
+    title, parameter_name = gettext_noop("what it waits for"), "queue"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
-        queue, _, detail = request.GET.get(self.parameter_name, "").strip().partition(".")
+        queue, _dot, detail = request.GET.get(self.parameter_name, "").strip().partition(".")
         chosen = [(f"{queue}.{detail}", _title(queue, detail))] if detail and _title(queue, detail) else []
-        return [*TITLES.items(), *chosen]
+        return [*((name, _title(name, "")) for name in TITLES), *chosen]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         if self.value() is None:
             return queryset
-        queue, _, detail = (self.value() or "").partition(".")
+        queue, _dot, detail = (self.value() or "").partition(".")
         if not _title(queue, detail):
             return queryset.none()
         if queue != tallies.RECOVERED:
@@ -48,11 +52,11 @@ class QueueFilter(ChoiceFilter):
 def _title(queue: str, detail: str) -> str:
     """Empty where there is no such choice."""
     if not detail:
-        return TITLES.get(queue, "")
-    if queue == tallies.RECOVERED and _day(detail):
-        return f"Recovered on {_day(detail):%d %b %Y}"
-    if queue == tallies.PAYMENT_FAILED and "\x00" not in detail and len(detail) <= tallies.MAX_REASON:
-        return f"Payment failed: {words(detail)}"
+        return _(TITLES[queue]).format(days=RECOVERED_DAYS) if queue in TITLES else ""
+    if queue == tallies.RECOVERED and (day := _day(detail)):
+        return _("Recovered on {day}").format(day=date_format(day, "SHORT_DATE_FORMAT"))
+    if queue == tallies.PAYMENT_FAILED and is_known_reason(detail, queue):
+        return _("Payment failed: {reason}").format(reason=words(detail))
     return ""
 
 
@@ -66,7 +70,7 @@ def _day(written: str) -> date | None:
 class AgeFilter(ChoiceFilter):
     """Open invoices by how many whole days (UTC) ago they were due."""
 
-    title, parameter_name, column = "age", "age", "due_date"
+    title, parameter_name, column = gettext_noop("age"), "age", "due_date"
     OVERDUE = "overdue"
 
     @classmethod
@@ -75,12 +79,12 @@ class AgeFilter(ChoiceFilter):
         return request.GET.get(cls.parameter_name) in {cls.OVERDUE, *BANDS}
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
-        bands = [(band.name, f"Overdue for {band.title}") for band in tallies.OVERDUE_BANDS]
+        bands = [(band.name, _("Overdue for {time}").format(time=_(band.title))) for band in tallies.OVERDUE_BANDS]
         return [
-            (self.OVERDUE, "Overdue for a day or longer"),
+            (self.OVERDUE, _("Overdue for a day or longer")),
             *bands,
-            (tallies.NOT_DUE, "Open, not due before today"),
-            (tallies.NO_DUE_DATE, "Open, without a due date"),
+            (tallies.NOT_DUE, _("Open, not due before today")),
+            (tallies.NO_DUE_DATE, _("Open, without a due date")),
         ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:

@@ -6,6 +6,8 @@ from typing import Any
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from invoices import assignments, clock, colleagues, promises
 from invoices.admin.filters import ChoiceFilter, Choices
@@ -35,7 +37,7 @@ def broken(rows: QuerySet, now: datetime) -> QuerySet:
 class AssignedFilter(ChoiceFilter):
     """Mine, nobody's, or a colleague's: `@` and the name. For who may see assignments."""
 
-    title, parameter_name = "who has it", "assigned"
+    title, parameter_name = gettext_noop("who has it"), "assigned"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
         if not request.user.has_perm(assignments.VIEW):
@@ -63,17 +65,17 @@ class PromiseFilter(ChoiceFilter):
 
     For who may see promises."""
 
-    title, parameter_name = "promise to pay", "promise"
+    title, parameter_name = gettext_noop("promise to pay"), "promise"
     STANDS, TODAY, BROKEN, NONE = "promised", "today", "broken", "none"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
         if not request.user.has_perm(promises.VIEW):
             return []
         return [
-            (self.STANDS, "Promised"),
-            (self.TODAY, "Promised for today"),
-            (self.BROKEN, "Broken, still open"),
-            (self.NONE, "Nothing is promised"),
+            (self.STANDS, _("Promised")),
+            (self.TODAY, _("Promised for today")),
+            (self.BROKEN, _("Broken, still open")),
+            (self.NONE, _("Nothing is promised")),
         ]
 
     def has_output(self) -> bool:

@@ -7,6 +7,8 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, gettext_noop
 
 from invoices import money
 from invoices.admin.base import Facts, MirroredAdmin
@@ -25,9 +27,9 @@ class ChargeAdmin(MirroredAdmin):
     list_display = ("id_", "amount_", "status_", "method_", "created_", "as_of")
     list_filter = (*filters_by("amount"), AttemptFilter)
     sorts = sorts_by("amount")
-    search_help_text = "ch_…, py_…, pi_…, cus_…"
+    search_help_text = gettext_noop("ch_…, py_…, pi_…, cus_…")
     dashboard_path = "payments"
-    empty_hint = "Search takes whole ids: ch_…, py_…, pi_…, cus_…"
+    empty_hint = gettext_noop("Search takes whole ids: ch_…, py_…, pi_…, cus_…")
 
     def find(self, term: str, queryset: QuerySet) -> QuerySet:
         return queryset.filter(Q(pk=term) | Q(payment_intent=term) | Q(customer=term))
@@ -39,23 +41,23 @@ class ChargeAdmin(MirroredAdmin):
 
     def facts(self, record: Charge) -> Facts:
         return [
-            ("Status", badge(record.status or "unreadable")),
-            ("Amount", money.text(record.amount, record.currency)),
-            ("Refunded", money.text(record.amount_refunded, record.currency)),
-            *([("Why it failed", wording.charge_failure(record.data))] if record.status == "failed" else []),
-            ("Charged to", wording.charged_to(record.data)),
-            ("Risk", words(text(record.data, "outcome", "risk_level") or "–")),
-            ("PaymentIntent", object_link("payment_intent", record.payment_intent or "")),
-            ("Customer", object_link("customer", record.customer or "")),
-            ("Created", moment(record.created)),
-            ("Id", record.pk),
+            (_("Status"), badge(record.status or "unreadable")),
+            (_("Amount"), money.text(record.amount, record.currency)),
+            (_("Refunded"), money.text(record.amount_refunded, record.currency)),
+            *([(_("Why it failed"), wording.charge_failure(record.data))] if record.status == "failed" else []),
+            (_("Charged to"), wording.charged_to(record.data)),
+            (_("Risk"), words(text(record.data, "outcome", "risk_level") or "–")),
+            (_("PaymentIntent"), object_link("payment_intent", record.payment_intent or "")),
+            (_("Customer"), object_link("customer", record.customer or "")),
+            (_("Created"), moment(record.created)),
+            (_("Id"), record.pk),
         ]
 
-    @admin.display(description="Amount")
+    @admin.display(description=gettext_lazy("Amount"))
     def amount_(self, charge: Charge) -> str:
         return money.text(charge.amount, charge.currency)
 
-    @admin.display(description="Charged to")
+    @admin.display(description=gettext_lazy("Charged to"))
     def method_(self, charge: Charge) -> SafeString:
         """The card or account, and why it was refused."""
         why = wording.charge_failure(charge.data) if charge.status == "failed" else ""

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.http import HttpRequest
+from django.utils.translation import gettext_noop
 
 from invoices.admin.filters import AmountRangeFilter, Choices, ColumnFilter, CurrencyFilter, DayRangeFilter
 from invoices.admin.formatting import words
@@ -13,7 +14,7 @@ from invoices.keyset import CurrencyOrder, Order
 class PaymentStatusFilter(ColumnFilter):
     """Stripe's status of this kind of object."""
 
-    title, parameter_name = "status", "status"
+    title, parameter_name = gettext_noop("status"), "status"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
         return [(status, words(status).capitalize()) for status in model_admin.model.RANKS]

@@ -5,6 +5,8 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, gettext_noop
 
 from invoices import money
 from invoices.admin.base import Facts, MirroredAdmin
@@ -23,9 +25,9 @@ class PaymentIntentAdmin(MirroredAdmin):
     list_display = ("id_", "amount_", "status_", "stripe_message", "created_", "as_of")
     list_filter = filters_by("amount")
     sorts = sorts_by("amount")
-    search_help_text = "pi_…, cus_…"
+    search_help_text = gettext_noop("pi_…, cus_…")
     dashboard_path = "payments"
-    empty_hint = "Search takes whole ids: pi_…, cus_…"
+    empty_hint = gettext_noop("Search takes whole ids: pi_…, cus_…")
 
     def find(self, term: str, queryset: QuerySet) -> QuerySet:
         return queryset.filter(Q(pk=term) | Q(customer=term))
@@ -37,22 +39,22 @@ class PaymentIntentAdmin(MirroredAdmin):
     def facts(self, record: PaymentIntent) -> Facts:
         error = member(record.data, "last_payment_error")
         return [
-            ("Status", badge(record.status or "unreadable")),
-            ("In words", wording.PAYMENT_INTENT_STATUS.get(record.status or "", "–").capitalize()),
-            ("Amount", money.text(record.amount, record.currency)),
-            ("Received", money.text(record.amount_received, record.currency)),
-            *([("Last error", wording.decline_reason(error))] if error else []),
-            ("Customer", object_link("customer", record.customer or "")),
-            ("Payment method", record.payment_method or "–"),
-            ("Latest charge", object_link("charge", record.latest_charge or "")),
-            ("Created", moment(record.created)),
-            ("Id", record.pk),
+            (_("Status"), badge(record.status or "unreadable")),
+            (_("In words"), _(wording.PAYMENT_INTENT_STATUS.get(record.status or "", "–")).capitalize()),
+            (_("Amount"), money.text(record.amount, record.currency)),
+            (_("Received"), money.text(record.amount_received, record.currency)),
+            *([(_("Last error"), wording.decline_reason(error))] if error else []),
+            (_("Customer"), object_link("customer", record.customer or "")),
+            (_("Payment method"), record.payment_method or "–"),
+            (_("Latest charge"), object_link("charge", record.latest_charge or "")),
+            (_("Created"), moment(record.created)),
+            (_("Id"), record.pk),
         ]
 
-    @admin.display(description="Amount")
+    @admin.display(description=gettext_lazy("Amount"))
     def amount_(self, intent: PaymentIntent) -> str:
         return money.text(intent.amount, intent.currency)
 
-    @admin.display(description="Stripe said")
+    @admin.display(description=gettext_lazy("Stripe said"))
     def stripe_message(self, intent: PaymentIntent) -> str:
         return intent.error_message or "–"
