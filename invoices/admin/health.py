@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.text import Truncator, capfirst
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from invoices import clock, emails, reconcile, tallies, thresholds
 from invoices.admin.formatting import age_text, number
@@ -212,7 +213,7 @@ def _oldest_waiting_event() -> Card:
     now = clock.now()
     silent = seen is None or now - seen > thresholds.WORKER_SILENT
     if oldest is None:
-        return Card(_("Oldest waiting event"), _("none"), worker, "amber" if silent else "green", link)
+        return Card(_("Oldest waiting event"), pgettext("event", "none"), worker, "amber" if silent else "green", link)
     late = now - oldest > thresholds.EVENT_LATE
     return Card(_("Oldest waiting event"), age_text(oldest), worker, "amber" if late or silent else "green", link)
 

@@ -7,10 +7,12 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest
+from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, gettext_noop
+from django.utils.translation import gettext_lazy, gettext_noop, pgettext_lazy
 
 from invoices import recorded
 from invoices.admin.base import Facts, RecordAdmin
@@ -50,7 +52,10 @@ class DriftAdmin(RecordAdmin):
             (_("Found"), moment(record.found_at)),
             (_("Healed"), _fate(record)),
             (_("Ours was true until"), moment(record.ours_seen_until)),
-            (_("Found by"), format_html('<a href="{}">{}</a>', url_of("reconciliationrun", record.run_id), record.run)),
+            (
+                _("Found by"),
+                format_html('<a href="{}">{}</a>', url_of("reconciliationrun", record.run_id), _named(record.run)),
+            ),
         ]
 
     @admin.display(description=gettext_lazy("Difference"))
@@ -69,9 +74,14 @@ class DriftAdmin(RecordAdmin):
     def found(self, drift: Drift) -> SafeString:
         return ago(drift.found_at)
 
-    @admin.display(description=gettext_lazy("Run"))
+    @admin.display(description=pgettext_lazy("reconciliation", "Run"))
     def run_(self, drift: Drift) -> SafeString:
         return format_html('<a href="{}">#{}</a>', url_of("reconciliationrun", drift.run_id), drift.run_id)
+
+
+def _named(run: ReconciliationRun) -> str:
+    began = date_format(timezone.localtime(run.started_at), "SHORT_DATETIME_FORMAT")
+    return f"{wording.label(run)} {began}"
 
 
 def _fate(row: Drift) -> SafeString:

@@ -157,7 +157,7 @@ def _groups(side: Any) -> dict[str, list[int]]:
 def _sums(group: str, values: Iterable[int] | None, sums: int) -> tuple[str, list[str]]:
     """The number of objects, and so many sums with their currency."""
     if values is None:
-        return _("none"), ["–"] * sums
+        return pgettext("objects", "none"), ["–"] * sums
     count, *amounts = values
     currency = group.partition(" ")[0]
     return number(count), [money.text(amount, currency) for amount in amounts]

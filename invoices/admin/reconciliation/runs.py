@@ -14,7 +14,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import Truncator
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, gettext_noop
+from django.utils.translation import gettext_lazy, gettext_noop, pgettext
 from django.views.decorators.http import require_POST
 
 from invoices import recorded, thresholds
@@ -105,7 +105,7 @@ class ReconciliationRunAdmin(RecordAdmin):
         return context
 
     def facts(self, record: ReconciliationRun) -> Facts:
-        kind = str(record.get_kind_display())
+        kind = wording.label(record)
         params: dict[str, Any] = record.params if isinstance(record.params, dict) else {}
         facts: Facts = [
             (_("Kind"), _("{kind}, dry run: nothing healed").format(kind=kind) if record.dry_run else kind),
@@ -148,7 +148,7 @@ class ReconciliationRunAdmin(RecordAdmin):
 
     @admin.display(description=gettext_lazy("Drift"))
     def drift_(self, run: ReconciliationRun) -> str:
-        return number(run.healed + run.failed) if run.healed + run.failed else _("none")
+        return number(run.healed + run.failed) if run.healed + run.failed else pgettext("differences", "none")
 
 
 def _part(part: object) -> str:

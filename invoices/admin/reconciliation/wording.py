@@ -11,7 +11,7 @@ from django.utils.translation import gettext_noop, ngettext
 from invoices import money, recorded
 from invoices.admin.formatting import moment, number, span, words
 from invoices.models import Drift, ReconciliationRun
-from invoices.models.reading import BIGINT_LIMIT
+from invoices.models.reading import BIGINT_LIMIT, text
 from invoices.reconcile import CLEAN, DRIFT_HEALED, DRIFT_LEFT, FAILED, NOT_EQUAL, proof_in_words, runs
 from invoices.reconcile.windows import FULL_RUN_PARTS
 
@@ -95,6 +95,18 @@ MEMBERS = (
     gettext_noop("interrupted"),
 )
 
+# What the models call kinds of runs and of differences.
+LABELS = (
+    gettext_noop("Full"),
+    gettext_noop("part of a full run"),
+    gettext_noop("catch-up"),
+    gettext_noop("proof of equality"),
+    gettext_noop("missing here"),
+    gettext_noop("missing at Stripe"),
+    gettext_noop("Differs"),
+    gettext_noop("column differs from its object"),
+)
+
 
 def explanation(run: ReconciliationRun) -> str:
     """What a run of this kind does, for who sees one for the first time."""
@@ -114,8 +126,13 @@ def explanations() -> list[tuple[str, str]]:
 
 
 def kind(run: ReconciliationRun) -> str:
-    name = _(RUN_KINDS[run.kind]) if run.kind in RUN_KINDS else str(run.get_kind_display())
+    name = _(RUN_KINDS[run.kind]) if run.kind in RUN_KINDS else label(run)
     return _("{run} (dry run)").format(run=name) if run.dry_run else name
+
+
+def label(run: ReconciliationRun) -> str:
+    """What the model calls its kind."""
+    return _(str(run.get_kind_display()))
 
 
 def error(run: ReconciliationRun) -> str:
@@ -212,7 +229,7 @@ def utc_day(written: str) -> str:
 
 def drift_title(drift: Drift) -> str:
     """The kind of a difference, and its field or reason: `Differs: status`."""
-    name = capfirst(str(drift.get_kind_display()))
+    name = capfirst(_(str(drift.get_kind_display())))
     about = drift.field or Truncator(recorded.shown(drift.reason)).chars(80)
     return f"{name}: {about}" if about else name
 
@@ -239,5 +256,8 @@ def field_value(field: str, value: Any, currency: str | None) -> Any:
         if currency and abs(value) < BIGINT_LIMIT and (name.startswith("amount") or name in {"total", "subtotal"}):
             return money.text(value, currency)
     if isinstance(value, dict):
-        return ", ".join(f"{name} {value[name]}" for name in ("status", "number") if value.get(name)) or "…"
+        told = {"status": words(text(value, "status")), "number": text(value, "number")}
+        return ", ".join(f"{words(name)} {shown}" for name, shown in told.items() if shown) or "…"
+    if name == "status" and isinstance(value, str):
+        return Truncator(words(value)).chars(60)
     return Truncator(str(value)).chars(60)
