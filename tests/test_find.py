@@ -13,6 +13,7 @@ from django.db import OperationalError
 from django.test import Client
 
 from invoices import money, thresholds
+from invoices import search as language
 from invoices.admin import find, pasted, search
 from invoices.models import Customer, Event, Invoice, Operation, hosted_page
 from invoices.search.time_limit import TakesTooLong
@@ -569,6 +570,26 @@ def test_a_search_is_a_fixed_number_of_queries(
     client.force_login(agent)
     with django_assert_max_num_queries(100):  # on PostgreSQL most of them set the time limits, and take them away
         typed(client, text)
+
+
+def test_of_a_beginning_that_too_many_have_no_words_are_looked_for(
+    client: Client, agent: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as are shown begin so already. The index of words would put together a tenth of a million rows."""
+    asked: set[str] = set()
+
+    def with_words(model: Any, *given: Any) -> list[str]:
+        asked.add(model.__name__)
+        return []
+
+    monkeypatch.setattr(search, "MAX_MATCHES", 2)
+    monkeypatch.setattr(language, "with_words", with_words)
+    for name in ("Anna", "Anton"):
+        stored(InvoiceObject(customer_name=name))
+    stored(CustomerObject(name="Anna"))
+    client.force_login(agent)
+    found = typed(client, "an")
+    assert len(addresses(found)) == 3 and asked == {"Customer"}
 
 
 def test_a_pasted_address_keeps_only_its_id() -> None:

@@ -128,12 +128,17 @@ def prefix(field: str, term: str) -> Q:
 def _named(
     model: type[Customer] | type[Invoice], term: str, name: str, email: str, tell: Callable[[str], object]
 ) -> set[str]:
-    """The ids of the rows with a name that begins so, or of which words begin so, or with an e-mail of this domain."""
-    found = set(_first_ids(model.objects.filter(prefix(name, term.lower()))))
+    """The ids of the rows with a name that begins so, or of which words begin so, or with an e-mail of this domain.
+
+    Where so many names begin so that some are left out, words are not looked for: of a letter or two, their index would
+    put together a tenth of all rows to find as many more."""
+    begun = set(_first_ids(model.objects.filter(prefix(name, term.lower()))))
+    found = set(begun)
     try:
         if domain := DOMAIN.fullmatch(term):
             found |= set(language.of_domain(model, email, domain[1], MAX_MATCHES))
-        found |= set(language.with_words(model, name, term, MAX_MATCHES))
+        if len(begun) < MAX_MATCHES:
+            found |= set(language.with_words(model, name, term, MAX_MATCHES))
     except language.TakesTooLong:
         tell(_("Looking for names with this word took too long: only those that begin with it are here."))
     return found
