@@ -65,7 +65,9 @@ DJANGO = (
     ),
 )
 ALLAUTH_AND_AXES = (
+    gettext_noop("Axes"),
     gettext_noop("MFA"),
     gettext_noop("Please type your current password."),
     gettext_noop("access attempt expiration"),
+    gettext_noop("authenticator"),
 )

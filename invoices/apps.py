@@ -8,13 +8,14 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models.signals import m2m_changed, post_migrate
+from django.utils.translation import gettext_lazy
 
 from invoices.thresholds import OPERATION_LEASE
 
 
 class InvoicesConfig(AppConfig):
     name = "invoices"
-    verbose_name = "Invoices"
+    verbose_name = gettext_lazy("Invoices")
 
     def ready(self) -> None:
         """Raises ImproperlyConfigured where a setting would break what the code relies on."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 
+from invoices.admin.people import permission_words
+from invoices.operations import ACTIONS
 from tests.factories import InvoiceObject, stored
 
 pytestmark = pytest.mark.django_db
@@ -38,3 +40,14 @@ def test_no_icon_is_read_aloud(client: Client) -> None:
         assert ICON.search(page), address
         found += [f"{address} {icon}" for icon in read_aloud(page)]
     assert not found, "\n".join(found)
+
+
+def test_permissions_are_called_as_the_database_has_them_in_english() -> None:
+    """Where a name is new, its words are missing in `permission_words`."""
+    of_ours = Permission.objects.filter(content_type__app_label="invoices").select_related("content_type")
+    assert [permission_words.words(each) for each in of_ours] == [str(each) for each in of_ours]
+    own = {each.name for each in of_ours} - set(permission_words.OWN)
+    made = {f"Can {action.may}" for action in ACTIONS.values()}
+    of_a_table = tuple(text.partition("{")[0] for text in permission_words.OF_A_TABLE.values())
+    assert not [name for name in own - made if not name.startswith(of_a_table)]
+    assert not {each.content_type.name for each in of_ours} - set(permission_words.TABLES)

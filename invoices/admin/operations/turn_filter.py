@@ -31,10 +31,10 @@ class TurnFilter(ChoiceFilter):
 
 
 class BatchTurnFilter(ChoiceFilter):
-    title, parameter_name = "approval", "turn"
+    title, parameter_name = gettext_lazy("approval"), "turn"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
-        return [(TurnFilter.MINE, "Waits for my decision")]
+        return [(TurnFilter.MINE, _("Waits for my decision"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         if self.value() is None:

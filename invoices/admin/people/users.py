@@ -22,6 +22,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 
 from invoices import second_factor
 from invoices.admin.formatting import badge, moment
+from invoices.admin.people import permission_words
 from invoices.groups import GROUPS
 from invoices.models import CHAINED
 from invoices.models.immutable import names_people
@@ -129,6 +130,10 @@ class UserAdmin(BaseUserAdmin, ModelAdmin):
         }
         return TemplateResponse(request, template, {**shown, **context})
 
+    def formfield_for_manytomany(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+        field = super().formfield_for_manytomany(db_field, request, **kwargs)
+        return permission_words.named(field) if db_field.name == "user_permissions" else field
+
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> list[str]:
         fields = list(super().get_readonly_fields(request, obj))
         if not _is_superuser(request):
@@ -179,6 +184,9 @@ class GroupAdmin(BaseGroupAdmin, ModelAdmin):
     @second_factor.fresh()
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return super().changeform_view(request, *args, **kwargs)
+
+    def formfield_for_manytomany(self, db_field: Any, request: Any = None, **kwargs: Any) -> Any:
+        return permission_words.named(super().formfield_for_manytomany(db_field, request, **kwargs))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         fields = ["name"] if _comes_with_the_desk(obj) else []
