@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models
+from django.utils.translation import gettext_lazy, gettext_noop
 from knox.models import AbstractAuthToken, AuthTokenManager
 
 from invoices import clock
@@ -15,13 +16,13 @@ from invoices.models.immutable import ImmutableModel, ImmutableQuerySet, Rules
 class Scope(models.TextChoices):
     """What a token can be for, beside single actions, which go by their names. Whatever is none of these acts."""
 
-    READ = "read", "Read: lists, single objects and searches"
-    FEED = "feed", "Follow the changes feed"
-    PASS_THROUGH = "pass_through", "Read from Stripe itself what the desk does not hold"
-    WEBHOOK_ENDPOINTS = "webhook_endpoints", "Change where events are sent to"
-    APPROVE = "approve", "Decide on what waits for a second person"
-    NOTES = "notes", "Write notes on invoices"
-    ACTIONS = "actions", "Act: every action, also those that later versions add"
+    READ = "read", gettext_noop("Read: lists, single objects and searches")
+    FEED = "feed", gettext_noop("Follow the changes feed")
+    PASS_THROUGH = "pass_through", gettext_noop("Read from Stripe itself what the desk does not hold")
+    WEBHOOK_ENDPOINTS = "webhook_endpoints", gettext_noop("Change where events are sent to")
+    APPROVE = "approve", gettext_noop("Decide on what waits for a second person")
+    NOTES = "notes", gettext_noop("Write notes on invoices")
+    ACTIONS = "actions", gettext_noop("Act: every action, also those that later versions add")
 
 
 class ApiToken(ImmutableModel, AbstractAuthToken):
@@ -72,7 +73,8 @@ class ApiToken(ImmutableModel, AbstractAuthToken):
     objects: ClassVar[Any] = AuthTokenManager.from_queryset(ImmutableQuerySet)()
 
     class Meta:
-        verbose_name = "API token"
+        verbose_name = gettext_lazy("API token")
+        verbose_name_plural = gettext_lazy("API tokens")
         permissions = [("add_service_token", "Can make API tokens for service users")]
 
     def __str__(self) -> str:
@@ -101,9 +103,9 @@ class TokenRecord(ImmutableModel):
     """The journal of API tokens: made, used (once a day from each address), revoked."""
 
     class What(models.TextChoices):
-        CREATED = "created"
-        USED = "used"
-        REVOKED = "revoked"
+        CREATED = "created", gettext_lazy("Created")
+        USED = "used", gettext_lazy("Used")
+        REVOKED = "revoked", gettext_lazy("Revoked")
 
     token = models.ForeignKey(ApiToken, on_delete=models.PROTECT, db_index=False, related_name="records")
     what = models.CharField(max_length=16, choices=What.choices)

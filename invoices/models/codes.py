@@ -1,6 +1,7 @@
 """The stable words of the journal: why an operation was refused or failed, and by whom an outcome came about."""
 
 from django.db import models
+from django.utils.translation import gettext_lazy
 
 
 class Code(models.TextChoices):
@@ -37,7 +38,7 @@ DECLINES = frozenset({Code.CARD_DECLINED, Code.AUTHENTICATION_REQUIRED})
 class OutcomeBy(models.TextChoices):
     """Who brought about the outcome of an operation."""
 
-    US = "us", "our request"
-    SOMEONE_ELSE = "someone_else", "someone else's request at Stripe"
-    NOBODY = "nobody", "nobody: nothing was applied"
-    PERSON = "person", "a manager, who said what came of it"
+    US = "us", gettext_lazy("our request")
+    SOMEONE_ELSE = "someone_else", gettext_lazy("someone else's request at Stripe")
+    NOBODY = "nobody", gettext_lazy("nobody: nothing was applied")
+    PERSON = "person", gettext_lazy("a manager, who said what came of it")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import models
+from django.utils.translation import gettext_lazy
 
 from invoices import clock
 from invoices.models.immutable import ImmutableModel, Rules
@@ -13,8 +14,8 @@ class Disclosure(ImmutableModel):
     """One look at the page of what is stored about a customer, or one download of it. Written before the answer."""
 
     class What(models.TextChoices):
-        VIEWED = "viewed"
-        DOWNLOADED = "downloaded"
+        VIEWED = "viewed", gettext_lazy("Viewed")
+        DOWNLOADED = "downloaded", gettext_lazy("Downloaded")
 
     customer = models.CharField(max_length=255, help_text="The customer's id")
     what = models.CharField(max_length=16, choices=What.choices)

@@ -6,6 +6,7 @@ import uuid
 
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy
 
 from invoices import clock
 
@@ -18,17 +19,17 @@ class Email(models.Model):
     """
 
     class Kind(models.TextChoices):
-        APPROVAL = "approval", "a request waits for a second person"
-        BATCH_APPROVAL = "batch_approval", "a batch waits for a second person"
-        CONTRADICTION = "contradiction", "Stripe contradicts the journal"
-        RECONCILIATION = "reconciliation", "a run found drift, or failed"
-        JOURNAL_HEAD = "journal_head", "the head of the journal's chain"
-        WEBHOOK_ENDPOINT = "webhook_endpoint", "an endpoint was disabled"
+        APPROVAL = "approval", gettext_lazy("a request waits for a second person")
+        BATCH_APPROVAL = "batch_approval", gettext_lazy("a batch waits for a second person")
+        CONTRADICTION = "contradiction", gettext_lazy("Stripe contradicts the journal")
+        RECONCILIATION = "reconciliation", gettext_lazy("a run found drift, or failed")
+        JOURNAL_HEAD = "journal_head", gettext_lazy("the head of the journal's chain")
+        WEBHOOK_ENDPOINT = "webhook_endpoint", gettext_lazy("an endpoint was disabled")
 
     class State(models.TextChoices):
-        WAITING = "waiting"
-        SENT = "sent"
-        GIVEN_UP = "given_up", "given up: try again when the cause is mended"
+        WAITING = "waiting", gettext_lazy("Waiting")
+        SENT = "sent", gettext_lazy("Sent")
+        GIVEN_UP = "given_up", gettext_lazy("given up: try again when the cause is mended")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, help_text="Also in the Message-ID: of each attempt")
     kind = models.CharField(max_length=32, choices=Kind.choices)
@@ -48,7 +49,8 @@ class Email(models.Model):
     ended_at = models.DateTimeField(null=True, blank=True, help_text="When it was sent, or given up")
 
     class Meta:
-        verbose_name, verbose_name_plural = "e-mail", "e-mails"
+        verbose_name = gettext_lazy("e-mail")
+        verbose_name_plural = gettext_lazy("e-mails")
         indexes = [
             models.Index("next_attempt_at", name="email_due", condition=Q(state="waiting")),
             models.Index("written_at", name="email_given_up", condition=Q(state="given_up")),

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from django.conf import settings
 from django.db import connection, models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy
 
 from invoices import clock
 from invoices.models.immutable import ImmutableModel, Rules
@@ -22,14 +23,14 @@ class Event(ImmutableModel):
     """
 
     class State(models.TextChoices):
-        PENDING = "pending"
-        DONE = "done"
-        FAILED = "failed", "failed: replay it when the cause is mended"
-        IGNORED = "ignored", "ignored: of another mode, account, or kind of object"
+        PENDING = "pending", gettext_lazy("Pending")
+        DONE = "done", gettext_lazy("Done")
+        FAILED = "failed", gettext_lazy("failed: replay it when the cause is mended")
+        IGNORED = "ignored", gettext_lazy("ignored: of another mode, account, or kind of object")
 
     class Source(models.TextChoices):
-        WEBHOOK = "webhook"
-        CATCH_UP = "catch_up"
+        WEBHOOK = "webhook", gettext_lazy("Webhook")
+        CATCH_UP = "catch_up", gettext_lazy("Catch Up")
 
     id = models.CharField(primary_key=True, max_length=255)
     type = models.CharField(max_length=255, blank=True)
@@ -61,6 +62,8 @@ class Event(ImmutableModel):
     customers: frozenset[str] | None = None
 
     class Meta:
+        verbose_name = gettext_lazy("event")
+        verbose_name_plural = gettext_lazy("events")
         indexes = [
             models.Index("received_at", name="event_pending", condition=Q(state="pending")),
             models.Index("received_at", name="event_failed", condition=Q(state="failed")),

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower
+from django.utils.translation import gettext_lazy
 
 from invoices.models.fields import ObjectField
 from invoices.models.hosted_page import DIGEST_LENGTH
@@ -132,6 +133,8 @@ class Customer(Mirrored):
     default_payment_method = models.CharField(max_length=255, null=True, blank=True)
 
     class Meta(Mirrored.Meta):
+        verbose_name = gettext_lazy("customer")
+        verbose_name_plural = gettext_lazy("customers")
         indexes = [
             *_indexes("customer"),
             _text("customer_email", "email"),  # Search by e-mail, or its beginning
@@ -161,11 +164,11 @@ class Invoice(Mirrored):
     FINAL = ("paid", "void")
 
     class Status(models.TextChoices):
-        DRAFT = "draft"
-        OPEN = "open"
-        UNCOLLECTIBLE = "uncollectible"
-        PAID = "paid"
-        VOID = "void"
+        DRAFT = "draft", gettext_lazy("Draft")
+        OPEN = "open", gettext_lazy("Open")
+        UNCOLLECTIBLE = "uncollectible", gettext_lazy("Uncollectible")
+        PAID = "paid", gettext_lazy("Paid")
+        VOID = "void", gettext_lazy("Void")
 
     # No constraint in the database: an invoice may be stored before its customer.
     customer = models.ForeignKey(
@@ -209,6 +212,8 @@ class Invoice(Mirrored):
     )
 
     class Meta(Mirrored.Meta):
+        verbose_name = gettext_lazy("invoice")
+        verbose_name_plural = gettext_lazy("invoices")
         indexes = [
             *_indexes("invoice"),
             _newest("invoice_customer_newest", "customer_id"),  # One customer's invoices: page, API, search
@@ -300,6 +305,8 @@ class InvoicePayment(Mirrored):
     canceled_at = models.DateTimeField(null=True, blank=True)
 
     class Meta(Mirrored.Meta):
+        verbose_name = gettext_lazy("invoice payment")
+        verbose_name_plural = gettext_lazy("invoice payments")
         indexes = [
             *_indexes("invoicepayment"),
             _known("invoicepayment_invoice", "invoice_id"),  # The payments of an invoice
@@ -356,6 +363,8 @@ class PaymentIntent(Mirrored):
     error_message = models.TextField(null=True, blank=True)
 
     class Meta(Mirrored.Meta):
+        verbose_name = gettext_lazy("payment intent")
+        verbose_name_plural = gettext_lazy("payment intents")
         indexes = [
             *_indexes("paymentintent"),
             _newest("paymentintent_status_newest", "status"),  # Lists by status
@@ -400,6 +409,8 @@ class Charge(Mirrored):
     failure_code = models.CharField(max_length=255, null=True, blank=True)
 
     class Meta(Mirrored.Meta):
+        verbose_name = gettext_lazy("charge")
+        verbose_name_plural = gettext_lazy("charges")
         indexes = [
             *_indexes("charge"),
             _newest("charge_status_newest", "status"),  # Lists by status
@@ -446,6 +457,8 @@ class CreditNote(Mirrored):
     amount = models.BigIntegerField(null=True, blank=True, help_text="Minor units, with tax")
 
     class Meta(Mirrored.Meta):
+        verbose_name = gettext_lazy("credit note")
+        verbose_name_plural = gettext_lazy("credit notes")
         indexes = [
             *_indexes("creditnote"),
             _newest("creditnote_status_newest", "status"),  # Lists by status
@@ -483,6 +496,8 @@ class Refund(Mirrored):
     amount = models.BigIntegerField(null=True, blank=True, help_text="Minor units")
 
     class Meta(Mirrored.Meta):
+        verbose_name = gettext_lazy("refund")
+        verbose_name_plural = gettext_lazy("refunds")
         indexes = [
             *_indexes("refund"),
             _newest("refund_status_newest", "status"),  # Lists by status

@@ -12,6 +12,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.fields.json import KT
 from django.db.models.functions import Lower
+from django.utils.translation import gettext_lazy
 
 from invoices import clock
 from invoices.models.batch_items import BatchItemsField, sums_of
@@ -34,16 +35,16 @@ class Operation(ImmutableModel):
     """One thing that somebody asked us to do at Stripe, and what came of it."""
 
     class State(models.TextChoices):
-        AWAITING_APPROVAL = "awaiting_approval", "awaiting approval"
-        READY = "ready", "ready"
-        RUNNING = "running", "running"
-        UNKNOWN = "unknown", "outcome unknown, checking with Stripe"
-        PROCESSING = "processing", "money under way, a bank is processing it"
-        SUCCEEDED = "succeeded", "succeeded"
-        FAILED = "failed", "failed"
-        REFUSED = "refused", "refused"
-        CANCELLED = "cancelled", "cancelled"
-        EXPIRED = "expired", "expired"
+        AWAITING_APPROVAL = "awaiting_approval", gettext_lazy("awaiting approval")
+        READY = "ready", gettext_lazy("ready")
+        RUNNING = "running", gettext_lazy("running")
+        UNKNOWN = "unknown", gettext_lazy("outcome unknown, checking with Stripe")
+        PROCESSING = "processing", gettext_lazy("money under way, a bank is processing it")
+        SUCCEEDED = "succeeded", gettext_lazy("succeeded")
+        FAILED = "failed", gettext_lazy("failed")
+        REFUSED = "refused", gettext_lazy("refused")
+        CANCELLED = "cancelled", gettext_lazy("cancelled")
+        EXPIRED = "expired", gettext_lazy("expired")
 
     # Each holds its invoice: no other operation may begin on it. Money under way does not, because it takes days; it
     # only stands in the way of another charge.
@@ -51,9 +52,9 @@ class Operation(ImmutableModel):
     FINAL = (State.SUCCEEDED, State.FAILED, State.REFUSED, State.CANCELLED, State.EXPIRED)
 
     class Source(models.TextChoices):
-        ADMIN = "admin"
-        API = "api"
-        COMMAND = "command"
+        ADMIN = "admin", gettext_lazy("Admin")
+        API = "api", gettext_lazy("Api")
+        COMMAND = "command", gettext_lazy("Command")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     action = models.CharField(max_length=32, help_text="A name in operations.ACTIONS")
@@ -184,6 +185,8 @@ class Operation(ImmutableModel):
     announced_at = models.DateTimeField(null=True, blank=True, help_text="When the approvers were told")
 
     class Meta:
+        verbose_name = gettext_lazy("operation")
+        verbose_name_plural = gettext_lazy("operations")
         constraints = [
             models.UniqueConstraint(
                 fields=["invoice"],
@@ -392,7 +395,8 @@ class Batch(ImmutableModel):
     finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        verbose_name_plural = "batches"
+        verbose_name = gettext_lazy("batch")
+        verbose_name_plural = gettext_lazy("batches")
         constraints = [
             models.CheckConstraint(
                 condition=Q(approver=None) | ~Q(approver=models.F("actor")), name="batch_approved_by_a_second_person"
@@ -507,6 +511,8 @@ class Pause(ImmutableModel):
     resumed_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
+        verbose_name = gettext_lazy("pause")
+        verbose_name_plural = gettext_lazy("pauses")
         constraints = [
             models.UniqueConstraint(fields=["action"], condition=Q(resumed_at=None), name="pause_one_per_action")
         ]

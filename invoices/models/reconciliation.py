@@ -7,6 +7,7 @@ from typing import TypedDict
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy
 
 from invoices import clock
 from invoices.models.fields import ObjectField
@@ -92,18 +93,21 @@ class ReconciliationRun(models.Model):
     """One comparison of the mirror with Stripe: what was asked for, how far it came, and what it found."""
 
     class Kind(models.TextChoices):
-        SWEEP = "sweep"
-        FULL = "full"
-        PART = "part", "part of a full run"
-        INVOICE = "invoice"
-        CATCH_UP = "catch_up", "catch-up"
-        VERIFY = "verify", "proof of equality"
+        SWEEP = "sweep", gettext_lazy("Sweep")
+        FULL = "full", gettext_lazy("Full")
+        PART = "part", gettext_lazy("part of a full run")
+        INVOICE = "invoice", gettext_lazy("Invoice")
+        CATCH_UP = "catch_up", gettext_lazy("catch-up")
+        VERIFY = "verify", gettext_lazy("proof of equality")
 
     class State(models.TextChoices):
-        RUNNING = "running"
-        FINISHED = "finished"
-        FAILED = "failed"
-        INTERRUPTED = "interrupted"  # a person or a shutdown ended it; the next run of its kind goes on with it
+        RUNNING = "running", gettext_lazy("Running")
+        FINISHED = "finished", gettext_lazy("Finished")
+        FAILED = "failed", gettext_lazy("Failed")
+        INTERRUPTED = (
+            "interrupted",
+            gettext_lazy("Interrupted"),
+        )  # a person or a shutdown ended it; the next run of its kind goes on with it
 
     kind = models.CharField(max_length=16, choices=Kind.choices)
     state = models.CharField(max_length=16, choices=State.choices, default=State.RUNNING)
@@ -148,6 +152,8 @@ class ReconciliationRun(models.Model):
     error = models.TextField(blank=True)
 
     class Meta:
+        verbose_name = gettext_lazy("reconciliation run")
+        verbose_name_plural = gettext_lazy("reconciliation runs")
         indexes = [
             models.Index(models.F("started_at").desc(), models.F("id").desc(), name="run_newest"),  # The list
             # The last run of a kind; the list by kind
@@ -184,11 +190,11 @@ class Drift(models.Model):
     object of Stripe's that could not be read or stored."""
 
     class Kind(models.TextChoices):
-        MISSING_HERE = "missing_here", "missing here"
-        MISSING_AT_STRIPE = "missing_at_stripe", "missing at Stripe"
-        DIFFERS = "differs"
-        UNREADABLE = "unreadable"
-        COLUMN = "column", "column differs from its object"
+        MISSING_HERE = "missing_here", gettext_lazy("missing here")
+        MISSING_AT_STRIPE = "missing_at_stripe", gettext_lazy("missing at Stripe")
+        DIFFERS = "differs", gettext_lazy("Differs")
+        UNREADABLE = "unreadable", gettext_lazy("Unreadable")
+        COLUMN = "column", gettext_lazy("column differs from its object")
 
     run = models.ForeignKey(ReconciliationRun, on_delete=models.CASCADE, db_index=False, related_name="drift")
     kind = models.CharField(max_length=32, choices=Kind.choices)
@@ -212,7 +218,8 @@ class Drift(models.Model):
     healed_at = models.DateTimeField(null=True, blank=True, help_text="Empty: the difference was left")
 
     class Meta:
-        verbose_name_plural = "drift"
+        verbose_name = gettext_lazy("drift")
+        verbose_name_plural = gettext_lazy("drift")
         # Written seldom, so every filter of the list has its index.
         indexes = [
             _newest_drift("drift_newest"),

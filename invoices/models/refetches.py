@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy
 
 
 class ScheduledRefetch(models.Model):
@@ -34,7 +35,8 @@ class ScheduledRefetch(models.Model):
     )
 
     class Meta:
-        verbose_name, verbose_name_plural = "scheduled refetch", "scheduled refetches"
+        verbose_name = gettext_lazy("scheduled refetch")
+        verbose_name_plural = gettext_lazy("scheduled refetches")
         constraints = [models.UniqueConstraint(fields=["object_type", "object_id"], name="scheduledrefetch_object")]
         indexes = [
             # `take` asks for each of these lanes by itself.

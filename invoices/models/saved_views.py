@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy
 
 from invoices import clock
 
@@ -27,6 +28,8 @@ class SavedView(models.Model):
     created_at = models.DateTimeField(default=clock.now)
 
     class Meta:
+        verbose_name = gettext_lazy("saved view")
+        verbose_name_plural = gettext_lazy("saved views")
         constraints = [models.UniqueConstraint(fields=["owner", "list", "name"], name="savedview_one_per_name")]
         indexes = [models.Index("list", name="savedview_shared", condition=Q(shared=True))]
         permissions = [("share_savedview", "Can share views of lists with everybody")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 from django.db.models import F
+from django.utils.translation import gettext_lazy
 
 from invoices import clock
 from invoices.models.immutable import ImmutableModel, Rules
@@ -17,25 +18,25 @@ class SignInRecord(ImmutableModel):
     """
 
     class What(models.TextChoices):
-        SIGNED_IN = "signed_in", "Signed in"
-        FAILED = "failed", "Sign-in failed"
-        LOCKED = "locked", "Locked out"
-        REFUSED = "refused", "Sign-in refused"
-        SIGNED_OUT = "signed_out", "Signed out"
-        SESSION_ENDED = "session_ended", "Session ended"
-        FACTOR_FAILED = "factor_failed", "Second factor failed"
-        FACTOR_CONFIRMED = "factor_confirmed", "Second factor confirmed"
-        FACTOR_ADDED = "factor_added", "Second factor added"
-        FACTOR_REMOVED = "factor_removed", "Second factor removed"
-        FACTORS_RESET = "factors_reset", "Second factors reset"
-        USER_MADE = "user_made", "User made"
-        USER_CHANGED = "user_changed", "User changed"
-        USER_DELETED = "user_deleted", "User deleted"
-        GROUP_CHANGED = "group_changed", "Group changed"
-        TOKEN_MADE = "token_made", "Token made"
-        TOKEN_REVOKED = "token_revoked", "Token revoked"
-        EXPORTED = "exported", "Journal exported"  # of versions before; today it is LIST_DOWNLOADED
-        LIST_DOWNLOADED = "list_downloaded", "List downloaded"
+        SIGNED_IN = "signed_in", gettext_lazy("Signed in")
+        FAILED = "failed", gettext_lazy("Sign-in failed")
+        LOCKED = "locked", gettext_lazy("Locked out")
+        REFUSED = "refused", gettext_lazy("Sign-in refused")
+        SIGNED_OUT = "signed_out", gettext_lazy("Signed out")
+        SESSION_ENDED = "session_ended", gettext_lazy("Session ended")
+        FACTOR_FAILED = "factor_failed", gettext_lazy("Second factor failed")
+        FACTOR_CONFIRMED = "factor_confirmed", gettext_lazy("Second factor confirmed")
+        FACTOR_ADDED = "factor_added", gettext_lazy("Second factor added")
+        FACTOR_REMOVED = "factor_removed", gettext_lazy("Second factor removed")
+        FACTORS_RESET = "factors_reset", gettext_lazy("Second factors reset")
+        USER_MADE = "user_made", gettext_lazy("User made")
+        USER_CHANGED = "user_changed", gettext_lazy("User changed")
+        USER_DELETED = "user_deleted", gettext_lazy("User deleted")
+        GROUP_CHANGED = "group_changed", gettext_lazy("Group changed")
+        TOKEN_MADE = "token_made", gettext_lazy("Token made")
+        TOKEN_REVOKED = "token_revoked", gettext_lazy("Token revoked")
+        EXPORTED = "exported", gettext_lazy("Journal exported")  # of versions before; today it is LIST_DOWNLOADED
+        LIST_DOWNLOADED = "list_downloaded", gettext_lazy("List downloaded")
 
     what = models.CharField(max_length=32, choices=What.choices)
     username = models.CharField(
@@ -50,7 +51,8 @@ class SignInRecord(ImmutableModel):
     at = models.DateTimeField(default=clock.now)
 
     class Meta:
-        verbose_name = "sign-in record"
+        verbose_name = gettext_lazy("sign-in record")
+        verbose_name_plural = gettext_lazy("sign-in records")
         indexes = [
             models.Index(F("at").desc(), F("id").desc(), name="signinrecord_at"),
             models.Index("username", F("at").desc(), F("id").desc(), name="signinrecord_username"),

@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
+from django.utils.translation import gettext_lazy
 
 from invoices import clock
 from invoices.models.immutable import ImmutableModel, Rules
@@ -57,7 +58,8 @@ class WebhookEndpoint(models.Model):
     redeliver_until = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        verbose_name = "webhook endpoint"
+        verbose_name = gettext_lazy("webhook endpoint")
+        verbose_name_plural = gettext_lazy("webhook endpoints")
 
     def __str__(self) -> str:
         return self.url
@@ -101,10 +103,10 @@ class Delivery(models.Model):
     """
 
     class State(models.TextChoices):
-        PENDING = "pending"
-        DELIVERED = "delivered"
-        FAILED = "failed", "failed: for three days"
-        ABANDONED = "abandoned", "abandoned: the endpoint was disabled, or the event is not here any more"
+        PENDING = "pending", gettext_lazy("Pending")
+        DELIVERED = "delivered", gettext_lazy("Delivered")
+        FAILED = "failed", gettext_lazy("failed: for three days")
+        ABANDONED = "abandoned", gettext_lazy("abandoned: the endpoint was disabled, or the event is not here any more")
 
     endpoint = models.ForeignKey(  # the unique constraint begins with it, and is its index
         WebhookEndpoint, on_delete=models.PROTECT, db_index=False, related_name="deliveries"
@@ -157,14 +159,14 @@ class WebhookEndpointRecord(ImmutableModel):
     again."""
 
     class What(models.TextChoices):
-        CREATED = "created"
-        CHANGED = "changed"
-        DISABLED = "disabled"
-        ENABLED = "enabled"
-        SECRET_REPLACED = "secret_replaced", "secret replaced"
-        DELETED = "deleted"
-        REDELIVERED = "redelivered", "sent again"
-        TESTED = "tested"
+        CREATED = "created", gettext_lazy("Created")
+        CHANGED = "changed", gettext_lazy("Changed")
+        DISABLED = "disabled", gettext_lazy("Disabled")
+        ENABLED = "enabled", gettext_lazy("Enabled")
+        SECRET_REPLACED = "secret_replaced", gettext_lazy("secret replaced")
+        DELETED = "deleted", gettext_lazy("Deleted")
+        REDELIVERED = "redelivered", gettext_lazy("sent again")
+        TESTED = "tested", gettext_lazy("Tested")
 
     endpoint = models.ForeignKey(WebhookEndpoint, on_delete=models.PROTECT, db_index=False, related_name="records")
     what = models.CharField(max_length=32, choices=What.choices)

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from django.conf import settings
 from django.db import models
+from django.utils.translation import gettext_lazy
 
 from invoices import clock
 from invoices.models.immutable import ImmutableModel, Rules
@@ -28,6 +29,8 @@ class Mention(ImmutableModel):
     withdrawn_at = models.DateTimeField(null=True, blank=True, help_text="When an edit took the name out, unread")
 
     class Meta:
+        verbose_name = gettext_lazy("mention")
+        verbose_name_plural = gettext_lazy("mentions")
         constraints = [
             models.UniqueConstraint(
                 fields=["person", "note"],
@@ -61,10 +64,10 @@ class Promise(ImmutableModel):
     """A customer said when an invoice will be paid, in whole or in part. Another promise is another row."""
 
     class State(models.TextChoices):
-        OPEN = "open"
-        KEPT = "kept"
-        BROKEN = "broken"
-        WITHDRAWN = "withdrawn"
+        OPEN = "open", gettext_lazy("Open")
+        KEPT = "kept", gettext_lazy("Kept")
+        BROKEN = "broken", gettext_lazy("Broken")
+        WITHDRAWN = "withdrawn", gettext_lazy("Withdrawn")
 
     FINAL = (State.KEPT, State.BROKEN, State.WITHDRAWN)
 
