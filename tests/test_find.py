@@ -28,6 +28,7 @@ from tests.factories import (
     stored,
     user_in_group,
 )
+from tests.helpers import untranslated
 
 pytestmark = pytest.mark.django_db
 
@@ -389,6 +390,17 @@ def test_nothing_found_says_what_to_do(client: Client, agent: User) -> None:
 def test_a_query_with_a_mistake_says_which(client: Client, agent: User, ada: Invoice) -> None:
     client.force_login(agent)
     assert "unable to parse your search query at character" in typed(client, 'status:"open')
+
+
+def test_it_answers_in_the_language_of_the_reader(client: Client, agent: User, ada: Invoice) -> None:
+    """The query language says what is wrong in it too; /v1 answers in English (test_search.py)."""
+    client.force_login(agent)
+    with untranslated.pseudo_language():
+        for term in ('status:"open', "total:x", "metadata:1", "1,234", "nobody@example.com"):
+            shown = [text for text in untranslated.outside(typed(client, term)) if text != term]
+            assert shown == [], term
+    german = client.get(FIND, {"q": "1,234"}, headers={"HX-Request": "true", "accept-language": "de"})
+    assert "1.234" in german.content.decode() and "1,234" in german.content.decode()
 
 
 # --- who sees what ----------------------------------------------------------------------------------------------------

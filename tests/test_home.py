@@ -412,6 +412,20 @@ class TestHealth:
         assert Client().get("/admin/health/line/").status_code == 302
 
 
+def test_amounts_and_days_follow_the_language_and_widths_do_not(manager: User) -> None:
+    paid = {"status": "paid", "amount_remaining": 0, "amount_paid": 123_456, "attempt_count": 3}
+    stored(InvoiceObject(due_date=noon(3), **paid, status_transitions={"paid_at": int(NOW.timestamp())}))
+    for amount in (1_234_567, 3):
+        stored(InvoiceObject(due_date=noon(3), amount_remaining=amount))
+    stored(InvoiceObject(due_date=noon(40), amount_remaining=777_777))
+    tallies.run_due()
+    page = signed_in(manager).get("/admin/", headers={"accept-language": "de"}).content.decode()
+    assert page.count("12.345,70 USD") >= 2 and "7.777,77 USD" in page and "1.234,56 USD" in page
+    assert "USD 1" not in page and f"<td>{NOW:%d.%m.%Y}</td>" in page
+    widths = re.findall(r'<rect class="[^"]*" width="([^"]*)"', page)
+    assert len(widths) >= 6 and all(width.isdecimal() for width in widths)
+
+
 def asked(client: Client) -> list[str]:
     """The statements with which the home page is read, but for those that ask for the time."""
     with CaptureQueriesContext(connection) as captured:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,8 @@ from django.db import connection
 from django.db.models import Sum
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import translation
+from django.utils.translation import gettext
 
 from invoices import clock, money, reconcile, sync
 from invoices.admin.reconciliation import healing, money_at_stake
@@ -68,6 +71,32 @@ class TestWhatARunIs:
 
     def test_a_dry_run_says_that_it_healed_nothing(self, desk: Client) -> None:
         assert "This one was a dry run" in page(desk, run(kind="full", dry_run=True))
+
+
+@pytest.mark.django_db
+class TestInGerman:
+    def test_numbers_amounts_and_days(self, client: Client, manager: User) -> None:
+        client.defaults["HTTP_ACCEPT_LANGUAGE"] = "de"
+        client.force_login(manager)
+        sides = {"ours": {"groups": {"usd open": [1234, 123_456, 0, 123_456]}}, "theirs": {"groups": {}}}
+        report = {"kinds": {"invoice": {"here": 1234}}, "days": [{"object": "invoice", "day": "2026-01-31", **sides}]}
+        found = page(client, run(kind="verify", exit_code=3, failed=1, seen=1234, report=report))
+        assert "31.01.2026" in found and "1.234,56 USD" in found and "1.234" in found and "1,234" not in found
+        progress = {"finished": ["a"] * 1000, "windows": [{}] * 2000}
+        running = page(client, run(state="running", exit_code=None, finished_at=None, progress=progress))
+        assert 'max="2000" value="1000"' in running
+
+    def test_what_a_run_keeps_stays_english_and_is_shown_in_german(self, client: Client, manager: User) -> None:
+        client.force_login(manager)
+        made = run(state="failed", exit_code=1, error="Its process died.")
+        made.progress.interruptions.append("2026-11-21 02:10 UTC: It was stopped.")
+        made.save()
+        found = text(client.get(f"{RUNS}{made.pk}/", headers={"accept-language": "de"}))
+        with translation.override("de"):
+            assert gettext("Its process died.") in found and gettext("It was stopped.") in found
+        assert re.search(r"21\.11\.2026, \d\d:10: ", found)
+        made.refresh_from_db()
+        assert made.error == "Its process died." and "Its process died." in page(client, made)
 
 
 @pytest.mark.django_db

@@ -318,8 +318,11 @@ def test_the_error_points_at_the_place(query: str, position: int, sentence: str)
     assert f"at character {position}: " in str(caught.value)
 
 
-def test_the_api_answers_400_that_names_the_parameter(service: Client) -> None:
-    answer = service.get("/v1/invoices/search?" + urlencode({"query": "total>1 AND status:open"}))
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_the_api_answers_400_that_names_the_parameter(service: Client, language: str) -> None:
+    """In English, whatever the client's language."""
+    address = "/v1/invoices/search?" + urlencode({"query": "total>1 AND status:open"})
+    answer = service.get(address, headers={"accept-language": language})
     assert answer.status_code == 400
     assert answer.json()["error"] == {
         "message": "We were unable to parse your search query at character 20: text needs quotation marks: \"open\".",
