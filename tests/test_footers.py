@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -96,17 +97,18 @@ def test_more_than_are_counted_are_not_added_up(desk: Client, monkeypatch: pytes
 
 
 def test_a_tab_counts_fewer_rows_than_the_list(desk: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """There are several of them, and each would read as many rows as the list itself."""
+    """There are several of them, and each would read as many rows as the list itself. The open one has been counted."""
     monkeypatch.setattr(footers, "MOST_OF_A_TAB", 2)
     store(4, status="open")
-    store(2, status="paid")
+    store(4, status="paid")
+    store(2, status="void")
     with CaptureQueriesContext(connection) as queries:
         html = text(desk.get(f"{LIST}sums/?state=open"))
     limits = [found[1] for query in queries if (found := re.search(r"LIMIT (\d+)\) AS counted", query["sql"]))]
-    assert limits == [str(footers.MOST_COUNTED + 1), *["3"] * 7]
-    assert "All that match: 4" in html and tabs_of(html)["paid"] == "2"
+    assert limits == [str(footers.MOST_COUNTED + 1), *["3"] * 6]
+    assert "All that match: 4" in html and (tabs_of(html)["open"], tabs_of(html)["void"]) == ("4", "2")
     if connection.vendor != "postgresql":  # which estimates
-        assert tabs_of(html)["open"] == "2+"
+        assert tabs_of(html)["paid"] == "2+"
 
 
 @pytest.mark.parametrize(
@@ -134,7 +136,14 @@ def test_what_takes_too_long_is_not_counted(desk: Client, monkeypatch: pytest.Mo
     monkeypatch.setattr(footers, "_grouped", too_long)
     answer = desk.get(f"{LIST}sums/")
     assert "not counted: it would take too long" in text(answer) and not tabs_of(text(answer))
-    assert len(asked) == 2  # the list itself, and the first tab: the others would take as long
+    assert len(asked) == 1  # the list itself, which is the open tab's too: the other tabs would take as long
+
+
+def test_the_tabs_together_have_their_time(desk: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    store(2, status="open")
+    monkeypatch.setattr(footers, "LONGEST_OF_TABS", timedelta(0))
+    html = text(desk.get(f"{LIST}sums/"))
+    assert "All that match: 2" in html and tabs_of(html) == {"all": "2"}
 
 
 def test_no_row_beyond_the_limit_is_read(monkeypatch: pytest.MonkeyPatch, django_assert_max_num_queries: Any) -> None:

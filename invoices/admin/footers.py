@@ -7,6 +7,7 @@ there, and never beyond MOST_COUNTED rows: more are estimated, and are said to b
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -37,6 +38,7 @@ MOST_COUNTED = 10_000  # rows that are counted and added up
 MOST_OF_A_TAB = 1_000  # rows that are counted for a tab, of which there are several: of more it shows an estimate
 # For one statement. Where the filters leave little of a large table, the database may look through all of it.
 LONGEST = timedelta(seconds=1)
+LONGEST_OF_TABS = timedelta(milliseconds=250)  # for the counts of all tabs together
 EXACT_DIGITS = 3  # of an estimate
 
 
@@ -102,15 +104,16 @@ def of_page(shown: RecordList) -> Sums:
     return Sums(len(shown.result_list), rows=[_row(code, *row) for code, row in sorted(found.items())])
 
 
-def of_all(rows: QuerySet[Any], most: int | None = None) -> Sums:
-    """All of these rows, of which at most `most` are looked at: MOST_COUNTED, where nothing else is said."""
+def of_all(rows: QuerySet[Any], most: int | None = None, longest: timedelta = LONGEST) -> Sums:
+    """All of these rows, of which at most `most` are looked at (MOST_COUNTED, where nothing else is said), and no
+    `longest` is exceeded."""
     most = MOST_COUNTED if most is None else most
     names = [name for name, _label in AMOUNTS[rows.model]]
     rows = rows.select_related(None).order_by()
     columns = ["currency", *names] if names else ["pk"]
     some = rows.values(*columns)[: most + 1]
     try:
-        with time_limit(LONGEST):
+        with time_limit(longest):
             if not names:
                 count = some.count()
                 return Sums(count) if count <= most else Sums(_estimate(rows, most), is_more=True, most=most)
@@ -182,19 +185,20 @@ def _sums(admin: Any, request: HttpRequest) -> HttpResponse:
         return HttpResponse(status=400)
     if shown.problems:
         return HttpResponse("")
+    sums = of_all(shown.queryset)
     context = {
-        "sums": of_all(shown.queryset),
+        "sums": sums,
         "labels": [_(label) for _name, label in AMOUNTS[admin.model]],
         "opts": admin.opts,
-        "tabs": _tabs(shown, request),
+        "tabs": _tabs(shown, request, sums),
         "most": number(MOST_COUNTED),
     }
     return TemplateResponse(request, "admin/shared/parts/all_sums.html", context)
 
 
-def _tabs(shown: RecordList, request: HttpRequest) -> list[tuple[str, Sums]]:
-    """Each tab of the list, by its value, with what it would show beside the other filters. Those that come after one
-    that takes too long are not counted: they would take as long."""
+def _tabs(shown: RecordList, request: HttpRequest, of_list: Sums) -> list[tuple[str, Sums]]:
+    """Each tab of the list, by its value, with what it would show beside the other filters: the open one shows what the
+    list has. Those that come after one that takes too long are not counted: they would take as long."""
     tab = next((each for each in shown.filters if isinstance(each, TabFilter)), None)
     if tab is None:
         return []
@@ -205,9 +209,16 @@ def _tabs(shown: RecordList, request: HttpRequest) -> list[tuple[str, Sums]]:
     if shown.query:
         rows, _distinct = shown.model_admin.get_search_results(request, rows, shown.query)
     found: list[tuple[str, Sums]] = []
+    end = time.monotonic() + LONGEST_OF_TABS.total_seconds()
     for value in ["", *dict(tab.lookup_choices)]:
-        chosen = type(tab)(request, {tab.parameter_name: [value]}, shown.model, shown.model_admin)
-        sums = of_all(chosen.queryset(request, rows), min(MOST_OF_A_TAB, MOST_COUNTED))
+        if value == (tab.value() or ""):
+            sums = of_list
+        elif (left := end - time.monotonic()) > 0:
+            chosen = type(tab)(request, {tab.parameter_name: [value]}, shown.model, shown.model_admin)
+            most = min(MOST_OF_A_TAB, MOST_COUNTED)
+            sums = of_all(chosen.queryset(request, rows), most, timedelta(seconds=left))
+        else:
+            return found
         if sums.count is None:
             return found
         found.append((value or "all", sums))
