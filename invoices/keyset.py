@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Self
 
 from django.db import connection
 from django.db.models import CharField, F, Func, Model, Q, QuerySet, Value
-from django.db.models.functions import Collate
+from django.db.models.functions import Collate, Greatest
 from django.db.models.lookups import GreaterThan, LessThan
 
 
@@ -149,6 +149,14 @@ class CurrencyOrder(Order):
         here = _Row(*(F(name) for name in columns), output_field=CharField())
         there = _Row(*(Value(value) for value in (*position.value, position.key)), output_field=CharField())
         return [rows.filter(LessThan(here, there) if falling else GreaterThan(here, there))]
+
+
+def newest_of_few(rows: QuerySet[Any], column: str = "created") -> QuerySet[Any]:
+    """Rows that were found by their ids, or by those of what they belong to, newest first.
+
+    Not in the words of an index: to show the newest six of some hundred ids, PostgreSQL would look for them among all
+    rows, newest first, as if they were spread evenly. If they are old, it reads the whole table. So it sorts them."""
+    return rows.order_by(Greatest(column, column).desc(), "-pk")
 
 
 class _Row(Func):

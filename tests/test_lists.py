@@ -46,7 +46,19 @@ from invoices.models.refetches import ScheduledRefetch
 from invoices.search import CUSTOMERS, INVOICES, matching, parse
 from tests.helpers.admin_pages import LIST
 from tests.helpers.database import without_triggers
-from tests.helpers.many_rows import ADMINS, Addresses, Bodies, Sizes, api_filters, fill, get, offered, searches, sorts
+from tests.helpers.many_rows import (
+    ADMINS,
+    BY_HTMX,
+    Addresses,
+    Bodies,
+    Sizes,
+    api_filters,
+    fill,
+    get,
+    offered,
+    searches,
+    sorts,
+)
 
 ROWS, FEWER = 12_000, 4_000  # of invoices and events, and at least of each other table
 SIZES = Sizes.of(ROWS, ROWS, ROWS, datetime(2024, 1, 1, tzinfo=UTC), timedelta(days=150), fewest=FEWER)
@@ -285,6 +297,20 @@ class TestOverAMillion:
         [notes] = [query["sql"] for query in captured if 'FROM "invoices_note" ' in query["sql"]]
         plan = plan_of(notes, without=("enable_seqscan", "enable_bitmapscan", "enable_sort"))
         assert "note_newest" not in plan, plan
+
+    def test_what_was_found_is_not_looked_for_again_among_all(self, many: User) -> None:
+        browser = Client()
+        browser.force_login(many)
+        with CaptureQueriesContext(connection) as captured:
+            get(browser, f"/admin/find/?q=an{BY_HTMX}")
+        whole = [query["sql"] for query in captured if query["sql"].endswith(" LIMIT 6") and '"data"' in query["sql"]]
+        found = {
+            name: query for query in whole for name in ("invoice", "customer") if f'FROM "invoices_{name}"' in query
+        }
+        assert len(found) == 2
+        for name, query in found.items():
+            plan = plan_of(query, without=("enable_seqscan", "enable_bitmapscan", "enable_sort"))
+            assert f"{name}_newest" not in plan, plan
 
 
 API_LISTS: dict[str, tuple[Any, Any, str]] = {

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.db.models.functions import Greatest
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
@@ -21,6 +20,7 @@ from invoices.admin import access
 from invoices.admin.formatting import span
 from invoices.admin.invoices import wording
 from invoices.admin.payments import wording as payment_wording
+from invoices.keyset import newest_of_few
 from invoices.models import Charge, Customer, Invoice, InvoicePayment, Note, Operation
 from invoices.models.batch_items import sums_of
 from invoices.models.reading import is_id
@@ -197,10 +197,7 @@ class CustomerPage:
         if not (self.sees_invoices and self._may("view_note")):
             return None
         found = Note.objects.filter(invoice__in=self._newest_ids).select_related("author").prefetch_related("versions")
-        # Not in the order of an index: PostgreSQL would look for ten notes of these invoices among all, newest first,
-        # and most customers have fewer.
-        in_order = found.order_by(Greatest("created_at", "created_at").desc(), "-id")
-        newest = list(in_order[:NOTES_SHOWN])
+        newest = list(newest_of_few(found, "created_at")[:NOTES_SHOWN])
         numbers = dict(Invoice.objects.filter(pk__in=[note.invoice for note in newest]).values_list("pk", "number"))
         return [(note, numbers.get(note.invoice) or note.invoice) for note in newest]
 

@@ -32,6 +32,7 @@ from invoices.admin.events import wording as event_wording
 from invoices.admin.invoices import wording
 from invoices.admin.links import page_url, url_of
 from invoices.admin.operations import wording as operation_wording
+from invoices.keyset import newest_of_few
 from invoices.models import (
     Batch,
     Charge,
@@ -220,10 +221,11 @@ def _invoices(request: HttpRequest, found: Found, most: int) -> Group:
     whole = _list_of(Invoice, found.term)
     if _may_see(request, Invoice) and _is_for(found.term, language.INVOICES, language.CUSTOMERS):
         matching = search.invoices(found.term, Invoice.objects.all(), lambda words: _remark(found, words))
-        rows = _first(matching.select_related("customer"), most)
+        by_index = found.term.startswith("cus_") or language.looks_like_query(found.term, language.INVOICES)
+        rows = (_first if by_index else _first_of_few)(matching.select_related("customer"), most)
         if not rows and (paid := _referenced(request, found.term, most)):
             paid_by_it = Invoice.objects.filter(pk__in=[operation.invoice for operation in paid])
-            rows, whole = _first(paid_by_it.select_related("customer"), most), ""  # the list knows no reference
+            rows, whole = _first_of_few(paid_by_it.select_related("customer"), most), ""  # the list knows no reference
         rows.sort(key=lambda invoice: (invoice.number or "").lower() != found.term.lower())
     return _group("invoices", _("Invoices"), rows, _invoice_hit, most, whole)
 
@@ -235,6 +237,10 @@ def _is_for(term: str, resource: language.Resource, other: language.Resource) ->
 
 def _first(queryset: QuerySet[Any], most: int) -> list[Any]:
     return list(queryset.order_by("-created", "-pk")[: most + 1])
+
+
+def _first_of_few(queryset: QuerySet[Any], most: int) -> list[Any]:
+    return list(newest_of_few(queryset)[: most + 1])
 
 
 def _invoice_hit(invoice: Invoice) -> Hit:
@@ -254,7 +260,8 @@ def _customers(request: HttpRequest, found: Found, most: int) -> Group:
     rows: list[Customer] = []
     if _may_see(request, Customer) and _is_for(found.term, language.CUSTOMERS, language.INVOICES):
         matching = search.customers(found.term, Customer.objects.all(), lambda words: _remark(found, words))
-        rows = _first(matching, most)
+        by_index = language.looks_like_query(found.term, language.CUSTOMERS)
+        rows = (_first if by_index else _first_of_few)(matching, most)
     return _group("customers", _("Customers"), rows, _customer_hit, most, _list_of(Customer, found.term))
 
 
