@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from invoices.models.fields import ObjectField
 from invoices.models.hosted_page import DIGEST_LENGTH
@@ -168,7 +168,7 @@ class Invoice(Mirrored):
         OPEN = "open", gettext_lazy("Open")
         UNCOLLECTIBLE = "uncollectible", gettext_lazy("Uncollectible")
         PAID = "paid", gettext_lazy("Paid")
-        VOID = "void", gettext_lazy("Void")
+        VOID = "void", pgettext_lazy("status of an invoice", "Void")
 
     # No constraint in the database: an invoice may be stored before its customer.
     customer = models.ForeignKey(

@@ -6,7 +6,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_noop
+from django.utils.translation import gettext_noop, pgettext
 
 from invoices import clock
 from invoices.admin.filters import Choices, ColumnFilter, TabFilter
@@ -26,7 +26,7 @@ class StatusFilter(TabFilter):
             ("draft", _("Draft")),
             ("paid", _("Paid")),
             ("uncollectible", _("Uncollectible")),
-            ("void", _("Void")),
+            ("void", pgettext("status of an invoice", "Void")),
         ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
