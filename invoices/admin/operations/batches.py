@@ -40,7 +40,7 @@ STATES_IN_ORDER = (  # of the tabs: what went wrong, what goes on (`waiting`: no
     Operation.State.AWAITING_APPROVAL,
     Operation.State.RUNNING,
     Operation.State.READY,
-    "waiting",
+    gettext_noop("waiting"),
     Operation.State.CANCELLED,
     Operation.State.EXPIRED,
     Operation.State.SUCCEEDED,

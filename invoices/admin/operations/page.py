@@ -5,7 +5,7 @@ from typing import Any
 
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import ngettext, pgettext
 
 from invoices import recorded
 from invoices.admin.base import Facts
@@ -70,11 +70,24 @@ def _times(count: int) -> str:
     return ngettext("{number} time", "{number} times", count).format(number=number(count)) if count else ""
 
 
+def _call_words() -> dict[str, str]:
+    """The calls to Stripe by their names. `void` is here what is done, elsewhere what an invoice is."""
+    return {
+        "attach_payment": pgettext("call to Stripe", "attach payment"),
+        "finalize": pgettext("call to Stripe", "finalize"),
+        "mark_uncollectible": pgettext("call to Stripe", "mark uncollectible"),
+        "pay": pgettext("call to Stripe", "pay"),
+        "report_payment": pgettext("call to Stripe", "report payment"),
+        "send": pgettext("call to Stripe", "send"),
+        "void": pgettext("call to Stripe", "void"),
+    }
+
+
 def _call(call: RecordedCall, invoice: Invoice | None) -> dict[str, Any]:
     """One call to Stripe, ready to be shown."""
     livemode = invoice.livemode if invoice else False
     return {
-        "name": call.name,
+        "name": _call_words().get(call.name) or call.name.replace("_", " "),
         "key": call.key,
         "sendings": call.sendings,
         "status": call.status,
