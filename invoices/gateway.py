@@ -27,6 +27,7 @@ from urllib.parse import quote
 import stripe
 from django.conf import settings
 from django.db import connection
+from django.utils.translation import gettext_noop
 
 from invoices import account, clock, throttle, turns
 from invoices.deadline import DeadlineSession
@@ -380,7 +381,7 @@ def _date(headers: Mapping[str, str]) -> datetime:
 def _translate(error: stripe.StripeError) -> GatewayError:
     headers = _lower(error.headers)
     if isinstance(error, stripe.APIConnectionError) or error.http_status is None:
-        return OutcomeUnknown("Stripe could not be reached, or did not answer in time.")
+        return OutcomeUnknown(gettext_noop("Stripe could not be reached, or did not answer in time."))
     body = member(error.json_body, "error")
     if not headers.get("request-id") or not isinstance(member(body, "type"), str):
         return _not_stripes(error.http_status, headers)
@@ -393,7 +394,7 @@ def _translate(error: stripe.StripeError) -> GatewayError:
         "retry_after": _seconds(headers.get("retry-after")),
         "should_retry": {"true": True, "false": False}.get(headers.get("stripe-should-retry", "")),
     }
-    message = text(body, "message", limit=2000) or "Stripe gave no reason."
+    message = text(body, "message", limit=2000) or gettext_noop("Stripe gave no reason.")
     if error.http_status == 400 and body.get("type") == "idempotency_error":
         return IdempotencyKeyConflict(message, **details)
     return ERROR_OF_STATUS.get(error.http_status, OutcomeUnknown)(message, **details)
@@ -602,7 +603,9 @@ def read_page(path: str, **options: Any) -> Reply:
         while found and not is_id(member(found[-1], "id")):
             found.pop()
     if not isinstance(found, list) or not isinstance(has_more, bool) or (has_more and not found):
-        raise OutcomeUnknown("Asked for a list, Stripe answered with something else.", request_id=page.request_id)
+        raise OutcomeUnknown(
+            gettext_noop("Asked for a list, Stripe answered with something else."), request_id=page.request_id
+        )
     return page
 
 

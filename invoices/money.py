@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from babel import Locale
 from babel.numbers import format_currency
-from django.utils.translation import get_language
+from django.utils.translation import get_language, gettext_noop
+from django.utils.translation import gettext as _
 
 # From Stripe's documentation of currencies ("Zero-decimal currencies", "Three-decimal currencies", "Special cases").
 # Babel's own table is not used: it gives ISK and UGX no decimals, but Stripe takes both in hundredths that are always
@@ -19,7 +20,7 @@ MAX_MINOR_UNITS = 10**12  # an amount must be below it
 
 PLAIN = "en"  # how the journal and /v1 write amounts, and how they are typed on the command line
 MAX_LENGTH = 40  # characters of what is typed
-TOO_LARGE = "The amount is larger than Stripe accepts."
+TOO_LARGE = gettext_noop("The amount is larger than Stripe accepts.")
 
 
 class BadAmount(ValueError):
@@ -38,7 +39,13 @@ POINT_AND_COMMA = Marks(".", ",")
 CONFUSABLE = (POINT_AND_COMMA, Marks(",", "."))
 # Characters that look alike become one, so that a copied text and a typed one are the same.
 _ALIKE = str.maketrans({"\u202f": "\u00a0", "'": "’"})
-_MARK_NAMES = {".": "point", ",": "comma", "’": "apostrophe"}
+_DECIMAL_RULES = {".": gettext_noop("a point for decimals"), ",": gettext_noop("a comma for decimals")}
+# Of the marks that a keyboard has.
+_GROUP_RULES = {
+    ".": gettext_noop("points only between groups of three digits"),
+    ",": gettext_noop("commas only between groups of three digits"),
+    "’": gettext_noop("apostrophes only between groups of three digits"),
+}
 # The signs that people write before and behind amounts. Those that many currencies have stand for none.
 _SIGNS = {"€": "EUR", "£": "GBP", "$": "", "¥": ""}
 
@@ -56,15 +63,17 @@ def check(amount: int, currency: str) -> None:
     are always zero, three-decimal currencies a third decimal that is always zero."""
     code = currency.upper()
     if amount <= 0:
-        raise BadAmount("The amount must be more than zero.")
+        raise BadAmount(_("The amount must be more than zero."))
     if amount >= MAX_MINOR_UNITS:
-        raise BadAmount(TOO_LARGE)
+        raise BadAmount(_(TOO_LARGE))
     if currency.lower() in WHOLE_ONLY and amount % 100:
-        raise BadAmount(f"Stripe takes only whole amounts of {code} (in minor units: multiples of 100).")
+        whole = _("Stripe takes only whole amounts of {currency} (in minor units: multiples of 100).")
+        raise BadAmount(whole.format(currency=code))
     if currency.lower() in THREE_DECIMAL and amount % 10:
-        raise BadAmount(
-            f"Stripe takes {code} in steps of 0.010; the third decimal must be 0 (in minor units: multiples of 10)."
+        steps = _(
+            "Stripe takes {currency} in steps of 0.010; the third decimal must be 0 (in minor units: multiples of 10)."
         )
+        raise BadAmount(steps.format(currency=code))
 
 
 # --- written ----------------------------------------------------------------------------------------------------------
@@ -122,7 +131,7 @@ def typed(amount: int, currency: str, locale: str = PLAIN) -> str:
     """
     marks, places = marks_of(locale), exponent(currency)
     whole, fraction = divmod(amount, 10**places)
-    written = f"{whole:,}".replace(",", marks.group if marks.group in _MARK_NAMES else "")
+    written = f"{whole:,}".replace(",", marks.group if marks.group in _GROUP_RULES else "")
     if not places:
         return written
     decimals = f"{fraction:0{places}}"
@@ -133,14 +142,21 @@ def grammar(currency: str, locale: str = PLAIN) -> str:
     """What `parse` takes, for people: `Write it like 1234.50 or 1,234.50: a point for decimals, commas only …`"""
     marks = marks_of(locale)
     if currency.lower() in WHOLE_ONLY or not exponent(currency):
-        decimals, rules = "", [f"{currency.upper()} has no decimals"]
+        decimals, rules = "", [_("{currency} has no decimals").format(currency=currency.upper())]
     else:
-        decimals, rules = f"{marks.decimal}50", [f"a {_MARK_NAMES[marks.decimal]} for decimals"]
-    examples = [f"1234{decimals}"]
-    if marks.group in _MARK_NAMES:
-        examples.append(f"1{marks.group}234{decimals}")
-        rules.append(f"{_MARK_NAMES[marks.group]}s only between groups of three digits")
-    return f"Write it like {' or '.join(examples)}: {', '.join(rules)}."
+        decimals, rules = f"{marks.decimal}50", [_(_DECIMAL_RULES[marks.decimal])]
+    if marks.group not in _GROUP_RULES:
+        return _("Write it like {example}: {rules}.").format(example=f"1234{decimals}", rules=", ".join(rules))
+    return _("Write it like {example} or {other}: {rules}.").format(
+        example=f"1234{decimals}",
+        other=f"1{marks.group}234{decimals}",
+        rules=", ".join([*rules, _(_GROUP_RULES[marks.group])]),
+    )
+
+
+def _no_amount(written: str, currency: str, locale: str) -> str:
+    said = _("“{text}” is not an amount.").format(text=written)
+    return f"{said} {grammar(currency, locale)}"
 
 
 def _pattern(currency: str) -> str:
@@ -234,12 +250,13 @@ def _without_code(written: str, currency: str, locale: str) -> str:
     before, number, behind = parts.groups("") if parts and len(written) <= MAX_LENGTH else ("", "", "")
     number = number.strip()
     if not re.fullmatch(r"[0-9][^A-Za-z]*", number) or (before and behind):
-        raise BadAmount(f"“{written[:MAX_LENGTH]}” is not an amount. {grammar(currency, locale)}")
+        raise BadAmount(_no_amount(written[:MAX_LENGTH], currency, locale))
     given = (before or behind).upper()
     if given not in ("", code):
-        raise BadAmount(f"“{written}” names {given}, but the invoice is in {code}. Write the amount in {code}.")
+        names = _("“{text}” names {given}, but the invoice is in {currency}. Write the amount in {currency}.")
+        raise BadAmount(names.format(text=written, given=given, currency=code))
     if len(re.findall("[0-9]", number)) > len(str(MAX_MINOR_UNITS)) + 3:
-        raise BadAmount(TOO_LARGE)
+        raise BadAmount(_(TOO_LARGE))
     return number.translate(_ALIKE)
 
 
@@ -257,22 +274,33 @@ def _why_not(written: str, number: str, currency: str, locale: str) -> str:
     """Why the number is refused: it has two readings, or one that is written in another way here, or none."""
     readings = _readings(number, currency, locale)
     possible, objections = [], []
-    for _, amount in readings:
+    for __, amount in readings:
         try:
             if amount is None:
-                raise BadAmount(f"{currency.upper()} has {exponent(currency) or 'no'} decimals.")
+                raise BadAmount(_how_many_decimals(currency))
             check(amount, currency)
             possible.append(typed(amount, currency, locale))
         except BadAmount as objection:
             objections.append(str(objection))
     if len(readings) == 2:
-        instead = [f"Write {' or '.join(possible)}."] if possible else []
-        return " ".join([f"“{written}” could mean {readings[0][0]} or {readings[1][0]}.", *objections, *instead])
+        unclear = _("“{text}” could mean {one} or {other}.")
+        instead = {0: "", 1: _("Write {one}."), 2: _("Write {one} or {other}.")}[len(possible)]
+        one, other = (*possible, "", "")[:2]
+        said = [unclear.format(text=written, one=readings[0][0], other=readings[1][0]), *objections]
+        return " ".join([*said, *filter(None, [instead.format(one=one, other=other)])])
     if possible:
-        return f"“{written}” is not written as it must be here. If you mean {readings[0][0]}, write {possible[0]}."
+        other_way = _("“{text}” is not written as it must be here. If you mean {amount}, write {example}.")
+        return other_way.format(text=written, amount=readings[0][0], example=possible[0])
     if objections:
-        return f"“{written}” is not possible. {objections[0]}"
-    return f"“{written}” is not an amount. {grammar(currency, locale)}"
+        return " ".join([_("“{text}” is not possible.").format(text=written), objections[0]])
+    return _no_amount(written, currency, locale)
+
+
+def _how_many_decimals(currency: str) -> str:
+    code, places = currency.upper(), exponent(currency)
+    if not places:
+        return _("{currency} has no decimals.").format(currency=code)
+    return _("{currency} has {number} decimals.").format(currency=code, number=places)
 
 
 def _readings(number: str, currency: str, locale: str) -> list[tuple[str, int | None]]:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from django.utils.translation import gettext as _
+
 from invoices import money
 from invoices.models import CallResult, Invoice, InvoicePayment, Operation
 from invoices.operations.effects import Effect
@@ -33,7 +35,11 @@ class Call:
 
 class Action(ABC):
     """One action. A subclass in `actions/` is its only entry: forms, API, schema, permission, groups, command line,
-    sending and settling follow from it."""
+    sending and settling follow from it.
+
+    Its words are English, for the journal and the API; whoever shows one asks the catalog: `_(action.label)`. What its
+    methods say is in the language of the page.
+    """
 
     name: ClassVar[str]  # in the journal, the API's address, the permission and the command line
     label: ClassVar[str]  # on buttons, in plain words
@@ -45,7 +51,7 @@ class Action(ABC):
     done_word: ClassVar[str]  # "paid", for "in_1 has been paid"
     parameters: ClassVar[tuple[Parameter, ...]] = ()
     stripe_term: ClassVar[str] = ""  # what Stripe calls it, where the label is another word
-    verb: ClassVar[str] = ""  # before an amount on the button: "Record USD 10.00"; empty: no amount is named
+    verb: ClassVar[str] = ""  # on the button, with its amounts: "Record {amounts}"; empty: no amount is named
     # Why it is usually done, each a sentence for the journal. The form offers them, and words of one's own.
     reasons: ClassVar[tuple[str, ...]] = ()
     danger: ClassVar[bool] = False  # shown in red, and last
@@ -79,7 +85,7 @@ class Action(ABC):
     @property
     def label_and_term(self) -> str:
         """`Write off (Stripe: mark uncollectible)`; the label alone where Stripe's word is the same."""
-        return f"{self.label} (Stripe: {self.stripe_term})" if self.stripe_term else self.label
+        return f"{_(self.label)} (Stripe: {self.stripe_term})" if self.stripe_term else _(self.label)
 
     # --- what each action says for itself ---------------------------------------------------------------------------
 
@@ -118,11 +124,11 @@ class Action(ABC):
 
     def button(self, invoice: Invoice, params: Params) -> str:
         """What the button says that does it: with the amount, where it is about one."""
-        return self.with_amounts(remaining(invoice)) if invoice.amount_remaining is not None else self.label
+        return self.with_amounts(remaining(invoice)) if invoice.amount_remaining is not None else _(self.label)
 
     def with_amounts(self, amounts: str) -> str:
         """`Write off USD 10.00`. The label alone, where the action is about no amount."""
-        return f"{self.verb} {amounts}" if self.verb and amounts else self.label
+        return _(self.verb).format(amounts=amounts) if self.verb and amounts else _(self.label)
 
     # --- what holds for all of them ---------------------------------------------------------------------------------
 
@@ -131,13 +137,13 @@ class Action(ABC):
         known = {parameter.name: parameter for parameter in self.parameters}
         for name in given:
             if name not in known:
-                raise Invalid(name, f"Received unknown parameter: {name}")
+                raise Invalid(name, _("Received unknown parameter: {name}").format(name=name))
         cleaned = {}
         for name, parameter in known.items():
             value = given.get(name)
             if value is None or value == "":
                 if parameter.required:
-                    raise Invalid(name, f"{parameter.label} is missing.")
+                    raise Invalid(name, parameter.missing)
                 continue
             cleaned[name] = parameter.clean(value)
         return cleaned
@@ -165,7 +171,7 @@ def invoice_call(name: str, effect: Effect) -> tuple[Call, ...]:
 
 
 def billed_to(invoice: Invoice) -> str:
-    return invoice.billed_to or "the customer"
+    return invoice.billed_to or _("the customer")
 
 
 def remaining(invoice: Invoice) -> str:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from django.utils.translation import gettext_noop
+
 ANOTHER, HOSTED, UPDATE, WAIT, STOP = "another_method", "hosted_page", "update_card", "wait", "stop"
 
 
 @dataclass(frozen=True)
 class Advice:
-    """What to do: its kind (another_method, hosted_page, update_card, wait, stop), for the agent, and for the customer
-    in English and in German."""
+    """What to do: its kind (another_method, hosted_page, update_card, wait, stop), for the agent (in English, as the
+    journal keeps it), and for the customer in English and in German."""
 
     kind: str
     agent: str
@@ -33,7 +35,7 @@ _STOP_DE = "Ihre Bank nimmt von dieser Karte keine Zahlungen mehr an. Bitte verw
 TABLE: dict[str, Advice] = {
     "insufficient_funds": Advice(
         ANOTHER,
-        "Not enough money on the account: another payment method, or later.",
+        gettext_noop("Not enough money on the account: another payment method, or later."),
         "Your bank says that the account does not hold enough. Please use another payment method, or tell us when to "
         "try again.",
         "Laut Ihrer Bank ist das Konto nicht ausreichend gedeckt. Bitte verwenden Sie eine andere Zahlungsart, oder "
@@ -41,7 +43,7 @@ TABLE: dict[str, Advice] = {
     ),
     "expired_card": Advice(
         UPDATE,
-        "The card has expired: let the customer update it.",
+        gettext_noop("The card has expired: let the customer update it."),
         f"Your card has expired. {_UPDATE}",
         f"Ihre Karte ist abgelaufen. {_UPDATE_DE}",
     ),
@@ -59,7 +61,7 @@ TABLE: dict[str, Advice] = {
         ),
         Advice(
             UPDATE,
-            "The card's data are wrong or old: let the customer enter it again.",
+            gettext_noop("The card's data are wrong or old: let the customer enter it again."),
             f"Some of your card's data are not right. {_UPDATE}",
             f"Einige Angaben zu Ihrer Karte stimmen nicht. {_UPDATE_DE}",
         ),
@@ -82,7 +84,7 @@ TABLE: dict[str, Advice] = {
         ),
         Advice(
             ANOTHER,
-            "This card cannot be used for such a payment: another payment method.",
+            gettext_noop("This card cannot be used for such a payment: another payment method."),
             "Your card cannot be used for this payment. Please choose another payment method.",
             "Ihre Karte kann für diese Zahlung nicht verwendet werden. Bitte wählen Sie eine andere Zahlungsart.",
         ),
@@ -91,7 +93,7 @@ TABLE: dict[str, Advice] = {
         ("card_velocity_exceeded", "withdrawal_count_limit_exceeded", "pin_try_exceeded"),
         Advice(
             WAIT,
-            "The card's limit is reached: try again later, or another payment method.",
+            gettext_noop("The card's limit is reached: try again later, or another payment method."),
             "Your card has reached its limit. We can try again tomorrow, or you choose another payment method.",
             "Das Limit Ihrer Karte ist erreicht. Wir können es morgen noch einmal versuchen, oder Sie wählen eine "
             "andere Zahlungsart.",
@@ -99,7 +101,7 @@ TABLE: dict[str, Advice] = {
     ),
     **dict.fromkeys(
         ("processing_error", "issuer_not_available", "try_again_later", "reenter_transaction", "approve_with_id"),
-        Advice(WAIT, "The bank could not process it: try again in an hour.", _WAIT, _WAIT_DE),
+        Advice(WAIT, gettext_noop("The bank could not process it: try again in an hour."), _WAIT, _WAIT_DE),
     ),
     **dict.fromkeys(
         (
@@ -118,7 +120,7 @@ TABLE: dict[str, Advice] = {
         # The customer is not told the reason: the person who uses the card may have stolen it (Stripe's docs).
         Advice(
             STOP,
-            "Do not try this card again: another payment method. Do not tell the customer the reason.",
+            gettext_noop("Do not try this card again: another payment method. Do not tell the customer the reason."),
             _STOP,
             _STOP_DE,
         ),
@@ -127,7 +129,7 @@ TABLE: dict[str, Advice] = {
         ("generic_decline", "do_not_honor", "call_issuer", "no_action_taken"),
         Advice(
             ANOTHER,
-            "The bank refuses without a reason: the customer asks the bank, or uses another card.",
+            gettext_noop("The bank refuses without a reason: the customer asks the bank, or uses another card."),
             f"Your bank refused the payment without a reason. {_ANOTHER}",
             f"Ihre Bank hat die Zahlung ohne Angabe eines Grundes abgelehnt. {_ANOTHER_DE}",
         ),
@@ -144,7 +146,7 @@ TABLE: dict[str, Advice] = {
         ),
         Advice(
             ANOTHER,
-            "The bank account cannot be debited: another payment method.",
+            gettext_noop("The bank account cannot be debited: another payment method."),
             "Your bank account could not be debited. Please check it, or choose another payment method.",
             "Von Ihrem Bankkonto konnte nicht abgebucht werden. Bitte prüfen Sie es, oder wählen Sie eine andere "
             "Zahlungsart.",
@@ -152,14 +154,16 @@ TABLE: dict[str, Advice] = {
     ),
     "debit_not_authorized": Advice(
         ANOTHER,
-        "The customer told the bank not to allow this debit: talk to the customer before you charge again.",
+        gettext_noop(
+            "The customer told the bank not to allow this debit: talk to the customer before you charge again."
+        ),
         "Your bank tells us that you did not allow this payment. Please talk to us, or choose another payment method.",
         "Ihre Bank teilt uns mit, dass Sie diese Abbuchung nicht erlaubt haben. Bitte sprechen Sie mit uns, oder "
         "wählen Sie eine andere Zahlungsart.",
     ),
     "authentication_required": Advice(
         HOSTED,
-        "The bank wants the customer to confirm: send the link to the invoice's hosted page.",
+        gettext_noop("The bank wants the customer to confirm: send the link to the invoice's hosted page."),
         "Your bank wants you to confirm this payment yourself. Please open the link to the invoice and pay there.",
         "Ihre Bank möchte, dass Sie diese Zahlung selbst bestätigen. Bitte öffnen Sie den Link zur Rechnung, und "
         "zahlen Sie dort.",
@@ -167,7 +171,7 @@ TABLE: dict[str, Advice] = {
 }
 DEFAULT = Advice(
     ANOTHER,
-    "Another payment method, or the link to the invoice's hosted page.",
+    gettext_noop("Another payment method, or the link to the invoice's hosted page."),
     f"The payment did not go through. {_ANOTHER}",
     f"Die Zahlung ist nicht zustande gekommen. {_ANOTHER_DE}",
 )

@@ -16,6 +16,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db.models import QuerySet, Sum
+from django.utils.translation import gettext as _
 
 from invoices import clock, money
 from invoices.models import Invoice, Operation
@@ -73,16 +74,17 @@ def need(
     currency = invoice.currency
     if amount > (invoice.amount_remaining or 0):
         remains = money.text(invoice.amount_remaining or 0, currency)
-        return Need(amount, f"It is more than remains to pay ({remains}).")
+        return Need(amount, _("It is more than remains to pay ({amount}).").format(amount=remains))
     most = threshold(currency)
     if amount > most:
-        return Need(amount, f"More than {money.text(most, currency)}.")
+        return Need(amount, _("More than {amount}.").format(amount=money.text(most, currency)))
     before = total(_unapproved(operation).filter(invoice=invoice.pk))
     if before + amount > most:
         return Need(
             amount,
-            f"{money.text(before, currency)} was done to this invoice without a second person; with it, this is more "
-            f"than {money.text(most, currency)}.",
+            _("{amount} was done to this invoice without a second person; with it, this is more than {most}.").format(
+                amount=money.text(before, currency), most=money.text(most, currency)
+            ),
         )
     return _need_by_allowance(actor, currency, amount, operation) or _need_of_another_word(operation, amount)
 
@@ -92,7 +94,7 @@ def _need_of_another_word(operation: Operation | None, amount: int) -> Need | No
     approver = operation.approver if operation else None
     if operation is None or approver is None or _may_still_decide(operation, approver):
         return None
-    return Need(amount, f"{approver} agreed to it, and may no longer decide on it.")
+    return Need(amount, _("{person} agreed to it, and may no longer decide on it.").format(person=approver))
 
 
 def need_of_batch(action: Action, invoices: Iterable[Invoice], params: Params, *, actor: Any) -> Need | None:
@@ -110,9 +112,8 @@ def need_of_batch(action: Action, invoices: Iterable[Invoice], params: Params, *
         most = threshold(currency)
         before = sum(total(_unapproved().filter(invoice__in=chunk)) for chunk in _chunks(ids[currency]))
         if before + amount > most:
-            return Need(
-                amount, f"Together they are {money.text(amount, currency)}, more than {money.text(most, currency)}."
-            )
+            why = _("Together they are {amount}, more than {most}.")
+            return Need(amount, why.format(amount=money.text(amount, currency), most=money.text(most, currency)))
         if found := _need_by_allowance(actor, currency, amount, None):
             return found
     return None
@@ -132,11 +133,9 @@ def _need_by_allowance(actor: Any, currency: str | None, amount: int, operation:
     most = allowance(currency)
     if before + amount <= most:
         return None
-    return Need(
-        amount,
-        f"{actor} did {money.text(before, currency)} within 24 hours without a second person; with it, this is more "
-        f"than {money.text(most, currency)}.",
-    )
+    why = _("{person} did {amount} within 24 hours without a second person; with it, this is more than {most}.")
+    before_and_most = {"amount": money.text(before, currency), "most": money.text(most, currency)}
+    return Need(amount, why.format(person=actor, **before_and_most))
 
 
 def _unapproved(except_for: Operation | None = None) -> QuerySet[Operation]:
@@ -160,6 +159,11 @@ def covers(operation: Operation, amount: int) -> bool:
 
 def _may_still_decide(operation: Operation, approver: Any) -> bool:
     return decision_refusal(operation, approver, operation.decision_token) is None
+
+
+def waits_because(need: Need) -> str:
+    """What the journal says of a request that waits."""
+    return " ".join([_("It waits for a second person."), need.why])
 
 
 def waiting(invoice: str) -> QuerySet[Operation]:

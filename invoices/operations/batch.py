@@ -17,6 +17,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.db.models import Count, Q
+from django.utils.translation import gettext as _
 
 from invoices import clock, interruption, throttle
 from invoices.models import ApiToken, Batch, BatchItem, Code, Invoice, Operation
@@ -25,7 +26,7 @@ from invoices.operations.action import Action
 from invoices.operations.actions import ACTIONS
 from invoices.operations.claims import unclaimed
 from invoices.operations.decisions import end_unsent
-from invoices.operations.refusals import Invalid, Refusal
+from invoices.operations.refusals import Invalid, Refusal, in_english
 from invoices.operations.request import execute
 from invoices.sight import context
 from invoices.thresholds import OPERATION_LEASE, REQUEST_EXPIRES
@@ -69,7 +70,7 @@ def start(
     """
     entry = ACTIONS[action]
     if not reason.strip():
-        raise Invalid("reason", "Please say why: the reason stands in the journal.")
+        raise Invalid("reason", _("Please say why: the reason stands in the journal."))
     check_permission(entry, actor)
     if refusal := eligibility.pause_refusal(action):
         raise refusal
@@ -106,7 +107,7 @@ def start(
         cleaned,
         items,
     ):
-        message = "This page was sent before, with other input. Open the list again, and look at what came of that."
+        message = _("This page was sent before, with other input. Open the list again, and look at what came of that.")
         raise Refusal(Code.IDEMPOTENCY_KEY_REUSED, message)
     return batch
 
@@ -114,7 +115,7 @@ def start(
 def check_permission(action: Action, actor: User) -> None:
     """Raises Refusal where this user may not do it, to many invoices as to one."""
     if not actor.has_perm(action.permission):
-        raise Refusal(Code.PERMISSION_DENIED, f"You may not {action.may}.")
+        raise Refusal(Code.PERMISSION_DENIED, _("You may not {action}.").format(action=_(action.may)))
 
 
 def clean(action: Action, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -124,7 +125,8 @@ def clean(action: Action, params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def too_many(number: int) -> Invalid:
-    return Invalid("invoices", f"{number} invoices are too many at once; take at most {MAX_INVOICES}.")
+    message = _("{number} invoices are too many at once; take at most {most}.")
+    return Invalid("invoices", message.format(number=number, most=MAX_INVOICES))
 
 
 def _check_seen(action: Action, seen: list[Invoice], params: Mapping[str, Any]) -> None:
@@ -133,10 +135,11 @@ def _check_seen(action: Action, seen: list[Invoice], params: Mapping[str, Any]) 
     if len(seen) > MAX_INVOICES:
         raise too_many(len(seen))
     if len({each.pk for each in seen}) < len(seen):
-        raise Invalid("invoices", "An invoice is named twice. Open the list again.")
+        raise Invalid("invoices", _("An invoice is named twice. Open the list again."))
     for each in seen:
         if (each.amount_remaining or 0) < 0:
-            raise Invalid("invoices", f"{each.pk} is named with an amount below zero. Open the list again.")
+            message = _("{invoice} is named with an amount below zero. Open the list again.")
+            raise Invalid("invoices", message.format(invoice=each.pk))
         action.clean({**params, **action.bulk_params(each.amount_remaining)})
 
 
@@ -163,6 +166,7 @@ def item_id(batch: Batch, invoice: str) -> uuid.UUID:
     return uuid.uuid5(batch.pk, invoice)
 
 
+@in_english
 def cancel(batch: Batch, by: User) -> bool:
     """Ends what has sent nothing: items that have not begun do not begin any more, and those that are ready or wait for
     a second person are cancelled. The gate stops what is on its way to its sending. False where it had ended."""
@@ -177,7 +181,7 @@ def cancel(batch: Batch, by: User) -> bool:
                 Operation.objects.filter(batch=batch),
                 state=Operation.State.CANCELLED,
                 code=Code.WITHDRAWN,
-                message=f"The batch was cancelled by {by}.",
+                message=_("The batch was cancelled by {person}.").format(person=by),
             )
     return bool(ended)
 
@@ -191,11 +195,12 @@ def approve(
     wake("run_batches")
 
 
+@in_english
 def reject(batch: Batch, *, approver: User, reason: str, address: str | None = None, request_id: str = "") -> None:
     """A second person declines the whole batch, with a reason for the one who asked. Items that have begun are there
     where it was confirmed again: they end too, if they have sent nothing. Raises Invalid, Refusal."""
     if not reason.strip():
-        raise Invalid("reason", "Please say why: the person who asked will read it.")
+        raise Invalid("reason", _("Please say why: the person who asked will read it."))
     now = clock.now()
     ended = {"cancelled_at": now, "cancelled_by": approver, "finished_at": now}
     with transaction.atomic():
@@ -204,7 +209,7 @@ def reject(batch: Batch, *, approver: User, reason: str, address: str | None = N
             Operation.objects.filter(batch=batch),
             state=Operation.State.CANCELLED,
             code=Code.REJECTED,
-            message=f"The batch was rejected by {approver}: {reason.strip()}",
+            message=_("The batch was rejected by {person}: {reason}").format(person=approver, reason=reason.strip()),
         )
 
 
@@ -223,7 +228,7 @@ def _decide(batch: Batch, approver: User, **changes: Any) -> None:
         raise refusal
     waiting = Batch.objects.filter(pk=batch.pk, awaiting_approval=True, cancelled_at=None, finished_at=None)
     if not waiting.update(approver=approver, **changes):
-        raise Refusal(Code.INVOICE_CHANGED, "This batch no longer waits for a decision.")
+        raise Refusal(Code.INVOICE_CHANGED, _("This batch no longer waits for a decision."))
 
 
 def confirm_again(batch: Batch, by: User, token: ApiToken | None = None) -> bool:
@@ -234,10 +239,12 @@ def confirm_again(batch: Batch, by: User, token: ApiToken | None = None) -> bool
     token is judged, and its maker counts as having asked, so no other may make it go on.
     """
     if token is not None and batch.token_id != token.pk:
-        message = "Only the token with which this batch was asked for can confirm it again."
+        message = _("Only the token with which this batch was asked for can confirm it again.")
         raise Refusal(Code.PERMISSION_DENIED, message)
     if batch.actor_id != by.pk or not by.has_perm(ACTIONS[batch.action].permission):
-        raise Refusal(Code.PERMISSION_DENIED, f"Only {batch.actor} can confirm this batch again.")
+        raise Refusal(
+            Code.PERMISSION_DENIED, _("Only {person} can confirm this batch again.").format(person=batch.actor)
+        )
     if clock.now() <= batch.must_be_confirmed_at:
         return False
     open_batch = Batch.objects.filter(pk=batch.pk, awaiting_approval=False, cancelled_at=None, finished_at=None)
@@ -279,7 +286,7 @@ def expire() -> int:
             Operation.objects.filter(batch__in=ids),
             state=Operation.State.EXPIRED,
             code=Code.EXPIRED,
-            message=f"Nobody decided within {REQUEST_EXPIRES.days} days.",
+            message=_("Nobody decided within {days} days.").format(days=REQUEST_EXPIRES.days),
         )
         return Batch.objects.filter(pk__in=ids).update(cancelled_at=now, finished_at=now)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
 
 from invoices import money
 from invoices.models import Code, Invoice
@@ -107,7 +108,7 @@ class BulkPreview:
             self.matched += 1
             invoice = found.get(id)
             if invoice is None:
-                self._leave(id, Refusal(Code.RESOURCE_MISSING, "There is no such invoice."))
+                self._leave(id, Refusal(Code.RESOURCE_MISSING, _("There is no such invoice.")))
             elif refusal := self._why_not(invoice, known):
                 self._leave(id, refusal, invoice)
             else:
@@ -151,7 +152,7 @@ class BulkPreview:
 def _without_times(refusal: Refusal) -> str:
     """The reason without times or names, so that invoices with the same reason stand together."""
     if refusal.code == Code.ATTEMPTED_RECENTLY:
-        return "Its card was declined within the last hour; one by one, another payment method can be charged."
+        return _("Its card was declined within the last hour; one by one, another payment method can be charged.")
     return refusal.message.replace("`", "")
 
 

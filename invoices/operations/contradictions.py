@@ -19,8 +19,9 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Q
 from django.urls import reverse
+from django.utils.translation import gettext as _
 
-from invoices import clock, emails
+from invoices import clock, emails, recorded
 from invoices.models import Code, Contradiction, Email, Event, Operation, OutcomeBy, RecordedCall
 from invoices.models.reading import expandable_id, member
 from invoices.operations import money_under_way
@@ -74,8 +75,9 @@ def _look(bases: set[uuid.UUID]) -> None:
     intents = {call.payment_intent for operation in judged for call in operation.calls if call.charge}
     about = Q(idempotency_key__in=keys) | Q(object_id__in=intents, type__in=money_under_way.ENDINGS)
     events = list(Event.objects.filter(about).exclude(state=Event.State.IGNORED).order_by("created", "received_at"))
-    for operation in judged if events else ():
-        _record(operation, _found(operation, events))
+    with recorded.in_english():  # the journal keeps what it says
+        for operation in judged if events else ():
+            _record(operation, _found(operation, events))
 
 
 def _key(operation: Operation, call: Call) -> str:
@@ -118,16 +120,19 @@ def _found(operation: Operation, events: Sequence[Event]) -> Iterator[tuple[Even
         effects = [event for event in ours if event.type in telling]
         if not _was_applied(operation, sent, is_last=is_last):
             for event in effects:
-                yield event, f"{_journal(operation)} Stripe says that our request took effect{_told(event)}."
+                yield event, _told(operation, event, _("Stripe says that our request took effect ({type} of {id})."))
             was_under_way = sent is not None and (sent.result is not None or sent.charge)
             for event in (event for event in ours if charges and event.type == money_under_way.PROCESSING):
                 if not was_under_way:
-                    yield event, f"{_journal(operation)} Stripe says that the money is on its way{_told(event)}."
+                    said = _("Stripe says that the money is on its way ({type} of {id}).")
+                    yield event, _told(operation, event, said)
             continue
         for event in (event for event in ours if charges and is_last and event.type in CHARGE_FAILED):
-            yield event, f"{_journal(operation)} Stripe says that our charge did not go through{_told(event)}."
+            said = _("Stripe says that our charge did not go through ({type} of {id}).")
+            yield event, _told(operation, event, said)
         for event in _second(effects, _request_id(operation, sent) if is_last else ""):
-            yield event, f"{_journal(operation)} Stripe says that our request took effect a second time{_told(event)}."
+            said = _("Stripe says that our request took effect a second time ({type} of {id}).")
+            yield event, _told(operation, event, said)
 
 
 def _of_charge(sent: RecordedCall, events: Sequence[Event]) -> list[Event]:
@@ -172,18 +177,26 @@ def _second(effects: Sequence[Event], request_id: str) -> Iterator[Event]:
 
 def _journal(operation: Operation) -> str:
     """What the journal says, as a sentence."""
-    label = label_of(operation.action)
     if operation.outcome_by == OutcomeBy.PERSON:
-        decided = "it took effect" if operation.state == State.SUCCEEDED else "it did not take effect"
-        return f"The journal says of “{label}”: a manager decided that {decided}."
-    if operation.outcome_by == OutcomeBy.SOMEONE_ELSE:
-        return f"The journal says of “{label}”: done by someone else; our request changed nothing."
-    code = f" ({Code(operation.code).label.lower()})" if operation.code in Code.values else ""
-    return f"The journal says of “{label}”: {operation.get_state_display()}{code}."
+        said = _("The journal says of “{action}”: a manager decided that it did not take effect.")
+        if operation.state == State.SUCCEEDED:
+            said = _("The journal says of “{action}”: a manager decided that it took effect.")
+    elif operation.outcome_by == OutcomeBy.SOMEONE_ELSE:
+        said = _("The journal says of “{action}”: done by someone else; our request changed nothing.")
+    elif operation.code in Code.values:
+        said = _("The journal says of “{action}”: {word} ({sentence}).")
+    else:
+        said = _("The journal says of “{action}”: {word}.")
+    return said.format(
+        action=_(label_of(operation.action)),
+        word=operation.get_state_display(),
+        sentence=Code(operation.code).label.lower() if operation.code in Code.values else "",
+    )
 
 
-def _told(event: Event) -> str:
-    return f" ({event.type} of {event.object_id})"
+def _told(operation: Operation, event: Event, said: str) -> str:
+    """What the journal says, and what Stripe says with this event."""
+    return f"{_journal(operation)} {said.format(type=event.type, id=event.object_id)}"
 
 
 # --- what a person did about it ---------------------------------------------------------------------------------------
@@ -198,12 +211,12 @@ def resolve(id: int, *, by: User, reason: str) -> Contradiction:
     """Notes what a manager did about it. Raises Invalid without a reason; Refusal without permission, or if somebody
     was faster."""
     if not reason.strip():
-        raise Invalid("reason", "Please say what you found and did: it stands beside the operation.")
+        raise Invalid("reason", _("Please say what you found and did: it stands beside the operation."))
     if not by.has_perm(PERMISSION):
-        raise Refusal(Code.PERMISSION_DENIED, "You may not resolve contradictions.")
+        raise Refusal(Code.PERMISSION_DENIED, _("You may not resolve contradictions."))
     open_one = Contradiction.objects.filter(unresolved(), pk=id)
     if not open_one.update(resolved_at=clock.now(), resolved_by=by, resolution=reason.strip()):
-        raise Refusal(Code.INVOICE_CHANGED, "Somebody else has resolved it meanwhile.")
+        raise Refusal(Code.INVOICE_CHANGED, _("Somebody else has resolved it meanwhile."))
     return Contradiction.objects.get(pk=id)
 
 

@@ -13,13 +13,14 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Coalesce
 from django.urls import reverse
+from django.utils.translation import gettext as _
 
 from invoices import clock, emails, gateway, money
 from invoices.models import ApiToken, Batch, Code, Email, Invoice, Operation, OutcomeBy
 from invoices.operations import approval, contradictions, eligibility, outcomes, requesters, told
 from invoices.operations.actions import ACTIONS, label_of
 from invoices.operations.perform import perform
-from invoices.operations.refusals import Invalid, Refusal
+from invoices.operations.refusals import Invalid, Refusal, in_english
 from invoices.refetch import refetch
 from invoices.thresholds import REQUEST_EXPIRES
 
@@ -42,7 +43,7 @@ def withdraw_for_charge(operation: Operation) -> None:
         withdrawn_for_charge(operation),
         state=State.CANCELLED,
         code=Code.WITHDRAWN,
-        message=f"Withdrawn, because {operation.actor} asked for a payment of this invoice.",
+        message=_("Withdrawn, because {person} asked for a payment of this invoice.").format(person=operation.actor),
     )
 
 
@@ -66,6 +67,7 @@ def end_unsent(operations: QuerySet[Operation], **outcome: Any) -> int:
 # --- decisions --------------------------------------------------------------------------------------------------------
 
 
+@in_english
 @told.decision("approve")
 def approve(
     id: uuid.UUID | str,
@@ -90,10 +92,15 @@ def approve(
     try:
         refetch("invoice", operation.invoice)
     except gateway.GatewayError as error:
-        message = "Stripe cannot be reached to look at the invoice. Nothing was decided; try again."
+        message = _("Stripe cannot be reached to look at the invoice. Nothing was decided; try again.")
         raise outcomes.unavailable(message, error) from error
     if refusal := eligibility.invoice_refusal_in_mirror(action, operation.invoice, operation.params):
-        _close(operation, State.FAILED, refusal.code, f"When it was to be approved: {refusal.message}")
+        _close(
+            operation,
+            State.FAILED,
+            refusal.code,
+            _("When it was to be approved: {sentence}").format(sentence=refusal.message),
+        )
         raise refusal
     agreed = action.approval_amount(Invoice.objects.get(pk=operation.invoice), operation.params, payment)
     if amount is None and payment is not None:  # `expected` says nothing of a payment that is to be attached
@@ -118,10 +125,10 @@ def approve(
             if won:
                 withdraw_for_charge(operation)
     except IntegrityError:
-        message = "Another operation on this invoice is under way; decide after it."
+        message = _("Another operation on this invoice is under way; decide after it.")
         raise Refusal(Code.OPERATION_IN_PROGRESS, message) from None
     if not won:
-        raise Refusal(Code.INVOICE_CHANGED, "Somebody else has decided on this request meanwhile.")
+        raise Refusal(Code.INVOICE_CHANGED, _("Somebody else has decided on this request meanwhile."))
     return perform(operation.pk)
 
 
@@ -131,15 +138,16 @@ def _waiting_for(id: uuid.UUID | str, approver: User, token: ApiToken | None, *s
     if refusal := requesters.decision_refusal(operation, approver, token):
         raise refusal
     if operation.state not in states:
-        raise Refusal(Code.INVOICE_CHANGED, f"This request no longer waits: it is {operation.get_state_display()}.")
+        message = _("This request no longer waits: it is {word}.").format(word=operation.get_state_display())
+        raise Refusal(Code.INVOICE_CHANGED, message)
     if _asked_too_long_ago().filter(pk=operation.pk).exists():
         expire()
-        raise Refusal(
-            Code.EXPIRED, f"This request has waited for more than {REQUEST_EXPIRES.days} days, and has expired."
-        )
+        message = _("This request has waited for more than {days} days, and has expired.")
+        raise Refusal(Code.EXPIRED, message.format(days=REQUEST_EXPIRES.days))
     return operation
 
 
+@in_english
 @told.decision("reject")
 def reject(
     id: uuid.UUID | str,
@@ -153,13 +161,13 @@ def reject(
     """Declines the request, with a reason for the one who asked; also one that was approved, as long as nothing was
     sent, for example because the action is paused. Raises Invalid, Refusal."""
     if not reason.strip():
-        raise Invalid("reason", "Please say why: the person who asked will read it.")
+        raise Invalid("reason", _("Please say why: the person who asked will read it."))
     operation = _waiting_for(id, approver, token, State.AWAITING_APPROVAL, State.READY)
     return _close(
         operation,
         State.CANCELLED,
         Code.REJECTED,
-        f"Rejected by {approver}: {reason.strip()}",
+        _("Rejected by {person}: {reason}").format(person=approver, reason=reason.strip()),
         approver=approver,
         decided_at=clock.now(),
         decision_reason=reason.strip(),
@@ -169,6 +177,7 @@ def reject(
     )
 
 
+@in_english
 @told.decision("withdraw")
 def withdraw(
     id: uuid.UUID | str,
@@ -181,12 +190,12 @@ def withdraw(
     """The one who asked takes the request back, as long as nothing was sent. Raises Refusal."""
     operation = Operation.objects.get(pk=id)
     if operation.actor_id != actor.pk:
-        raise Refusal(Code.PERMISSION_DENIED, "Only the person who asked can withdraw a request.")
+        raise Refusal(Code.PERMISSION_DENIED, _("Only the person who asked can withdraw a request."))
     return _close(
         operation,
         State.CANCELLED,
         Code.WITHDRAWN,
-        f"Withdrawn by {actor}.",
+        _("Withdrawn by {person}.").format(person=actor),
         decision_address=address,
         decision_request_id=request_id,
         decision_token=token,
@@ -195,7 +204,7 @@ def withdraw(
 
 def expire() -> int:
     """Closes the requests that nobody decided on within seven days; how many."""
-    message = f"Nobody decided within {REQUEST_EXPIRES.days} days."
+    message = _("Nobody decided within {days} days.").format(days=REQUEST_EXPIRES.days)
     return end_unsent(_asked_too_long_ago(), state=State.EXPIRED, code=Code.EXPIRED, message=message)
 
 
@@ -214,7 +223,7 @@ def _close(operation: Operation, state: str, code: str, message: str, **decision
         decision = {}
     as_read = Operation.objects.filter(pk=operation.pk, decided_at=operation.decided_at)
     if not end_unsent(as_read, state=state, code=code, message=message, **decision):
-        raise Refusal(Code.INVOICE_CHANGED, "It is too late for that: this request was decided, or is being sent.")
+        raise Refusal(Code.INVOICE_CHANGED, _("It is too late for that: this request was decided, or is being sent."))
     return Operation.objects.get(pk=operation.pk)
 
 

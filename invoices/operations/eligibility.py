@@ -28,8 +28,10 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import QuerySet
 from django.db.models.expressions import RawSQL
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
-from invoices import clock
+from invoices import clock, recorded
 from invoices.models import DECLINES, Code, Customer, Event, Invoice, InvoicePayment, Operation, Pause, PaymentIntent
 from invoices.models.reading import expandable_id, member, text
 from invoices.operations import money_under_way, pauses, payment_method
@@ -45,7 +47,7 @@ OVERRIDE_PERMISSION = "invoices.override_operation"  # may charge again within t
 DECLINES_AS_WRITTEN = [RawSQL(f"'{code}'", ()) for code in sorted(DECLINES)]  # noqa: S611  constants of ours
 
 State = Operation.State
-UNDER_WAY = "Another operation on this invoice is under way. Look at what it came to, then try again."
+UNDER_WAY = gettext_noop("Another operation on this invoice is under way. Look at what it came to, then try again.")
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,7 @@ def _add_declines(found: Circumstances, invoices: Sequence[Invoice]) -> None:
     for event in attempts if customers else ():
         intent = member(json.loads(event.body), "data", "object")
         error = member(intent, "last_payment_error")
-        message = text(error, "message") or "The payment did not go through."
+        message = text(error, "message") or _("The payment did not go through.")
         if event.created:
             decline = Decline(event.created, payment_method.charged(error), message)
             found.declines[expandable_id(intent, "customer") or ""].append(decline)
@@ -291,16 +293,16 @@ def pause_refusal(action: str, standing: Iterable[Pause] | None = None) -> Refus
     pause = pauses.of_action(action, standing)
     if pause is None:
         return None
-    until = "" if pause.ends_at else " Nothing is sent until somebody resumes it."
-    return Refusal(Code.ACTIONS_PAUSED, f"{pauses.in_words(pause)}{until}", until=pause.ends_at)
+    said = [pauses.in_words(pause)] + ([] if pause.ends_at else [_("Nothing is sent until somebody resumes it.")])
+    return Refusal(Code.ACTIONS_PAUSED, " ".join(said), until=pause.ends_at)
 
 
 _STATUS_REFUSALS = {
-    "paid": "Invoice is already paid",
-    "void": "This invoice is void; nothing can be done to it any more.",
-    "draft": "This invoice is still a draft; finalize it first.",
-    "uncollectible": "This invoice has already been marked uncollectible.",
-    "open": "This invoice is already finalized.",
+    "paid": gettext_noop("Invoice is already paid"),
+    "void": gettext_noop("This invoice is void; nothing can be done to it any more."),
+    "draft": gettext_noop("This invoice is still a draft; finalize it first."),
+    "uncollectible": gettext_noop("This invoice has already been marked uncollectible."),
+    "open": gettext_noop("This invoice is already finalized."),
 }
 
 
@@ -308,10 +310,13 @@ def invoice_refusal(action: Action, invoice: Invoice, payments: list[InvoicePaym
     """The invoice's status, its payments and the parameters allow it. The invoice may be the mirror's row, or what a
     fresh read showed."""
     if invoice.deleted_at:
-        return Refusal(Code.INVOICE_NOT_OPEN, "This draft was deleted at Stripe.")
+        return Refusal(Code.INVOICE_NOT_OPEN, _("This draft was deleted at Stripe."))
     if invoice.status not in action.statuses:
-        unreadable = f"{action.label} is not possible while the invoice is {invoice.status or 'unreadable'}."
-        return Refusal(Code.INVOICE_NOT_OPEN, _STATUS_REFUSALS.get(invoice.status or "", unreadable))
+        if said := _STATUS_REFUSALS.get(invoice.status or ""):
+            return Refusal(Code.INVOICE_NOT_OPEN, _(said))
+        message = _("{action} is not possible while the invoice is {word}.")
+        word = _(invoice.status or "unreadable")
+        return Refusal(Code.INVOICE_NOT_OPEN, message.format(action=_(action.label), word=word))
     return action.refusal(invoice, payments, params)
 
 
@@ -337,8 +342,13 @@ def invoice_refusal_in_mirror(action: Action, invoice_id: str, params: Params) -
     """`invoice_refusal`, from what the mirror has of the invoice and its payments."""
     invoice = Invoice.objects.filter(pk=invoice_id).first()
     if invoice is None:
-        return Refusal(Code.RESOURCE_MISSING, f"No such invoice: '{invoice_id}'", param="id")
+        return Refusal(Code.RESOURCE_MISSING, no_such_invoice(invoice_id), param="id")
     return invoice_refusal(action, invoice, list(InvoicePayment.objects.filter(invoice_id=invoice_id)), params)
+
+
+def no_such_invoice(id: str) -> str:
+    """As Stripe says it."""
+    return _("No such invoice: '{id}'").format(id=id)
 
 
 def bank_refusal(is_with_a_bank: bool, operation: Operation | None = None) -> Refusal | None:
@@ -346,7 +356,7 @@ def bank_refusal(is_with_a_bank: bool, operation: Operation | None = None) -> Re
     `operation` is the one that charged it, where we did."""
     if not is_with_a_bank:
         return None
-    message = "A payment of this invoice is still being processed by the bank. Wait for it to succeed or fail."
+    message = _("A payment of this invoice is still being processed by the bank. Wait for it to succeed or fail.")
     return Refusal(Code.OPERATION_IN_PROGRESS, message, operation=operation)
 
 
@@ -358,11 +368,11 @@ def unfinished_refusal(operation: Operation | None) -> Refusal | None:
     if operation is None:
         return None
     if operation.state == State.UNKNOWN:
-        message = (
+        message = _(
             "The outcome of an earlier operation on this invoice is not known yet; it is being checked with Stripe."
         )
     else:
-        message = UNDER_WAY
+        message = _(UNDER_WAY)
     return Refusal(Code.OPERATION_IN_PROGRESS, message, operation=operation)
 
 
@@ -401,11 +411,21 @@ def cooldown_refusal(
     last = max(found, key=lambda decline: decline.declined_at)
     names = [each.name for each in (method, *(decline.method for decline in found)) if each.name]
     elsewhere = last.operation.invoice if last.operation and last.operation.invoice != invoice.pk else ""
+    if elsewhere:
+        declined = _("{sentence} was declined at {time} UTC for invoice {invoice}: {reason}")
+    else:
+        declined = _("{sentence} was declined at {time} UTC: {reason}")
+    declined = declined.format(
+        sentence=names[0] if names else _("This payment method"),
+        time=f"{last.declined_at:%H:%M}",
+        invoice=elsewhere,
+        reason=recorded.shown(last.message),
+    )
+    again = _("It can be tried again from {time} UTC; another payment method can be charged now.")
+    again = again.format(time=f"{last.until:%H:%M}")
     return Refusal(
         Code.ATTEMPTED_RECENTLY,
-        f"{names[0] if names else 'This payment method'} was declined at {last.declined_at:%H:%M} UTC"
-        f"{f' for invoice {elsewhere}' if elsewhere else ''}: {last.message} "
-        f"It can be tried again from {last.until:%H:%M} UTC; another payment method can be charged now.",
+        " ".join((declined, again)),
         operation=last.operation,
         until=last.until,
     )
@@ -418,4 +438,4 @@ def duplicate_refusal(waiting: Operation | None) -> Refusal | None:
     """
     if waiting is None:
         return None
-    return Refusal(Code.APPROVAL_REQUIRED, "The same request already waits for approval.", operation=waiting)
+    return Refusal(Code.APPROVAL_REQUIRED, _("The same request already waits for approval."), operation=waiting)

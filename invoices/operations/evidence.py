@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from invoices import clock, gateway
 from invoices.models import CallResult, Event, Operation, RecordedCall
 from invoices.models.reading import expandable_id, integer, member, text
@@ -201,7 +203,7 @@ def find_created(operation: Operation, call: RecordedCall) -> CallResult | None:
     except (gateway.RefusedByStripe, gateway.NotAllowed, gateway.Missing):
         return None
     if found is None and not surely_not:
-        raise gateway.OutcomeUnknown("Stripe lists too many payments to tell whether this one was reported before.")
+        raise gateway.OutcomeUnknown(_("Stripe lists too many payments to tell whether this one was reported before."))
     return CallResult.of(found) if found is not None else None
 
 

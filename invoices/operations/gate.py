@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 
 from invoices import clock, gateway, mirror, permissions
 from invoices.models import CallResult, Code, Invoice, InvoicePayment, Operation, PaymentIntent, RecordedCall
@@ -47,7 +48,8 @@ class SecondPersonNeeded(Closed):
     """It may be sent once a second person has agreed to the amount as it is now."""
 
     def __init__(self, need: approval.Need, invoice: Invoice) -> None:
-        super().__init__(Refusal(Code.APPROVAL_REQUIRED, f"{need.why} A second person must agree first."))
+        message = " ".join([need.why, _("A second person must agree first.")])
+        super().__init__(Refusal(Code.APPROVAL_REQUIRED, message))
         self.need, self.invoice = need, invoice
 
 
@@ -101,7 +103,7 @@ def judge(operation: Operation, call: RecordedCall, *, throttled: bool = False) 
         raise Unreadable(error) from error
     _check_authority(judged(operation.pk))  # again, because the reads may have taken long
     if view.invoice is None:
-        raise Closed(Refusal(Code.RESOURCE_MISSING, f"No such invoice: '{operation.invoice}'"))
+        raise Closed(Refusal(Code.RESOURCE_MISSING, eligibility.no_such_invoice(operation.invoice)))
     if view.created is not None:
         return view
     if (call.sendings or _may_have_been_sent(operation)) and _is_shown(operation, call, view):
@@ -147,14 +149,17 @@ def authority_refusal(operation: Operation) -> Refusal | None:
     """Whoever asked may not do so any more. A repeated sending needs the same authority as the first one."""
     action, actor, token = ACTIONS[operation.action], operation.actor, operation.token
     if actor is None or not actor.is_active:
-        return Refusal(Code.PERMISSION_DENIED, f"The account of {actor or 'whoever asked'} is no longer active.")
+        message = _("The account of {person} is no longer active.").format(person=actor or _("whoever asked"))
+        return Refusal(Code.PERMISSION_DENIED, message)
     permissions.know(actor)
     if not actor.has_perm(action.permission):
-        return Refusal(Code.PERMISSION_DENIED, f"{actor} may no longer {action.may}.")
+        message = _("{person} may no longer {action}.").format(person=actor, action=_(action.may))
+        return Refusal(Code.PERMISSION_DENIED, message)
     if operation.cooldown_override and not eligibility.may_override(actor):
-        return Refusal(Code.PERMISSION_DENIED, f"{actor} may no longer charge again soon after a decline.")
+        message = _("{person} may no longer charge again soon after a decline.").format(person=actor)
+        return Refusal(Code.PERMISSION_DENIED, message)
     if token is not None and token.revoked_at is not None:
-        return Refusal(Code.PERMISSION_DENIED, f"The API token “{token.name}” was revoked.")
+        return Refusal(Code.PERMISSION_DENIED, _("The API token “{token}” was revoked.").format(token=token.name))
     return None
 
 
@@ -164,11 +169,11 @@ def batch_refusal(operation: Operation) -> Refusal | None:
     if batch is None:
         return None
     if batch.cancelled_at is not None:
-        return Refusal(Code.WITHDRAWN, "The batch was cancelled.")
+        return Refusal(Code.WITHDRAWN, _("The batch was cancelled."))
     if batch.awaiting_approval:
-        return Refusal(Code.APPROVAL_REQUIRED, "The batch waits for a second person.")
+        return Refusal(Code.APPROVAL_REQUIRED, _("The batch waits for a second person."))
     if not _has_a_word_of_its_own(operation) and clock.now() > batch.must_be_confirmed_at:
-        return Refusal(Code.EXPIRED, "The batch must be confirmed again: it was asked for too long ago.")
+        return Refusal(Code.EXPIRED, _("The batch must be confirmed again: it was asked for too long ago."))
     return None
 
 
@@ -184,7 +189,7 @@ def expiry_refusal(operation: Operation) -> Refusal | None:
     begun_at = operation.last_call_first_sent_at or operation.decided_at or operation.created_at
     if clock.now() - begun_at < RESEND_WINDOW:
         return None
-    return Refusal(Code.EXPIRED, "It was not sent within an hour of being asked for, and is not sent any more.")
+    return Refusal(Code.EXPIRED, _("It was not sent within an hour of being asked for, and is not sent any more."))
 
 
 # --- with what Stripe has ---------------------------------------------------------------------------------------------
@@ -241,8 +246,9 @@ def _changed_refusal(operation: Operation, invoice: Invoice) -> Refusal | None:
         if getattr(invoice, name, seen) != seen:
             return Refusal(
                 Code.INVOICE_CHANGED,
-                f"The invoice has changed since you saw it ({name.replace('_', ' ')}: {seen} → "
-                f"{getattr(invoice, name)}). Look at it again, then decide.",
+                _("The invoice has changed since you saw it ({change}). Look at it again, then decide.").format(
+                    change=f"{name.replace('_', ' ')}: {seen} → {getattr(invoice, name)}"
+                ),
             )
     return None
 

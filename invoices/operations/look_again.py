@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from invoices import clock
 from invoices.models import Code, Operation
 from invoices.models.reading import storable, without_secrets
@@ -42,7 +44,7 @@ def after_unexpected(claim: Claim, error: Exception) -> None:
     """
     log.error("Operation %s met an unexpected error.", claim.id, exc_info=error)
     said = storable(without_secrets(f"{type(error).__name__}: {error}"), MAX_ERROR_CHARACTERS)
-    message = f"An unexpected error stopped it, and it is looked at again. ({said})"
+    message = _("An unexpected error stopped it, and it is looked at again. ({reason})").format(reason=said)
     try:
         if Operation.objects.get(pk=claim.id).state in KNOWN:
             claim.release(message=message, settle_at=clock.now() + LOOK_INTERVAL_OF_MANUAL)

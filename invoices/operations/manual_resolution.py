@@ -9,13 +9,14 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Coalesce
+from django.utils.translation import gettext as _
 
 from invoices import clock, gateway
 from invoices.models import Code, Operation, OutcomeBy
 from invoices.operations import money_under_way, told
 from invoices.operations.claims import LostClaim, take, unclaimed
 from invoices.operations.eligibility import OVERRIDE_PERMISSION
-from invoices.operations.refusals import Invalid, Refusal
+from invoices.operations.refusals import Invalid, Refusal, in_english
 from invoices.snapshot import Snapshot
 from invoices.thresholds import RESEND_WINDOW
 
@@ -46,6 +47,7 @@ def is_needed(operation: Operation) -> bool:
     return late or money_under_way.is_overdue(operation)
 
 
+@in_english
 @told.decision("resolve")
 def resolve(
     id: uuid.UUID | str,
@@ -62,26 +64,26 @@ def resolve(
     permission, while it can still settle itself, while a process works on it, or while Stripe is away.
     """
     if not reason.strip():
-        raise Invalid("reason", "Please say how you know: the reason stands in the journal.")
+        raise Invalid("reason", _("Please say how you know: the reason stands in the journal."))
     if not by.has_perm(PERMISSION):
-        raise Refusal(Code.PERMISSION_DENIED, "You may not decide what came of an operation.")
+        raise Refusal(Code.PERMISSION_DENIED, _("You may not decide what came of an operation."))
     operation = Operation.objects.get(pk=id)
     if not is_needed(operation):
-        message = "It is still being checked with Stripe, and may settle by itself."
+        message = _("It is still being checked with Stripe, and may settle by itself.")
         raise Refusal(Code.OUTCOME_UNKNOWN, message)
     if took_effect and not operation.calls:
-        raise Invalid("took_effect", "Nothing was sent to Stripe, so it cannot have taken effect.")
+        raise Invalid("took_effect", _("Nothing was sent to Stripe, so it cannot have taken effect."))
     snapshots: list[Snapshot] = []
     try:
         snapshots = gateway.retrieve("invoice", operation.invoice)
     except (gateway.OutcomeUnknown, gateway.RateLimited) as error:
-        message = "Stripe cannot be reached to look at the invoice. Try again soon."
+        message = _("Stripe cannot be reached to look at the invoice. Try again soon.")
         raise Refusal(Code.STRIPE_UNAVAILABLE, message) from error
     except Exception:  # Stripe shows us this invoice no more, or in a shape that we cannot read: resolved all the same
         log.exception("Invoice %s could not be read for a manual resolution.", operation.invoice)
     claim = take(operation.pk, Q(state__in=[*Operation.UNFINISHED, State.PROCESSING]) & unclaimed())
     if claim is None:
-        raise Refusal(Code.OPERATION_IN_PROGRESS, "It is being looked at in this moment. Try again.")
+        raise Refusal(Code.OPERATION_IN_PROGRESS, _("It is being looked at in this moment. Try again."))
     # Where a second person agreed before, her decision stays: the message says who resolved it, and how she knows.
     decision: dict[str, Any] = (
         {}
@@ -93,15 +95,20 @@ def resolve(
             "decided_at": clock.now(),
         }
     )
+    decided = (
+        _("{person} decided that it took effect: {reason}")
+        if took_effect
+        else _("{person} decided that it did not take effect: {reason}")
+    )
     try:
         return claim.finish(
             State.SUCCEEDED if took_effect else State.FAILED,
             snapshots,
             code="" if took_effect else Code.NOT_APPLIED,
-            message=f"{by} decided that it {'took effect' if took_effect else 'did not take effect'}: {reason.strip()}",
+            message=decided.format(person=by, reason=reason.strip()),
             outcome_by=OutcomeBy.PERSON,
             **decision,
             processing=False,
         )
     except LostClaim:
-        raise Refusal(Code.OPERATION_IN_PROGRESS, "Somebody else has closed it meanwhile.") from None
+        raise Refusal(Code.OPERATION_IN_PROGRESS, _("Somebody else has closed it meanwhile.")) from None

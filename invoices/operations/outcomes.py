@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from django.utils.translation import gettext as _
+
 from invoices import gateway
 from invoices.models import Code, Operation, OutcomeBy
 from invoices.models.reading import storable_json, text
@@ -104,20 +106,21 @@ def is_under_way(action: Action, operation: Operation, invoice: dict[str, Any]) 
 def under_way(operation: Operation, data: dict[str, Any]) -> dict[str, Any]:
     """The columns of an operation whose money is on its way. `data` is the invoice afterwards."""
     number = data.get("number") or operation.invoice
-    message = f"Stripe has taken the payment of {number}; the bank is still processing it."
+    message = _("Stripe has taken the payment of {number}; the bank is still processing it.").format(number=number)
     return {"processing": True, "message": message, "outcome_by": OutcomeBy.US, "code": "", "advice": ""}
 
 
 def succeeded(action: Action, operation: Operation, data: dict[str, Any]) -> dict[str, Any]:
     """The columns of an operation that took effect by our request. `data` is the invoice afterwards."""
-    message = f"{data.get('number') or operation.invoice} has been {action.done_word}."
+    number = data.get("number") or operation.invoice
+    message = _("{number} has been {word}.").format(number=number, word=_(action.done_word))
     return {"processing": False, "message": message, "outcome_by": OutcomeBy.US, "code": "", "advice": ""}
 
 
 def of_failed_charge(error: dict[str, Any]) -> dict[str, Any]:
     """The columns of an operation whose charge did not go through, from Stripe's `last_payment_error`, which may be
     empty."""
-    message = text(error, "message", limit=2000) or "The payment did not go through."
+    message = text(error, "message", limit=2000) or _("The payment did not go through.")
     declined = gateway.Declined(message, status=402, body={"type": "card_error", **error})
     outcome = {"processing": False, **of_error(declined)}
     del outcome["stripe_request_id"]  # the request itself was answered otherwise

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from invoices import clock, money
 from invoices.operations.refusals import Invalid
 
@@ -28,6 +30,15 @@ class Parameter:
     one_of: str = ""  # said beside the fields of which exactly one is needed
     future: bool = False  # whether a date may lie in the future
 
+    @property
+    def missing(self) -> str:
+        """Said where it is required, and was not given."""
+        return self.says(_("{word} is missing."))
+
+    def says(self, sentence: str, **values: Any) -> str:
+        """A sentence about its value. In it `word` stands for its label."""
+        return sentence.format(word=_(self.label), **values)
+
     def clean(self, value: Any) -> Any:
         """The value as it will be stored and sent. Raises Invalid with this parameter's name."""
         return _CLEAN[self.kind](self, value)
@@ -43,18 +54,18 @@ def boolean(value: Any) -> bool | None:
 def _flag(parameter: Parameter, value: Any) -> bool:
     flag = boolean(value)
     if flag is None:
-        raise Invalid(parameter.name, f"Invalid boolean: {str(value)[:50]}")
+        raise Invalid(parameter.name, _("Invalid boolean: {value}").format(value=str(value)[:50]))
     return flag
 
 
 def _text(parameter: Parameter, value: Any) -> str:
     if not isinstance(value, str):
-        raise Invalid(parameter.name, f"{parameter.label} must be text.")
+        raise Invalid(parameter.name, parameter.says(_("{word} must be text.")))
     if len(value) > MAX_TEXT_LENGTH:
-        message = f"{parameter.label} is longer than {MAX_TEXT_LENGTH} characters; please shorten it."
-        raise Invalid(parameter.name, message)
+        message = _("{word} is longer than {number} characters; please shorten it.")
+        raise Invalid(parameter.name, parameter.says(message, number=MAX_TEXT_LENGTH))
     if "\x00" in value:
-        raise Invalid(parameter.name, f"{parameter.label} contains a character that cannot be stored.")
+        raise Invalid(parameter.name, parameter.says(_("{word} contains a character that cannot be stored.")))
     return value.strip()
 
 
@@ -62,11 +73,11 @@ def _money(parameter: Parameter, value: Any) -> int:
     if isinstance(value, str) and value.isascii() and value.strip().isdigit() and len(value) < 20:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise Invalid(parameter.name, f"Invalid integer: {value}")
+        raise Invalid(parameter.name, _("Invalid integer: {value}").format(value=value))
     if value <= 0:
-        raise Invalid(parameter.name, f"{parameter.label} must be more than zero, in minor units.")
+        raise Invalid(parameter.name, parameter.says(_("{word} must be more than zero, in minor units.")))
     if value >= money.MAX_MINOR_UNITS:
-        raise Invalid(parameter.name, f"{parameter.label} is too large.")
+        raise Invalid(parameter.name, parameter.says(_("{word} is too large.")))
     return value
 
 
@@ -74,17 +85,18 @@ def _date(parameter: Parameter, value: Any) -> str:
     try:
         day = value if isinstance(value, date) else date.fromisoformat(str(value))
     except ValueError:
-        raise Invalid(parameter.name, f"{parameter.label} must be a date like 2026-01-31.") from None
+        raise Invalid(parameter.name, parameter.says(_("{word} must be a date like 2026-01-31."))) from None
     if not parameter.future and day > clock.now().date():
-        raise Invalid(parameter.name, f"{parameter.label} lies in the future.")
+        raise Invalid(parameter.name, parameter.says(_("{word} lies in the future.")))
     if day.year < 2000:
-        raise Invalid(parameter.name, f"{parameter.label} lies too far in the past.")
+        raise Invalid(parameter.name, parameter.says(_("{word} lies too far in the past.")))
     return day.isoformat()
 
 
 def _choice(parameter: Parameter, value: Any) -> str:
     if value not in parameter.choices:
-        raise Invalid(parameter.name, f"{parameter.label} must be one of {', '.join(parameter.choices)}.")
+        choices = ", ".join(_(choice) for choice in parameter.choices)
+        raise Invalid(parameter.name, parameter.says(_("{word} must be one of {choices}."), choices=choices))
     return value
 
 

@@ -8,8 +8,10 @@ from datetime import datetime
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
-from invoices import clock
+from invoices import clock, recorded
 from invoices.models import Code, Pause
 from invoices.operations.actions import label_of
 from invoices.operations.refusals import Invalid, Refusal
@@ -33,15 +35,22 @@ def of_action(action: str, pauses: Iterable[Pause] | None = None) -> Pause | Non
 
 def in_words(pause: Pause) -> str:
     """`Void is paused until 2027-03-01 14:00 UTC, by Grace Hopper: an audit.`"""
-    until = f" until {pause.ends_at:%Y-%m-%d %H:%M} UTC" if pause.ends_at else ""
+    sentence = _("{action} is paused, by {person}: {sentence}")
+    if pause.ends_at:
+        sentence = _("{action} is paused until {time} UTC, by {person}: {sentence}")
     end = "" if pause.reason.rstrip()[-1:] in ".!?…" else "."
-    return f"{what(pause)} is paused{until}, by {by_whom(pause)}: {pause.reason.rstrip()}{end}"
+    return sentence.format(
+        action=_(what(pause)),
+        time=f"{pause.ends_at:%Y-%m-%d %H:%M}" if pause.ends_at else "",
+        person=by_whom(pause),
+        sentence=f"{recorded.shown(pause.reason.rstrip())}{end}",
+    )
 
 
 def by_whom(pause: Pause) -> str:
     """Who paused it."""
     who = pause.paused_by
-    return who.get_full_name() or who.get_username() if who else "the command line"
+    return who.get_full_name() or who.get_username() if who else _("the command line")
 
 
 def ended_by_itself(pause: Pause) -> bool:
@@ -53,7 +62,7 @@ def ended_by_itself(pause: Pause) -> bool:
 
 def what(pause: Pause) -> str:
     """The label of what is paused."""
-    return label_of(pause.action) if pause.action else "Every action"
+    return label_of(pause.action) if pause.action else gettext_noop("Every action")
 
 
 def check(action: str) -> None:
@@ -66,13 +75,13 @@ def begin(action: str, reason: str, by: User | None, ends_at: datetime | None = 
     """Pauses one action, or all where it is empty, until `ends_at` (aware) or until it is resumed. Raises Invalid
     without a reason or with a wrong time, Refusal where it is paused."""
     if not reason.strip():
-        raise Invalid("reason", "Please say why: everyone who wants to act will read it.")
+        raise Invalid("reason", _("Please say why: everyone who wants to act will read it."))
     now = clock.now()
     if ends_at is not None and ends_at <= now:
-        raise Invalid("ends_at", "This time is over. Give one in the future.")
+        raise Invalid("ends_at", _("This time is over. Give one in the future."))
     if ends_at is not None and ends_at > now + PAUSE_AT_MOST:
-        message = f"At most {PAUSE_AT_MOST.days} days from now. A longer pause is one that somebody resumes."
-        raise Invalid("ends_at", message)
+        message = _("At most {days} days from now. A longer pause is one that somebody resumes.")
+        raise Invalid("ends_at", message.format(days=PAUSE_AT_MOST.days))
     close_ended()
     try:
         with transaction.atomic():
@@ -80,7 +89,7 @@ def begin(action: str, reason: str, by: User | None, ends_at: datetime | None = 
                 action=action, reason=reason.strip(), paused_by=by, paused_at=now, ends_at=ends_at
             )
     except IntegrityError:
-        raise Refusal(Code.ACTIONS_PAUSED, "It is paused already. Resume it first to pause it anew.") from None
+        raise Refusal(Code.ACTIONS_PAUSED, _("It is paused already. Resume it first to pause it anew.")) from None
 
 
 def end(action: str, by: User | None) -> int:

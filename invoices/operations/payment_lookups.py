@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from django.utils.translation import gettext_noop
+
 from invoices import gateway
 from invoices.models.reading import expandable_id, integer, member, text
 from invoices.operations.payment_method import PaymentMethodFacts
@@ -51,5 +53,5 @@ def attachable(params: Mapping[str, Any]) -> AttachablePayment:
         text(data, "customer_details", "customer"),
         text(data, "amount_requested", "currency"),
         integer(data, "amount_requested", "value"),
-        "succeeded" if member(data, "amount_guaranteed", "value") else "not guaranteed",
+        "succeeded" if member(data, "amount_guaranteed", "value") else gettext_noop("not guaranteed"),
     )

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
+from django.utils.translation import gettext as _
+
 from invoices import gateway
 from invoices.models import Invoice
 from invoices.models.reading import expandable_id, integer, member, text
@@ -45,7 +47,9 @@ class PaymentMethodFacts:
     @property
     def words(self) -> str:
         """`Visa •••• 4242, expires 8/2030`."""
-        return self.name + (f", expires {self.expires}" if self.expires else "")
+        if not self.expires:
+            return self.name
+        return _("{payment_method}, expires {month}").format(payment_method=self.name, month=self.expires)
 
     def is_same(self, other: PaymentMethodFacts) -> bool:
         """Whether both are known to be one card or bank account."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Q
+from django.utils.translation import gettext as _
 
 from invoices import clock, gateway, money, scheduled_refetches
 from invoices.models import CallResult, Code, Operation, OutcomeBy, RecordedCall
@@ -16,6 +17,7 @@ from invoices.operations import approval, eligibility, gate, look_again, outcome
 from invoices.operations.action import Call
 from invoices.operations.actions import ACTIONS
 from invoices.operations.claims import Claim, LostClaim, facts, take
+from invoices.operations.refusals import in_english
 from invoices.snapshot import Snapshot
 from invoices.thresholds import FIRST_SETTLING_AFTER
 from invoices.wakeups import wake
@@ -24,6 +26,7 @@ State = Operation.State
 MAX_RETRY_AFTER_SECONDS = 5.0  # a longer Retry-After is not waited for, because a person waits for the page
 
 
+@in_english
 def perform(id: uuid.UUID | str, *, throttled: bool = False) -> Operation:
     """Performs a ready operation, unless another process does. Returns the operation with its new state; an error of
     Stripe's is in that state and is not raised. `throttled`: the reads before the sending wait for the throttle."""
@@ -104,13 +107,14 @@ def _end_unsent(claim: Claim, closed: gate.Closed) -> None:
         state = {Code.EXPIRED: State.EXPIRED, Code.WITHDRAWN: State.CANCELLED}.get(Code(refusal.code), state)
     message = f"{_nothing_done(operation)} {refusal.message}"
     if done := done_before(operation):
-        message = f"{done} The rest was not sent: {refusal.message} Finish it with Link a payment."
+        rest = _("The rest was not sent: {sentence} Finish it with Link a payment.").format(sentence=refusal.message)
+        message = f"{done} {rest}"
     claim.finish(state, [], **_not_sent(refusal.code, message))
 
 
 def _nothing_done(operation: Operation) -> str:
     """Said where the last sending was not made. An earlier one can only have been turned away with a 429."""
-    return "Nothing was applied." if operation.calls else "Nothing was sent."
+    return _("Nothing was applied.") if operation.calls else _("Nothing was sent.")
 
 
 def _asked_anew(operation: Operation, closed: gate.SecondPersonNeeded) -> dict[str, Any]:
@@ -118,13 +122,16 @@ def _asked_anew(operation: Operation, closed: gate.SecondPersonNeeded) -> dict[s
     before = ""
     if operation.approver is not None:
         agreed = money.text(operation.approval_amount, operation.currency)
-        before = f" ({operation.approver} agreed to {agreed} on {operation.decided_at:%Y-%m-%d at %H:%M} UTC.)"
+        earlier = _("({person} agreed to {amount} on {time} UTC.)").format(
+            person=operation.approver, amount=agreed, time=f"{operation.decided_at:%Y-%m-%d at %H:%M}"
+        )
+        before = f" {earlier}"
     return {
         "before": facts(closed.invoice),
         "currency": closed.invoice.currency or "",
         "approval_amount": closed.need.amount,
         "code": "",
-        "message": f"It waits for a second person. {closed.need.why}{before}",
+        "message": f"{approval.waits_because(closed.need)}{before}",
         "approver": None,
         "decided_at": None,
         "decision_reason": "",
@@ -140,14 +147,16 @@ def _end_unread(claim: Claim, unreadable: gate.Unreadable) -> None:
     """Stripe could not be read before a call that was never sent."""
     operation = Operation.objects.get(pk=claim.id)
     if done := done_before(operation):  # settling sends the rest as soon as Stripe can be read
+        rest = _("The rest waits until Stripe can be reached ({sentence}).")
         claim.release(
             state=State.UNKNOWN,
             code=Code.OUTCOME_UNKNOWN,
-            message=f"{done} The rest waits until Stripe can be reached ({unreadable.message}).",
+            message=f"{done} {rest.format(sentence=unreadable.message)}",
             settle_at=clock.now() + FIRST_SETTLING_AFTER,
         )
         return
-    message = f"Stripe cannot be reached ({unreadable.message}). {_nothing_done(operation)} Try again soon."
+    unreached = _("Stripe cannot be reached ({sentence}).").format(sentence=unreadable.message)
+    message = " ".join([unreached, _nothing_done(operation), _("Try again soon.")])
     error = outcomes.of_rate_limit(unreadable.error)
     claim.finish(State.FAILED, [], error=error, **_not_sent(Code.STRIPE_UNAVAILABLE, message))
 
@@ -271,7 +280,7 @@ def _with_error(call: RecordedCall, error: gateway.GatewayError) -> RecordedCall
 
 
 def _mark_rate_limited(claim: Claim, operation: Operation, call: RecordedCall, error: gateway.GatewayError) -> None:
-    message = "Stripe is receiving too many requests. Nothing was applied; try again soon."
+    message = _("Stripe is receiving too many requests. Nothing was applied; try again soon.")
     claim.finish(
         State.FAILED,
         [],
@@ -288,7 +297,7 @@ def mark_unknown(claim: Claim, operation: Operation, call: RecordedCall, error: 
         state=State.UNKNOWN,
         calls=with_call(operation, _with_error(call, error)),
         code=Code.OUTCOME_UNKNOWN,
-        message="Stripe's answer did not arrive. Whether it took effect is being checked with Stripe.",
+        message=_("Stripe's answer did not arrive. Whether it took effect is being checked with Stripe."),
         settle_at=clock.now() + FIRST_SETTLING_AFTER,
     )
 
@@ -299,7 +308,8 @@ def mark_refused(claim: Claim, operation: Operation, call: RecordedCall, error: 
     claim.heard.error = error.body
     outcome = outcomes.of_error(error)
     if done := done_before(operation):
-        outcome["message"] = f"{done} Then Stripe refused: {error.message}"
+        refused = _("Then Stripe refused: {reason}").format(reason=error.message)
+        outcome["message"] = f"{done} {refused}"
     _finish_refused(claim, with_call(operation, _with_error(call, error)), outcome)
 
 
@@ -315,7 +325,7 @@ def _finish_refused(claim: Claim, calls: list[RecordedCall], outcome: dict[str, 
 def done_before(operation: Operation) -> str:
     """What an earlier call of this operation did at Stripe, as a sentence; empty where nothing was done before."""
     done = [f"{name} ({result.id})" for name, result in _results(operation).items()]
-    return f"Done at Stripe: {', '.join(done)}." if done else ""
+    return _("Done at Stripe: {calls}.").format(calls=", ".join(done)) if done else ""
 
 
 def mark_answered(claim: Claim, operation: Operation, call: RecordedCall, reply: gateway.Reply) -> bool:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from invoices import recorded
 from invoices.models import Code
 
 if TYPE_CHECKING:
     from invoices.models import Operation
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 # The HTTP status with which the API answers each code.
 HTTP_STATUS: dict[str, int] = {
@@ -70,3 +76,19 @@ class Invalid(Refusal):
     def __init__(self, param: str, message: str, stripe_code: str = "") -> None:
         super().__init__(Code.PARAMETER_INVALID, message, param=param)
         self.stripe_code = stripe_code
+
+
+def in_english(function: Callable[P, R]) -> Callable[P, R]:
+    """Everything that the function says is made in English, because the journal keeps it. The one who asked hears a
+    refusal in the language of the page all the same."""
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            with recorded.in_english():
+                return function(*args, **kwargs)
+        except Refusal as refusal:
+            refusal.message = recorded.shown(refusal.message)
+            raise
+
+    return call

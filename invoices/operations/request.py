@@ -11,6 +11,7 @@ from typing import Any
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
 
 from invoices import clock, gateway
 from invoices.fanout import desk_events
@@ -24,7 +25,7 @@ from invoices.operations.evidence import is_told_of
 from invoices.operations.payment_lookups import AttachablePayment
 from invoices.operations.payment_method import PaymentMethodFacts
 from invoices.operations.perform import perform
-from invoices.operations.refusals import Invalid, Refusal
+from invoices.operations.refusals import Invalid, Refusal, in_english
 from invoices.refetch import bring, refetch
 from invoices.wakeups import wake
 
@@ -40,12 +41,14 @@ MAX_TICKET_LENGTH = 255  # characters
 Actor = AbstractBaseUser | AnonymousUser
 
 
+@in_english
 def execute(action: str, invoice: str, *, throttled: bool = False, **asked: Any) -> Operation:
     """Journals the operation and performs it before returning. Arguments and refusals: see `request`."""
     operation = request(action, invoice, throttled=throttled, **asked)
     return perform(operation.pk, throttled=throttled) if operation.state == Operation.State.READY else operation
 
 
+@in_english
 @told.requests
 def request(
     action: str,
@@ -82,11 +85,13 @@ def request(
     """
     entry = ACTIONS[action]
     if source != Operation.Source.API and not reason.strip():
-        raise Invalid("reason", "Please say why: the reason stands in the journal.")
+        raise Invalid("reason", _("Please say why: the reason stands in the journal."))
     if len(idempotency_key) > MAX_KEY_LENGTH or "\x00" in idempotency_key:
-        raise Invalid("idempotency_key", f"An idempotency key has at most {MAX_KEY_LENGTH} characters.")
+        raise Invalid(
+            "idempotency_key", _("An idempotency key has at most {number} characters.").format(number=MAX_KEY_LENGTH)
+        )
     if operation_id and batch is None and uuid.UUID(str(operation_id)).version != RANDOM:
-        raise Invalid("operation", "This page was not made by the desk. Open it again.")
+        raise Invalid("operation", _("This page was not made by the desk. Open it again."))
     operation = Operation(
         id=uuid.UUID(str(operation_id)) if operation_id else uuid.uuid4(),
         action=action,
@@ -116,7 +121,9 @@ def request(
     if earlier := _same_request(operation):
         return earlier
     if not actor.has_perm(entry.permission):  # type: ignore[union-attr]
-        raise _refuse(operation, Refusal(Code.PERMISSION_DENIED, f"You may not {entry.may}."))
+        raise _refuse(
+            operation, Refusal(Code.PERMISSION_DENIED, _("You may not {action}.").format(action=_(entry.may)))
+        )
     if refusal := eligibility.pause_refusal(action):
         raise _refuse(operation, refusal)
     operation.cooldown_override = override and eligibility.may_override(actor)
@@ -160,8 +167,10 @@ def key_reused(idempotency_key: str) -> Refusal:
     """Why a key, or the id in a form, cannot be used for this request: it was used for another one. Stripe's words."""
     return Refusal(
         Code.IDEMPOTENCY_KEY_REUSED,
-        "Keys for idempotent requests can only be used with the same parameters they were first used with. "
-        f"Try using a key other than '{idempotency_key}' if you meant to execute a different request.",
+        _(
+            "Keys for idempotent requests can only be used with the same parameters they were first used with. "
+            "Try using a key other than '{key}' if you meant to execute a different request."
+        ).format(key=idempotency_key),
     )
 
 
@@ -207,7 +216,7 @@ def _check_invoice(
         except gateway.GatewayError as error:
             if refusal is not None and refusal.code != Code.RESOURCE_MISSING:
                 raise _refuse(operation, refusal) from error
-            message = "Stripe cannot be reached to check this invoice. Nothing was sent; try again soon."
+            message = _("Stripe cannot be reached to check this invoice. Nothing was sent; try again soon.")
             raise _refuse(operation, outcomes.unavailable(message, error)) from error
         refusal = eligibility.invoice_refusal_in_mirror(action, operation.invoice, operation.params)
         if refusal is None and charges:
@@ -252,10 +261,10 @@ def _method_to_charge(
     try:
         return eligibility.method_to_charge(invoice, operation.params, throttled=throttled)
     except gateway.GatewayError as error:
-        message = (
+        message = _(
             "A charge of this customer was declined within the hour, and Stripe does not say which card would be "
-            f"charged now ({error.message}). Nothing was sent; try again soon."
-        )
+            "charged now ({sentence}). Nothing was sent; try again soon."
+        ).format(sentence=error.message)
         raise _refuse(operation, outcomes.unavailable(message, error)) from error
 
 
@@ -315,7 +324,7 @@ def _fill_what_is_at_stake(
         operation.approver, operation.decided_at = batch.approver, operation.created_at
     elif need := approval.need(action, invoice, operation.params, actor=operation.actor, payment=payment):
         operation.state = State.AWAITING_APPROVAL
-        operation.message = f"It waits for a second person. {need.why}"
+        operation.message = approval.waits_because(need)
 
 
 def _refusal_of_the_place(operation: Operation) -> Refusal:
@@ -323,9 +332,9 @@ def _refusal_of_the_place(operation: Operation) -> Refusal:
     other = Operation.objects.filter(invoice=operation.invoice, state__in=Operation.UNFINISHED).first()
     waiting = approval.waiting(operation.invoice).filter(action=operation.action).first()
     if other is None and waiting is not None and operation.state == State.AWAITING_APPROVAL:
-        return eligibility.duplicate_refusal(waiting) or Refusal(Code.APPROVAL_REQUIRED, "It waits for approval.")
+        return eligibility.duplicate_refusal(waiting) or Refusal(Code.APPROVAL_REQUIRED, _("It waits for approval."))
     # The other one may have ended since: then it is named no more, and the caller tries again.
-    return eligibility.unfinished_refusal(other) or Refusal(Code.OPERATION_IN_PROGRESS, eligibility.UNDER_WAY)
+    return eligibility.unfinished_refusal(other) or Refusal(Code.OPERATION_IN_PROGRESS, _(eligibility.UNDER_WAY))
 
 
 def _refuse(operation: Operation, refusal: Refusal) -> Refusal:

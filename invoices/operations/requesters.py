@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib.auth.models import Group, User
 from django.db.models import Exists, OuterRef
+from django.utils.translation import gettext as _
 
 from invoices.models import ApiToken, Batch, Code, Operation
 from invoices.operations.refusals import Refusal
@@ -48,20 +49,21 @@ def decision_refusal(record: Operation | Batch, person: User, token: ApiToken | 
 
 def _reason(record: Operation | Batch, person: User) -> str:
     if not person.is_active or not person.has_perm(PERMISSION):
-        return "You may not decide on requests. A billing manager decides."
+        return _("You may not decide on requests. A billing manager decides.")
     if record.actor_id == person.pk:
-        return "Somebody else must decide on your own request."
+        return _("Somebody else must decide on your own request.")
     return _shell_reason(record, person) or _token_reason(record, person)
 
 
 def _deciding_token_reason(record: Operation | Batch, person: User, token: ApiToken) -> str:
     if token.revoked_at is not None:
-        return f"The API token “{token.name}” was revoked, and what was decided with it no longer counts."
+        message = _("The API token “{token}” was revoked, and what was decided with it no longer counts.")
+        return message.format(token=token.name)
     if any(_has_name_of(token.shell_user, asker) for asker in _askers(record)):
-        return (
-            f"{token.shell_user} made the API token “{token.name}” on the command line, and has the name of the one "
-            "who asked. Somebody else must decide."
-        )
+        return _(
+            "{shell_user} made the API token “{token}” on the command line, and has the name of the one who asked. "
+            "Somebody else must decide."
+        ).format(shell_user=token.shell_user, token=token.name)
     return _maker_reason(record, token) if token.created_by_id != person.pk else ""
 
 
@@ -75,22 +77,23 @@ def _maker_reason(record: Operation | Batch, token: ApiToken) -> str:
     """Why a token that somebody else made for its user, such as one of a service user, may not decide."""
     maker = token.created_by
     if maker is None:
-        return f"Nobody knows who made the API token “{token.name}”, so it cannot decide. Make a new one."
+        message = _("Nobody knows who made the API token “{token}”, so it cannot decide. Make a new one.")
+        return message.format(token=token.name)
     if reason := _reason(record, maker):
-        return (
-            f"{maker} made the API token “{token.name}”, may hold it still, and may not decide on this request: "
-            f"“{reason}” Somebody else must decide."
-        )
+        return _(
+            "{person} made the API token “{token}”, may hold it still, and may not decide on this request: "
+            "“{sentence}” Somebody else must decide."
+        ).format(person=maker, token=token.name, sentence=reason)
     return ""
 
 
 def _shell_reason(record: Operation | Batch, person: User) -> str:
     """Empty where the request was not a command. No batch is."""
     if isinstance(record, Operation) and _has_name_of(record.shell_user, person):
-        return (
-            f"It was asked on the command line by {record.shell_user}. That user has your name, so you count as the "
-            "one who asked. Somebody else must decide."
-        )
+        return _(
+            "It was asked on the command line by {shell_user}. That user has your name, so you count as the one who "
+            "asked. Somebody else must decide."
+        ).format(shell_user=record.shell_user)
     return ""
 
 
@@ -107,23 +110,33 @@ def _token_reason(record: Operation | Batch, person: User) -> str:
     if token is None or token.created_by_id is None:
         if not person.has_perm(ApiToken.ADD_OWN) and not person.has_perm(ApiToken.ADD_FOR_SERVICE):
             return ""
-        which = f"the API token “{token.name}”" if token else "an API token"
-        return (
-            f"It was asked with {which}, and nobody knows who made that token. You may make tokens, so you count as "
-            "the one who asked. Somebody who may not make tokens must decide; or revoke the token, make a new one, and "
-            "ask again with that."
+        asked = _("It was asked with an API token, and nobody knows who made that token.")
+        if token:
+            asked = _("It was asked with the API token “{token}”, and nobody knows who made that token.")
+            asked = asked.format(token=token.name)
+        counts = _(
+            "You may make tokens, so you count as the one who asked. Somebody who may not make tokens must decide; or "
+            "revoke the token, make a new one, and ask again with that."
         )
+        return f"{asked} {counts}"
     if token.created_by_id == person.pk:
-        return f"It was asked with the API token “{token.name}”, which you made. Somebody else must decide."
+        message = _("It was asked with the API token “{token}”, which you made. Somebody else must decide.")
+        return message.format(token=token.name)
     if _has_name_of(token.shell_user, person):
-        return (
-            f"It was asked with the API token “{token.name}”, which {token.shell_user} made on the command line. That "
-            "user has your name, so you count as the one who asked. Somebody else must decide."
-        )
+        return _(
+            "It was asked with the API token “{token}”, which {shell_user} made on the command line. That user has "
+            "your name, so you count as the one who asked. Somebody else must decide."
+        ).format(token=token.name, shell_user=token.shell_user)
     if token.user_id != token.created_by_id and person.has_perm(ApiToken.ADD_FOR_SERVICE):
-        may = "As a superuser you may" if person.is_superuser else "You may"
-        return (
-            f"It was asked with the API token “{token.name}”, which acts for the service user “{token.user}”. {may} "
-            "make tokens for service users, so you count as the one who asked. Somebody who may not must decide."
+        asked = _("It was asked with the API token “{token}”, which acts for the service user “{person}”.")
+        counts = _(
+            "You may make tokens for service users, so you count as the one who asked. Somebody who may not must "
+            "decide."
         )
+        if person.is_superuser:
+            counts = _(
+                "As a superuser you may make tokens for service users, so you count as the one who asked. Somebody who "
+                "may not must decide."
+            )
+        return f"{asked.format(token=token.name, person=token.user)} {counts}"
     return ""

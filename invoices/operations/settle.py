@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db.models import Case, F, Q, Value, When
+from django.utils.translation import gettext as _
 
 from invoices import clock, gateway, interruption, mirror
 from invoices.models import CallResult, Code, Operation, OutcomeBy, RecordedCall
@@ -22,6 +23,7 @@ from invoices.operations.actions import ACTIONS
 from invoices.operations.claims import Claim, LostClaim, take, unclaimed
 from invoices.operations.evidence import Evidence, StripeEvent, effect_of, gather, surely_not_applied
 from invoices.operations.perform import done_before, mark_refused, send, send_remaining_calls, start
+from invoices.operations.refusals import in_english
 from invoices.snapshot import Snapshot
 from invoices.thresholds import BANK_LOOK_INTERVALS, READY_FORGOTTEN, RESEND_WINDOW
 
@@ -67,6 +69,7 @@ def _due(now: datetime) -> Q:
     )
 
 
+@in_english
 def settle(id: uuid.UUID | str, *, at_once: bool = False) -> bool:
     """Claims the operation and looks at it once. Does nothing if another process has it, or before its turn. `at_once`:
     an unknown outcome is looked at before its turn, because somebody waits for it.
@@ -94,7 +97,7 @@ def _look(claim: Claim) -> bool:
     except pauses.Paused as paused:
         settlement.look_again_later(str(paused))
     except gateway.GatewayError as error:
-        settlement.look_again_later(f"Stripe cannot be reached: {error.message}")
+        settlement.look_again_later(_("Stripe cannot be reached: {sentence}").format(sentence=error.message))
         return not isinstance(error, gateway.OutcomeUnknown | gateway.RateLimited)
     return True
 
@@ -140,7 +143,7 @@ class Settlement:
         else:
             mirror.store(evidence.snapshots)
             too_late = not self.call.first_request_ended and not self.is_within_resend_window()
-            self.look_again_later("The hour in which it may be sent again is over." if too_late else "")
+            self.look_again_later(_("The hour in which it may be sent again is over.") if too_late else "")
 
     # --- what the evidence proves -----------------------------------------------------------------------------------
 
@@ -196,14 +199,16 @@ class Settlement:
         if not error and event["type"] in ("invoice.payment_action_required", "payment_intent.requires_action"):
             error = {
                 "code": "invoice_payment_intent_requires_action",
-                "message": "The customer must authenticate this payment.",
+                "message": _("The customer must authenticate this payment."),
                 "payment_intent": next(iter(evidence.intents), None),
             }
         self.finish(State.FAILED, evidence, event, **outcomes.of_failed_charge(error))
 
     def finish_done_by_others(self, evidence: Evidence, event: StripeEvent) -> None:
         number = (evidence.invoice or {}).get("number") or self.operation.invoice
-        message = f"{number} was {self.action.done_word} by someone else at the same time; our request changed nothing."
+        message = _("{number} was {word} by someone else at the same time; our request changed nothing.").format(
+            number=number, word=_(self.action.done_word)
+        )
         outcome_by = OutcomeBy.SOMEONE_ELSE
         self.finish(State.FAILED, evidence, event, code=Code.INVOICE_CHANGED, message=message, outcome_by=outcome_by)
 
@@ -212,17 +217,22 @@ class Settlement:
         ours was not applied, and cannot be."""
         number = event["data"]["object"].get("number") or self.operation.invoice
         what = event["type"].removeprefix("invoice.").replace("payment_succeeded", "paid")
-        message = f"{number} was {what} by someone else at the same time; it was not {self.action.done_word}."
+        message = _("{number} was {word} by someone else at the same time; it was not {sentence}.").format(
+            number=number, word=_(what), sentence=_(self.action.done_word)
+        )
         outcome_by = OutcomeBy.SOMEONE_ELSE
         self.finish(State.FAILED, evidence, event, code=Code.INVOICE_CHANGED, message=message, outcome_by=outcome_by)
 
     def finish_not_applied(self, evidence: Evidence) -> None:
         if done := done_before(self.operation):
-            message = f"{done} The rest was not applied: Stripe had an internal error. Finish it with Link a payment."
+            rest = _("The rest was not applied: Stripe had an internal error. Finish it with Link a payment.")
+            message = f"{done} {rest}"
         elif evidence.as_confirmed:
-            message = "Stripe had an internal error, and did not apply it. Nothing has changed; it can be tried again."
+            message = _(
+                "Stripe had an internal error, and did not apply it. Nothing has changed; it can be tried again."
+            )
         else:
-            message = (
+            message = _(
                 "Stripe had an internal error, and did not apply it. The invoice has changed meanwhile: look at it."
             )
         self.finish(State.FAILED, evidence, code=Code.NOT_APPLIED, message=message, outcome_by=OutcomeBy.NOBODY)
@@ -277,7 +287,9 @@ class Settlement:
             state, outcome = State.SUCCEEDED, outcomes.succeeded(self.action, self.operation, invoice)
         elif answer.status == "canceled":
             number = invoice.get("number") or self.operation.invoice
-            message = f"The payment of {number} was canceled at Stripe before the bank had decided. No money came."
+            message = _(
+                "The payment of {number} was canceled at Stripe before the bank had decided. No money came."
+            ).format(number=number)
             outcome = {"code": Code.INVOICE_CHANGED, "message": message, "outcome_by": OutcomeBy.SOMEONE_ELSE}
             outcome |= {"processing": False, "advice": ""}
         calls = [*self.operation.calls[:-1], call]
@@ -308,7 +320,7 @@ class Settlement:
         if self.is_within_resend_window():
             send_remaining_calls(self.claim)
         else:
-            self.look_again_later(done_before(self.operation) + " The rest was not sent within an hour.")
+            self.look_again_later(" ".join([done_before(self.operation), _("The rest was not sent within an hour.")]))
 
     def send_again(self) -> None:
         """The stored parameters, verbatim, under the same key: Stripe repeats its first answer, or does it now. Raises
@@ -319,7 +331,7 @@ class Settlement:
             if send(self.claim, call):
                 send_remaining_calls(self.claim)
         except gate.Closed as closed:
-            self.look_again_later(f"It is not sent again: {closed.refusal.message}")
+            self.look_again_later(_("It is not sent again: {sentence}").format(sentence=closed.refusal.message))
         except gate.Unreadable as unreadable:
             self.look_again_later(unreadable.message)
         except (gateway.NotAllowed, gateway.Missing, gateway.IdempotencyKeyConflict) as error:
@@ -366,5 +378,9 @@ class Settlement:
             unchanged = When(settle_at=self.settle_at, then=Value(next_look))
             self.claim.release(settle_at=Case(unchanged, default=F("settle_at")), settle_attempts=attempts + 1)
             return
-        message = "Whether it took effect is being checked with Stripe." + (f" ({why})" if why else "")
+        message = (
+            _("Whether it took effect is being checked with Stripe. ({sentence})").format(sentence=why)
+            if why
+            else _("Whether it took effect is being checked with Stripe.")
+        )
         look_again.later(self.claim, message, last_call_first_sent_at=self.first_sent_at)

@@ -10,6 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _
 
 from invoices import money, operations, request_origin
 from invoices.admin import access
@@ -65,7 +66,7 @@ class ActionPage:
             params = {"amount": invoice.amount_remaining}
         need = approval.need(action, invoice, params, actor=self.request.user)
         context = {
-            "title": f"{action.label} · {wording.number(invoice)}",
+            "title": f"{_(action.label)} · {wording.number(invoice)}",
             "action": action,
             "invoice": invoice,
             "number": wording.number(invoice),
@@ -116,7 +117,7 @@ class ActionPage:
         if refusal.code == Code.IDEMPOTENCY_KEY_REUSED:
             sent = Operation.objects.filter(pk=form.cleaned_data["operation"]).first()
             refusal = Refusal(
-                refusal.code, "This page was sent before, with other input. See what came of that.", operation=sent
+                refusal.code, _("This page was sent before, with other input. See what came of that."), operation=sent
             )
         form.refuse(refusal)
         invoice = self.admin.record(self.invoice.pk) or self.invoice
@@ -195,13 +196,14 @@ def what_will_happen(action: Action, invoice: Invoice, params: dict[str, Any], n
         params = {**params, METHOD: payment_methods.name_of(params[METHOD])}
     if need is None:
         return action.consequences(invoice, params)
-    return [f"{need.why} It waits until a second person approves. Only then:", *action.consequences(invoice, params)]
+    waits = _("It waits until a second person approves. Only then:")
+    return [f"{need.why} {waits}", *action.consequences(invoice, params)]
 
 
 def amounts_in_words(action: Action, invoice: Invoice, params: dict[str, Any]) -> list[tuple[str, str]]:
     """Each amount that was typed, read back with the currency's name: label and words."""
     return [
-        (parameter.label, money.in_words(params[parameter.name], invoice.currency or "usd"))
+        (_(parameter.label), money.in_words(params[parameter.name], invoice.currency or "usd"))
         for parameter in action.parameters
         if parameter.kind == "money" and params.get(parameter.name) is not None
     ]
@@ -209,16 +211,22 @@ def amounts_in_words(action: Action, invoice: Invoice, params: dict[str, Any]) -
 
 def button(action: Action, invoice: Invoice, params: dict[str, Any], need: approval.Need | None) -> str:
     """The label of the button that acts: it names the action and the amount."""
-    return f"{action.button(invoice, params)}: ask for approval" if need is not None else action.button(invoice, params)
+    said = action.button(invoice, params)
+    return _("{action}: ask for approval").format(action=said) if need is not None else said
 
 
 def plain_button(action: Action) -> str:
     """What the button says while its amount is being typed, and without the script; empty where none is typed."""
-    return action.label if any(parameter.kind == "money" for parameter in action.parameters) else ""
+    return _(action.label) if any(parameter.kind == "money" for parameter in action.parameters) else ""
 
 
 def denied(admin: RecordAdmin, request: HttpRequest, action: Action, object_id: str = "") -> HttpResponse:
     """403: the permission is missing. Says whom to ask."""
     groups, people = access.holders(action.permission)
-    context = {"title": f"You may not: {action.label}", "action": action, "groups": groups, "people": people}
+    context = {
+        "title": _("You may not: {action}").format(action=_(action.label)),
+        "action": action,
+        "groups": groups,
+        "people": people,
+    }
     return admin.show(request, "admin/invoices/action_denied.html", {**context, "invoice_id": object_id}, status=403)

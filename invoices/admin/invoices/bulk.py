@@ -17,9 +17,11 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
 from invoices import money, operations, request_origin
-from invoices.admin import access
+from invoices.admin import access, formatting
 from invoices.admin.base import RecordAdmin
 from invoices.admin.invoices import wording
 from invoices.admin.invoices.actions import denied
@@ -44,10 +46,10 @@ class BulkForm(ActingForm):
     # The invoices to act on, with the status and amount that the person saw.
     seen = forms.CharField(required=False, widget=forms.HiddenInput)
     number = forms.CharField(
-        label="Number of invoices",
+        label=gettext_lazy("Number of invoices"),
         max_length=20,
         widget=forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "off"}),
-        error_messages={"required": "Please type how many invoices it will be done to."},
+        error_messages={"required": gettext_lazy("Please type how many invoices it will be done to.")},
     )
 
     def __init__(self, action: Action, data: Any = None, initial: Any = None) -> None:
@@ -60,7 +62,7 @@ class BulkForm(ActingForm):
         cleaned = super().clean() or self.cleaned_data
         cleaned["params"] = clean_parameters(self, self.action, "usd")
         cleaned["invoices"] = list(from_form_items(cleaned.get("seen", "")))
-        typed = "".join(cleaned.get("number", "").split()).replace(",", "")
+        typed = "".join(cleaned.get("number", "").split()).replace(",", "").replace(".", "")
         if "number" in cleaned and typed != str(len(cleaned["invoices"])):
             self.add_error("number", forms.ValidationError(_type_the_number(len(cleaned["invoices"])), code="count"))
         return cleaned
@@ -131,7 +133,7 @@ def _back(request: HttpRequest) -> str:
 def _refused(request: HttpRequest, problems: list[str]) -> HttpResponse:
     """Back to the list, because a filter or a search of its address cannot be read: it selects nothing that anybody
     means."""
-    messages.error(request, f"Nothing was started. {' '.join(problems)}")
+    messages.error(request, " ".join([_("Nothing was started."), *problems]))
     return redirect(_back(request))
 
 
@@ -164,7 +166,11 @@ def _ask(
         if form.has_error("number", "count"):
             form.errors["number"] = form.error_class([_type_the_number(preview.acted_on)])
     context = {
-        "title": f"{action.label}: {preview.acted_on:,} of {preview.matched:,} invoices",
+        "title": _("{action}: {number} of {total} invoices").format(
+            action=_(action.label),
+            number=formatting.number(preview.acted_on),
+            total=formatting.number(preview.matched),
+        ),
         "action": action,
         "form": form,
         "preview": preview,
@@ -186,15 +192,16 @@ def button(action: Action, preview: bulk_preview.BulkPreview) -> str:
     amounts = [amount for _, _, amount in preview.totals]
     if len(amounts) > CURRENCIES_ON_BUTTON:
         more = len(amounts) - CURRENCIES_ON_BUTTON
-        amounts = [*amounts[:CURRENCIES_ON_BUTTON], f"{more} more currenc{'y' if more == 1 else 'ies'}"]
-    sums = " and ".join(filter(None, (", ".join(amounts[:-1]), *amounts[-1:])))
-    number = f"{preview.acted_on:,} invoice{'' if preview.acted_on == 1 else 's'}"
-    said = f"{action.with_amounts(sums)} on {number}"
-    return f"{said}: ask for approval" if preview.need else said
+        others = ngettext("{number} more currency", "{number} more currencies", more).format(number=more)
+        amounts = [*amounts[:CURRENCIES_ON_BUTTON], others]
+    sums = _(" and ").join(filter(None, (", ".join(amounts[:-1]), *amounts[-1:])))
+    said = ngettext("{action} on {number} invoice", "{action} on {number} invoices", preview.acted_on)
+    said = said.format(action=action.with_amounts(sums), number=formatting.number(preview.acted_on))
+    return _("{action}: ask for approval").format(action=said) if preview.need else said
 
 
 def _type_the_number(number: int) -> str:
-    return f"Please type {number}: it will be done to so many invoices."
+    return _("Please type {number}: it will be done to so many invoices.").format(number=number)
 
 
 def _bulk_url(action: Action) -> str:

@@ -6,6 +6,8 @@ from typing import Any
 
 from django import forms
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, gettext_noop
 
 from invoices import money
 from invoices.admin.invoices import payment_methods
@@ -13,7 +15,7 @@ from invoices.models import Invoice
 from invoices.operations import Action, Invalid, Parameter, Refusal, eligibility
 from invoices.operations.parameters import MAX_TEXT_LENGTH
 
-FLAG_CHOICES = (("", "Not set"), ("true", "Yes"), ("false", "No"))
+FLAG_CHOICES = (("", gettext_lazy("Not set")), ("true", gettext_lazy("Yes")), ("false", gettext_lazy("No")))
 METHOD = "payment_method"  # the parameter; its field offers the saved payment methods
 METHOD_OTHER = "payment_method_other"  # a field for an id that is typed
 
@@ -24,28 +26,28 @@ MAX_REASON_LENGTH = 2000  # characters, of what is typed
 
 class ReasonForm(forms.Form):
     """The reason: one of those that are offered, words of one's own, or both. `reason` is the sentence for the
-    journal. reason.html shows both fields as one."""
+    journal, in which what was offered stands in English. reason.html shows both fields as one."""
 
     reasons: tuple[str, ...] = ()  # that are offered
-    why = "Please say why: whoever looks at this later will want to know."
+    why = gettext_noop("Please say why: whoever looks at this later will want to know.")
 
-    reason_choice = forms.CharField(required=False, max_length=255, label="Reason")
+    reason_choice = forms.CharField(required=False, max_length=255, label=gettext_lazy("Reason"))
     reason = forms.CharField(
         required=False,
-        label="In your own words",
-        help_text="Stays in the journal, with your name.",
+        label=gettext_lazy("In your own words"),
+        help_text=gettext_lazy("Stays in the journal, with your name."),
         max_length=MAX_REASON_LENGTH,
-        widget=forms.Textarea(attrs={"rows": 2, "placeholder": "Customer asked on the phone to …"}),
+        widget=forms.Textarea(attrs={"rows": 2, "placeholder": gettext_lazy("Customer asked on the phone to …")}),
     )
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        choices = [("", "Choose one, or write below"), *((each, each) for each in self.reasons)]
+        choices = [("", _("Choose one, or write below")), *((each, _(each)) for each in self.reasons)]
         self.fields["reason_choice"] = forms.ChoiceField(
             required=False,
-            label="Reason",
-            choices=[*choices, (OTHER_REASON, "Other")],
-            error_messages={"invalid_choice": "Choose one of the reasons, or write your own below."},
+            label=_("Reason"),
+            choices=[*choices, (OTHER_REASON, _("Other"))],
+            error_messages={"invalid_choice": _("Choose one of the reasons, or write your own below.")},
         )
 
     def clean(self) -> dict[str, Any]:
@@ -53,9 +55,9 @@ class ReasonForm(forms.Form):
         chosen, typed = cleaned.get("reason_choice", ""), cleaned.get("reason", "").strip()
         if not {"reason_choice", "reason"} & set(self.errors):
             if chosen == OTHER_REASON and not typed:
-                self.add_error("reason", "“Other” needs your own words: please say why.")
+                self.add_error("reason", _("“Other” needs your own words: please say why."))
             elif not chosen and not typed:
-                self.add_error("reason", self.why)
+                self.add_error("reason", _(self.why))
             elif chosen and chosen != OTHER_REASON:
                 cleaned["reason"] = f"{chosen}: {typed}" if typed else chosen
         return cleaned
@@ -64,7 +66,9 @@ class ReasonForm(forms.Form):
 class ActingForm(ReasonForm):
     """The reason and the ticket, which every action asks for."""
 
-    ticket = forms.CharField(label="Ticket", required=False, max_length=255, help_text="Number or link, if any.")
+    ticket = forms.CharField(
+        label=gettext_lazy("Ticket"), required=False, max_length=255, help_text=gettext_lazy("Number or link, if any.")
+    )
 
 
 class ActionForm(ActingForm):
@@ -89,13 +93,13 @@ class ActionForm(ActingForm):
         if may_override and action.charges({}):
             self.fields["override"] = forms.BooleanField(
                 required=False,
-                label="Charge again within the hour",
-                help_text="Card networks count repeated attempts. Say in the reason why it is right here.",
+                label=_("Charge again within the hour"),
+                help_text=_("Card networks count repeated attempts. Say in the reason why it is right here."),
             )
         self.action, self.invoice, self.locale = action, invoice, locale
         add_parameters(self, action, invoice, locale=locale)
         if METHOD in self.fields:  # a saved payment method is chosen, or an id is typed
-            self.fields[METHOD_OTHER] = forms.CharField(label="Its id", required=False, max_length=255)
+            self.fields[METHOD_OTHER] = forms.CharField(label=_("Its id"), required=False, max_length=255)
         # The field of the payment method is replaced when Stripe has answered, and would then lose the focus.
         asked = [bound for bound in self.main() if bound.name != METHOD]
         (asked or [self["reason_choice" if self.reasons else "reason"]])[0].field.widget.attrs["autofocus"] = True
@@ -105,7 +109,7 @@ class ActionForm(ActingForm):
         if METHOD in cleaned:
             cleaned[METHOD] = payment_methods.chosen(cleaned[METHOD], cleaned.get(METHOD_OTHER, ""))
             if not cleaned[METHOD] and self.data.get(METHOD) == payment_methods.OTHER:
-                self.add_error(METHOD, "Give the id of the payment method, or choose another.")
+                self.add_error(METHOD, _("Give the id of the payment method, or choose another."))
         cleaned["params"] = clean_parameters(self, self.action, self.invoice.currency or "usd", self.locale)
         if not self.errors:
             payments = list(self.invoice.payments.all())
@@ -195,14 +199,15 @@ def clean_parameters(form: forms.Form, action: Action, currency: str, locale: st
 
 
 def _field(parameter: Parameter, invoice: Invoice | None, locale: str) -> forms.Field:
-    common: dict[str, Any] = {"label": parameter.label, "help_text": parameter.help, "required": parameter.required}
-    common["error_messages"] = {"required": f"{parameter.label} is missing."}
+    help_text = _(parameter.help) if parameter.help else ""
+    common: dict[str, Any] = {"label": _(parameter.label), "help_text": help_text, "required": parameter.required}
+    common["error_messages"] = {"required": parameter.missing}
     field: forms.Field
     match parameter.kind:
         case "flag":
             field = forms.ChoiceField(choices=FLAG_CHOICES, **common)
         case "choice":
-            field = forms.ChoiceField(choices=[(choice, choice) for choice in parameter.choices], **common)
+            field = forms.ChoiceField(choices=[(choice, _(choice)) for choice in parameter.choices], **common)
         case "date":
             today = None if parameter.future else _today
             field = forms.DateField(initial=today, widget=forms.DateInput({"type": "date"}, "%Y-%m-%d"), **common)
@@ -211,14 +216,14 @@ def _field(parameter: Parameter, invoice: Invoice | None, locale: str) -> forms.
             field.widget.attrs = {"inputmode": "decimal", "autocomplete": "off"}
             if invoice and invoice.currency and invoice.amount_remaining is not None:
                 field.initial = money.typed(invoice.amount_remaining, invoice.currency, locale)
-                field.help_text = f"{parameter.help} {money.grammar(invoice.currency, locale)}".strip()
+                field.help_text = f"{help_text} {money.grammar(invoice.currency, locale)}".strip()
                 field.unit = invoice.currency.upper()  # type: ignore[attr-defined]
         case _:
             field = forms.CharField(max_length=MAX_TEXT_LENGTH, **common)
             field.widget.attrs = {"autocomplete": "off"}
     if parameter.placeholder:
         field.widget.attrs["placeholder"] = parameter.placeholder
-    field.one_of = parameter.one_of  # type: ignore[union-attr]
+    field.one_of = _(parameter.one_of) if parameter.one_of else ""  # type: ignore[union-attr]
     return field
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from django.http import HttpRequest
 from django.utils.functional import cached_property
+from django.utils.translation import gettext as _
 
 from invoices.admin import access
 from invoices.admin.invoices import wording
@@ -68,7 +69,7 @@ class Offers:
     @property
     def cautions(self) -> list[tuple[str, str]]:
         """The label of an action that is possible only with other parameters than the default ones, and why."""
-        return [(each.action.label, each.caution.message) for each in self.offered if each.caution]
+        return [(_(each.action.label), each.caution.message) for each in self.offered if each.caution]
 
     @property
     def impossible(self) -> list[tuple[str, str]]:
@@ -76,7 +77,7 @@ class Offers:
         reasons: dict[str, list[str]] = {}
         for each in self.offered:
             if each.refusal is not None:
-                reasons.setdefault(each.reason, []).append(each.action.label)
+                reasons.setdefault(each.reason, []).append(_(each.action.label))
         return [(", ".join(labels), reason) for reason, labels in reasons.items()]
 
     @property
@@ -86,19 +87,21 @@ class Offers:
         # Before the end there is nothing to explain: nobody looks for Finalize on an open invoice.
         if not self._over or (self.invoice.status == "open" and not self.invoice.deleted_at):
             return ""
-        state = "deleted" if self.invoice.deleted_at else str(self.invoice.status)
+        state = _("deleted") if self.invoice.deleted_at else _(str(self.invoice.status))
         if not self.offered:
-            return f"This invoice is {state}: nothing more can be done to it here."
-        return f"No longer possible, because this invoice is {state}: {_names(self._over)}."
+            return _("This invoice is {state}: nothing more can be done to it here.").format(state=state)
+        sentence = _("No longer possible, because this invoice is {state}: {actions}.")
+        return sentence.format(state=state, actions=_names(self._over))
 
     @property
     def way_back(self) -> str:
         """How a debt that was given up can be billed again; empty where the question does not arise."""
-        return wording.WAYS_BACK.get(self.invoice.status or "", "") if not self.invoice.deleted_at else ""
+        found = wording.WAYS_BACK.get(self.invoice.status or "") if not self.invoice.deleted_at else None
+        return _(found) if found else ""
 
 
 def _names(actions: Iterable[Action]) -> str:
-    return ", ".join(action.label for action in actions)
+    return ", ".join(_(action.label) for action in actions)
 
 
 def _main_action(invoice: Invoice) -> Action | None:

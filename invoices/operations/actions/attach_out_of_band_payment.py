@@ -8,6 +8,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
 from invoices import money
 from invoices.models import Invoice, InvoicePayment, Operation
 from invoices.operations.action import Action, Call, Params, Results, expanding, remaining
@@ -16,7 +19,7 @@ from invoices.operations.parameters import Parameter
 from invoices.operations.payment_lookups import AttachablePayment
 from invoices.operations.refusals import Invalid, Refusal
 
-METHODS = ("Bank transfer", "Check", "Cash", "Other")
+METHODS = (gettext_noop("Bank transfer"), gettext_noop("Check"), gettext_noop("Cash"), gettext_noop("Other"))
 
 
 def _report_payment(operation: Operation, results: Results) -> dict[str, Any]:
@@ -46,10 +49,10 @@ def _attach_record(operation: Operation, results: Results) -> dict[str, Any]:
 
 class AttachOutOfBandPayment(Action):
     name = "attach_out_of_band_payment"
-    label = "Record a payment"
+    label = gettext_noop("Record a payment")
     stripe_term = "attach out-of-band payment"
-    verb = "Record"
-    may = "record a payment made outside Stripe"
+    verb = gettext_noop("Record {amounts}")
+    may = gettext_noop("record a payment made outside Stripe")
     position = 20
     statuses = frozenset({"open"})
     calls = (
@@ -67,22 +70,28 @@ class AttachOutOfBandPayment(Action):
         ),
     )
     reasons = (
-        "The money is on our bank account",
-        "The customer sent a check",
-        "The customer paid in cash",
-        "Another system collected the money",
+        gettext_noop("The money is on our bank account"),
+        gettext_noop("The customer sent a check"),
+        gettext_noop("The customer paid in cash"),
+        gettext_noop("Another system collected the money"),
     )
-    undo = "It cannot be undone."
-    done_word = "credited with a payment received outside Stripe"
+    undo = gettext_noop("It cannot be undone.")
+    done_word = gettext_noop("credited with a payment received outside Stripe")
     parameters = (
-        Parameter("amount", "money", "Amount", "The whole or a part of what remains.", required=True),
-        Parameter("method", "choice", "Method", required=True, choices=METHODS),
-        Parameter("reference", "text", "Reference", "Check number, bank reference."),
-        Parameter("received_on", "date", "Received on", required=True),
-        Parameter("note", "text", "Note"),
+        Parameter(
+            "amount",
+            "money",
+            gettext_noop("Amount"),
+            gettext_noop("The whole or a part of what remains."),
+            required=True,
+        ),
+        Parameter("method", "choice", gettext_noop("Method"), required=True, choices=METHODS),
+        Parameter("reference", "text", gettext_noop("Reference"), gettext_noop("Check number, bank reference.")),
+        Parameter("received_on", "date", gettext_noop("Received on"), required=True),
+        Parameter("note", "text", gettext_noop("Note")),
     )
     bulk_parameters = ("method", "reference", "received_on", "note")
-    bulk_note = "Of each invoice the whole that remains is recorded as received."
+    bulk_note = gettext_noop("Of each invoice the whole that remains is recorded as received.")
     id_parameter = "invoice"
 
     def approval_amount(self, invoice: Invoice, params: Params, payment: AttachablePayment | None) -> int | None:
@@ -102,25 +111,32 @@ class AttachOutOfBandPayment(Action):
         if part and invoice.subscription and invoice.collection_method == "charge_automatically":
             return Invalid(
                 "amount",
-                "An invoice of a subscription that is charged automatically takes no part payments: "
-                f"give the whole, {remaining(invoice)}.",
+                _(
+                    "An invoice of a subscription that is charged automatically takes no part payments: give the "
+                    "whole, {amount}."
+                ).format(amount=remaining(invoice)),
             )
         return None
 
     def consequences(self, invoice: Invoice, params: Params) -> list[str]:
         amount, whole = params.get("amount"), invoice.amount_remaining
         if amount is None or whole is None:
-            return [f"A payment that you received outside Stripe is recorded. {remaining(invoice)} is still to pay."]
-        said = [f"A payment of {money.text(amount, invoice.currency)} that you received outside Stripe is recorded."]
+            recorded = _("A payment that you received outside Stripe is recorded. {amount} is still to pay.")
+            return [recorded.format(amount=remaining(invoice))]
+
+        def with_amount(sentence: str, minor_units: int) -> str:
+            return sentence.format(amount=money.text(minor_units, invoice.currency))
+
+        said = [with_amount(_("A payment of {amount} that you received outside Stripe is recorded."), amount)]
         if amount < whole:
-            said.append(f"The invoice stays open with {money.text(whole - amount, invoice.currency)} to pay.")
+            said.append(with_amount(_("The invoice stays open with {amount} to pay."), whole - amount))
         else:
-            said.append("The invoice becomes paid.")
+            said.append(_("The invoice becomes paid."))
         if amount > whole:
-            said.append(f"Stripe credits {money.text(amount - whole, invoice.currency)} to the customer's balance.")
-        return [*said, "No money is moved."]
+            said.append(with_amount(_("Stripe credits {amount} to the customer's balance."), amount - whole))
+        return [*said, _("No money is moved.")]
 
     def button(self, invoice: Invoice, params: Params) -> str:
         if params.get("amount") is None or not invoice.currency:
-            return self.label
+            return _(self.label)
         return self.with_amounts(money.text(params["amount"], invoice.currency))

@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
 from invoices import gateway
 from invoices.models import Invoice, InvoicePayment
 from invoices.operations import outcomes
@@ -14,31 +17,36 @@ from invoices.operations.parameters import Parameter
 from invoices.operations.payment_lookups import AttachablePayment, attachable
 from invoices.operations.refusals import Invalid, Refusal
 
+ONE_OF = gettext_noop("one of the two")
+
 
 class AttachPayment(Action):
     name = "attach_payment"
-    label = "Link a payment"
+    label = gettext_noop("Link a payment")
     stripe_term = "attach payment"
-    reasons = ("The customer paid by another way at Stripe", "The payment was made for this invoice")
-    may = "attach a payment to an invoice"
+    reasons = (
+        gettext_noop("The customer paid by another way at Stripe"),
+        gettext_noop("The payment was made for this invoice"),
+    )
+    may = gettext_noop("attach a payment to an invoice")
     position = 70
     statuses = frozenset({"open"})
     calls = invoice_call(
         "attach_payment",
         payment_attached(events=("invoice.updated", "invoice.paid", "invoice_payment.paid"), payment_is_ours=False),
     )
-    undo = "It cannot be undone."
-    done_word = "given the payment"
+    undo = gettext_noop("It cannot be undone.")
+    done_word = gettext_noop("given the payment")
     parameters = (
-        Parameter("payment_intent", "id", "PaymentIntent", placeholder="pi_…", one_of="one of the two"),
-        Parameter("payment_record", "id", "Payment record", placeholder="pyr_…", one_of="one of the two"),
+        Parameter("payment_intent", "id", gettext_noop("PaymentIntent"), placeholder="pi_…", one_of=ONE_OF),
+        Parameter("payment_record", "id", gettext_noop("Payment record"), placeholder="pyr_…", one_of=ONE_OF),
     )
     id_parameter = "invoice"
     credited_later = True
 
     def refusal(self, invoice: Invoice, payments: list[InvoicePayment], params: Params) -> Refusal | None:
         if bool(params.get("payment_intent")) == bool(params.get("payment_record")):
-            return Invalid("payment_intent", "Give either a PaymentIntent or a payment record.")
+            return Invalid("payment_intent", _("Give either a PaymentIntent or a payment record."))
         return None
 
     def approval_amount(self, invoice: Invoice, params: Params, payment: AttachablePayment | None) -> int | None:
@@ -55,7 +63,7 @@ class AttachPayment(Action):
         except (gateway.Missing, gateway.RefusedByStripe) as error:
             raise Invalid(name, error.message, str(error.body.get("code") or "")) from error
         except gateway.GatewayError as error:
-            message = "Stripe cannot be reached to look at the payment. Nothing was sent; try again soon."
+            message = _("Stripe cannot be reached to look at the payment. Nothing was sent; try again soon.")
             raise outcomes.unavailable(message, error) from error
 
     def payment_refusal(self, invoice: Invoice, params: Params, payment: AttachablePayment | None) -> Refusal | None:
@@ -63,15 +71,22 @@ class AttachPayment(Action):
         if payment is None or name is None:
             return None
         if payment.amount is None or not payment.currency:
-            return Invalid(name, "Stripe does not say the amount of this payment, so nobody can agree to it.")
+            return Invalid(name, _("Stripe does not say the amount of this payment, so nobody can agree to it."))
         if payment.currency != invoice.currency:
             theirs, ours = payment.currency.upper(), str(invoice.currency).upper()
-            return Invalid(name, f"It is a payment in {theirs}, and the invoice is in {ours}.")
+            message = _("It is a payment in {theirs}, and the invoice is in {ours}.")
+            return Invalid(name, message.format(theirs=theirs, ours=ours))
         if payment.customer != invoice.customer_id and (payment.customer or name == "payment_intent"):
             # A record of money received outside Stripe need not name a customer. A PaymentIntent of nobody may be
             # anybody's money.
-            whose = "of another customer than the invoice's" if payment.customer else "of no customer"
-            return Invalid(name, f"It is a payment {whose}: only a payment of this customer can be attached.")
+            if payment.customer:
+                message = _(
+                    "It is a payment of another customer than the invoice's: only a payment of this customer can be "
+                    "attached."
+                )
+            else:
+                message = _("It is a payment of no customer: only a payment of this customer can be attached.")
+            return Invalid(name, message)
         return None
 
     @staticmethod
@@ -80,5 +95,10 @@ class AttachPayment(Action):
         return next((name for name in ("payment_intent", "payment_record") if params.get(name)), None)
 
     def consequences(self, invoice: Invoice, params: Params) -> list[str]:
-        which = params.get("payment_intent") or params.get("payment_record") or "The payment"
-        return [f"{which} is attached to this invoice.", "When it succeeds, its amount is credited to the invoice."]
+        which = params.get("payment_intent") or params.get("payment_record")
+        return [
+            _("{payment} is attached to this invoice.").format(payment=which)
+            if which
+            else _("The payment is attached to this invoice."),
+            _("When it succeeds, its amount is credited to the invoice."),
+        ]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
 from invoices.models import Code, Invoice, InvoicePayment
 from invoices.models.reading import text
 from invoices.operations.action import Action, Params, billed_to, invoice_call
@@ -11,23 +14,28 @@ from invoices.operations.refusals import Refusal
 
 class Send(Action):
     name = "send"
-    label = "Send"
-    may = "send an invoice"
+    label = gettext_noop("Send")
+    may = gettext_noop("send an invoice")
     position = 60
     statuses = frozenset({"open"})
     calls = invoice_call("send", only_told_by_events("invoice.sent"))
-    undo = "An e-mail cannot be called back."
-    done_word = "sent"
-    reasons = ("The customer asked for it", "The customer did not get it", "It is a reminder")
+    undo = gettext_noop("An e-mail cannot be called back.")
+    done_word = gettext_noop("sent")
+    reasons = (
+        gettext_noop("The customer asked for it"),
+        gettext_noop("The customer did not get it"),
+        gettext_noop("It is a reminder"),
+    )
     id_parameter = "invoice"
 
     def refusal(self, invoice: Invoice, payments: list[InvoicePayment], params: Params) -> Refusal | None:
         if invoice.collection_method != "send_invoice":
-            return Refusal(Code.INVOICE_NOT_OPEN, "Only invoices that the customer pays on receipt can be sent.")
+            return Refusal(Code.INVOICE_NOT_OPEN, _("Only invoices that the customer pays on receipt can be sent."))
         return None
 
     def button(self, invoice: Invoice, params: Params) -> str:
-        return f"{self.label} now"
+        return _("Send now")
 
     def consequences(self, invoice: Invoice, params: Params) -> list[str]:
-        return [f"Stripe e-mails the invoice to {text(invoice.data, 'customer_email') or billed_to(invoice)}."]
+        whom = text(invoice.data, "customer_email") or billed_to(invoice)
+        return [_("Stripe e-mails the invoice to {customer}.").format(customer=whom)]
