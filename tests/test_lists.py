@@ -24,6 +24,7 @@ from django.urls import reverse
 from invoices import tallies
 from invoices.admin import search, sorting
 from invoices.admin.base import RecordAdmin
+from invoices.admin.customer_page import MAX_OPEN
 from invoices.api import filters
 from invoices.api.pagination import Page
 from invoices.health import checks, gauges
@@ -59,6 +60,7 @@ from tests.helpers.many_rows import (
     searches,
     sorts,
 )
+from tests.helpers.work_rows import LARGE_CUSTOMER
 
 ROWS, FEWER = 12_000, 4_000  # of invoices and events, and at least of each other table
 SIZES = Sizes.of(ROWS, ROWS, ROWS, datetime(2024, 1, 1, tzinfo=UTC), timedelta(days=150), fewest=FEWER)
@@ -297,6 +299,13 @@ class TestOverAMillion:
         [notes] = [query["sql"] for query in captured if 'FROM "invoices_note" ' in query["sql"]]
         plan = plan_of(notes, without=("enable_seqscan", "enable_bitmapscan", "enable_sort"))
         assert "note_newest" not in plan, plan
+
+    def test_what_a_customer_owes_is_found_by_its_own_index(self, many: User) -> None:
+        owed = Invoice.objects.filter(customer_id=LARGE_CUSTOMER, status="open").order_by("-created", "-pk")
+        with CaptureQueriesContext(connection) as captured:
+            assert list(owed.values_list("pk", "amount_remaining")[: MAX_OPEN + 1])
+        plan = plan_of(captured.captured_queries[-1]["sql"])
+        assert "invoice_customer_open" in plan and "BitmapAnd" not in plan, plan
 
     def test_what_was_found_is_not_looked_for_again_among_all(self, many: User) -> None:
         browser = Client()

@@ -217,6 +217,8 @@ class Invoice(Mirrored):
         indexes = [
             *_indexes("invoice"),
             _newest("invoice_customer_newest", "customer_id"),  # One customer's invoices: page, API, search
+            # What one customer owes: neither the customer's 20,000 other invoices are read, nor what all others owe
+            _newest("invoice_customer_open", "customer_id", condition=Q(status="open")),
             _newest("invoice_status_newest", "status"),  # Lists by status, in admin and API
             _newest("invoice_currency_newest", "currency"),  # Lists by currency
             # Lists by collection method. Where nearly all are charged automatically, the few others are found by it.
