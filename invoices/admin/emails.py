@@ -40,7 +40,7 @@ class EmailAdmin(RecordAdmin):
     list_filter = (EmailStateFilter,)
     ordering = ("-written_at",)
     search_fields = ("about",)
-    search_help_text = gettext_noop("The id of what it tells, such as an operation's")
+    search_help_text = gettext_lazy("The id of what it tells, such as an operation's")
     empty_hint = gettext_noop("No e-mail of the last two weeks.")
     missing_hint = gettext_noop("It was sent, or given up, more than two weeks ago: then its row is removed.")
 

@@ -49,7 +49,7 @@ class ScheduledRefetchAdmin(RecordAdmin):
     list_filter = (RefetchStateFilter,)
     ordering = ("-id",)
     search_fields = ("object_id",)
-    search_help_text = gettext_noop("The id of an object: in_…, cus_…, pi_…")
+    search_help_text = gettext_lazy("The id of an object: in_…, cus_…, pi_…")
     empty_hint = gettext_noop("Nothing waits to be read from Stripe.")
     missing_hint = gettext_noop("It was read meanwhile: then there is nothing to show any more.")
 

@@ -31,6 +31,8 @@ LETTERS = re.compile(r"[^\W\d_]{2,}")
 
 _NOT_TEXT = re.compile(
     r"\{%\s*comment\b.*?endcomment\s*%\}|\{#.*?#\}|\{%\s*block(?:translate|trans)\b.*?endblock(?:translate|trans)\s*%\}"
+    r"|<span[^>]*\bmaterial-symbols-outlined\b[^>]*>.*?</span>"  # the names of icons
+    r"|\{%\s*block bodyclass\s*%\}.*?\{%\s*endblock\s*%\}"
     r"|<script\b.*?</script>|<style\b.*?</style>|<code>.*?</code>|<!--.*?-->|<!DOCTYPE[^>]*>|\{%.*?%\}|\{\{.*?\}\}",
     re.DOTALL,
 )
@@ -51,8 +53,8 @@ def bare_texts(template: str) -> Iterator[tuple[int, str]]:
             if LETTERS.search(unescape(part)):
                 yield number, part.strip()
     # The default of a value is a text too.
-    for found in re.finditer(r"\|(?:default|default_if_none|yesno|pluralize|add):\"([^\"]*)\"", template):
-        if LETTERS.search(found[1]) and not found[1].endswith(".html"):
+    for found in re.finditer(r"\|(?:default|default_if_none|pluralize|add):\"([^\"]*)\"", template):
+        if re.search(r"[A-Z][a-z]| ", found[1]):
             yield template.count("\n", 0, found.start()) + 1, found[0]
 
 

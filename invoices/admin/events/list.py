@@ -49,7 +49,7 @@ class EventAdmin(RecordAdmin):
     list_filter = (EventStateFilter,)
     ordering = ("-received_at",)
     search_fields = ("id",)
-    search_help_text = gettext_noop("evt_…, or the id of its object")
+    search_help_text = gettext_lazy("evt_…, or the id of its object")
     empty_hint = gettext_noop("Search takes whole ids: evt_…, in_…, pi_…")
     page_template = "admin/events/page.html"
 
@@ -57,7 +57,7 @@ class EventAdmin(RecordAdmin):
         return super().get_queryset(request).defer("body")
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        return {"replay": (_replay_ticked, "replay", "Replay")} if request.user.has_perm(REPLAY_PERMISSION) else {}
+        return {"replay": (_replay_ticked, "replay", _("Replay"))} if request.user.has_perm(REPLAY_PERMISSION) else {}
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         state = request.GET.get("state", "")

@@ -72,7 +72,7 @@ class InvoiceAdmin(RecordAdmin):
     list_select_related = ("customer",)
     ordering = ("-created",)
     search_fields = ("id",)  # Django shows the search box only if this is set; `find` searches
-    search_help_text = gettext_noop('E-mail, number, name, in_…, cus_…, pi_…, or a query: status:"open" total>10000')
+    search_help_text = gettext_lazy('E-mail, number, name, in_…, cus_…, pi_…, or a query: status:"open" total>10000')
     empty_hint = gettext_noop(
         "Try the whole e-mail address, the invoice's number or its beginning, or the beginning of the name. "
         "An id (in_…) can be fetched from Stripe even if it never reached us."

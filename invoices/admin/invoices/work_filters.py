@@ -44,7 +44,7 @@ class AssignedFilter(ChoiceFilter):
             return []
         people = colleagues.everyone()[:PEOPLE_OFFERED]
         names = [(f"@{each.username}", each.get_full_name() or each.username) for each in people]
-        return [(MINE, "Mine"), (NOBODYS, "Nobody's"), *names]
+        return [(MINE, _("Mine")), (NOBODYS, _("Nobody's")), *names]
 
     def has_output(self) -> bool:
         return bool(self.lookup_choices) or self.is_active

@@ -27,7 +27,7 @@ class ChargeAdmin(MirroredAdmin):
     list_display = ("id_", "amount_", "status_", "method_", "created_", "as_of")
     list_filter = (*filters_by("amount"), AttemptFilter)
     sorts = sorts_by("amount")
-    search_help_text = gettext_noop("ch_…, py_…, pi_…, cus_…")
+    search_help_text = gettext_lazy("ch_…, py_…, pi_…, cus_…")
     dashboard_path = "payments"
     empty_hint = gettext_noop("Search takes whole ids: ch_…, py_…, pi_…, cus_…")
 

@@ -21,7 +21,7 @@ class CreditNoteAdmin(MirroredAdmin):
     list_display = ("id_", "number_", "invoice_", "amount_", "type_", "status_", "created_", "as_of")
     list_filter = filters_by("amount")
     sorts = sorts_by("amount")
-    search_help_text = gettext_noop("cn_…, in_…, cus_…, number")
+    search_help_text = gettext_lazy("cn_…, in_…, cus_…, number")
     empty_hint = gettext_noop("Search takes whole ids or a whole number: cn_…, in_…, cus_…")
 
     def find(self, term: str, queryset: QuerySet) -> QuerySet:

@@ -19,7 +19,7 @@ class InvoicePaymentAdmin(MirroredAdmin):
     list_display = ("id_", "invoice_", "amount_", "status_", "paid_through", "created_", "as_of")
     list_filter = filters_by("amount_requested")
     sorts = sorts_by("amount_requested")
-    search_help_text = gettext_noop("inpay_…, in_…, pi_…, pyr_…")
+    search_help_text = gettext_lazy("inpay_…, in_…, pi_…, pyr_…")
     empty_hint = gettext_noop("Search takes whole ids: inpay_…, in_…, pi_…")
 
     def find(self, term: str, queryset: QuerySet) -> QuerySet:

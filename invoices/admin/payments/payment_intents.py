@@ -25,7 +25,7 @@ class PaymentIntentAdmin(MirroredAdmin):
     list_display = ("id_", "amount_", "status_", "stripe_message", "created_", "as_of")
     list_filter = filters_by("amount")
     sorts = sorts_by("amount")
-    search_help_text = gettext_noop("pi_…, cus_…")
+    search_help_text = gettext_lazy("pi_…, cus_…")
     dashboard_path = "payments"
     empty_hint = gettext_noop("Search takes whole ids: pi_…, cus_…")
 

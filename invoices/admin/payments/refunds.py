@@ -24,7 +24,7 @@ class RefundAdmin(MirroredAdmin):
     list_display = ("id_", "amount_", "status_", "intent_", "charge_", "created_", "as_of")
     list_filter = filters_by("amount")
     sorts = sorts_by("amount")
-    search_help_text = gettext_noop("re_…, pi_…, ch_…, cus_…")
+    search_help_text = gettext_lazy("re_…, pi_…, ch_…, cus_…")
     empty_hint = gettext_noop("Search takes whole ids: re_…, pi_…, ch_…, cus_…")
 
     def find(self, term: str, queryset: QuerySet) -> QuerySet:
