@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q
+from django.utils.translation import gettext as _
 
 from invoices import clock, colleagues, written
 from invoices.models import Assignment, Code, Invoice
@@ -50,14 +51,16 @@ def give(
     Raises Invalid, and Refusal: without permission, and where somebody else has got it meanwhile.
     """
     if not by.has_perm(ADD):
-        raise Refusal(Code.PERMISSION_DENIED, "You may not take invoices or hand them over.")
+        raise Refusal(Code.PERMISSION_DENIED, _("You may not take invoices or hand them over."))
     if not Invoice.objects.filter(pk=invoice_id).exists():
-        raise Refusal(Code.RESOURCE_MISSING, f"No such invoice: '{invoice_id[:255]}'", param="invoice")
+        raise Refusal(Code.RESOURCE_MISSING, _("No such invoice: '{id}'").format(id=invoice_id[:255]), param="invoice")
     if not to.strip():
-        raise Invalid("person", "Please say to whom.", "parameter_missing")
+        raise Invalid("person", _("Please say to whom."), "parameter_missing")
     person = colleagues.called(to)
     if person is None:
-        raise Invalid("person", f"No colleague who may see this invoice is called “{to.strip()[:150]}”.")
+        raise Invalid(
+            "person", _("No colleague who may see this invoice is called “{name}”.").format(name=to.strip()[:150])
+        )
     note = written.clean(note, "note", most=MAX_NOTE_LENGTH)
     try:
         with transaction.atomic():
@@ -82,13 +85,13 @@ def give(
         if first is not None and first.person_id == person.pk:
             return first
         _check_seen(first, seen)
-        raise Refusal(Code.INVOICE_CHANGED, "Somebody else changed who has this invoice. Look again.") from None
+        raise Refusal(Code.INVOICE_CHANGED, _("Somebody else changed who has this invoice. Look again.")) from None
 
 
 def release(invoice_id: str, *, by: User, seen: int | None) -> None:
     """Nobody has it from now on. Raises Refusal: without permission, and where somebody else has got it meanwhile."""
     if not by.has_perm(CHANGE):
-        raise Refusal(Code.PERMISSION_DENIED, "You may not release invoices.")
+        raise Refusal(Code.PERMISSION_DENIED, _("You may not release invoices."))
     with transaction.atomic():
         before = Assignment.objects.select_for_update().filter(invoice=invoice_id, ended_at=None).first()
         if before is not None:
@@ -99,10 +102,14 @@ def release(invoice_id: str, *, by: User, seen: int | None) -> None:
 def _check_seen(found: Assignment | None, seen: int | None) -> None:
     """Two people at once: the second one hears who has it."""
     if found is not None and found.pk != seen:
-        by = "" if found.given_by_id == found.person_id else f", from {found.given_by}"
+        said = (
+            _("{person} has this invoice now. Nothing was changed; speak to {person} first.")
+            if found.given_by_id == found.person_id
+            else _("{person} has this invoice now, from {giver}. Nothing was changed; speak to {person} first.")
+        )
         raise Refusal(
             Code.INVOICE_CHANGED,
-            f"{found.person} has this invoice now{by}. Nothing was changed; speak to {found.person} first.",
+            said.format(person=found.person, giver=found.given_by),
         )
 
 

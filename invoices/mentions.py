@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
 
 from invoices import clock, colleagues
 from invoices.models import Mention, NoteVersion
@@ -52,13 +53,19 @@ def _people(names: Iterable[str], known: set[str]) -> dict[int, bool]:
         if person is None and is_new:
             raise Invalid(
                 "text",
-                f"Nobody who could read this is called @{name.rstrip(AT_THE_END)[:150]}. Choose another name, or leave "
-                "out the @.",
+                _("Nobody who could read this is called @{name}. Choose another name, or leave out the @.").format(
+                    name=name.rstrip(AT_THE_END)[:150]
+                ),
             )
         if person is not None:
             found[person.pk] = found.get(person.pk, True) and is_new
     if len(found) > MOST_IN_A_NOTE:
-        raise Invalid("text", f"A note mentions at most {MOST_IN_A_NOTE} people; this one mentions {len(found)}.")
+        raise Invalid(
+            "text",
+            _("A note mentions at most {most} people; this one mentions {count}.").format(
+                most=MOST_IN_A_NOTE, count=len(found)
+            ),
+        )
     return found
 
 

@@ -6,6 +6,7 @@ import uuid
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
 
 from invoices import clock, mentions, written
 from invoices.models import ApiToken, Code, Invoice, Note, NoteVersion, personal
@@ -21,7 +22,7 @@ def clean(text: str) -> str:
     """The text as it is stored: lines end with a line feed alone, and none is empty at the end. Raises Invalid."""
     text = written.clean(text, "text", most=MAX_LENGTH)
     if not text:
-        raise Invalid("text", "Please write something: a note cannot be empty.", "parameter_missing")
+        raise Invalid("text", _("Please write something: a note cannot be empty."), "parameter_missing")
     return text
 
 
@@ -48,12 +49,12 @@ def write(
     that was used for another note.
     """
     if not author.has_perm(ADD):
-        raise Refusal(Code.PERMISSION_DENIED, "You may not write notes.")
+        raise Refusal(Code.PERMISSION_DENIED, _("You may not write notes."))
     if note_id is not None and note_id.version != RANDOM:
-        raise Invalid("note", "This page was not made by the desk. Open it again.")
+        raise Invalid("note", _("This page was not made by the desk. Open it again."))
     text = clean(text)
     if not Invoice.objects.filter(pk=invoice).exists():
-        raise Refusal(Code.RESOURCE_MISSING, f"No such invoice: '{invoice[:255]}'", param="invoice")
+        raise Refusal(Code.RESOURCE_MISSING, _("No such invoice: '{id}'").format(id=invoice[:255]), param="invoice")
     id = id_of_key(author, idempotency_key) if idempotency_key else note_id or uuid.uuid4()
     now = clock.now()
     with transaction.atomic():
@@ -87,9 +88,9 @@ def edit(
     Raises Invalid, and Refusal: for anybody else, and where another version came meanwhile.
     """
     if note.author_id != by.pk or not by.has_perm(CHANGE):
-        raise Refusal(Code.PERMISSION_DENIED, f"Only {note.author} can edit this note.")
+        raise Refusal(Code.PERMISSION_DENIED, _("Only {person} can edit this note.").format(person=note.author))
     text = clean(text)
-    for _ in range(EDITS_AT_ONCE):
+    for _attempt in range(EDITS_AT_ONCE):
         last = note.versions.order_by("-number")[0]
         if last.text == text:
             return last
@@ -110,4 +111,4 @@ def edit(
                 return version
         except IntegrityError:  # another edit has just taken the number
             continue
-    raise Refusal(Code.INVOICE_CHANGED, "This note was edited meanwhile. Look at it again, then edit it.")
+    raise Refusal(Code.INVOICE_CHANGED, _("This note was edited meanwhile. Look at it again, then edit it."))

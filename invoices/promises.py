@@ -15,6 +15,8 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from invoices import clock, money, thresholds, written
 from invoices.models import Code, Invoice, Promise
@@ -51,10 +53,10 @@ def record(
     Raises Invalid beside its parameter, and Refusal: without permission, no open invoice, a promise that stands.
     """
     if not by.has_perm(ADD):
-        raise Refusal(Code.PERMISSION_DENIED, "You may not record promises.")
+        raise Refusal(Code.PERMISSION_DENIED, _("You may not record promises."))
     invoice = Invoice.objects.filter(pk=invoice_id).first()
     if invoice is None:
-        raise Refusal(Code.RESOURCE_MISSING, f"No such invoice: '{invoice_id[:255]}'", param="invoice")
+        raise Refusal(Code.RESOURCE_MISSING, _("No such invoice: '{id}'").format(id=invoice_id[:255]), param="invoice")
     id = promise_id if promise_id is not None and promise_id.version == RANDOM else uuid.uuid4()
     if known := Promise.objects.filter(pk=id).first():
         if (known.invoice, known.recorded_by_id) == (invoice.pk, by.pk):
@@ -62,7 +64,7 @@ def record(
         id = uuid.uuid4()
     remaining, currency = invoice.amount_remaining or 0, invoice.currency or ""
     if invoice.status != "open" or invoice.deleted_at is not None or remaining <= 0:
-        raise Refusal(Code.INVOICE_NOT_OPEN, "Nothing is to be paid of this invoice, so nothing can be promised.")
+        raise Refusal(Code.INVOICE_NOT_OPEN, _("Nothing is to be paid of this invoice, so nothing can be promised."))
     if standing := open_promise(invoice.pk):
         _judge(standing, invoice)
         if standing := open_promise(invoice.pk):
@@ -97,22 +99,29 @@ def record(
 def _stands(promise: Promise) -> Refusal:
     return Refusal(
         Code.INVOICE_CHANGED,
-        f"{promise.recorded_by} has recorded a promise already: {money.text(promise.amount, promise.currency)} by "
-        f"{promise.day:%Y-%m-%d}. Withdraw that one first, if this one is right.",
+        _(
+            "{person} has recorded a promise already: {amount} by {day}. Withdraw that one first, if this one is right."
+        ).format(
+            person=promise.recorded_by,
+            amount=money.text(promise.amount, promise.currency),
+            day=promise.day.isoformat(),
+        ),
     )
 
 
 def _amount(typed: str, remaining: int, currency: str, locale: str) -> int:
     if not typed.strip():
-        raise Invalid("amount", "Please say how much was promised.", "parameter_missing")
+        raise Invalid("amount", _("Please say how much was promised."), "parameter_missing")
     try:
         amount = money.parse(typed, currency, locale)
     except money.BadAmount as error:
         raise Invalid("amount", str(error)) from error
     if amount <= 0:
-        raise Invalid("amount", "The amount must be more than nothing.")
+        raise Invalid("amount", _("The amount must be more than nothing."))
     if amount > remaining:
-        raise Invalid("amount", f"{money.text(remaining, currency)} remain to be paid: it cannot be more.")
+        raise Invalid(
+            "amount", _("{amount} remain to be paid: it cannot be more.").format(amount=money.text(remaining, currency))
+        )
     return amount
 
 
@@ -121,12 +130,19 @@ def _day(typed: str) -> date:
         day = date.fromisoformat(typed.strip())
     except ValueError as error:
         missing = not typed.strip()
-        sentence = "Please say by which day." if missing else "Write the day as year-month-day, such as 2027-03-01."
+        sentence = (
+            _("Please say by which day.") if missing else _("Write the day as year-month-day, such as 2027-03-01.")
+        )
         raise Invalid("day", sentence) from error
     if day < timezone.localdate(clock.now()):
-        raise Invalid("day", "That day has passed. Choose today or a later day.")
+        raise Invalid("day", _("That day has passed. Choose today or a later day."))
     if day > last_day():
-        raise Invalid("day", f"Choose a day until {last_day():%Y-%m-%d}: {LONGEST_DAYS} days are the most.")
+        raise Invalid(
+            "day",
+            _("Choose a day until {day}: {days} days are the most.").format(
+                day=last_day().isoformat(), days=LONGEST_DAYS
+            ),
+        )
     return day
 
 
@@ -136,12 +152,14 @@ def withdraw(
     """It was recorded by mistake, or the customer took it back. Raises Invalid, and Refusal: without permission, or
     where it has ended otherwise meanwhile."""
     if not by.has_perm(CHANGE):
-        raise Refusal(Code.PERMISSION_DENIED, "You may not withdraw promises.")
-    because = written.clean(because, "because", most=MAX_NOTE_LENGTH, called="The reason")
+        raise Refusal(Code.PERMISSION_DENIED, _("You may not withdraw promises."))
+    because = written.clean(because, "because", most=MAX_NOTE_LENGTH, called=_("The reason"))
     _end(promise, State.WITHDRAWN, because, by)
     promise.refresh_from_db()
     if promise.state != State.WITHDRAWN or promise.ended_by_id != by.pk:
-        raise Refusal(Code.INVOICE_CHANGED, f"This promise has ended meanwhile: it was {promise.state}.")
+        raise Refusal(
+            Code.INVOICE_CHANGED, _("This promise has ended meanwhile: it was {state}.").format(state=_(promise.state))
+        )
     return promise
 
 
@@ -161,23 +179,26 @@ def history(invoice: str, most: int) -> list[Promise]:
 
 def state_of(promise: Promise, invoice: Any, now: datetime) -> tuple[str, str]:
     """What has become of it by now, and why: from the invoice as the mirror has it. An invoice that is missing changes
-    nothing."""
+    nothing. The reason is English, because it is stored; pages show it in their language."""
     if promise.state != State.OPEN:
         return promise.state, promise.ended_because
     if invoice is not None:
         if invoice.status == "paid":
-            return State.KEPT, "The invoice is paid."
+            return State.KEPT, gettext_noop("The invoice is paid.")
         if (invoice.amount_paid or 0) - promise.paid_before >= promise.amount:
-            return State.KEPT, "The amount was paid."
+            return State.KEPT, gettext_noop("The amount was paid.")
         if invoice.status in ("void", "uncollectible") or invoice.deleted_at is not None:
-            word = "deleted" if invoice.deleted_at is not None else WORDS[invoice.status]
-            return State.WITHDRAWN, f"The invoice was {word}."
+            return State.WITHDRAWN, WITHDRAWN["deleted" if invoice.deleted_at is not None else invoice.status]
     if promise.ends_at <= now:
-        return State.BROKEN, "The day has passed."
+        return State.BROKEN, gettext_noop("The day has passed.")
     return State.OPEN, ""
 
 
-WORDS = {"void": "voided", "uncollectible": "written off"}
+WITHDRAWN = {
+    "deleted": gettext_noop("The invoice was deleted."),
+    "void": gettext_noop("The invoice was voided."),
+    "uncollectible": gettext_noop("The invoice was written off."),
+}
 
 
 def settle_due() -> int:

@@ -19,6 +19,7 @@ from django.contrib.auth.models import User
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models import Count, Max, Min
+from django.utils.translation import gettext_noop
 
 from invoices import clock, customer_rows, erasure
 from invoices.models import Disclosure, Event
@@ -46,104 +47,119 @@ def _events(customer: str) -> models.QuerySet:
     return Event._base_manager.filter(object_id__among=customer_rows.object_ids(customer))
 
 
-READ_ANEW = "read from Stripe again, as redacted there"
-REDACTED = "personal members become [redacted]"
-TEXTS = "texts become [redacted]"
-PEOPLES_TEXT = "texts with the name become [redacted]"
-STAYS = "stays: ids, amounts and dates only"
+READ_ANEW = gettext_noop("read from Stripe again, as redacted there")
+REDACTED = gettext_noop("personal members become [redacted]")
+TEXTS = gettext_noop("texts become [redacted]")
+PEOPLES_TEXT = gettext_noop("texts with the name become [redacted]")
+REDACTED_AND_PEOPLES = gettext_noop("personal members become [redacted]; texts with the name become [redacted]")
+STAYS = gettext_noop("stays: ids, amounts and dates only")
 
 TABLES = (
     Table(
-        *("customers", "The customer, as Stripe has it", customer_rows.customers, "stored_at"),
-        *("name, e-mail, telephone, address, balance, metadata", READ_ANEW),
+        *("customers", gettext_noop("The customer, as Stripe has it"), customer_rows.customers, "stored_at"),
+        *(gettext_noop("name, e-mail, telephone, address, balance, metadata"), READ_ANEW),
     ),
     Table(
-        *("invoices", "Invoices", customer_rows.invoices, "created"),
-        *("name, e-mail and addresses on the invoice, lines, amounts, descriptions, metadata", READ_ANEW),
+        *("invoices", gettext_noop("Invoices"), customer_rows.invoices, "created"),
+        *(gettext_noop("name, e-mail and addresses on the invoice, lines, amounts, descriptions, metadata"), READ_ANEW),
     ),
     Table(
-        *("invoice_payments", "Payments of invoices", customer_rows.payments, "created"),
-        *("amounts and ids", STAYS),
+        *("invoice_payments", gettext_noop("Payments of invoices"), customer_rows.payments, "created"),
+        *(gettext_noop("amounts and ids"), STAYS),
     ),
     Table(
-        *("payment_intents", "PaymentIntents", customer_rows.intents, "created"),
-        *("card or bank (brand, last four digits), decline reasons, receipt e-mail, addresses", READ_ANEW),
+        *("payment_intents", gettext_noop("PaymentIntents"), customer_rows.intents, "created"),
+        *(
+            gettext_noop("card or bank (brand, last four digits), decline reasons, receipt e-mail, addresses"),
+            READ_ANEW,
+        ),
     ),
     Table(
-        *("charges", "Charges", customer_rows.charges, "created"),
-        *("card or bank (brand, last four digits), billing details, decline reasons, the receipt", READ_ANEW),
+        *("charges", gettext_noop("Charges"), customer_rows.charges, "created"),
+        *(
+            gettext_noop("card or bank (brand, last four digits), billing details, decline reasons, the receipt"),
+            READ_ANEW,
+        ),
     ),
     Table(
-        *("credit_notes", "Credit notes", customer_rows.credit_notes, "created"),
-        *("amounts, lines with descriptions, memo, metadata, the address of the PDF", READ_ANEW),
+        *("credit_notes", gettext_noop("Credit notes"), customer_rows.credit_notes, "created"),
+        *(gettext_noop("amounts, lines with descriptions, memo, metadata, the address of the PDF"), READ_ANEW),
     ),
     Table(
-        *("refunds", "Refunds", customer_rows.refunds, "created"),
-        *("amounts, the bank's reference, the e-mail for instructions, metadata", READ_ANEW),
+        *("refunds", gettext_noop("Refunds"), customer_rows.refunds, "created"),
+        *(gettext_noop("amounts, the bank's reference, the e-mail for instructions, metadata"), READ_ANEW),
     ),
     Table(
-        *("events", "Events from Stripe", _events, "created"),
-        *("earlier states of all of the above, also of cards and disputes", REDACTED),
+        *("events", gettext_noop("Events from Stripe"), _events, "created"),
+        *(gettext_noop("earlier states of all of the above, also of cards and disputes"), REDACTED),
     ),
     Table(
-        *("operations", "Operations", customer_rows.operations, "created_at"),
-        *("what was asked for and why, what was sent to Stripe and answered", f"{REDACTED}; {PEOPLES_TEXT}"),
+        *("operations", gettext_noop("Operations"), customer_rows.operations, "created_at"),
+        *(gettext_noop("what was asked for and why, what was sent to Stripe and answered"), REDACTED_AND_PEOPLES),
     ),
     Table(
-        *("batches", "Batches", customer_rows.batches, "created_at"),
-        *("why an action was done to many invoices, and which of the customer's are among them", PEOPLES_TEXT),
+        *("batches", gettext_noop("Batches"), customer_rows.batches, "created_at"),
+        *(
+            gettext_noop("why an action was done to many invoices, and which of the customer's are among them"),
+            PEOPLES_TEXT,
+        ),
     ),
     Table(
-        *("contradictions", "Contradictions", customer_rows.contradictions, "found_at"),
-        *("what Stripe said otherwise, and what a person wrote about it", PEOPLES_TEXT),
+        *("contradictions", gettext_noop("Contradictions"), customer_rows.contradictions, "found_at"),
+        *(gettext_noop("what Stripe said otherwise, and what a person wrote about it"), PEOPLES_TEXT),
     ),
     Table(
-        *("notes", "Notes on invoices", customer_rows.notes, "created_at"),
-        *("who wrote on which invoice, and when", STAYS),
+        *("notes", gettext_noop("Notes on invoices"), customer_rows.notes, "created_at"),
+        *(gettext_noop("who wrote on which invoice, and when"), STAYS),
     ),
     Table(
-        *("note_versions", "What the notes say, and said before", customer_rows.note_versions, "written_at"),
-        *("what people and services wrote", REDACTED),
+        *(
+            "note_versions",
+            gettext_noop("What the notes say, and said before"),
+            customer_rows.note_versions,
+            "written_at",
+        ),
+        *(gettext_noop("what people and services wrote"), REDACTED),
     ),
     Table(
-        *("mentions", "Who is mentioned in the notes", customer_rows.mentions, "made_at"),
-        *("which colleague, in which note, and when it was read", STAYS),
+        *("mentions", gettext_noop("Who is mentioned in the notes"), customer_rows.mentions, "made_at"),
+        *(gettext_noop("which colleague, in which note, and when it was read"), STAYS),
     ),
     Table(
-        *("promises", "Promises to pay", customer_rows.promises, "recorded_at"),
-        *("how much until when, what came of it, and what people wrote about it", TEXTS),
+        *("promises", gettext_noop("Promises to pay"), customer_rows.promises, "recorded_at"),
+        *(gettext_noop("how much until when, what came of it, and what people wrote about it"), TEXTS),
     ),
     Table(
-        *("assignments", "Who had the invoices", customer_rows.assignments, "given_at"),
-        *("which colleague from when to when, and what the one before wrote", TEXTS),
+        *("assignments", gettext_noop("Who had the invoices"), customer_rows.assignments, "given_at"),
+        *(gettext_noop("which colleague from when to when, and what the one before wrote"), TEXTS),
     ),
     Table(
-        *("drift", "Drift", customer_rows.drift, "found_at"),
-        *("differences between Stripe and the mirror, with both values", REDACTED),
+        *("drift", gettext_noop("Drift"), customer_rows.drift, "found_at"),
+        *(gettext_noop("differences between Stripe and the mirror, with both values"), REDACTED),
     ),
     Table(
-        *("emails", "E-mails to our people", customer_rows.emails, "written_at"),
-        *("subject; until it was sent, the text with the reason", PEOPLES_TEXT),
+        *("emails", gettext_noop("E-mails to our people"), customer_rows.emails, "written_at"),
+        *(gettext_noop("subject; until it was sent, the text with the reason"), PEOPLES_TEXT),
     ),
     Table(
-        *("desk_events", "Events of ours to services", customer_rows.desk_events, "created_at"),
-        *("what an operation came to, as the API shows it", PEOPLES_TEXT),
+        *("desk_events", gettext_noop("Events of ours to services"), customer_rows.desk_events, "created_at"),
+        *(gettext_noop("what an operation came to, as the API shows it"), PEOPLES_TEXT),
     ),
     Table(
-        *("refetches", "Scheduled refetches", customer_rows.refetches, "asked_at"),
-        *("ids, and the error of the last attempt", PEOPLES_TEXT),
+        *("refetches", gettext_noop("Scheduled refetches"), customer_rows.refetches, "asked_at"),
+        *(gettext_noop("ids, and the error of the last attempt"), PEOPLES_TEXT),
     ),
     Table(
-        *("removals", "Removals from the mirror", customer_rows.removals, "removed_at"),
-        *("number, status and amounts of what Stripe does not have", STAYS),
+        *("removals", gettext_noop("Removals from the mirror"), customer_rows.removals, "removed_at"),
+        *(gettext_noop("number, status and amounts of what Stripe does not have"), STAYS),
     ),
     Table(
-        *("erasures", "Erasures", customer_rows.erasures, "requested_at"),
-        *("the id, who asked for it and why", STAYS),
+        *("erasures", gettext_noop("Erasures"), customer_rows.erasures, "requested_at"),
+        *(gettext_noop("the id, who asked for it and why"), STAYS),
     ),
     Table(
-        *("disclosures", "Looks at this page, and downloads", customer_rows.disclosures, "at"),
-        *("the id, who looked and when, why it was downloaded", PEOPLES_TEXT),
+        *("disclosures", gettext_noop("Looks at this page, and downloads"), customer_rows.disclosures, "at"),
+        *(gettext_noop("the id, who looked and when, why it was downloaded"), PEOPLES_TEXT),
     ),
 )
 

@@ -5,6 +5,7 @@ from django.contrib.auth.models import Group, Permission
 from django.db.models import Q
 from django.http import HttpRequest
 
+from invoices.models import Operation
 from invoices.operations import ACTIONS, Action, eligibility
 
 MAX_PEOPLE_NAMED = 5  # when a page says whom to ask
@@ -17,6 +18,13 @@ def allowed(request: HttpRequest) -> list[Action]:
 
 def may(request: HttpRequest, action: Action) -> bool:
     return request.user.has_perm("invoices.view_invoice") and request.user.has_perm(action.permission)
+
+
+def may_see(request: HttpRequest, operation: Operation | None) -> bool:
+    """Whether this person may know of an operation on a page that is not the journal's: of any, or of her own."""
+    if operation is None:
+        return False
+    return request.user.has_perm("invoices.view_operation") or operation.actor_id == request.user.pk
 
 
 def may_override(request: HttpRequest) -> bool:

@@ -14,10 +14,11 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from invoices import gateway, money, thresholds
 from invoices.admin import access
-from invoices.admin.formatting import span
+from invoices.admin.formatting import number, span
 from invoices.admin.invoices import wording
 from invoices.admin.payments import wording as payment_wording
 from invoices.keyset import newest_of_few
@@ -221,7 +222,7 @@ def _named(rows: Iterable[Invoice]) -> list[tuple[Invoice, str, tuple[str, str]]
 
 def _counted(rows: QuerySet[Any]) -> str:
     found = rows.order_by().values("pk")[: MAX_COUNTED + 1].count()
-    return f"{MAX_COUNTED:,}+" if found > MAX_COUNTED else f"{found:,}"
+    return f"{number(MAX_COUNTED)}+" if found > MAX_COUNTED else number(found)
 
 
 def _failure(charge: Charge) -> str:
@@ -248,9 +249,11 @@ def cards(request: HttpRequest, customer: Customer | None) -> HttpResponse:
     try:
         saved = payment_lookups.payment_methods(customer.pk)
     except gateway.Missing:
-        context["problem"] = "Stripe does not have this customer any more, and so no saved cards."
+        context["problem"] = _("Stripe does not have this customer any more, and so no saved cards.")
     except gateway.GatewayError:
-        context["problem"] = "Stripe does not answer just now, so the saved cards cannot be shown. Load the page again."
+        context["problem"] = _(
+            "Stripe does not answer just now, so the saved cards cannot be shown. Load the page again."
+        )
     else:
         default = customer.default_payment_method
         context["cards"] = [Card(method, method.id == default, _is_expired(method)) for method in saved]

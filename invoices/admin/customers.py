@@ -16,6 +16,8 @@ from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, gettext_noop, pgettext
 from django.views.decorators.http import require_POST
 
 from invoices import customer_rows, money, request_origin, stored_data
@@ -37,11 +39,13 @@ class DownloadForm(forms.Form):
     """Why everything about a customer is downloaded."""
 
     reason = forms.CharField(
-        label="Why is it downloaded?",
-        help_text="Such as the ticket of the customer's request, without the customer's name. Stays in the journal.",
+        label=gettext_lazy("Why is it downloaded?"),
+        help_text=gettext_lazy(
+            "Such as the ticket of the customer's request, without the customer's name. Stays in the journal."
+        ),
         max_length=2000,
         widget=forms.TextInput(),
-        error_messages={"required": "Please say why: it stands in the journal."},
+        error_messages={"required": gettext_lazy("Please say why: it stands in the journal.")},
     )
 
 
@@ -64,11 +68,11 @@ class CustomerAdmin(MirroredAdmin):
     list_filter = (DayRangeFilter.on("created", "created"),)
     sorts: ClassVar = {
         "created": Sort("created_", Order("created")),
-        "name": Sort("name_", Order("name", descending=False, may_be_empty=False), "With a name"),
+        "name": Sort("name_", Order("name", descending=False, may_be_empty=False), gettext_noop("With a name")),
     }
-    search_help_text = 'E-mail, name, cus_…, or a query: metadata["plan"]:"gold"'
+    search_help_text = gettext_lazy('E-mail, name, cus_…, or a query: metadata["plan"]:"gold"')
     dashboard_path = "customers"
-    empty_hint = "Try the whole e-mail address, the beginning of the name, or an id (cus_…)."
+    empty_hint = gettext_noop("Try the whole e-mail address, the beginning of the name, or an id (cus_…).")
 
     def find(self, term: str, queryset: QuerySet) -> QuerySet:
         return search.customers(term, queryset)
@@ -114,7 +118,7 @@ class CustomerAdmin(MirroredAdmin):
             holdings = stored_data.holdings(customer)
             archives = stored_data.archives(customer, Path(settings.ARCHIVE_DIR))
         context = {
-            "title": f"Stored about {customer}",
+            "title": _("Stored about {customer}").format(customer=customer),
             "customer": customer,
             "is_mirrored": customer_rows.customers(customer).exists(),
             "holdings": holdings,
@@ -138,20 +142,20 @@ class CustomerAdmin(MirroredAdmin):
 
     def facts(self, record: Customer) -> Facts:
         return [
-            ("E-mail", text(record.data, "email") or "–"),
-            ("Name", text(record.data, "name") or "–"),
-            ("Phone", text(record.data, "phone") or "–"),
-            ("Default payment method", record.default_payment_method or "none"),
-            ("Balance", money.text(member(record.data, "balance"), text(record.data, "currency"))),
-            ("Created", moment(record.created)),
-            ("Id", record.pk),
-            *([("Deleted", moment(record.deleted_at))] if record.deleted_at else []),
+            (_("E-mail"), text(record.data, "email") or "–"),
+            (_("Name"), text(record.data, "name") or "–"),
+            (_("Phone"), text(record.data, "phone") or "–"),
+            (_("Default payment method"), record.default_payment_method or _("none")),
+            (_("Balance"), money.text(member(record.data, "balance"), text(record.data, "currency"))),
+            (_("Created"), moment(record.created)),
+            (_("Id"), record.pk),
+            *([(pgettext("when", "Deleted"), moment(record.deleted_at))] if record.deleted_at else []),
         ]
 
-    @admin.display(description="Name")
+    @admin.display(description=gettext_lazy("Name"))
     def name_(self, customer: Customer) -> SafeString:
-        return format_html('<span class="strong">{}</span>', text(customer.data, "name") or "No name")
+        return format_html('<span class="strong">{}</span>', text(customer.data, "name") or _("No name"))
 
-    @admin.display(description="E-mail")
+    @admin.display(description=gettext_lazy("E-mail"))
     def email_(self, customer: Customer) -> str:
         return text(customer.data, "email") or "–"

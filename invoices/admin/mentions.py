@@ -9,6 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, reverse
 from django.utils.decorators import method_decorator
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from invoices import colleagues, mentions, notes
@@ -55,7 +56,7 @@ class MentionAdmin(RecordAdmin):
         person: Any = request.user
         waiting = _shown(mentions.waiting_for(person), mentions.MOST_COUNTED + 1)
         context = {
-            "title": "Mentions",
+            "title": _("Mentions"),
             "waiting": waiting[: mentions.MOST_COUNTED],
             "more": len(waiting) > mentions.MOST_COUNTED,
             "most": mentions.MOST_COUNTED,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from django.utils.translation import gettext as _
+
 from invoices.admin.links import dashboard_url
 from invoices.models import Invoice, PaymentIntent
 
@@ -23,15 +25,15 @@ def screens(invoice: Invoice, intents: list[PaymentIntent]) -> list[Screen]:
     page = dashboard_url(f"invoices/{invoice.pk}", invoice.livemode)
     found = []
     if invoice.status == "draft":
-        found.append(Screen("Edit the due date and the lines", f"{page}/edit"))
+        found.append(Screen(_("Edit the due date and the lines"), f"{page}/edit"))
     if invoice.status == "open" and invoice.collection_method == "send_invoice":
-        found.append(Screen("Edit the due date", page))
+        found.append(Screen(_("Edit the due date"), page))
     if invoice.status in {"open", "paid", "uncollectible"}:
-        found.append(Screen("Issue a credit note", page))
+        found.append(Screen(_("Issue a credit note"), page))
     for intent in intents:
         if intent.status == "succeeded":
             payment = dashboard_url(f"payments/{intent.pk}", intent.livemode)
-            found.append(Screen("Refund the payment, or answer its dispute", payment))
+            found.append(Screen(_("Refund the payment, or answer its dispute"), payment))
     if invoice.status in {"void", "uncollectible"}:
-        found.append(Screen("Duplicate it, to bill it anew", page))
+        found.append(Screen(_("Duplicate it, to bill it anew"), page))
     return found

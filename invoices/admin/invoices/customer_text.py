@@ -110,6 +110,8 @@ def text(situation: Situation, language: str = ENGLISH, *, card_link: str = "") 
             return say("uncollectible") + _pay_here(say, invoice)
     part = "part_" if invoice.amount_paid else ""
     kind = "open" if not invoice.due_date else "overdue" if wording.overdue(invoice) else "open_due"
+    if kind == "overdue" and situation.is_promised:
+        kind = "open"  # the customer has said by when, and is not reminded before
     state = say(f"{part}{kind}", invoice.due_date)
     if name == Name.PROCESSING:
         return state + say("processing")

@@ -11,8 +11,9 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _
 
-from invoices import gateway
+from invoices import gateway, recorded
 from invoices.admin import access
 from invoices.admin.base import RecordAdmin
 from invoices.admin.formatting import web_address
@@ -80,13 +81,13 @@ def card_link(
     try:
         link = web_address(payment_lookups.update_card_link(invoice.customer_id))
     except gateway.GatewayError as error:
-        note = f"Stripe made no link: {error.message}"
+        note = _("Stripe made no link: {reason}").format(reason=recorded.shown(error.message))
     else:
-        note = "" if link else "Stripe made no link."
+        note = "" if link else _("Stripe made no link.")
     if request.headers.get("HX-Request") == "true":
         context: dict[str, Any] = {"invoice": invoice, "link": link, "note": note}
         if words is not None:
             context |= {"words": words.text_with(link), "language": words.language}
         return TemplateResponse(request, "admin/invoices/parts/card_link.html", context)
-    messages.info(request, f"The link to update the card: {link}" if link else note)
+    messages.info(request, _("The link to update the card: {link}").format(link=link) if link else note)
     return redirect(page_url(invoice))

@@ -297,6 +297,7 @@ def _bulk_starter(name: str) -> Any:
 
 def _result(request: HttpRequest, page: InvoicePage) -> Operation | None:
     """The operation whose result the page shows: the one in the address, which the reader has just confirmed; else one
-    on this invoice that has not ended."""
+    on this invoice that has not ended. None that the reader may not see."""
     wanted = request.GET.get("operation", "")
-    return next((operation for operation in page.operations if str(operation.pk) == wanted), page.unfinished)
+    found = next((operation for operation in page.operations if str(operation.pk) == wanted), page.unfinished)
+    return found if access.may_see(request, found) else None

@@ -8,7 +8,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
-from invoices import notes, request_origin
+from invoices import notes, recorded, request_origin
 from invoices.admin.base import RecordAdmin
 from invoices.admin.links import url_of
 from invoices.models import Invoice, Note, NoteVersion
@@ -70,7 +70,7 @@ def save(admin: RecordAdmin, request: HttpRequest, object_id: str, note_id: UUID
             number = int(seen) if seen.isdecimal() and len(seen) < 10 else 0
             notes.edit(note, text, by=person, seen=number, **origin)
     except Refusal as refusal:
-        draft = {"note": note_id, "text": text, "error": refusal.message}
+        draft = {"note": note_id, "text": text, "error": recorded.shown(refusal.message)}
         context = {**admin.page_context(request, invoice), "notes": panel(request, invoice, draft)}
         return admin.show(request, admin.page_template, context, status=refusal.http_status)
     return redirect(f"{url_of('invoice', invoice.pk)}#notes")

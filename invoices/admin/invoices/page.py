@@ -5,8 +5,10 @@ from typing import Any
 
 from django.http import HttpRequest
 from django.utils.functional import cached_property
+from django.utils.translation import gettext as _
 
 from invoices import scheduled_refetches
+from invoices.admin import access
 from invoices.admin.formatting import web_address
 from invoices.admin.invoices import declined, page_lines, waiting, wording
 from invoices.admin.invoices.offers import Offers
@@ -141,7 +143,8 @@ class InvoicePage:
 
     @cached_property
     def payments(self) -> list[Payment]:
-        made = {call.result.id: operation for operation in self.operations for call in operation.calls if call.result}
+        seen = [operation for operation in self.operations if access.may_see(self.request, operation)]
+        made = {call.result.id: operation for operation in seen for call in operation.calls if call.result}
         attempts = self._attempts()
         for operation in self.operations:
             operation_wording.note_credit(operation, self._rows)
@@ -220,7 +223,7 @@ class InvoicePage:
         return page_lines.more_lines(self.data)
 
     @property
-    def totals(self) -> list[tuple[str, str]]:
+    def totals(self) -> list[tuple[str, str, bool]]:
         return page_lines.totals(self.invoice, self.data)
 
     # --- links and freshness --------------------------------------------------------------------------------------
@@ -229,9 +232,13 @@ class InvoicePage:
     def links(self) -> list[tuple[str, str, str]]:
         """Label, icon and address of the invoice's pages at Stripe."""
         found = (
-            ("Stripe's payment page", "open_in_new", web_address(self.data.get("hosted_invoice_url"))),
-            ("PDF", "picture_as_pdf", web_address(self.data.get("invoice_pdf"))),
-            ("In Stripe's dashboard", "dashboard", dashboard_url(f"invoices/{self.invoice.pk}", self.invoice.livemode)),
+            (_("Stripe's payment page"), "open_in_new", web_address(self.data.get("hosted_invoice_url"))),
+            (_("PDF"), "picture_as_pdf", web_address(self.data.get("invoice_pdf"))),
+            (
+                _("In Stripe's dashboard"),
+                "dashboard",
+                dashboard_url(f"invoices/{self.invoice.pk}", self.invoice.livemode),
+            ),
         )
         return [link for link in found if link[2]]
 

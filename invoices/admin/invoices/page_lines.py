@@ -2,9 +2,15 @@
 
 from typing import Any
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop, ngettext
+
 from invoices import money
+from invoices.admin.formatting import number
 from invoices.models import Invoice
 from invoices.models.reading import integer, member, moment, text
+
+TOTAL = gettext_noop("Total")
 
 
 def lines(data: Any) -> list[dict[str, Any]]:
@@ -16,22 +22,26 @@ def more_lines(data: Any) -> str:
     """A sentence for the case that Stripe has more lines than we hold; else empty."""
     held, total = len(lines(data)), integer(data, "lines", "total_count")
     if total is not None and total > held:
-        return f"{total - held} more lines are at Stripe."
-    return "More lines are at Stripe." if member(data, "lines", "has_more") is True else ""
+        more = total - held
+        return ngettext("{count} more line is at Stripe.", "{count} more lines are at Stripe.", more).format(
+            count=number(more)
+        )
+    return _("More lines are at Stripe.") if member(data, "lines", "has_more") is True else ""
 
 
-def totals(invoice: Invoice, data: Any) -> list[tuple[str, str]]:
-    """Label and amount of the sums below the lines. Sums of zero are left out, except the total."""
-    sums = [("Subtotal", integer(data, "subtotal"))]
+def totals(invoice: Invoice, data: Any) -> list[tuple[str, str, bool]]:
+    """Label and amount of the sums below the lines, and whether it is the total. Sums of zero are left out, except the
+    total."""
+    sums = [(gettext_noop("Subtotal"), integer(data, "subtotal"))]
     discounts = member(data, "total_discount_amounts")
     taxes = member(data, "total_taxes") or member(data, "total_tax_amounts")
-    sums += [("Discounts", -_sum(discounts)), ("Tax", _sum(taxes))]
+    sums += [(gettext_noop("Discounts"), -_sum(discounts)), (gettext_noop("Tax"), _sum(taxes))]
     balance = integer(data, "starting_balance")
-    sums += [("Total", invoice.total), ("From the customer's balance", balance)]
+    sums += [(TOTAL, invoice.total), (gettext_noop("From the customer's balance"), balance)]
     return [
-        (label, money.text(value, invoice.currency))
+        (_(label), money.text(value, invoice.currency), label == TOTAL)
         for label, value in sums
-        if value or (label == "Total" and value is not None)
+        if value or (label == TOTAL and value is not None)
     ]
 
 
@@ -40,7 +50,7 @@ def _line(line: dict[str, Any]) -> dict[str, Any]:
     currency = text(line, "currency")
     start, end = moment(line, "period", "start"), moment(line, "period", "end")
     return {
-        "description": text(line, "description", limit=1000) or "No description",
+        "description": text(line, "description", limit=1000) or _("No description"),
         "period": (start, end) if start and end and start != end else None,
         "quantity": member(line, "quantity"),
         "amount": money.text(integer(line, "amount"), currency),

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
 from invoices import money
 from invoices.admin.events import wording as event_wording
 from invoices.admin.payments import wording as payment_wording
@@ -46,12 +49,12 @@ class Payment:
         if self.row.status == "open" and self.processing:
             return "processing", "violet"
         if self.row.status == "open" and self.attached:
-            return "attached, not credited yet", "violet"
+            return gettext_noop("attached, not credited yet"), "violet"
         if self.row.status != "open" or self.intent is None:
             return self.row.status or "unreadable", ""
         if self.intent.status == "requires_payment_method":
             was_declined = self.intent.error_message or any(attempt.tone == "red" for attempt in self.attempts)
-            return ("declined", "red") if was_declined else ("not tried", "grey")
+            return (gettext_noop("declined"), "red") if was_declined else (gettext_noop("not tried"), "grey")
         return payment_wording.PAYMENT_INTENT_STATUS.get(
             self.intent.status or "", self.intent.status or "open"
         ), "violet"
@@ -71,11 +74,11 @@ class Payment:
         """How the money came: through Stripe, or outside Stripe with method, reference and note."""
         if self.row.payment_type == "payment_record":
             if self.made_by is None:
-                return "Outside Stripe"
+                return _("Outside Stripe")
             params = self.made_by.params
             details = [params.get("method"), params.get("reference"), params.get("note")]
-            return f"Outside Stripe: {', '.join(part for part in details if part)}"
-        return "Charged through Stripe" if self.row.status == "paid" else "Through Stripe"
+            return _("Outside Stripe: {details}").format(details=", ".join(part for part in details if part))
+        return _("Charged through Stripe") if self.row.status == "paid" else _("Through Stripe")
 
     @property
     def amount(self) -> str:

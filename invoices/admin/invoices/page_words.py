@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 from django.db.models import Sum
 from django.utils.functional import cached_property
 
+from invoices import clock, promises, recorded
+from invoices.admin import access
+from invoices.admin.formatting import local_times
 from invoices.admin.invoices import customer_text, state_in_words
 from invoices.admin.invoices.situation import Name, Situation
 from invoices.admin.payments import wording as payment_wording
-from invoices.models import Charge, CreditNote, Operation, PaymentIntent
+from invoices.models import Charge, CreditNote, Operation, PaymentIntent, Promise
 from invoices.models.reading import member
 from invoices.operations import pauses
 
@@ -31,6 +34,7 @@ class PageWords:
         under_way = page.under_way
         if not processing and under_way and under_way.operation:
             processing = [under_way.operation.before.get("amount_remaining") or 0]
+        promise, became = self._promise
         return Situation(
             self.invoice,
             contradicted=bool(page.contradictions),
@@ -43,18 +47,22 @@ class PageWords:
             advice=page.help.advice if page.help else None,
             credited=self._credited,
             paused=self._paused,
+            promise=promise,
+            is_promised=became == Promise.State.OPEN,
         )
 
     @cached_property
     def state(self) -> state_in_words.InWords:
-        return state_in_words.in_words(self.situation, names_people=self._sees_operations)
+        return state_in_words.in_words(
+            self.situation,
+            sees_operation=self._sees(self.situation.unfinished),
+            sees_promise=self.request.user.has_perm(promises.VIEW),
+        )
 
     @property
     def decided(self) -> str:
         """Who approved or rejected the newest operation that a second person decided."""
-        if not self._sees_operations:
-            return ""
-        decided = (operation for operation in self.page.operations if operation.approver_id)
+        decided = (each for each in self.page.operations if each.approver_id and self._sees(each))
         return state_in_words.decided_by(next(decided, None))
 
     # --- the text for the customer --------------------------------------------------------------------------------
@@ -84,9 +92,8 @@ class PageWords:
 
     # --- what it is made of ---------------------------------------------------------------------------------------
 
-    @property
-    def _sees_operations(self) -> bool:
-        return self.request.user.has_perm("invoices.view_operation")
+    def _sees(self, operation: Operation | None) -> bool:
+        return access.may_see(self.request, operation)
 
     @cached_property
     def _intent(self) -> PaymentIntent | None:
@@ -111,7 +118,9 @@ class PageWords:
         intent, last = self._intent, next(iter(self.page.operations), None)
         if intent and intent.error_message:
             return payment_wording.decline_reason(member(intent.data, "last_payment_error"))
-        return last.message if last and last.state == Operation.State.FAILED else ""
+        if last and last.state == Operation.State.FAILED and self._sees(last):
+            return recorded.shown(last.message)
+        return ""
 
     @cached_property
     def _credited(self) -> int:
@@ -127,4 +136,12 @@ class PageWords:
         if self.invoice.status != "open":
             return ""
         pause = pauses.of_action("pay")
-        return pauses.in_words(pause) if pause else ""
+        return local_times(recorded.shown(pauses.in_words(pause))) if pause else ""
+
+    @cached_property
+    def _promise(self) -> tuple[Promise | None, str]:
+        """The last promise and what has become of it, while it stands or when it was broken. Whoever reads the page:
+        the text for the customer must not remind of what is promised."""
+        last = next(iter(promises.history(self.invoice.pk, 1)), None)
+        became = promises.state_of(last, self.invoice, clock.now())[0] if last else ""
+        return (last, became) if became in (Promise.State.OPEN, Promise.State.BROKEN) else (None, "")

@@ -13,10 +13,12 @@ from django.core.cache import cache
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _
 
-from invoices import gateway, money
+from invoices import gateway, money, recorded
 from invoices.admin import access
 from invoices.admin.base import RecordAdmin
+from invoices.admin.formatting import words
 from invoices.admin.invoices import wording
 from invoices.admin.payments import wording as payment_wording
 from invoices.models import Invoice
@@ -38,13 +40,13 @@ def options(admin: RecordAdmin, request: HttpRequest, object_id: str) -> HttpRes
         raise PermissionDenied
     context = {"invoice": invoice, "wanted": request.GET.get("payment_method", ""), "methods": None, "note": ""}
     if not invoice.customer_id:
-        context["note"] = "This invoice has no customer, so there is nothing saved to choose from."
+        context["note"] = _("This invoice has no customer, so there is nothing saved to choose from.")
     else:
         try:
             other = request.GET.get("payment_method_other", "")
             context |= _choices(invoice, context["wanted"], other, may_override=access.may_override(request))
         except gateway.GatewayError:
-            context["note"] = (
+            context["note"] = _(
                 "Stripe does not answer just now, so the saved payment methods cannot be listed. Leave this empty for "
                 "the default, or give an id (pm_…)."
             )
@@ -138,18 +140,18 @@ def attachable(invoice: Invoice, params: dict[str, Any]) -> Attachable | None:
     try:
         found = payment_lookups.attachable(params)
     except (gateway.Missing, gateway.RefusedByStripe) as error:
-        return Attachable(remarks=[("red", error.message)])
+        return Attachable(remarks=[("red", recorded.shown(error.message))])
     except gateway.GatewayError:
-        return Attachable(remarks=[("grey", "Stripe does not answer just now. It is looked at when you confirm.")])
+        return Attachable(remarks=[("grey", _("Stripe does not answer just now. It is looked at when you confirm."))])
     return Attachable(
         found,
         [
-            ("Amount", money.text(found.amount, found.currency)),
+            (_("Amount"), money.text(found.amount, found.currency)),
             (
-                "Status",
-                payment_wording.PAYMENT_INTENT_STATUS.get(found.status or "", found.status or "–").capitalize(),
+                _("Status"),
+                words(payment_wording.PAYMENT_INTENT_STATUS.get(found.status or "", found.status or "–")).capitalize(),
             ),
-            ("Customer", _customer_of(invoice, found.customer)),
+            (_("Customer"), _customer_of(invoice, found.customer)),
         ],
         list(_remarks(invoice, params, found)),
     )
@@ -157,7 +159,7 @@ def attachable(invoice: Invoice, params: dict[str, Any]) -> Attachable | None:
 
 def _customer_of(invoice: Invoice, customer: str | None) -> str:
     if not customer:
-        return "Not said"
+        return _("Not said")
     return wording.customer(invoice) if customer == invoice.customer_id else customer
 
 
@@ -166,13 +168,14 @@ def _remarks(
 ) -> Iterator[tuple[str, str]]:
     amount, remaining, currency = found.amount, invoice.amount_remaining, found.currency
     if refusal := ATTACH_PAYMENT.payment_refusal(invoice, params, found):
-        yield "red", refusal.message
+        yield "red", recorded.shown(refusal.message)
     elif amount is not None and remaining is not None and amount > remaining:
         more, left = money.text(amount - remaining, currency), money.text(remaining, currency)
-        yield "amber", f"{more} more than the {left} that remains: Stripe credits it to the customer's balance."
+        said = _("{more} more than the {left} that remains: Stripe credits it to the customer's balance.")
+        yield "amber", said.format(more=more, left=left)
     elif amount is not None and remaining is not None and amount < remaining:
-        yield "grey", f"{money.text(remaining - amount, currency)} is then still to pay."
+        yield "grey", _("{amount} is then still to pay.").format(amount=money.text(remaining - amount, currency))
     if found.status == "canceled":
-        yield "red", "It was withdrawn, and will never succeed."
+        yield "red", _("It was withdrawn, and will never succeed.")
     elif found.status != "succeeded":
-        yield "violet", "It has not succeeded yet: attached now, credited when it has."
+        yield "violet", _("It has not succeeded yet: attached now, credited when it has.")

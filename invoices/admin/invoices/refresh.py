@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.translation import gettext as _
 
 from invoices import gateway, refetch, scheduled_refetches
 from invoices.admin.base import RecordAdmin
@@ -24,20 +25,23 @@ def refresh(admin: RecordAdmin, request: HttpRequest, object_id: str) -> HttpRes
     if not admin.has_view_permission(request):
         raise PermissionDenied
     if not INVOICE_ID.fullmatch(object_id):
-        messages.warning(request, f"“{object_id}” is not an invoice's id.")
+        messages.warning(request, _("“{id}” is not an invoice's id.").format(id=object_id))
         return redirect(reverse("admin:invoices_invoice_changelist"))
     try:
         read(object_id)
     except gateway.GatewayError as error:
         scheduled_refetches.schedule([("invoice", object_id)], wanted=True)
         messages.warning(
-            request, f"Stripe could not be read ({error}). What you see is what we last knew; we go on trying."
+            request,
+            _("Stripe could not be read ({error}). What you see is what we last knew; we go on trying.").format(
+                error=error
+            ),
         )
     else:
         if admin.record(object_id) is None:
-            messages.warning(request, f"Stripe has no invoice {object_id}.")
+            messages.warning(request, _("Stripe has no invoice {id}.").format(id=object_id))
         else:
-            messages.success(request, "Read from Stripe just now.")
+            messages.success(request, _("Read from Stripe just now."))
     return redirect(url_of("invoice", object_id))
 
 
@@ -63,9 +67,9 @@ def complete(admin: RecordAdmin, request: HttpRequest, object_id: str) -> HttpRe
             refetch.refetch(kind, pk)
     except gateway.GatewayError:
         scheduled_refetches.schedule(missing, wanted=True)
-        note = "Stripe does not answer just now; details of the payments may be missing."
+        note = _("Stripe does not answer just now; details of the payments may be missing.")
     page = InvoicePage(invoice, request)
     if page.missing and not note:
-        note = "Stripe has no details of some of these payments."
+        note = _("Stripe has no details of some of these payments.")
     context = {"page": page, "invoice": invoice, "note": note, "part": True}
     return TemplateResponse(request, "admin/invoices/parts/payments.html", context)

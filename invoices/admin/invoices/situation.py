@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from invoices.admin.invoices import wording
-from invoices.models import Invoice, Operation, PaymentIntent
+from invoices.models import Invoice, Operation, PaymentIntent, Promise
 from invoices.operations import outcomes
 from invoices.operations.advice import DEFAULT, HOSTED, Advice, advise
 
@@ -38,7 +38,8 @@ class Situation:
     still processing. `intent`: the PaymentIntent of the newest payment that is still open. `card`: what it was charged
     to, such as `Visa •••• 4242`. `reason`: why it was declined, in words. `advice`: what helps after the last decline;
     the journal may know of it before the mirror does. `credited`: the sum of its credit notes.
-    `paused`: why nothing can be charged now.
+    `paused`: why nothing can be charged now. `promise`: the customer's last one, while it stands (`is_promised`) or
+    when it was broken.
     """
 
     invoice: Invoice
@@ -52,6 +53,8 @@ class Situation:
     advice: Advice | None = None
     credited: int = 0
     paused: str = ""
+    promise: Promise | None = None
+    is_promised: bool = False
 
     @property
     def name(self) -> Name:

@@ -15,9 +15,12 @@ from urllib.parse import urlencode
 
 from django.utils.functional import cached_property
 from django.utils.html import format_html
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from invoices import money, notes
 from invoices.admin.events import wording as event_wording
+from invoices.admin.formatting import words
 from invoices.admin.invoices import work
 from invoices.admin.links import url_of
 from invoices.admin.operations import wording as operation_wording
@@ -33,7 +36,11 @@ ENTRIES_PER_PAGE = 40
 ROWS_READ = 2 * ENTRIES_PER_PAGE + 1  # by each source: what happened in one second is never split
 # An attempt tells these itself, with card and reason. They are shown among Stripe's events alone.
 TOLD_BY_ATTEMPTS = ("charge.succeeded", "charge.failed", "charge.pending")
-CHARGE_STATUS = {"succeeded": ("Charged", "green"), "failed": ("Declined", "red"), "pending": ("At the bank", "violet")}
+CHARGE_STATUS = {
+    "succeeded": (gettext_noop("Charged: {amount}, {card}"), "green"),
+    "failed": (gettext_noop("Declined: {amount}, {card}"), "red"),
+    "pending": (gettext_noop("At the bank: {amount}, {card}"), "violet"),
+}
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,7 @@ class Timeline:
     def _found(self) -> list[Entry]:
         """What the sources have before the moment, newest first: at least a page, if there is so much."""
         chosen = [SOURCES[self.kind]] if self.kind else SOURCES.values()
-        found = [entry for _, source in chosen for entry in source(self)]
+        found = [entry for label, source in chosen for entry in source(self)]
         before = [entry for entry in found if self.is_before(entry.when)]
         return sorted(before, key=lambda each: each.when, reverse=True)
 
@@ -94,7 +101,7 @@ class Timeline:
     @property
     def kinds(self) -> list[tuple[str, str, bool]]:
         """Label, address, and whether it is chosen, of each kind of entries."""
-        every = [("", "Everything"), *((name, label) for name, (label, _) in SOURCES.items())]
+        every = [("", _("Everything")), *((name, _(label)) for name, (label, source) in SOURCES.items())]
         return [(label, self._address(name), name == self.kind) for name, label in every]
 
     def _address(self, kind: str, before: datetime | None = None) -> str:
@@ -133,7 +140,7 @@ def _events(timeline: Timeline) -> Iterable[Entry]:
     if timeline.kind != "events" and timeline.may("view_charge"):
         rows = rows.exclude(type__in=TOLD_BY_ATTEMPTS)
     for event in timeline.newest_rows(rows, "created"):
-        lines = () if event.state == Event.State.DONE else (f"It is {event.get_state_display()}.",)
+        lines = () if event.state == Event.State.DONE else (_("It is {state}.").format(state=words(event.state)),)
         link = url_of("event", event.pk) if timeline.may("view_event") else ""
         yield Entry(event.created, "events", event_wording.title(event.type), lines=lines, link=link)
 
@@ -143,10 +150,10 @@ def _attempts(timeline: Timeline) -> Iterable[Entry]:
     if not intents or not timeline.may("view_charge"):
         return
     for charge in timeline.newest_rows(Charge.objects.filter(payment_intent__in=intents), "created"):
-        word, tone = CHARGE_STATUS.get(charge.status or "", ("Tried to charge", ""))
+        said, tone = CHARGE_STATUS.get(charge.status or "", (gettext_noop("Tried to charge: {amount}, {card}"), ""))
         amount = money.text(charge.amount, charge.currency)
         lines = (payment_wording.charge_failure(charge.data),) if charge.status == "failed" else ()
-        title = f"{word}: {amount}, {payment_wording.charged_to(charge.data)}"
+        title = _(said).format(amount=amount, card=payment_wording.charged_to(charge.data))
         yield Entry(charge.created, "attempts", title, lines=lines, link=url_of("charge", charge.pk), tone=tone)
 
 
@@ -158,14 +165,24 @@ def _operations(timeline: Timeline) -> Iterable[Entry]:
         found = Operation.objects.filter(invoice=timeline.invoice.pk).select_related("actor", "approver")
         rows = timeline.newest_rows(found, "created_at")
     for row in rows:
-        label, link = label_of(row.action), url_of("operation", row.pk)
+        label, link = _(label_of(row.action)), url_of("operation", row.pk)
         by, ticket = operation_wording.requested_by(row), f" ({row.ticket})" if row.ticket else ""
         asked = tuple(f"{name}: {value}" for name, value in operation_wording.parameters(row))
-        yield Entry(row.created_at, "operations", f"{label}: asked for", by, asked, f"{row.reason}{ticket}", link)
+        yield Entry(
+            row.created_at,
+            "operations",
+            _("{action}: asked for").format(action=label),
+            by,
+            asked,
+            f"{row.reason}{ticket}",
+            link,
+        )
         if row.decided_at:
-            word = "rejected" if row.state == Operation.State.CANCELLED else "decided"
+            word = _("{action}: rejected") if row.state == Operation.State.CANCELLED else _("{action}: decided")
             said = row.decision_reason
-            yield Entry(row.decided_at, "operations", f"{label}: {word}", str(row.approver or ""), (), said, link)
+            yield Entry(
+                row.decided_at, "operations", word.format(action=label), str(row.approver or ""), (), said, link
+            )
         if row.state != Operation.State.AWAITING_APPROVAL:
             when, title = row.finished_at or row.created_at, operation_wording.headline(row)
             lines = (operation_wording.outcome(row),)
@@ -178,7 +195,9 @@ def _notes(timeline: Timeline) -> Iterable[Entry]:
     rows = Note.objects.filter(invoice=timeline.invoice.pk).select_related("author").prefetch_related("versions")
     for note in timeline.newest_rows(rows, "created_at"):
         for version in note.versions.all():
-            title = "Note" if version.number == 1 else f"Note edited, version {version.number}"
+            title = (
+                _("Note") if version.number == 1 else _("Note edited, version {number}").format(number=version.number)
+            )
             yield Entry(version.written_at, "notes", title, str(note.author), (), version.text, f"#note-{note.pk}")
 
 
@@ -186,13 +205,16 @@ def _money_back(timeline: Timeline) -> Iterable[Entry]:
     if timeline.may("view_creditnote"):
         rows = CreditNote.objects.filter(invoice_id=timeline.invoice.pk, created__isnull=False).defer("data")
         for row in timeline.newest_rows(rows, "created"):
-            title = f"Credit note {row.number or row.pk} over {money.text(row.amount, row.currency)}: {row.status}"
+            said = _("Credit note {number} over {amount}: {status}")
+            amount = money.text(row.amount, row.currency)
+            title = said.format(number=row.number or row.pk, amount=amount, status=words(row.status))
             yield Entry(row.created, "money_back", title, link=url_of("creditnote", row.pk))
     intents = [payment.row.payment_intent for payment in timeline.page.payments if payment.row.payment_intent]
     if intents and timeline.may("view_refund"):
         refunds = Refund.objects.filter(payment_intent__in=intents, created__isnull=False).defer("data")
         for row in timeline.newest_rows(refunds, "created"):
-            title = f"Refund of {money.text(row.amount, row.currency)}: {row.status}"
+            amount = money.text(row.amount, row.currency)
+            title = _("Refund of {amount}: {status}").format(amount=amount, status=words(row.status))
             yield Entry(row.created, "money_back", title, link=url_of("refund", row.pk))
 
 
@@ -205,11 +227,13 @@ def _drift(timeline: Timeline) -> Iterable[Entry]:
         ours, theirs = (
             reconciliation_wording.field_value(row.field, value, currency) for value in (row.ours, row.theirs)
         )
-        lines = (format_html("We had {}, Stripe had {}.", ours, theirs),) if row.field else ()
+        lines = (format_html(_("We had {}, Stripe had {}."), ours, theirs),) if row.field else ()
         link = url_of("drift", row.pk)
-        yield Entry(row.found_at, "drift", f"Drift found: {label}", lines=lines, link=link, tone="amber")
+        yield Entry(
+            row.found_at, "drift", _("Drift found: {field}").format(field=label), lines=lines, link=link, tone="amber"
+        )
         if row.healed_at and row.healed_at != row.found_at:
-            yield Entry(row.healed_at, "drift", f"Drift healed: {label}", link=link, tone="green")
+            yield Entry(row.healed_at, "drift", _("Drift healed: {field}").format(field=label), link=link, tone="green")
 
 
 def _work(timeline: Timeline) -> Iterable[Entry]:
@@ -220,11 +244,11 @@ def _work(timeline: Timeline) -> Iterable[Entry]:
 
 # Kind → its label and its source. What else happens to an invoice gets its source here.
 SOURCES: dict[str, tuple[str, Source]] = {
-    "attempts": ("Attempts", _attempts),
-    "operations": ("Operations", _operations),
-    "notes": ("Notes", _notes),
-    "work": ("Promises and people", _work),
-    "money_back": ("Refunds and credit notes", _money_back),
-    "events": ("Stripe's events", _events),
-    "drift": ("Drift", _drift),
+    "attempts": (gettext_noop("Attempts"), _attempts),
+    "operations": (gettext_noop("Operations"), _operations),
+    "notes": (gettext_noop("Notes"), _notes),
+    "work": (gettext_noop("Promises and people"), _work),
+    "money_back": (gettext_noop("Refunds and credit notes"), _money_back),
+    "events": (gettext_noop("Stripe's events"), _events),
+    "drift": (gettext_noop("Drift"), _drift),
 }

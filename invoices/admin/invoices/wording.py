@@ -3,19 +3,22 @@
 from typing import Any
 
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from invoices import money
+from invoices.admin.formatting import words
 from invoices.models import Invoice
 
 
 def number(invoice: Invoice) -> str:
     """The name that people use: the number, or `Draft` for a draft without one, or the id."""
-    return invoice.number or ("Draft" if invoice.status == "draft" else invoice.pk)
+    return invoice.number or (_("Draft") if invoice.status == "draft" else invoice.pk)
 
 
 def customer(invoice: Invoice) -> str:
     """The name of the customer on the invoice; else the e-mail or the id."""
-    return invoice.billed_to or "No customer"
+    return invoice.billed_to or _("No customer")
 
 
 def overdue(invoice: Invoice) -> bool:
@@ -36,25 +39,30 @@ def status(invoice: Invoice) -> tuple[str, str]:
 
 # What people look for who would reopen an invoice, as other systems let them, by the invoice's status.
 WAYS_BACK = {
-    "void": (
+    "void": gettext_noop(
         "Stripe cannot reopen a void invoice. "
         "To bill it again, duplicate it in Stripe's dashboard, and finalize the copy."
     ),
-    "uncollectible": (
+    "uncollectible": gettext_noop(
         "Stripe cannot reopen an invoice that was written off, but it can still be paid. "
         "To bill it anew, void it, duplicate it in Stripe's dashboard, and finalize the copy."
     ),
 }
 
 # The columns of an invoice that the journal keeps before and after an operation, with their labels.
-FIELD_LABELS = {"status": "Status", "amount_due": "Due", "amount_paid": "Paid", "amount_remaining": "To pay"}
+FIELD_LABELS = {
+    "status": gettext_noop("Status"),
+    "amount_due": gettext_noop("Due"),
+    "amount_paid": gettext_noop("Paid"),
+    "amount_remaining": gettext_noop("To pay"),
+}
 
 
 def field_value(name: str, value: Any, currency: str | None) -> str:
     """The value of one of `FIELD_LABELS`, for reading: amounts (in minor units) with their currency."""
     if name.startswith("amount") and isinstance(value, int):
         return money.text(value, currency)
-    return "–" if value is None else str(value)
+    return "–" if value is None else words(str(value)) if name == "status" else str(value)
 
 
 def changes(before: dict[str, Any], now: Invoice) -> list[str]:
@@ -68,11 +76,11 @@ def changes(before: dict[str, Any], now: Invoice) -> list[str]:
         old, new = field_value(name, was, now.currency), field_value(name, current, now.currency)
         match name:
             case "status":
-                sentences.append(f"The invoice was {old}, and is {new} now.")
+                sentences.append(_("The invoice was {old}, and is {new} now.").format(old=old, new=new))
             case "amount_due":
-                sentences.append(f"It was over {old}, and is over {new} now.")
+                sentences.append(_("It was over {old}, and is over {new} now.").format(old=old, new=new))
             case "amount_paid":
-                sentences.append(f"{old} had been paid, and {new} has been paid now.")
+                sentences.append(_("{old} had been paid, and {new} has been paid now.").format(old=old, new=new))
             case _:
-                sentences.append(f"{old} was to pay, and {new} is to pay now.")
+                sentences.append(_("{old} was to pay, and {new} is to pay now.").format(old=old, new=new))
     return sentences

@@ -10,8 +10,10 @@ from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
-from invoices import assignments, clock, colleagues, money, promises, request_origin
+from invoices import assignments, clock, colleagues, money, promises, recorded, request_origin
 from invoices.admin import days
 from invoices.admin.base import RecordAdmin
 from invoices.admin.links import url_of
@@ -21,7 +23,17 @@ from invoices.operations import Invalid, Refusal
 
 COLLEAGUES_OFFERED = 100  # by the field for a name; others can be typed
 HISTORY_SHOWN = 50
-TONES = {"open": "violet", "kept": "green", "broken": "red", "withdrawn": "grey"}
+TONES = {
+    gettext_noop("open"): "violet",
+    gettext_noop("kept"): "green",
+    gettext_noop("broken"): "red",
+    gettext_noop("withdrawn"): "grey",
+}
+ENDED = {  # by the desk itself
+    "kept": gettext_noop("The promise of {amount} by {day} was kept."),
+    "broken": gettext_noop("The promise of {amount} by {day} was broken."),
+    "withdrawn": gettext_noop("The promise of {amount} by {day} was withdrawn."),
+}
 
 
 class ShownPromise:
@@ -71,7 +83,7 @@ def caution(request: HttpRequest, has_it: Assignment | None) -> str:
     """What who wants to act on the invoice should know: that a colleague has it. Empty: nobody else does."""
     if has_it is None or has_it.person_id == request.user.pk:
         return ""
-    return f"{has_it.person} has this invoice. Speak to {has_it.person} before you act on it."
+    return _("{person} has this invoice. Speak to {person} before you act on it.").format(person=has_it.person)
 
 
 def caution_for(request: HttpRequest, invoice: Invoice) -> str:
@@ -150,7 +162,7 @@ def _again(
 ) -> HttpResponse:
     """The page again, with what was typed and the reason beside its field."""
     param = refusal.param if refusal.param in given else ""
-    draft = {"form": form, **given, "param": param, "error": refusal.message}
+    draft = {"form": form, **given, "param": param, "error": recorded.shown(refusal.message)}
     context = {**admin.page_context(request, invoice), "work": panel(request, invoice, draft)}
     return admin.show(request, admin.page_template, context, status=refusal.http_status)
 
@@ -200,27 +212,31 @@ def _of_assignments(rows: list[Assignment]) -> list[tuple[datetime, str, str]]:
     begun = {row.given_at for row in rows}
     found = []
     for row in rows:
-        words = "took the invoice" if row.given_by_id == row.person_id else f"gave the invoice to {row.person}"
+        words = (
+            _("took the invoice")
+            if row.given_by_id == row.person_id
+            else _("gave the invoice to {person}").format(person=row.person)
+        )
         found.append((row.given_at, str(row.given_by), f"{words}: {row.note}" if row.note else words))
         if row.ended_at and row.ended_at not in begun:  # otherwise somebody else has it from that moment on
             words = (
-                f"released the invoice, which {row.person} had"
+                _("released the invoice, which {person} had").format(person=row.person)
                 if row.ended_by_id != row.person_id
-                else "released the invoice"
+                else _("released the invoice")
             )
             found.append((row.ended_at, str(row.ended_by or ""), words))
     return found
 
 
 def _of_promise(promise: Promise) -> list[tuple[datetime, str, str]]:
-    what = f"{money.text(promise.amount, promise.currency)} by {days.in_words(promise.day)}"
-    words = f"recorded a promise to pay {what}"
+    said = {"amount": money.text(promise.amount, promise.currency), "day": days.in_words(promise.day)}
+    words = _("recorded a promise to pay {amount} by {day}").format(**said)
     found = [(promise.recorded_at, str(promise.recorded_by), f"{words}: {promise.note}" if promise.note else words)]
     if promise.ended_at:
-        because = f" {promise.ended_because}" if promise.ended_because else ""
+        because = f" {recorded.shown(promise.ended_because)}" if promise.ended_because else ""
         by = str(promise.ended_by or "")
-        words = f"withdrew the promise of {what}." if by else f"The promise of {what} was {promise.state}."
-        found.append((promise.ended_at, by, f"{words}{because}"))
+        words = _("withdrew the promise of {amount} by {day}.") if by else _(ENDED[promise.state])
+        found.append((promise.ended_at, by, f"{words.format(**said)}{because}"))
     return found
 
 
@@ -240,6 +256,7 @@ def in_list(row: Any) -> SafeString:
 def _promise_in_words(row: Any) -> str:
     if row.promise is None:
         return ""
-    state, _ = promises.state_of(row.promise, row, clock.now())
-    words = {"open": f"promised by {days.in_words(row.promise.day)}", "broken": "promise broken"}
-    return words.get(state, "")
+    state = promises.state_of(row.promise, row, clock.now())[0]
+    if state == promises.State.OPEN:
+        return _("promised by {day}").format(day=days.in_words(row.promise.day))
+    return _("promise broken") if state == promises.State.BROKEN else ""

@@ -36,7 +36,7 @@
     box?.remove();
     box = Object.assign(document.createElement("ul"), { className: "colleagues", id: "colleagues" });
     box.setAttribute("role", "listbox");
-    box.setAttribute("aria-label", "Colleagues");
+    box.setAttribute("aria-label", field.dataset.mentionsLabel);
     people.forEach((person, number) => {
       const option = Object.assign(document.createElement("li"), { id: `colleague-${number}` });
       option.setAttribute("role", "option");
