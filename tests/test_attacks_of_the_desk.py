@@ -14,7 +14,7 @@ from invoices.admin.operations import person_filters
 from invoices.models import Drift, Operation, ReconciliationRun, SignInRecord
 from tests.factories import CustomerObject, InvoiceObject, stored, user_in_group
 from tests.helpers.admin_pages import text
-from tests.test_typed import ADD, PASSWORD, opened
+from tests.helpers.typed_forms import ADD, PASSWORD, opened
 
 pytestmark = pytest.mark.django_db
 

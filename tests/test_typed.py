@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from typing import Any
 
@@ -13,9 +12,8 @@ from django.test import Client
 
 from invoices import typed
 from invoices.models import Pause
+from tests.helpers.typed_forms import ADD, hidden, opened, sign_in
 
-ADD = "/admin/invoices/pause/add/"
-PASSWORD = "a long enough password"
 TEXT = "the bank is closed, “until Monday” \U0001f3e6 שלום"
 
 
@@ -23,28 +21,6 @@ TEXT = "the bank is closed, “until Monday” \U0001f3e6 שלום"
 def visitor() -> Client:
     """One that is refused a form without the token of its session, as a real one is."""
     return Client(enforce_csrf_checks=True)
-
-
-def sign_in(visitor: Client, user: User) -> Any:
-    page = visitor.get("/admin/login/").content.decode()
-    return visitor.post("/admin/login/", {**hidden(page), "username": user.username, "password": PASSWORD})
-
-
-def hidden(page: str) -> dict[str, str]:
-    """The hidden fields that every form of the page has."""
-    fields = {}
-    for name in ("csrfmiddlewaretoken", typed.MARK):
-        if found := re.search(rf'name="{name}" value="([^"]+)"', page):
-            fields[name] = found[1]
-    return fields
-
-
-def opened(visitor: Client, user: User, path: str = ADD) -> dict[str, str]:
-    """The person signs in and opens the form: its hidden fields."""
-    sign_in(visitor, user)
-    fields = hidden(visitor.get(path).content.decode())
-    assert set(fields) == {"csrfmiddlewaretoken", typed.MARK}
-    return fields
 
 
 def filled_in(page: str) -> bool:
