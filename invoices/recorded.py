@@ -60,7 +60,10 @@ def _whole(sentence: str, language: str) -> str | None:
         if found is not None:
             values = found.groupdict()
             return message.format(**{name: _value(name, value, language) for name, value in values.items()})
-    return None
+    # A reason that was chosen from ours, and what somebody wrote after it.
+    chosen, colon, written = sentence.partition(": ")
+    reason = translation.gettext(chosen) if colon and chosen else chosen
+    return f"{reason}: {written}" if reason != chosen else None
 
 
 def _value(name: str, value: str, language: str) -> str:

@@ -40,6 +40,9 @@ def test_a_kept_sentence_is_shown_in_the_reader_s_language(catalog: None) -> Non
             "„überfällig“ wurde von Ada angefordert. Niemand hat innerhalb von 7 Tagen entschieden."
         )
         assert recorded.shown("Your card was declined.") == "Your card was declined.", "Stripe's own words"
+        assert recorded.shown("An audit: Ada asked on the phone. Twice.") == (
+            "Eine Prüfung: Ada asked on the phone. Twice."
+        ), "a reason of ours, and what a person wrote after it"
         assert recorded.shown("") == ""
     assert recorded.shown("Nobody decided within 7 days.") == "Nobody decided within 7 days."
 
