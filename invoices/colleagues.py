@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable
 
 from django.contrib.auth.models import User
-from django.db.models import Q, QuerySet
+from django.db.models import Q, QuerySet, Value
+from django.db.models.functions import Lower
 
 MAY_READ = ("invoices.view_invoice", "invoices.view_note")
 
@@ -33,9 +36,23 @@ def called(name: str) -> User | None:
     """The colleague with this name, whatever its case; None if nobody or more than one is called so.
 
     A name that is written exactly so comes first."""
-    name = unicodedata.normalize("NFKC", name.strip().removeprefix("@").strip())
-    if not name or len(name) > 150 or "\0" in name:
-        return None
-    found = list(everyone().filter(username__iexact=name)[:10])
-    exact = [person for person in found if person.username == name]
-    return exact[0] if exact else found[0] if len(found) == 1 else None
+    return each_called([name]).get(name)
+
+
+def each_called(names: Iterable[str]) -> dict[str, User]:
+    """Of many names those that a colleague has, each with whom `called` finds; by one query."""
+    clean = {name: unicodedata.normalize("NFKC", name.strip().removeprefix("@").strip()) for name in names}
+    asked = {name for name in clean.values() if name and len(name) <= 150 and "\0" not in name}
+    if not asked:
+        return {}
+    small = [Lower(Value(name)) for name in sorted(asked)]
+    people: dict[str, list[User]] = defaultdict(list)
+    for person in everyone().alias(small=Lower("username")).filter(small__in=small):
+        people[person.username.lower()].append(person)
+    found = {}
+    for given, name in clean.items():
+        so_called = people.get(name.lower(), []) if name in asked else []
+        exact = [person for person in so_called if person.username == name]
+        if exact or len(so_called) == 1:
+            found[given] = (exact or so_called)[0]
+    return found

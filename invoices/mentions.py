@@ -47,9 +47,11 @@ def follow(version: NoteVersion, before: str) -> None:
 def _people(names: Iterable[str], known: set[str]) -> dict[int, bool]:
     """The ids of those who are named, and whether the name is new. A name that stood there before may be nobody's."""
     found: dict[int, bool] = {}
+    names = list(names)
+    called = colleagues.each_called({each for name in names for each in _beginnings(name)})
     for name in names:
         is_new = name.casefold() not in known
-        person = _called(name)
+        person = next((called[each] for each in _beginnings(name) if each in called), None)
         if person is None and is_new:
             raise Invalid(
                 "text",
@@ -69,15 +71,11 @@ def _people(names: Iterable[str], known: set[str]) -> dict[int, bool]:
     return found
 
 
-def _called(name: str) -> User | None:
-    """A name may end with a mark, and so may a sentence: the longest name that somebody has is meant."""
-    while name:
-        if person := colleagues.called(name):
-            return person
-        if name[-1] not in AT_THE_END:
-            return None
-        name = name[:-1]
-    return None
+def _beginnings(name: str) -> list[str]:
+    """A name may end with a mark, and so may a sentence: what can be meant, of which the longest name that somebody has
+    is."""
+    shortest = len(name.rstrip(AT_THE_END))
+    return [name[:length] for length in range(len(name), max(shortest, 1) - 1, -1)]
 
 
 def waiting_for(person: User) -> QuerySet[Mention]:

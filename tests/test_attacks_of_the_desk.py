@@ -9,10 +9,11 @@ from django.contrib.auth.models import Permission, User
 from django.contrib.sessions.models import Session
 from django.test import Client
 
-from invoices import clock, typed
+from invoices import clock, mentions, typed
 from invoices.admin.operations import person_filters
 from invoices.models import Drift, Operation, ReconciliationRun, SignInRecord
-from tests.factories import CustomerObject, InvoiceObject, stored, user_in_group
+from invoices.operations import Invalid
+from tests.factories import CustomerObject, InvoiceObject, InvoicePaymentObject, stored, user_in_group
 from tests.helpers.admin_pages import text
 from tests.helpers.typed_forms import ADD, PASSWORD, opened
 
@@ -176,3 +177,77 @@ def test_of_more_people_than_are_offered_the_address_may_name_one(
     client.force_login(agent)
     assert "cannot be chosen" not in client.get("/admin/invoices/operation/?asked_by=zoe").content.decode()
     assert 'value="zoe"' not in client.get("/admin/invoices/operation/").content.decode()
+
+
+# --- an invoice's page: operations are told to those who may see them, and to who asked -------------------------------
+
+
+class TestOperationsOnAnInvoicesPage:
+    SECRETS = ("Ada Lovelace", "cheque 4711", "a wrong order", "Void")
+
+    @pytest.fixture
+    def invoice(self, agent: User) -> Any:
+        """Of it a payment was recorded, and then a request made that waits."""
+        User.objects.filter(pk=agent.pk).update(first_name="Ada", last_name="Lovelace")
+        invoice = stored(InvoiceObject())
+        payment = {"type": "payment_record", "payment_record": "pyr_known"}
+        stored(InvoicePaymentObject(invoice=invoice.pk, payment=payment))
+        given = {"invoice": invoice.pk, "actor": agent, "source": "admin"}
+        Operation.objects.create(
+            **given,
+            action="attach_out_of_band_payment",
+            state="succeeded",
+            params={"amount": 1000, "method": "check", "reference": "cheque 4711"},
+            calls=[{"name": "report_payment", "status": 200, "key": "k", "result": {"id": "pyr_known"}}],
+        )
+        Operation.objects.create(**given, action="void", state="awaiting_approval", reason="a wrong order")
+        return invoice
+
+    def shown(self, client: Client, invoice: Any, query: str = "") -> str:
+        found = text(client.get(f"/admin/invoices/invoice/{invoice.pk}/{query}"))
+        return found.split('id="customer-text"')[0] + found.split("Payments and attempts")[1].split("</section>")[0]
+
+    def test_a_reader_of_invoices_alone_learns_nothing(self, invoice: Any) -> None:
+        reading = signed_in_with("view_invoice", "view_invoicepayment")
+        for operation in Operation.objects.all():
+            page = self.shown(reading, invoice, f"?operation={operation.pk}")
+            assert [secret for secret in self.SECRETS if secret in page] == []
+        assert "A request waits for a second person." in page and "Outside Stripe" in page
+
+    def test_what_the_journal_says_of_a_decline_is_not_told(self, agent: User) -> None:
+        invoice = stored(InvoiceObject())
+        given = {"code": "card_declined", "decline_code": "expired_card", "message": "said by Ada"}
+        Operation.objects.create(
+            action="pay", invoice=invoice.pk, actor=agent, source="admin", state="failed", error={}, **given
+        )
+        page = self.shown(signed_in_with("view_invoice"), invoice)
+        assert "The last charge was declined." in page and "said by Ada" not in page
+
+    def test_who_asked_sees_it(self, invoice: Any, agent: User) -> None:
+        agent.groups.clear()
+        agent.user_permissions.add(Permission.objects.get(codename="view_invoice"))
+        client = Client()
+        client.force_login(agent)
+        asked = Operation.objects.get(state="awaiting_approval")
+        page = self.shown(client, invoice, f"?operation={asked.pk}")
+        assert "“Void” was asked for by Ada Lovelace" in page and "cheque 4711" in page
+
+    def test_who_may_see_operations_sees_them(self, invoice: Any, manager: User) -> None:
+        client = Client()
+        client.force_login(manager)
+        page = self.shown(client, invoice)
+        assert "“Void” was asked for by Ada Lovelace" in page and "cheque 4711" in page
+
+
+# --- notes: many marks after a name ask the database no more ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["@agent" + ".-+" * 60, "@nobody" + "." * 190 + " @agent"])
+def test_marks_after_a_name_cost_nothing(agent: User, name: str, django_assert_max_num_queries: Any) -> None:
+    with django_assert_max_num_queries(4):
+        try:
+            found = mentions._people(mentions.names_in(f"{name} @Agent! @AGENT-"), set())
+        except Invalid:
+            assert "nobody" in name
+        else:
+            assert found == {agent.pk: True}

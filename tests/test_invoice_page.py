@@ -148,6 +148,14 @@ def test_a_pause_says_what_comes_next(desk: Client, manager: User) -> None:
     assert "Pay is paused, by manager: an audit." in words_of(desk, invoice)
 
 
+def test_a_pause_ends_in_the_readers_time_zone(desk: Client, manager: User) -> None:
+    ends = clock.now().replace(hour=12, minute=5) + timedelta(days=2)
+    Pause.objects.create(action="pay", reason="an audit", paused_by=manager, paused_at=clock.now(), ends_at=ends)
+    desk.cookies["zone"] = "Asia/Kolkata"
+    words = words_of(desk, stored(InvoiceObject(due_date=LATE)))
+    assert "17:35" in words and "UTC" not in words
+
+
 class TestWaiting:
     """After “Done” the mirror may still hold what was before: no text asks for the old amount."""
 

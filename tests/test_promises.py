@@ -14,6 +14,7 @@ from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test import Client
 from django.utils import timezone
+from django.utils.formats import date_format
 
 from invoices import clock, promises, tasks
 from invoices.models import Code, Invoice, Promise
@@ -358,3 +359,42 @@ def test_names_and_notes_of_any_script(desk: Client) -> None:
     assert page(desk, "promise/", amount="1", day=in_days(1), note=note).status_code == 302
     shown = text(page(desk))
     assert "أدفع غدا 👩‍👧 &lt;i&gt;" in shown and Promise.objects.get().note == note
+
+
+# --- on the page, beside the state ------------------------------------------------------------------------------------
+
+
+def told(client: Client) -> tuple[str, str]:
+    """The state in words, and the text for the customer."""
+    found = text(page(client))
+    customer = found.split('id="customer-words"')[1].split("</p>")[0]
+    return found.split('id="state-words"')[1].split("</div>")[0], customer
+
+
+def test_nobody_is_reminded_while_the_promise_stands(
+    client: Client, agent: User, later: Callable[[float], None]
+) -> None:
+    owed(due_date=1_500_000_000, collection_method="send_invoice")
+    client.force_login(agent)
+    assert "Remind the customer." in told(client)[0] and "was due" in told(client)[1]
+    made = record(agent)
+    day = date_format(made.day, "DATE_FORMAT")
+    state, customer = told(client)
+    assert (
+        f"The customer promised USD 100.00 by {day}. " in state.replace("</p>", " ") and f"Wait until {day}." in state
+    )
+    assert "Remind" not in state and "was due" not in customer and "is open" in customer
+    later(5 * DAY)
+    state, customer = told(client)
+    assert f"The customer promised USD 100.00 by {day}, and broke the promise." in state
+    assert "Remind the customer." in state and "was due" in customer
+
+
+def test_a_promise_is_named_to_those_who_may_see_it(client: Client, agent: User) -> None:
+    owed(due_date=1_500_000_000, collection_method="send_invoice")
+    record(agent)
+    reader = User.objects.create_user("reader", is_staff=True)
+    reader.user_permissions.add(Permission.objects.get(codename="view_invoice"))
+    client.force_login(reader)
+    state, customer = told(client)
+    assert "promised" not in state and "Remind" not in state and "was due" not in customer

@@ -165,3 +165,18 @@ def test_a_moment_in_a_difference_is_shown_as_a_moment(client: Client, manager: 
     )
     found = shown(client, invoice)
     assert "14 Nov 2023" in found and "&lt;time" not in found and "<b>soon" not in found
+
+
+def test_a_card_and_a_day_are_told_in_words(desk: Client, agent: User) -> None:
+    invoice: Invoice = stored(InvoiceObject())
+    intent = stored(PaymentIntentObject())
+    stored(InvoicePaymentObject(invoice=invoice.pk, payment={"type": "payment_intent", "payment_intent": intent.pk}))
+    stored(ChargeObject(payment_intent=intent.pk, payment_method="pm_charged"))
+    given = {"invoice": invoice.pk, "actor": agent, "source": "admin", "state": "failed"}
+    for method in ("pm_charged", "pm_unknown"):
+        Operation.objects.create(action="pay", params={"payment_method": method}, **given)
+    params = {"amount": 100, "method": "check", "received_on": "2026-03-05"}
+    Operation.objects.create(action="attach_out_of_band_payment", params=params, **given)
+    found = shown(desk, invoice, kind="operations")
+    assert "Payment method: Visa •••• 4242" in found and "Payment method: a saved payment method" in found
+    assert "Received on: 5 Mar 2026" in found and "pm_" not in found and "2026-03-05" not in found

@@ -171,14 +171,15 @@ class CustomerPage:
         return Shown(rows, _counted(of_customer))
 
     @cached_property
-    def paid_outside(self) -> list[InvoicePayment]:
-        """Payments of the newest invoices that came outside Stripe."""
+    def paid_outside(self) -> list[tuple[InvoicePayment, str]]:
+        """Payments of the newest invoices that came outside Stripe, each with the invoice's number."""
         if not (self.sees_invoices and self._may("view_invoicepayment")):
             return []
         found = InvoicePayment.objects.filter(invoice_id__in=self._newest_ids, payment_type="payment_record")
-        return sorted(found.defer("data")[:MAX_COUNTED], key=lambda row: row.created or timezone.now(), reverse=True)[
-            :SHOWN
-        ]
+        rows = sorted(found.defer("data")[:MAX_COUNTED], key=lambda row: row.created or timezone.now(), reverse=True)
+        shown = rows[:SHOWN]
+        numbers = dict(Invoice.objects.filter(pk__in=[row.invoice_id for row in shown]).values_list("pk", "number"))
+        return [(row, numbers.get(row.invoice_id or "") or row.invoice_id or "") for row in shown]
 
     @cached_property
     def operations(self) -> Shown | None:

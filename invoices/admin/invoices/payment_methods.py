@@ -69,7 +69,7 @@ def _choices(invoice: Invoice, wanted: str, other: str, *, may_override: bool) -
     saved = payment_lookups.payment_methods(str(invoice.customer_id))
     cache.set_many({_cache_key(method.id): asdict(method) for method in saved}, KEPT_SECONDS)
     default = eligibility.method_in_mirror(invoice, {}).id
-    known = {method.id: method.words for method in saved}
+    known = {method.id: in_words(method) for method in saved}
     if wanted and wanted != OTHER and wanted not in known:
         wanted, other = OTHER, wanted
     declines = eligibility.circumstances_of([invoice])
@@ -79,7 +79,7 @@ def _choices(invoice: Invoice, wanted: str, other: str, *, may_override: bool) -
         params = {} if is_default else {METHOD: method.id}
         refusal = eligibility.cooldown_refusal(PAY, invoice, params, declines, method)
         until = refusal.until if refusal else None
-        return Choice("" if is_default else method.id, method.words, until, until is not None and not may_override)
+        return Choice("" if is_default else method.id, in_words(method), until, until is not None and not may_override)
 
     of_default = choice(facts.get(default, PaymentMethodFacts(default)), is_default=True)
     others = [choice(method) for method in saved if method.id != default]
@@ -111,7 +111,14 @@ def facts_of(method: PaymentMethodFacts) -> PaymentMethodFacts:
 
 def name_of(method: str) -> str:
     """`Visa •••• 4242, expires 8/2030` if it is in the cache, else the id."""
-    return facts_of(PaymentMethodFacts(method)).words or method
+    return in_words(facts_of(PaymentMethodFacts(method))) or method
+
+
+def in_words(method: PaymentMethodFacts) -> str:
+    """`Visa •••• 4242, expires 8/2030`, in the reader's language."""
+    if not method.expires:
+        return method.name
+    return _("{card}, expires {month}").format(card=method.name, month=method.expires)
 
 
 def _cache_key(method: str) -> str:

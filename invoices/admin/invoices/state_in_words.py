@@ -149,6 +149,8 @@ def _open(situation: Situation, sees_promise: bool) -> tuple[str, str]:
 
 def _declined(situation: Situation) -> str:
     card = _card(situation)
+    if not situation.reason:
+        return _("The last charge was declined.")
     if card:
         return _("The last charge was declined ({card}): {reason}").format(card=card, reason=situation.reason)
     return _("The last charge was declined: {reason}").format(reason=situation.reason)

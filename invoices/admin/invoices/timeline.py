@@ -19,15 +19,18 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from invoices import money, notes
+from invoices.admin import days
 from invoices.admin.events import wording as event_wording
 from invoices.admin.formatting import words
-from invoices.admin.invoices import work
+from invoices.admin.invoices import payment_methods, work
 from invoices.admin.links import url_of
 from invoices.admin.operations import wording as operation_wording
 from invoices.admin.payments import wording as payment_wording
 from invoices.admin.reconciliation import wording as reconciliation_wording
 from invoices.models import Charge, CreditNote, Drift, Event, Note, Operation, Refund
+from invoices.models.reading import expandable_id
 from invoices.operations import label_of
+from invoices.operations.payment_method import PaymentMethodFacts
 
 if TYPE_CHECKING:
     from invoices.admin.invoices.page import InvoicePage
@@ -114,6 +117,19 @@ class Timeline:
     def may(self, permission: str) -> bool:
         return self.request.user.has_perm(f"invoices.{permission}")
 
+    def card(self, method: str) -> str:
+        """What was charged by this payment method of the customer, as the mirror has it; else words for it."""
+        charges = self._charges if self.may("view_charge") else []
+        known = (charge for charge in charges if expandable_id(charge.data, "payment_method") == method)
+        charge = next(known, None)
+        return payment_wording.charged_to(charge.data) if charge else _("a saved payment method")
+
+    @cached_property
+    def _charges(self) -> list[Charge]:
+        """The newest of the invoice's payments."""
+        intents = [payment.row.payment_intent for payment in self.page.payments if payment.row.payment_intent]
+        return list(Charge.objects.filter(payment_intent__in=intents).order_by("-created", "-pk")[:ROWS_READ])
+
     def newest_rows(self, rows: Any, column: str) -> list[Any]:
         """Of these rows the newest before the moment, more than a page has."""
         if self.before is not None:
@@ -167,7 +183,7 @@ def _operations(timeline: Timeline) -> Iterable[Entry]:
     for row in rows:
         label, link = _(label_of(row.action)), url_of("operation", row.pk)
         by, ticket = operation_wording.requested_by(row), f" ({row.ticket})" if row.ticket else ""
-        asked = tuple(f"{name}: {value}" for name, value in operation_wording.parameters(row))
+        asked = tuple(f"{name}: {_in_words(timeline, row, value)}" for name, value in operation_wording.parameters(row))
         yield Entry(
             row.created_at,
             "operations",
@@ -187,6 +203,15 @@ def _operations(timeline: Timeline) -> Iterable[Entry]:
             when, title = row.finished_at or row.created_at, operation_wording.headline(row)
             lines = (operation_wording.outcome(row),)
             yield Entry(when, "operations", title, lines=lines, link=link, tone=operation_wording.tone(row))
+
+
+def _in_words(timeline: Timeline, operation: Operation, value: str) -> str:
+    """The value of a parameter: a payment method as people know it, and a day as the reader's language writes it."""
+    if value == operation.params.get(payment_methods.METHOD):
+        return payment_methods.facts_of(PaymentMethodFacts(value)).name or timeline.card(value)
+    if value == operation.params.get("received_on"):
+        return days.in_words(datetime.fromisoformat(value))
+    return value
 
 
 def _notes(timeline: Timeline) -> Iterable[Entry]:
