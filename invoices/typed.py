@@ -107,6 +107,14 @@ def take(request: HttpRequest) -> dict[str, Any]:
     return {"to": kept.get("to", ""), "fields": dict(fields.lists()), "shown": _shown(fields)}
 
 
+def fields_for(request: HttpRequest) -> QueryDict:
+    """What is kept of a form of this page, for who filled it in. `take` gives it to the page afterwards."""
+    kept = request.session.get(_KEPT)
+    if not kept or kept["back"] != request.path or kept["user"] != request.user.pk:
+        return QueryDict()
+    return QueryDict(kept["text"])
+
+
 def shown(request: HttpRequest) -> list[tuple[str, str]]:
     """What was typed into the form that was sent, for the eyes of who typed it."""
     return _shown(_typed(request))

@@ -182,3 +182,15 @@ def test_a_chosen_reason_is_enough_to_act(sandbox: SandboxProcess, desk: Client)
     assert desk.post(action_url(made.id, "void"), given).status_code == 302
     operation = Operation.objects.get()
     assert (operation.state, operation.reason) == ("succeeded", "The invoice was made twice")
+
+
+def test_a_pause_that_begins_while_a_form_is_open_loses_nothing(desk: Client, manager: User) -> None:
+    invoice = stored(InvoiceObject())
+    given = form_data(desk, invoice.pk, "void") | {"reason": "words of mine", "ticket": "T-4711"}
+    operations.pauses.begin("void", "The books are being closed", manager)
+    response = desk.post(action_url(invoice.pk, "void"), given)
+    found = text(response)
+    assert response.status_code == 503 and "The books are being closed" in found
+    assert "words of mine</textarea>" in found.replace("\n", "") and "T-4711" in found
+    operations.pauses.end("void", manager)
+    assert hidden(found)["operation"] != given["operation"]  # the form can be sent as it is, once the pause is over

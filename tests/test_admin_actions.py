@@ -306,7 +306,7 @@ class TestDeeds:
 @pytest.mark.django_db(transaction=True)
 class TestBulk:
     def start(self, client: Client, action: str, ids: list[str]) -> Any:
-        return client.post(LIST, {"action": action, "_selected_action": ids})
+        return client.post(LIST, {"action": action, "_selected_action": ids}, follow=True)
 
     @pytest.fixture
     def three(self, sandbox: SandboxProcess) -> list[Any]:
@@ -330,7 +330,7 @@ class TestBulk:
         desk.force_login(auditor)
         found = desk.get(LIST).content.decode()
         assert not any(f'<option value="{name}">' in found for name in bulk.BULK_ACTIONS)
-        assert self.start(desk, "pay", [three[1].id]).status_code in {200, 302}
+        assert self.start(desk, "pay", [three[1].id]).status_code == 200
         assert desk.post(f"{LIST}bulk/pay/", {"seen": three[1].id, "reason": "x"}).status_code == 403
         assert not Operation.objects.exists()
 

@@ -15,7 +15,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from invoices import clock, mirror, operations
+from invoices import assignments, clock, mirror, operations, typed
 from invoices.admin.invoices import bulk
 from invoices.admin.operations import batches
 from invoices.models import Batch, Invoice, Operation
@@ -247,3 +247,85 @@ def test_what_is_no_key_breaks_no_list(desk: Client, ticked: list[str]) -> None:
     for sent in ({"chosen": ",".join(ticked)}, {"chosen": "", "seen": f"{ticked[0]} open 100"}):
         assert desk.post(VOID, {"number": "1", "reason": "x", **sent}).status_code in (302, 400)
     assert not Batch.objects.exists()
+
+
+class TestTicked:
+    """What was ticked is kept under a name in the preview's address."""
+
+    def tick(self, client: Client, ids: list[str], **given: Any) -> Any:
+        return client.post(f"{LIST}?state=open", {"action": "void", "_selected_action": ids, "index": "0", **given})
+
+    def marked(self, client: Client, page: str) -> str:
+        """The mark of the forms of a page."""
+        return hidden(text(client.get(page)))[typed.MARK]
+
+    def test_the_preview_is_a_page_that_can_be_opened_again(self, desk: Client) -> None:
+        two = many(2)
+        many(1)
+        address = self.tick(desk, [each.pk for each in two])["Location"]
+        assert address.startswith(VOID)
+        for _ in range(2):
+            assert "Void: 2 invoices" in text(desk.get(address))
+        response = desk.post(address, sent(text(desk.get(address))))
+        assert response.status_code == 302 and len(Batch.objects.get().items) == 2
+
+    def test_one_leaves_it_for_the_page_where_one_ticked(self, desk: Client) -> None:
+        (one,) = many(1)
+        page = f"{LIST}?state=open&q=ada"
+        address = self.tick(desk, [one.pk], **{typed.MARK: self.marked(desk, page)})["Location"]
+        back = page.replace("&", "&amp;")
+        assert f'href="{back}">Cancel</a>' in text(desk.get(address))
+        wrong = desk.post(address, sent(text(desk.get(address)), reason=""))
+        assert wrong.status_code == 400 and f'href="{back}">Cancel</a>' in text(wrong)
+
+    def test_with_nothing_ticked_one_stays_where_one_was(self, desk: Client) -> None:
+        many(1)
+        page = f"{LIST}?state=open&q=ada"
+        given = {"action": "void", "index": "0", typed.MARK: self.marked(desk, page)}
+        response = desk.post(LIST, given)
+        assert response["Location"] == page
+        assert "no invoice is ticked" in text(desk.get(page))
+
+    def test_nobody_is_led_to_a_foreign_page(self, desk: Client) -> None:
+        response = desk.post(LIST, {"action": "void", "index": "0", typed.MARK: "https://evil.example/"})
+        assert response["Location"] == LIST
+
+    def test_what_is_not_known_any_more_is_said(self, desk: Client) -> None:
+        many(1)
+        response = desk.get(f"{VOID}?ticked=gone&state=open")
+        assert response["Location"] == f"{LIST}?state=open"
+        assert "no longer known" in text(desk.get(response["Location"]))
+
+    def test_after_a_lost_session_the_form_is_there_again(self, client: Client, agent: User) -> None:
+        client.force_login(agent)
+        address = self.tick(client, [each.pk for each in many(2)])["Location"]
+        given = sent(text(client.get(address)), reason="words of mine")
+        client.cookies.clear()
+        sign_in = client.post(address, given)["Location"]
+        assert "login" in sign_in and not Batch.objects.exists()
+        kept = client.session["typed_text"]
+        client.force_login(agent)
+        session = client.session
+        session["typed_text"] = kept  # as signing in carries it over
+        session.save()
+        page = text(client.get(address))
+        assert "Void: 2 invoices" in page and "words of mine" in page
+
+    def test_a_pause_that_begins_meanwhile_loses_nothing(self, desk: Client, manager: User) -> None:
+        many(2)
+        path = f"{VOID}?state=open"
+        given = sent(text(desk.get(path)), reason="words of mine")
+        operations.pauses.begin("void", "The books are being closed", manager)
+        found = text(desk.post(path, given))
+        assert "words of mine</textarea>" in found.replace("\n", "") and "The books are being closed" in found
+        assert not Batch.objects.exists()
+
+
+def test_the_preview_says_who_has_some_of_the_invoices(desk: Client, agent: User, manager: User) -> None:
+    mine, *hers = many(3)
+    assignments.give(mine.pk, agent.get_username(), by=manager, seen=None)
+    for each in hers:
+        assignments.give(each.pk, manager.get_username(), by=manager, seen=None)
+    found = text(desk.get(f"{VOID}?state=open"))
+    assert f"{manager} has 2 of these invoices. Speak to {manager} before you act on them." in found
+    assert f"{agent} has" not in found

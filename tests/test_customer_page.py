@@ -159,7 +159,9 @@ def test_pay_these_leads_to_the_preview_of_the_bulk_action(client: Client, agent
     assert 'name="action" value="pay"' in page and 'name="index" value="0"' in page
     first, second = (Invoice.objects.get(number=number) for number in ("OPEN-1", "OPEN-3"))
     response = client.post(
-        "/admin/invoices/invoice/", {"action": "pay", "index": "0", "_selected_action": [first.pk, second.pk]}
+        "/admin/invoices/invoice/",
+        {"action": "pay", "index": "0", "_selected_action": [first.pk, second.pk]},
+        follow=True,
     )
     assert response.status_code == 200
     preview = response.content.decode()
@@ -220,7 +222,9 @@ class TestCards:
         path = f"/admin/invoices/customer/{customer.id}/"
         assert "USD 35.00" in shown(client, path)
         preview = client.post(
-            "/admin/invoices/invoice/", {"action": "pay", "index": "0", "_selected_action": [each.id for each in made]}
+            "/admin/invoices/invoice/",
+            {"action": "pay", "index": "0", "_selected_action": [each.id for each in made]},
+            follow=True,
         )
         assert "2 of 2 invoices" in preview.content.decode() and "USD 35.00" in preview.content.decode()
 

@@ -79,7 +79,7 @@ class ActionPage:
             "plain_button": plain_button(action),
             "form": form,
             "refusal": refusal,
-            "impossible": eligibility.check_any_parameters(action, invoice, known),
+            "impossible": _impossible(action, invoice, known, form),
             "caution": _caution(action, invoice, params, known, need),
             "withdraws": _withdraws(action, invoice, params, known, need),
             "has_recent_decline": form.fields.get("override") is not None and bool(known.declines_of(invoice)),
@@ -160,6 +160,13 @@ class ActionPage:
             "preview": True,
         }
         return TemplateResponse(self.request, "admin/invoices/parts/what_will_happen.html", context)
+
+
+def _impossible(action: Action, invoice: Invoice, known: eligibility.Circumstances, form: ActionForm) -> Refusal | None:
+    """Why there is no form. One that was filled in is shown again while the reason may pass, with what was typed."""
+    refusal = eligibility.check_any_parameters(action, invoice, known)
+    passes = refusal is not None and refusal.code in (Code.ACTIONS_PAUSED, Code.OPERATION_IN_PROGRESS)
+    return None if form.is_bound and passes else refusal
 
 
 def _caution(

@@ -1,10 +1,13 @@
 """An action on many invoices: those that are ticked in the list, or all that the list's filters match.
 
 A preview says what it would do; the form asks for a reason and for the number of invoices; then a batch is made, which
-the workers perform.
+the workers perform. What was ticked is kept in the session and named in the preview's address, so that the preview is a
+page that can be opened again, gone back to, and left for the page where the invoices were ticked.
 """
 
+import re
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -20,7 +23,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from invoices import money, operations, request_origin
+from invoices import assignments, money, operations, request_origin, typed
 from invoices.admin import access, formatting
 from invoices.admin.base import RecordAdmin
 from invoices.admin.invoices import wording
@@ -34,6 +37,10 @@ from invoices.operations.batch import MAX_INVOICES
 from invoices.operations.bulk_preview import BULK_ACTIONS
 
 CURRENCIES_ON_BUTTON = 3
+TICKED = "ticked"  # in the address of the preview: which of the selections that the session keeps
+SELECTIONS_KEPT = 5
+GROUPED_BY_POINTS = re.compile(r"[0-9]{1,3}(?:\.[0-9]{3})+")  # as German writes a number: 1.100
+_KEPT = "ticked_invoices"  # in the session
 
 
 class BulkForm(ActingForm):
@@ -62,8 +69,10 @@ class BulkForm(ActingForm):
         cleaned = super().clean() or self.cleaned_data
         cleaned["params"] = clean_parameters(self, self.action, "usd")
         cleaned["invoices"] = list(from_form_items(cleaned.get("seen", "")))
-        typed = "".join(cleaned.get("number", "").split()).replace(",", "").replace(".", "")
-        if "number" in cleaned and typed != str(len(cleaned["invoices"])):
+        number = "".join(cleaned.get("number", "").split()).replace(",", "")
+        if GROUPED_BY_POINTS.fullmatch(number):
+            number = number.replace(".", "")
+        if "number" in cleaned and number != str(len(cleaned["invoices"])):
             self.add_error("number", forms.ValidationError(_type_the_number(len(cleaned["invoices"])), code="count"))
         return cleaned
 
@@ -72,14 +81,58 @@ class BulkForm(ActingForm):
 
 
 def start(admin: RecordAdmin, request: HttpRequest, name: str) -> HttpResponse:
-    """Called by the list for the ticked invoices: shows the preview and the form."""
+    """Called by the list for the ticked invoices: leads to the preview and the form."""
     action = ACTIONS[name]
     if not access.may(request, action):
         return denied(admin, request, action)
     problems = getattr(request, LIST_PROBLEMS, [])
     if problems:
         return _refused(request, problems)
-    return _ask(admin, request, action, ids=request.POST.getlist(ACTION_CHECKBOX_NAME))
+    query = request.GET.copy()
+    query[TICKED] = _keep(request, ticked_in(request))
+    return redirect(f"{_bulk_url(action)}?{query.urlencode()}")
+
+
+def ticked_in(request: HttpRequest) -> list[str]:
+    """The ids of the invoices that were ticked in the form that was sent."""
+    return [pk for pk in request.POST.getlist(ACTION_CHECKBOX_NAME) if pk and "\x00" not in pk]
+
+
+def nothing_ticked(request: HttpRequest) -> HttpResponse | None:
+    """Back to where an action was asked for, where nothing was ticked for it. None for every other request."""
+    if request.method != "POST" or request.POST.get("action") not in BULK_ACTIONS or ticked_in(request):
+        return None
+    messages.warning(
+        request, _("Nothing was started: no invoice is ticked. Tick those that are meant, then try again.")
+    )
+    return redirect(_page_of_form(request))
+
+
+def _page_of_form(request: HttpRequest) -> str:
+    """The page on which the form was sent, as its mark says: the list, or a customer's page."""
+    mark = typed.mark_of(request)
+    return mark.page if mark is not None and mark.user == request.user.pk else request.get_full_path()
+
+
+def _keep(request: HttpRequest, ids: list[str]) -> str:
+    """Keeps the selection, with the page where it was made; its name."""
+    name = uuid.uuid4().hex
+    kept = {**request.session.get(_KEPT, {}), name: {"ids": ids, "back": _page_of_form(request)}}
+    request.session[_KEPT] = dict(list(kept.items())[-SELECTIONS_KEPT:])
+    return name
+
+
+def _ticked(request: HttpRequest) -> list[str]:
+    """The invoices that the address of the preview names. After the session was lost in which they were kept, those of
+    the form that could not be sent then."""
+    kept = request.session.get(_KEPT, {}).get(request.GET.get(TICKED, ""))
+    if kept is not None:
+        return list(kept["ids"])
+    return _ids(typed.fields_for(request).get("chosen", ""))
+
+
+def _ids(chosen: str) -> list[str]:
+    return [pk for pk in chosen.split(",") if pk and "\x00" not in pk]
 
 
 def act(admin: RecordAdmin, request: HttpRequest, name: str) -> HttpResponse:
@@ -91,12 +144,16 @@ def act(admin: RecordAdmin, request: HttpRequest, name: str) -> HttpResponse:
     if not access.may(request, action):
         return denied(admin, request, action)
     if request.method != "POST":
-        return _ask(admin, request, action)
-    matching = list_of(admin, request) if request.GET else None
+        ids = _ticked(request) if TICKED in request.GET else []
+        if TICKED in request.GET and not ids:
+            messages.warning(request, _("What was ticked is no longer known. Tick the invoices once more."))
+            return redirect(_back(request))
+        return _ask(admin, request, action, ids=ids)
+    matching = list_of(admin, request) if request.GET and TICKED not in request.GET else None
     if matching and matching.problems:
         return _refused(request, matching.problems)
     form = BulkForm(action, request.POST)
-    ids = [pk for pk in request.POST.get("chosen", "").split(",") if pk and "\x00" not in pk]
+    ids = _ids(request.POST.get("chosen", ""))
     if not form.is_valid():
         return _ask(admin, request, action, form, ids, status=400)
     try:
@@ -125,9 +182,13 @@ def list_of(admin: Any, request: HttpRequest) -> RecordList | None:
 
 
 def _back(request: HttpRequest) -> str:
-    """The address of the list with these filters."""
+    """The page where the invoices were ticked; else the list with these filters."""
+    query = request.GET.copy()
+    names = query.pop(TICKED, [""])
+    if kept := request.session.get(_KEPT, {}).get(names[-1]):
+        return str(kept["back"])
     whole_list = reverse("admin:invoices_invoice_changelist")
-    return f"{whole_list}?{request.GET.urlencode()}" if request.GET else whole_list
+    return f"{whole_list}?{query.urlencode()}" if query else whole_list
 
 
 def _refused(request: HttpRequest, problems: list[str]) -> HttpResponse:
@@ -153,6 +214,7 @@ def _ask(
     else:
         matching = list_of(admin, request)
         if matching is None or not matching.is_narrowed:  # nobody wants to act on every invoice
+            messages.warning(request, _("Nothing was started: tick invoices, or narrow the list, first."))
             return redirect(reverse("admin:invoices_invoice_changelist"))
         if matching.problems:
             return _refused(request, matching.problems)
@@ -165,6 +227,7 @@ def _ask(
         form.data = {**form.data.dict(), **fresh}  # type: ignore[attr-defined]
         if form.has_error("number", "count"):
             form.errors["number"] = form.error_class([_type_the_number(preview.acted_on)])
+    paused = eligibility.pause_refusal(action.name)
     context = {
         "title": _("{action}: {number} of {total} invoices").format(
             action=_(action.label),
@@ -180,11 +243,26 @@ def _ask(
         "filters": filters,
         "max_invoices": MAX_INVOICES,
         "refusal": refusal,
-        "paused": eligibility.pause_refusal(action.name),
+        "paused": paused,
+        "form_is_shown": paused is None or form.is_bound,  # what was typed is not lost to a pause that began meanwhile
+        "taken": _taken_by_colleagues(request, preview),
         "form_address": request.get_full_path() if request.path == _bulk_url(action) else _bulk_url(action),
         "back": back,
     }
     return admin.show(request, "admin/invoices/bulk.html", context, status=status)
+
+
+def _taken_by_colleagues(request: HttpRequest, preview: bulk_preview.BulkPreview) -> list[tuple[Any, int]]:
+    """Which colleagues have some of the invoices that it will be done to, and how many of them; the most first."""
+    if not request.user.has_perm(assignments.VIEW):
+        return []
+    ids = [invoice.pk for invoice in preview.invoices]
+    counts: Counter[Any] = Counter()
+    for begin in range(0, len(ids), bulk_preview.CHUNK_SIZE):
+        chunk = ids[begin : begin + bulk_preview.CHUNK_SIZE]
+        has_it = assignments.current_of(chunk).values()
+        counts.update(each.person for each in has_it if each.person_id != request.user.pk)
+    return counts.most_common()
 
 
 def button(action: Action, preview: bulk_preview.BulkPreview) -> str:

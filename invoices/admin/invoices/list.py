@@ -100,6 +100,8 @@ class InvoiceAdmin(RecordAdmin):
             found = search.exact(request.GET["q"])
             if is_id(found):  # otherwise no address names it, and its place is this list
                 return redirect(url_of("invoice", found))
+        if nothing_ticked := bulk.nothing_ticked(request):
+            return nothing_ticked
         context = {**(extra_context or {}), "actions_on_all": _actions_on_all(request)}
         return super().changelist_view(request, context)
 

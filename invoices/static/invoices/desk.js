@@ -33,6 +33,12 @@
   };
   document.addEventListener("alpine:initialized", () => requestAnimationFrame(focus));
 
+  // A form that was refused came in answer to a POST, which a browser does not go back to: its place in the history is
+  // that of its page.
+  document.addEventListener("DOMContentLoaded", () => {
+    if (document.querySelector("form[data-shown-again]")) history.replaceState(history.state, "", location.href);
+  });
+
   // How wide each colour of a bar is. A style attribute in the page is forbidden by the Content-Security-Policy.
   document.addEventListener("DOMContentLoaded", () => {
     document.querySelectorAll("[data-share]").forEach((part) => { part.style.flexGrow = part.dataset.share; });
