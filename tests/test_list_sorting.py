@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from html import unescape
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
+from django.utils import timezone
 
 from invoices.models import Charge, Customer, Invoice, Operation, PaymentIntent
-from tests.factories import ChargeObject, CustomerObject, InvoiceObject, PaymentIntentObject, stored, user_in_group
+from tests.factories import (
+    ChargeObject,
+    CustomerObject,
+    InvoiceObject,
+    InvoicePaymentObject,
+    PaymentIntentObject,
+    stored,
+    user_in_group,
+)
 from tests.helpers.admin_pages import LIST, text
 
 pytestmark = pytest.mark.django_db
+
+PAYMENTS = "/admin/invoices/invoicepayment/"
 
 
 def shown(client: Client, address: str) -> list[str]:
@@ -310,3 +321,44 @@ def test_a_filter_that_is_not_offered_selects_nothing(client: Client) -> None:
     response = client.get(f"{LIST}?assigned=mine")
     assert response.context["cl"].problems == ["Who has it: You may not choose anything here."]
     assert "A-1" not in text(response)
+
+
+class TestPaymentsByTheDay:
+    """Finance lists what was paid in a month, as the money came in."""
+
+    @pytest.fixture
+    def paid(self, desk: Client) -> Client:
+        for number, day in enumerate((None, date(2026, 3, 2), date(2026, 3, 30), date(2026, 4, 1))):
+            invoice = make(f"P-{number}", 100, customer_name="Ada Byron")
+            at = {"paid_at": int(datetime.combine(day, time(12), UTC).timestamp())} if day else {}
+            stored(
+                InvoicePaymentObject(
+                    id=f"inpay_{number}", invoice=invoice.pk, status="paid" if day else "open", status_transitions=at
+                )
+            )
+        return desk
+
+    def ids(self, client: Client, query: str) -> list[str]:
+        return [row.pk for row in client.get(f"{PAYMENTS}?{query}").context["cl"].result_list]
+
+    def test_by_days_and_in_their_order(self, paid: Client) -> None:
+        march = "paid_at_from=2026-03-01&paid_at_to=31.03.2026"
+        assert self.ids(paid, march) == ["inpay_2", "inpay_1"]
+        assert self.ids(paid, f"{march}&sort=-paid") == ["inpay_1", "inpay_2"]
+        assert self.ids(paid, "sort=paid") == ["inpay_3", "inpay_2", "inpay_1"], "what was not paid has no place"
+        html = text(paid.get(f"{PAYMENTS}?{march}"))
+        assert ">P-1</a>" in html and "Ada Byron" in html and "Paid: 1 to 31 Mar 2026" in html
+
+    def test_the_last_month_is_one_click(self, paid: Client) -> None:
+        (this, _), (last, address) = paid.get(PAYMENTS).context["cl"].shortcuts()
+        assert (this, last) == ("Paid this month", "Paid last month")
+        chips = [chip.words for chip in paid.get(f"{PAYMENTS}{address}").context["cl"].chips()]
+        ends = timezone.localdate().replace(day=1) - timedelta(days=1)
+        assert chips[0].startswith("Paid: 1 to") and str(ends.day) in chips[0]
+
+    def test_the_customer_only_for_who_may_see_invoices(self, paid: Client) -> None:
+        narrow = User.objects.create_user("narrow", password="x", is_staff=True)
+        narrow.user_permissions.add(Permission.objects.get(codename="view_invoicepayment"))
+        paid.force_login(narrow)
+        html = text(paid.get(PAYMENTS))
+        assert "inpay_1" in html and "Ada Byron" not in html

@@ -89,6 +89,10 @@ class RecordAdmin(ModelAdmin):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return RecordList
 
+    def shortcuts(self) -> list[tuple[str, dict[str, str]]]:
+        """Filters that are often wanted: a label, and the parameters of the address."""
+        return []
+
     def all_columns(self) -> list[str]:
         """The names of all columns that this list can show."""
         return [*self.list_display, *self.more_columns]

@@ -107,6 +107,10 @@ class RecordList(ChangeList):
             found.append(Chip(_("Search: “{query}”").format(query=self.query), self.get_query_string({SEARCH: None})))
         return found
 
+    def shortcuts(self) -> list[tuple[str, str]]:
+        """Filters that are often wanted: label and address."""
+        return [(label, self.get_query_string(query)) for label, query in self.model_admin.shortcuts()]
+
     def inputs(self) -> list[Input]:
         """The visible fields of the panel of filters."""
         return [each for spec in self.filters if not isinstance(spec, TabFilter) for each in spec.inputs()]

@@ -315,6 +315,8 @@ class InvoicePayment(Mirrored):
             _known("invoicepayment_intent", "payment_intent"),  # Which invoice does this PaymentIntent pay?
             _known("invoicepayment_record", "payment_record"),  # Which invoice does this payment record pay?
             _known("invoicepayment_charge", "charge"),  # Which invoice does this charge pay?
+            # What was paid in a month, in the order of the days
+            models.Index("paid_at", "id", name="invoicepayment_by_day", condition=Q(paid_at__isnull=False)),
             _newest("invoicepayment_status_newest", "status"),  # Stripe's filter `status`
             _newest("invoicepayment_currency_newest", "currency"),  # Lists by currency
             _amounts("invoicepayment_by_amount", "amount_requested"),  # Lists by amount

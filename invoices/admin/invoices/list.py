@@ -52,11 +52,11 @@ class InvoiceAdmin(RecordAdmin):
     list_display = ("number_", "customer_", "status_", "amount_", "due_", "work_", "created_")
     list_filter = (
         *(StatusFilter, CurrencyFilter, CollectionMethodFilter, QueueFilter, AgeFilter),
-        DayRangeFilter.on("created", "created"),
-        DayRangeFilter.on("due_date", "due"),
-        DayRangeFilter.on("paid_at", "paid"),
-        AmountRangeFilter.on("amount_remaining", "remaining", "remaining"),
-        AmountRangeFilter.on("total", "total"),
+        DayRangeFilter.on("created", gettext_noop("created")),
+        DayRangeFilter.on("due_date", gettext_noop("due")),
+        DayRangeFilter.on("paid_at", gettext_noop("paid")),
+        AmountRangeFilter.on("amount_remaining", gettext_noop("remaining"), "remaining"),
+        AmountRangeFilter.on("total", gettext_noop("total")),
         *(AssignedFilter, PromiseFilter),
     )
     more_columns = ("remaining_", "total_", "age_", "paid_")

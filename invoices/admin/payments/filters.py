@@ -24,8 +24,8 @@ def filters_by(amount: str) -> tuple[Any, ...]:
     """The filters of a list whose amounts stand in this column."""
     return (
         *(PaymentStatusFilter, CurrencyFilter),
-        DayRangeFilter.on("created", "created"),
-        AmountRangeFilter.on(amount, "amount", "amount"),
+        DayRangeFilter.on("created", gettext_noop("created")),
+        AmountRangeFilter.on(amount, gettext_noop("amount"), "amount"),
     )
 
 
