@@ -67,13 +67,13 @@ SIZES = Sizes.of(ROWS, ROWS, ROWS, datetime(2024, 1, 1, tzinfo=UTC), timedelta(d
 MOST_READ = 2_500  # rows that a page may read of a table, about a fifth of it; it shows 50
 MIDDLE = SIZES.begin + SIZES.span / 2
 # Tables that have few rows by their nature, and are read whole where that is cheaper than an index. Of people: staff
-# alone. Of tokens, pauses and archives: a few a month. Queues are as small as what waits. The others have a row for
-# each process, kind or permission.
+# alone. Of tokens, pauses and archives: a few a month. Queues, and what is tallied, are as small as what waits. The
+# others have a row for each process, kind or permission.
 SMALL = re.compile(
     r"auth_|django_(content_type|session)|account_|socialaccount_|mfa_|axes_|invoices_("
     r"apitoken|tokenrecord|pause|contradiction|eventarchive|signinarchive|erasure|erasedrow|removal|disclosure|heartbeat|"
     r"lease|scheduledrun|throttleslot|checkedkey|accountrecord|givenpermission|pendingevent|unchainedrow|requestcount|"
-    r"scheduledrefetch|savedview)"
+    r"scheduledrefetch|savedview|tallied)"
 )
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.helpers.many_rows import Sizes
 
 COLLEAGUES = 20  # beside the person who looks at the pages
-WAITING = 100  # requests that wait for a second person, and contradictions that nobody has resolved: few in any company
+WAITING = 20  # requests for a second person, contradictions and mentions that wait: few in any company
 # Of all invoices, or as many as fill a page.
 SHARES = {"of_customer": 0.02, "of_invoice": 0.001, "of_run": 0.01, "of_batch": 0.001}
 FILL_A_PAGE = 120
@@ -48,8 +48,7 @@ def statements(sizes: Sizes, user: int, colleagues: list[int]) -> Iterator[str]:
         return f"timestamptz '{sizes.begin.isoformat()}' + g * interval '{sizes.span.total_seconds() / of:.6f} s'"
 
     n, open_ones = sizes.invoices, sizes.invoices // 25  # of which every 25th is open, from in_4 on
-    least = min(sizes.fewer.values())
-    notes, given = max(n // 20, least), max(n // 50, least)
+    notes, given = max(n // 20, min(sizes.fewer.values())), max(n // 50, 200)
     who = f"(ARRAY{[user, *colleagues]})"
     yield f"""
         INSERT INTO invoices_note (id, invoice, created_at, author_id)
