@@ -75,6 +75,8 @@ class TestOver:
     def test_there_is_no_way_back_and_what_there_is_instead(self, desk: Client, status: str) -> None:
         found = text(desk.get(f"{LIST}{stored(InvoiceObject(status=status)).pk}/"))
         assert "Stripe cannot reopen" in found and "duplicate it in Stripe&#x27;s dashboard" in found
+        sentence = found.partition("Stripe cannot reopen")[2].partition("</p>")[0]
+        assert 'href="https://dashboard.stripe.com/' in sentence
 
     def test_a_draft_keeps_what_comes_later(self, desk: Client) -> None:
         found = text(desk.get(f"{LIST}{stored(InvoiceObject(status='draft')).pk}/"))

@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from invoices.admin import access
 from invoices.admin.invoices import wording
+from invoices.admin.links import dashboard_url
 from invoices.models import Invoice
 from invoices.operations import ACTIONS, Action, Invalid, Refusal, eligibility
 
@@ -98,6 +99,11 @@ class Offers:
         """How a debt that was given up can be billed again; empty where the question does not arise."""
         found = wording.WAYS_BACK.get(self.invoice.status or "") if not self.invoice.deleted_at else None
         return _(found) if found else ""
+
+    @property
+    def way_back_address(self) -> str:
+        """Stripe's screen on which it is duplicated."""
+        return dashboard_url(f"invoices/{self.invoice.pk}", self.invoice.livemode)
 
 
 def _names(actions: Iterable[Action]) -> str:
