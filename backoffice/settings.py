@@ -25,7 +25,6 @@ from backoffice.forwarding import proxies
 from backoffice.group_settings import group_map
 from backoffice.production_settings import DEVELOPMENT_KEY, networks, origin_of, refuse_unsafe
 from backoffice.secret_settings import secret, secrets_list
-from backoffice.theme_templates import LOADERS
 
 env = Env()
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -249,7 +248,12 @@ TEMPLATES = [
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "DIRS": [BASE_DIR / "templates"],
         "OPTIONS": {
-            "loaders": LOADERS,
+            "loaders": [
+                (
+                    "django.template.loaders.cached.Loader",
+                    ["django.template.loaders.filesystem.Loader", "backoffice.theme_templates.Loader"],
+                )
+            ],
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.forms import renderers
 from django.template import Origin
 from django.template.loaders import app_directories
@@ -21,18 +22,12 @@ class Loader(app_directories.Loader):
         return _ICON.sub('<span aria-hidden="true"', super().get_contents(origin))
 
 
-LOADERS = [
-    (
-        "django.template.loaders.cached.Loader",
-        ["django.template.loaders.filesystem.Loader", "backoffice.theme_templates.Loader"],
-    )
-]
-
-
 class FormRenderer(renderers.DjangoTemplates):
     """Django's own, which finds the templates of fields in the applications too, by our loader."""
 
     @cached_property
     def engine(self) -> Any:
         folder = Path(renderers.__file__).parent / "templates"
-        return self.backend({"APP_DIRS": False, "DIRS": [folder], "NAME": "forms", "OPTIONS": {"loaders": LOADERS}})
+        engine: Any = settings.TEMPLATES[0]
+        loaders = engine["OPTIONS"]["loaders"]
+        return self.backend({"APP_DIRS": False, "DIRS": [folder], "NAME": "forms", "OPTIONS": {"loaders": loaders}})

@@ -6,8 +6,15 @@ from typing import NamedTuple
 
 from babel import Locale
 from babel.numbers import format_currency
-from django.utils.translation import get_language, gettext_noop
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
+
+
+def gettext_noop(message: str) -> str:
+    """Marks a message for the catalog. Django's own asks the settings, which read this module while they are made: they
+    would then be half made, and count as whole where what follows refuses to start."""
+    return message
+
 
 # From Stripe's documentation of currencies ("Zero-decimal currencies", "Three-decimal currencies", "Special cases").
 # Babel's own table is not used: it gives ISK and UGX no decimals, but Stripe takes both in hundredths that are always

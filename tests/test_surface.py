@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
 import subprocess
 import sys
 from base64 import b64encode
@@ -75,6 +76,14 @@ def test_a_live_key_does_not_start_without_production(tmp_path: Path) -> None:
     assert found.returncode == 1
     assert "STRIPE_SECRET_KEY is of the live mode, and DJANGO_PRODUCTION is not set." in found.stderr
     assert "rk_live_1" not in found.stderr.splitlines()[-1]
+
+
+def test_settings_that_refuse_to_start_are_not_half_made(tmp_path: Path) -> None:
+    """What asks for a setting while they are made has Django take what there is so far for all of them."""
+    script = "from django.conf import settings\ntry: settings.DEBUG\nexcept Exception: print(settings.configured)"
+    setting = "DJANGO_SETTINGS_MODULE=backoffice.settings STRIPE_SECRET_KEY=rk_live_1"
+    found = run_manage(tmp_path, f"{setting} $PYTHON -c {shlex.quote(script)}")
+    assert found.stdout == "False\n", found.stderr
 
 
 GOOD = {
