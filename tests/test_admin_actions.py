@@ -11,8 +11,9 @@ from urllib.parse import quote
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from django.utils.translation import trans_real
 
-from invoices import operations, refetch
+from invoices import operations, recorded, refetch
 from invoices.admin.invoices import bulk
 from invoices.admin.operations import batch_csv
 from invoices.models import Batch, Invoice, Operation, Pause
@@ -497,3 +498,20 @@ class TestBrake:
         client.post(f"{pause}resume/")
         assert f'formaction="{pause}resume/"' not in client.get("/admin/invoices/pause/").content.decode()
         assert "The bank is down" not in client.get("/admin/").content.decode()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_refusal_is_heard_in_ones_language_and_kept_in_english(
+    desk: Client, sandbox: SandboxProcess, invoice: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    german = "Die Rechnung ist schon bezahlt"
+    catalog = trans_real.translation("de")._catalog._catalogs[0]  # type: ignore[attr-defined]
+    monkeypatch.setitem(catalog, "Invoice is already paid", german)
+    recorded._shown.cache_clear()
+    given = form_data(desk, invoice.id, "void")
+    sandbox.client().v1.invoices.pay(invoice.id)
+    refetch.refetch("invoice", invoice.id)
+    found = desk.post(action_url(invoice.id, "void"), given, headers={"Accept-Language": "de"})
+    assert found.status_code == 400 and german in found.content.decode()
+    assert Operation.objects.get().message == "Invoice is already paid"
+    recorded._shown.cache_clear()

@@ -31,7 +31,7 @@ SAME_EVERYWHERE = re.compile(
     [\w.+-]+@[\w.-]+ | https?://\S+ | \S*\d\S* | \b(?:[a-z]+_)+\w+ | \b[a-z_]+(?:\.[a-z_]+)+
     | \b(?:[A-Z]{3}|Invoice\ desk|Stripe|ID|API|CSV|XLSX|JSON|PaymentIntents?|Visa|Mastercard|English|Deutsch|Sandbox
         |Auditor|Billing\ manager|Service|Support\ agent)\b
-    | \b(?:en|de|Ada|Byron|manager|agent)\b
+    | \b(?:en|de|Ada|Byron|manager|agent|US\ dollars)\b | \b[a-z]+_…
     """,
     re.VERBOSE,
 )
