@@ -16,8 +16,9 @@ from babel.messages.pofile import read_po
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
+from django.utils import timezone
 
-from invoices import operations, reconcile, refetch
+from invoices import assignments, clock, notes, operations, promises, reconcile, refetch
 from invoices.models import Operation, ReconciliationRun
 from tests.factories import customer_at, invoice_at
 from tests.helpers import untranslated
@@ -28,7 +29,7 @@ CATALOG = Path(settings.LOCALE_PATHS[0]) / "de" / "LC_MESSAGES"
 # Shown in every language as it is: data, the names of things, and the ids and codes of Stripe's.
 SAME_EVERYWHERE = re.compile(
     r"""
-    [\w.+-]+@[\w.-]+ | https?://\S+ | \S*\d\S* | \b(?:[a-z]+_)+\w+ | \b[a-z_]+(?:\.[a-z_]+)+
+    [\w.+-]+@[\w.-]+ | https?://\S+ | \bLine\ \d+ | \S*\d\S* | \b[a-z]+_… | \b[a-z_]+(?:\.[a-z_]+)+ | \b(?:[a-z]+_)+\w+
     | \b(?:[A-Z]{3}|Invoice\ desk|Stripe|ID|API|CSV|XLSX|JSON|PaymentIntents?|Visa|Mastercard|English|Deutsch|Sandbox
         |Auditor|Billing\ manager|Service|Support\ agent)\b
     | \b(?:en|de|Ada|Byron|manager|agent|US\ dollars)\b | \b[a-z]+_…
@@ -81,6 +82,9 @@ def records(sandbox: SandboxProcess, manager: User, deliver: Any) -> dict[str, s
     for each in (paid, void, off, open_):
         refetch.refetch("invoice", each.id)
     refetch.refetch("customer", customer.id)
+    notes.write(open_.id, "4711 @manager", author=manager)
+    promises.record(open_.id, amount="5", day=f"{timezone.localdate(clock.now())}", by=manager)
+    assignments.give(open_.id, "manager", by=manager, seen=None)
     for action, invoice in (("pay", paid), ("void", void), ("mark_uncollectible", off)):
         operations.execute(action, invoice.id, actor=manager, source="admin", reason="asked")
     deliver()
@@ -116,6 +120,10 @@ PAGES = (
     "invoices/invoice/{paid}/",
     "invoices/invoice/{void}/",
     "invoices/invoice/{off}/",
+    "invoices/invoice/{open}/?kind=notes",
+    "invoices/invoice/{open}/?kind=events",
+    "invoices/invoice/{open}/methods/",
+    "invoices/invoice/{open}/newest/",
     "invoices/invoice/{open}/do/pay/",
     "invoices/invoice/{open}/do/void/",
     "invoices/invoice/{open}/do/mark_uncollectible/",
@@ -125,6 +133,9 @@ PAGES = (
     "invoices/invoice/{paid}/do/void/",
     "invoices/customer/",
     "invoices/customer/{customer}/",
+    "invoices/customer/{customer}/cards/",
+    "invoices/customer/{customer}/chosen/",
+    "invoices/customer/{customer}/chosen/?_selected_action={open}",
     "invoices/customer/{customer}/stored/",
     "invoices/operation/",
     "invoices/operation/{operation}/",

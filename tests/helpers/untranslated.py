@@ -44,7 +44,7 @@ def bare_texts(template: str) -> Iterator[tuple[int, str]]:
     bare = _NOT_TEXT.sub(blank, template)
     for attribute in re.finditer(rf'\b({"|".join(SPOKEN)})="([^"]*)"', bare):
         if LETTERS.search(unescape(attribute[2].replace("\x00", " "))):
-            yield bare.count("\n", 0, attribute.start()) + 1, attribute[0].replace("\x00", "")
+            yield bare.count("\n", 0, attribute.start()) + 1, attribute[2].replace("\x00", "")
     # A `>` may stand in an expression of Alpine's inside an attribute, so attributes with values go first.
     text = re.sub(r'[\w:@.-]+="[^"]*"', blank, bare)
     text = re.sub(r"<[^<>]*>", blank, text)
@@ -103,7 +103,9 @@ class _Shown(HTMLParser):
         if tag in {"script", "style", "code", "pre", "svg"}:
             self.silent.append(tag)
         given = dict(attrs)
-        if given.get("class") and "material-symbols-outlined" in str(given["class"]):
+        classes = (given.get("class") or "").split()
+        # The names of icons, what people wrote, and the text in the customer's language.
+        if {"material-symbols-outlined", "written"} & set(classes) or given.get("id") == "customer-words":
             self.silent.append(tag)
         for name, value in attrs:
             button = tag == "input" and name == "value" and given.get("type") in {"submit", "button"}
