@@ -310,3 +310,18 @@ def test_a_note_is_written_once_and_edited_by_its_author(desk: Page, invoice: An
     expect(panel).to_contain_text("Paid on the phone")
     panel.get_by_text("What it said before").click()
     expect(panel.get_by_text("Called <Ada>")).to_be_visible()
+
+
+def test_a_half_typed_note_outlasts_the_timelines_filter_and_the_languages(
+    desk: Page, invoice: Any, agent: User
+) -> None:
+    sign_in(desk, agent)
+    find(desk, invoice.number)
+    note = desk.get_by_label("A new note")
+    note.fill("She calls back on")
+    desk.locator("#timeline").get_by_role("link", name="Operations").click()
+    expect(desk.locator("#timeline [aria-current]")).to_have_text("Operations")
+    desk.locator("#customer-text").get_by_role("link", name="Deutsch").click()
+    expect(desk.locator("#customer-words")).to_contain_text("Die Rechnung")
+    expect(note).to_have_value("She calls back on")
+    expect(desk.locator("#timeline [aria-current]")).to_have_text("Operations")

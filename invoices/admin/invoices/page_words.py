@@ -119,7 +119,7 @@ class PageWords:
         if intent and intent.error_message:
             return payment_wording.decline_reason(member(intent.data, "last_payment_error"))
         if last and last.state == Operation.State.FAILED and self._sees(last):
-            return recorded.shown(last.message)
+            return local_times(recorded.shown(last.message), last.finished_at)
         return ""
 
     @cached_property
