@@ -21,7 +21,7 @@ from invoices.models import Code, Invoice, Promise
 from invoices.models.immutable import ImmutableError
 from invoices.models.work import broken_promises, promised
 from invoices.operations import Invalid, Refusal
-from tests.factories import InvoiceObject, stored
+from tests.factories import InvoiceObject, InvoicePaymentObject, PaymentIntentObject, stored
 from tests.helpers.admin_pages import LIST, hidden, text
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -388,6 +388,19 @@ def test_nobody_is_reminded_while_the_promise_stands(
     state, customer = told(client)
     assert f"The customer promised USD 100.00 by {day}, and broke the promise." in state
     assert "Remind the customer." in state and "was due" in customer
+
+
+def test_after_a_decline_the_promise_is_waited_for_too(client: Client, agent: User) -> None:
+    invoice = owed(due_date=1_500_000_000)
+    error = {"code": "card_declined", "decline_code": "insufficient_funds", "message": "Your card was declined."}
+    intent = stored(PaymentIntentObject(last_payment_error=error))
+    stored(InvoicePaymentObject(invoice=invoice.pk, payment={"type": "payment_intent", "payment_intent": intent.pk}))
+    client.force_login(agent)
+    assert "Please use another payment method" in told(client)[1]
+    day = date_format(record(agent).day, "DATE_FORMAT")
+    state, customer = told(client)
+    assert "was declined" in state and f"by {day}." in state and f"Wait until {day}." in state
+    assert "another payment method" not in state + customer and "is open" in customer
 
 
 def test_a_promise_is_named_to_those_who_may_see_it(client: Client, agent: User) -> None:

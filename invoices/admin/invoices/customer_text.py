@@ -115,6 +115,8 @@ def text(situation: Situation, language: str = ENGLISH, *, card_link: str = "") 
     state = say(f"{part}{kind}", invoice.due_date)
     if name == Name.PROCESSING:
         return state + say("processing")
+    if name == Name.DECLINED and situation.is_promised and not card_link:
+        return state + _pay_here(say, invoice)
     if name in {Name.DECLINED, Name.CONFIRM}:
         return f"{state} {_after_decline(situation, say, language, card_link)}"
     return state + _pay_here(say, invoice)

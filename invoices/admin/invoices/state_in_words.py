@@ -107,7 +107,7 @@ def _why_and_next(situation: Situation, invoice: Invoice, sees_operation: bool, 
             )
             return why, _("Send the customer the link to Stripe's payment page.")
         case Name.DECLINED:
-            return _declined(situation), _after_decline(situation)
+            return _declined(situation) + _promised(situation, sees_promise), _after_decline(situation, sees_promise)
         case Name.OVERDUE | Name.OPEN:
             return _open(situation, sees_promise)
     return _("Stripe's answer could not be read."), _("Refresh it from Stripe, or look at it there.")
@@ -127,24 +127,37 @@ def _open(situation: Situation, sees_promise: bool) -> tuple[str, str]:
         why = _("It has not been paid in full.")
     else:
         why = _("It has not been charged yet.")
-    promise = situation.promise if sees_promise else None
-    if promise is not None:
-        said = (
-            _("The customer promised {amount} by {day}.")
-            if situation.is_promised
-            else _("The customer promised {amount} by {day}, and broke the promise.")
-        )
-        amount = money.text(promise.amount, promise.currency)
-        why += " " + said.format(amount=amount, day=date_format(promise.day, "DATE_FORMAT"))
+    why += _promised(situation, sees_promise)
     if situation.paused:
         return why, _sentence(situation.paused)
     if invoice.next_payment_attempt:
         return why, _("Stripe charges it by itself on {time}.").format(time=_time(invoice.next_payment_attempt))
     if situation.is_promised:
-        return why, _("Wait until {day}.").format(day=date_format(promise.day, "DATE_FORMAT")) if promise else ""
+        return why, _wait(situation, sees_promise)
     if invoice.collection_method == "send_invoice":
         return why, _("Remind the customer.") if late else _("The customer pays on receipt.")
     return why, _("Charge it, or send the customer the link to Stripe's payment page.")
+
+
+def _promised(situation: Situation, sees_promise: bool) -> str:
+    """What the customer promised, after another sentence; empty where nothing was, or the reader may not know."""
+    promise = situation.promise
+    if promise is None or not sees_promise:
+        return ""
+    said = (
+        _("The customer promised {amount} by {day}.")
+        if situation.is_promised
+        else _("The customer promised {amount} by {day}, and broke the promise.")
+    )
+    amount = money.text(promise.amount, promise.currency)
+    return " " + said.format(amount=amount, day=date_format(promise.day, "DATE_FORMAT"))
+
+
+def _wait(situation: Situation, sees_promise: bool) -> str:
+    """For what was promised; empty where the reader may not know of it."""
+    if situation.promise is None or not sees_promise:
+        return ""
+    return _("Wait until {day}.").format(day=date_format(situation.promise.day, "DATE_FORMAT"))
 
 
 def _declined(situation: Situation) -> str:
@@ -156,12 +169,14 @@ def _declined(situation: Situation) -> str:
     return _("The last charge was declined: {reason}").format(reason=situation.reason)
 
 
-def _after_decline(situation: Situation) -> str:
-    """What helps with this kind of decline, and when Stripe tries again by itself."""
+def _after_decline(situation: Situation, sees_promise: bool) -> str:
+    """What helps with this kind of decline, or the day that was promised, and when Stripe tries again by itself."""
     if situation.paused:
         return _sentence(situation.paused)
     again = situation.invoice.next_payment_attempt
     advice = _(situation.help.agent) if situation.help else _("Ask the customer for another payment method.")
+    if situation.is_promised:
+        advice = _wait(situation, sees_promise) or advice
     retry = " " + _("Stripe tries again by itself on {time}.").format(time=_time(again)) if again else ""
     return f"{advice}{retry}"
 
