@@ -116,14 +116,24 @@ class RecordList(ChangeList):
         return [each for spec in self.filters if not isinstance(spec, TabFilter) for each in spec.inputs()]
 
     def kept(self) -> list[tuple[str, str]]:
-        """The parameters that applying the filters keeps: the tab, the search, the columns, the order."""
-        shown = {each.name for each in self.inputs()}
+        """The parameters that applying the filters keeps: the tab, the search, the columns."""
+        shown = {SORT, *(each.name for each in self.inputs())}
         return [
             (name, value)
             for name, values in self.filter_params.items()
             if name not in shown
             for value in (values if isinstance(values, list) else [values])
         ]
+
+    def orders(self) -> list[tuple[str, str, bool]]:
+        """By what the list can be sorted, both ways, for phones, which show no headers: value, label, whether it is."""
+        written = self.request.GET.get(SORT, "")
+        found = [("", _("As usual"), not written)] if self.model_admin.sorts else []
+        for name, sort in self.model_admin.sorts.items():
+            label = str(label_for_field(sort.column, self.model, self.model_admin))
+            for value, descending in ((name, sort.order.descending), (f"-{name}", not sort.order.descending)):
+                found.append((value, f"{label} {'↓' if descending else '↑'}", value == written))
+        return found
 
     def header(self, index: int) -> Header | None:
         """The link that sorts by this column, by its place in `list_display`."""

@@ -119,6 +119,9 @@ def window(browser: Browser, live_server: LiveServer) -> Iterator[Callable[..., 
 def fits(page: Page) -> None:
     wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     assert wide <= 0, f"{page.url} is {wide} pixels too wide"
+    if "/invoices/invoice/?" in page.url and page.locator("#result_list").count():
+        wide = page.evaluate("result_list.offsetWidth - result_list.parentElement.clientWidth")
+        assert wide <= 0, f"the invoices of {page.url} are {wide} pixels wider than their place"
 
 
 def tab_to(page: Page, selector: str) -> None:
@@ -216,6 +219,17 @@ def test_a_list_is_narrowed_kept_and_downloaded(
     page.keyboard.press("Enter")
     expect(page.get_by_role("link", name="Late by weeks").first).to_be_visible()
     fits(page)
+    page.locator("#result_list .action-select").first.check()
+    sums = page.locator("#all-sums")
+    sums.scroll_into_view_if_needed()
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    bar, table = page.locator("#changelist-actions").bounding_box(), sums.bounding_box()
+    assert bar and table and table["y"] + table["height"] <= bar["y"], "the bar of actions covers the sums"
+    if look is DARK_PHONE:
+        page.locator("summary", has_text="Filters").click()
+        page.get_by_label("Sort by").select_option("due")
+        page.get_by_role("button", name="Apply filters").click()
+        page.wait_for_url("**sort=due*")
 
 
 @pytest.mark.parametrize("look", [LIGHT, DARK_PHONE, GERMAN_PHONE], ids=["light", "dark phone", "German phone"])
