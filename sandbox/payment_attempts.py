@@ -108,15 +108,7 @@ def fail(
     `code`, `decline` and `message` are Stripe's error code, decline code and text; `advice` and `network` its advice
     code and network decline code (Stripe docs: Card declines).
     """
-    outcome = {
-        "advice_code": advice,
-        "network_advice_code": None,
-        "network_decline_code": network,
-        "network_status": "declined_by_network",
-        "reason": decline,
-        "seller_message": "The bank did not return any further details with this decline.",
-        "type": "issuer_declined",
-    }
+    outcome = shapes.declined_outcome(decline, advice, network)
     failed = shapes.charge(
         call.now, intent, method, "failed", failure_code=code, failure_message=message, outcome=outcome
     )

@@ -1,7 +1,7 @@
 """One planted invoice, with the members that the same API calls would have left on it."""
 
 import random
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sandbox import amounts, cards, refusals, shapes
 from sandbox.ids import ids
@@ -141,14 +141,16 @@ class PlantedInvoice:
         method, at = self.method, min(self.finalized_at + HOUR_SECONDS, self.now - 30)
         assert method
         card = cards.card_of(method)
-        outcome: dict[str, Any] = {"failure_code": card.code, "failure_message": card.message}
-        charge = shapes.charge(at, self.intent, method, "failed", **outcome)
+        decline = card.decline or "generic_decline"
+        outcome = shapes.declined_outcome(decline, card.advice, card.network)
+        failed = {"failure_code": card.code, "failure_message": card.message, "outcome": outcome}
+        charge = shapes.charge(at, self.intent, method, "failed", **failed)
         self.rows["charge"].append(charge)
         error = {
             "advice_code": card.advice,
             "charge": charge["id"],
             "code": card.code,
-            "decline_code": card.decline or "generic_decline",
+            "decline_code": decline,
             "doc_url": refusals.DOC_URL + card.code.replace("_", "-"),
             "message": card.message,
             "network_decline_code": card.network,

@@ -3,7 +3,7 @@
 from sandbox.shapes.credits import credit_note, credit_note_line, refund, refund_of_credit_note
 from sandbox.shapes.customers import billing_details, customer, no_address, of_customer
 from sandbox.shapes.invoices import hosted_urls, invoice, invoiceitem, line, price_details
-from sandbox.shapes.payments import charge, invoice_payment, payment_intent
+from sandbox.shapes.payments import charge, declined_outcome, invoice_payment, payment_intent
 from sandbox.shapes.subscriptions import (
     period_of,
     price,
@@ -19,6 +19,7 @@ __all__ = [
     "credit_note",
     "credit_note_line",
     "customer",
+    "declined_outcome",
     "hosted_urls",
     "invoice",
     "invoice_payment",

@@ -84,6 +84,19 @@ def payment_intent(now: int, amount: int, currency: str, customer: str | None, *
     }
 
 
+def declined_outcome(decline: str, advice: str | None = None, network: str | None = None) -> StripeObject:
+    """The `outcome` of a charge that the bank declined. Stripe gives the decline code as its reason."""
+    return {
+        "advice_code": advice,
+        "network_advice_code": None,
+        "network_decline_code": network,
+        "network_status": "declined_by_network",
+        "reason": decline,
+        "seller_message": "The bank did not return any further details with this decline.",
+        "type": "issuer_declined",
+    }
+
+
 def charge(now: int, intent: StripeObject, method: StripeObject | None, status: str, **members: Any) -> StripeObject:
     """A charge of the whole intent. `method` is None if a legacy source pays."""
     paid = status == "succeeded"

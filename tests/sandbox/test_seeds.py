@@ -129,3 +129,10 @@ def test_every_planted_card_behaves(planted: Shop) -> None:
         (402, "authentication_required"),
         (400, "resource_missing"),
     }
+
+
+def test_a_declined_charge_says_why(planted: Shop) -> None:
+    """As a charge does that is declined while the sandbox runs."""
+    charges = planted.v1.charges.list({"limit": 100}).auto_paging_iter()
+    outcomes = [charge.outcome for charge in charges if charge.status == "failed"]
+    assert outcomes and all(each["type"] == "issuer_declined" and each["reason"] for each in outcomes)
