@@ -212,6 +212,8 @@ class TestOperationsOnAnInvoicesPage:
         for operation in Operation.objects.all():
             page = self.shown(reading, invoice, f"?operation={operation.pk}")
             assert [secret for secret in self.SECRETS if secret in page] == []
+        timeline = text(reading.get(f"/admin/invoices/invoice/{invoice.pk}/")).split('id="timeline"')[1]
+        assert [secret for secret in self.SECRETS if secret in timeline.split("</section>")[0]] == []
         assert "A request waits for a second person." in page and "Outside Stripe" in page
 
     def test_what_the_journal_says_of_a_decline_is_not_told(self, agent: User) -> None:
@@ -231,6 +233,8 @@ class TestOperationsOnAnInvoicesPage:
         asked = Operation.objects.get(state="awaiting_approval")
         page = self.shown(client, invoice, f"?operation={asked.pk}")
         assert "“Void” was asked for by Ada Lovelace" in page and "cheque 4711" in page
+        timeline = text(client.get(f"/admin/invoices/invoice/{invoice.pk}/")).split('id="timeline"')[1]
+        assert "Void: asked for" in timeline and "/operation/" not in timeline.split("</section>")[0]
 
     def test_who_may_see_operations_sees_them(self, invoice: Any, manager: User) -> None:
         client = Client()

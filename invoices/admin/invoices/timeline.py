@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from invoices import money, notes
-from invoices.admin import days
+from invoices.admin import access, days
 from invoices.admin.events import wording as event_wording
 from invoices.admin.formatting import words
 from invoices.admin.invoices import payment_methods, work
@@ -174,14 +174,14 @@ def _attempts(timeline: Timeline) -> Iterable[Entry]:
 
 
 def _operations(timeline: Timeline) -> Iterable[Entry]:
-    if not timeline.may("view_operation"):
-        return
     rows = timeline.page.operations
     if timeline.before is not None:
         found = Operation.objects.filter(invoice=timeline.invoice.pk).select_related("actor", "approver")
         rows = timeline.newest_rows(found, "created_at")
     for row in rows:
-        label, link = _(label_of(row.action)), url_of("operation", row.pk)
+        if not access.may_see(timeline.request, row):
+            continue
+        label, link = _(label_of(row.action)), url_of("operation", row.pk) if timeline.may("view_operation") else ""
         by, ticket = operation_wording.requested_by(row), f" ({row.ticket})" if row.ticket else ""
         asked = tuple(f"{name}: {_in_words(timeline, row, value)}" for name, value in operation_wording.parameters(row))
         yield Entry(
