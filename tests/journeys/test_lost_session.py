@@ -10,7 +10,7 @@ from django.contrib.sessions.models import Session
 from playwright.sync_api import Page, expect
 from pytest_django.live_server_helper import LiveServer
 
-from invoices.models import Note, Operation
+from invoices.models import Batch, Note, Operation
 from tests.helpers.browser import MARKS, browser_context_args, browser_type_launch_args  # noqa: F401
 
 pytestmark = MARKS
@@ -78,3 +78,35 @@ def test_a_form_from_before_a_new_sign_in_shows_what_was_typed(page: Page, invoi
     page.get_by_role("link", name="Back to the form").click()
     expect(page.locator("#act [name=reason]")).to_have_value(REASON)
     assert not Operation.objects.exists()
+
+
+def test_many_ticked_invoices_come_back_as_their_form(page: Page, invoice_page: str, agent: User) -> None:
+    """And one that was refused can be gone back to: the browser asks for it anew, instead of showing an error."""
+    page.goto(f"{invoice_page.split('/in_', maxsplit=1)[0]}/?state=open")
+    page.locator("input[name=_selected_action]").first.check()
+    page.select_option("select[name=action]", "void")
+    page.locator("#changelist-form [name=index]").click()
+    expect(page.get_by_role("heading", name="Void: 1 invoice")).to_be_visible()
+    preview = page.url
+    page.locator("[name=reason]").fill(REASON)
+    Session.objects.all().delete()
+    page.locator("form[data-once] button[type=submit]").last.click()
+    sign_in(page, agent)
+    expect(page.get_by_role("heading", name="Void: 1 invoice")).to_be_visible()
+    expect(page.locator("[name=reason]")).to_have_value(REASON)
+    assert page.url == preview
+    page.locator("form[data-once] button[type=submit]").last.click()
+    expect(page.get_by_text("Please type how many invoices it will be done to.")).to_be_visible()
+    page.goto(invoice_page)
+    page.go_back()
+    expect(page.locator("[name=number]")).to_be_visible()
+    assert page.url == preview and not Batch.objects.exists()
+
+
+def test_a_refused_form_can_be_gone_back_to(page: Page, invoice_page: str) -> None:
+    page.goto(f"{invoice_page}do/void/")
+    page.locator("#act button[type=submit]").click()
+    expect(page.get_by_text("Please say why")).to_be_visible()
+    page.goto(invoice_page)
+    page.go_back()
+    expect(page.locator("#act [name=reason]")).to_be_visible()

@@ -40,6 +40,7 @@ CURRENCIES_ON_BUTTON = 3
 TICKED = "ticked"  # in the address of the preview: which of the selections that the session keeps
 SELECTIONS_KEPT = 5
 GROUPED_BY_POINTS = re.compile(r"[0-9]{1,3}(?:\.[0-9]{3})+")  # as German writes a number: 1.100
+NAME = re.compile(r"[0-9a-f]{32}")  # of a selection
 _KEPT = "ticked_invoices"  # in the session
 
 
@@ -88,8 +89,9 @@ def start(admin: RecordAdmin, request: HttpRequest, name: str) -> HttpResponse:
     problems = getattr(request, LIST_PROBLEMS, [])
     if problems:
         return _refused(request, problems)
-    query = request.GET.copy()
-    query[TICKED] = _keep(request, ticked_in(request))
+    query, name = request.GET.copy(), uuid.uuid4().hex
+    query[TICKED] = name
+    _keep(request, name, ticked_in(request), _page_of_form(request))
     return redirect(f"{_bulk_url(action)}?{query.urlencode()}")
 
 
@@ -114,21 +116,23 @@ def _page_of_form(request: HttpRequest) -> str:
     return mark.page if mark is not None and mark.user == request.user.pk else request.get_full_path()
 
 
-def _keep(request: HttpRequest, ids: list[str]) -> str:
-    """Keeps the selection, with the page where it was made; its name."""
-    name = uuid.uuid4().hex
-    kept = {**request.session.get(_KEPT, {}), name: {"ids": ids, "back": _page_of_form(request)}}
+def _keep(request: HttpRequest, name: str, ids: list[str], back: str) -> None:
+    """Keeps the selection under this name, with the page where it was made."""
+    kept = {**request.session.get(_KEPT, {}), name: {"ids": ids, "back": back}}
     request.session[_KEPT] = dict(list(kept.items())[-SELECTIONS_KEPT:])
-    return name
 
 
 def _ticked(request: HttpRequest) -> list[str]:
     """The invoices that the address of the preview names. After the session was lost in which they were kept, those of
-    the form that could not be sent then."""
-    kept = request.session.get(_KEPT, {}).get(request.GET.get(TICKED, ""))
+    the form that could not be sent then, which are kept again."""
+    name = request.GET.get(TICKED, "")
+    kept = request.session.get(_KEPT, {}).get(name)
     if kept is not None:
         return list(kept["ids"])
-    return _ids(typed.fields_for(request).get("chosen", ""))
+    ids = _ids(typed.fields_for(request).get("chosen", ""))
+    if ids and NAME.fullmatch(name):
+        _keep(request, name, ids, _back(request))
+    return ids
 
 
 def _ids(chosen: str) -> list[str]:
