@@ -115,6 +115,12 @@ def fields_for(request: HttpRequest) -> QueryDict:
     return QueryDict(kept["text"])
 
 
+def forget(request: HttpRequest) -> None:
+    """The form of this page was sent after all."""
+    if (kept := request.session.get(_KEPT)) and kept["back"] == request.path:
+        del request.session[_KEPT]
+
+
 def shown(request: HttpRequest) -> list[tuple[str, str]]:
     """What was typed into the form that was sent, for the eyes of who typed it."""
     return _shown(_typed(request))

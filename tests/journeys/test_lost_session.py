@@ -105,8 +105,14 @@ def test_many_ticked_invoices_come_back_as_their_form(page: Page, invoice_page: 
 
 def test_a_refused_form_can_be_gone_back_to(page: Page, invoice_page: str) -> None:
     page.goto(f"{invoice_page}do/void/")
+    page.locator("#act [name=ticket]").fill("T-1")
     page.locator("#act button[type=submit]").click()
     expect(page.get_by_text("Please say why")).to_be_visible()
     page.goto(invoice_page)
     page.go_back()
-    expect(page.locator("#act [name=reason]")).to_be_visible()
+    expect(page.locator("#act [name=ticket]")).to_have_value("T-1")
+    page.locator("#act [name=reason]").fill(REASON)
+    page.locator("#act button[type=submit]").click()
+    expect(page.locator("#result")).to_be_visible()
+    page.goto(f"{invoice_page}do/void/")
+    expect(page.locator("#not-sent")).to_have_count(0)

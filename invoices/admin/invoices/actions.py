@@ -12,7 +12,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 
-from invoices import money, operations, request_origin
+from invoices import money, operations, request_origin, typed
 from invoices.admin import access
 from invoices.admin.base import RecordAdmin
 from invoices.admin.invoices import payment_methods, wording, work
@@ -58,7 +58,9 @@ class ActionPage:
         return ActionForm(self.action, self.invoice, data, locale=locale, may_override=may_override)
 
     def show(self, form: ActionForm, refusal: Refusal | None = None, status: int = 200) -> TemplateResponse:
-        """What will happen, and the form."""
+        """What will happen, and the form. What was typed into one that is refused is there again for who comes back."""
+        if status >= 400:
+            typed.keep(self.request, self.request.path, self.request.user.pk)
         action, invoice = self.action, self.invoice
         known = eligibility.circumstances_of([invoice], charges=action.charges({}))
         params = form.cleaned_data.get("params", {}) if form.is_bound and hasattr(form, "cleaned_data") else {}
@@ -109,6 +111,7 @@ class ActionPage:
             )
         except Refusal as refusal:
             return self.refused(form, refusal)
+        typed.forget(self.request)
         return redirect(f"{page_url(self.invoice)}?operation={operation.pk}")
 
     def refused(self, form: ActionForm, refusal: Refusal) -> HttpResponse:
