@@ -19,7 +19,7 @@ from django.views.decorators.http import require_POST
 from invoices import recorded, scheduled_refetches, wakeups
 from invoices.admin.base import Facts, RecordAdmin
 from invoices.admin.filters import TabFilter
-from invoices.admin.formatting import ago, badge, moment
+from invoices.admin.formatting import ago, badge, moment, words
 from invoices.admin.formatting import number as figures
 from invoices.admin.links import object_link
 from invoices.models import MIRRORED, ScheduledRefetch
@@ -45,7 +45,7 @@ class RefetchStateFilter(TabFilter):
 
 @admin.register(ScheduledRefetch)
 class ScheduledRefetchAdmin(RecordAdmin):
-    list_display = ("object_", "state_", "error_", "attempts", "asked", "due")
+    list_display = ("object_", "state_", "error_", "attempts_", "asked", "due")
     list_filter = (RefetchStateFilter,)
     ordering = ("-id",)
     search_fields = ("object_id",)
@@ -93,8 +93,12 @@ class ScheduledRefetchAdmin(RecordAdmin):
         return format_html(
             '<span class="two"><span class="strong">{}</span><small>{}</small></span>',
             record.object_id,
-            record.object_type,
+            words(record.object_type),
         )
+
+    @admin.display(description=gettext_lazy("Attempts"))
+    def attempts_(self, record: ScheduledRefetch) -> int:
+        return record.attempts
 
     @admin.display(description=gettext_lazy("State"))
     def state_(self, record: ScheduledRefetch) -> SafeString:

@@ -50,6 +50,7 @@ class EndpointForm(forms.Form):
         ),
     )
     description = forms.CharField(
+        label=gettext_lazy("Description"),
         max_length=endpoints.MAX_DESCRIPTION,
         required=False,
         help_text=gettext_lazy("Which service it is, and who looks after it."),

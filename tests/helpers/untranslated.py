@@ -66,8 +66,10 @@ def templates() -> list[Path]:
 
 
 @contextmanager
-def pseudo_language() -> Iterator[None]:
-    """For the time of the block everything that gettext gives stands between two marks."""
+def pseudo_language() -> Iterator[set[tuple[str | None, str]]]:
+    """For the time of the block everything that gettext gives stands between two marks. Gives the contexts and texts
+    that were asked for."""
+    asked: set[tuple[str | None, str]] = set()
     real: Any = translation._trans  # type: ignore[attr-defined]
     names = ("gettext", "ngettext", "pgettext", "npgettext")
     functions = {name: getattr(real, name) for name in names}
@@ -76,6 +78,7 @@ def pseudo_language() -> Iterator[None]:
         def call(*args: Any) -> str:
             if args[0] == "how Django's date filter writes it":  # what it gives is a format
                 return str(functions[name](*args))
+            asked.add((args[0], args[1]) if name in {"pgettext", "npgettext"} else (None, args[0]))
             found = str(functions[name](*args))
             return f"{BEGIN}{found}{END}" if found else found
 
@@ -88,7 +91,7 @@ def pseudo_language() -> Iterator[None]:
         patches.enter_context(mock.patch.object(recorded, "in_english", lambda: translation.override("en")))
         patches.enter_context(mock.patch.object(recorded, "ENGLISH", ""))
         patches.enter_context(mock.patch.object(recorded, "_shown", lambda text, _: text and f"{BEGIN}{text}{END}"))
-        yield
+        yield asked
 
 
 class _Shown(HTMLParser):

@@ -45,6 +45,11 @@ from invoices.models.reading import is_id, text
 from invoices.operations import ACTIONS
 
 
+def _for_phones(word: str) -> SafeString:
+    """What a cell is, where the list has no headers."""
+    return format_html('<span class="for-phones">{} </span>', word)
+
+
 @admin.register(Invoice)
 class InvoiceAdmin(RecordAdmin):
     page_template = "admin/invoices/page.html"
@@ -153,7 +158,7 @@ class InvoiceAdmin(RecordAdmin):
     @admin.display(description=gettext_lazy("Due"))
     def due_(self, invoice: Invoice) -> SafeString:
         if wording.overdue(invoice):
-            return format_html('<span class="late">{}</span>', day(invoice.due_date))
+            return format_html('<span class="late">{}{}</span>', _for_phones(_("due")), day(invoice.due_date))
         settled = invoice.paid_at or invoice.voided_at or invoice.marked_uncollectible_at
         if settled and invoice.status != "open":
             said = {
@@ -168,7 +173,7 @@ class InvoiceAdmin(RecordAdmin):
                 pgettext("before a day", "charge on"),
                 day(invoice.next_payment_attempt),
             )
-        return day(invoice.due_date)
+        return format_html("{}{}", _for_phones(_("due")) if invoice.due_date else "", day(invoice.due_date))
 
     @admin.display(description=gettext_lazy("Who has it"))
     def work_(self, invoice: Invoice) -> SafeString:
@@ -192,7 +197,7 @@ class InvoiceAdmin(RecordAdmin):
 
     @admin.display(description=gettext_lazy("Created"))
     def created_(self, invoice: Invoice) -> SafeString:
-        return day(invoice.created)
+        return format_html("{}{}", _for_phones(pgettext("before a day", "made")), day(invoice.created))
 
     def get_list_display(self, request: HttpRequest) -> Any:
         """Without who has the invoices, for a person who may not see it."""
