@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 
 from invoices import gateway, money, thresholds
 from invoices.admin import access
-from invoices.admin.formatting import number, span
+from invoices.admin.formatting import distance, number
 from invoices.admin.invoices import wording
 from invoices.admin.payments import wording as payment_wording
 from invoices.keyset import newest_of_few
@@ -70,7 +70,7 @@ class Owed:
     @property
     def age(self) -> str:
         """For how long the oldest is overdue: `12 days`."""
-        return span((timezone.now() - self.oldest).total_seconds()) if self.oldest else ""
+        return distance((timezone.now() - self.oldest).total_seconds()) if self.oldest else ""
 
 
 class Shown(NamedTuple):

@@ -109,9 +109,13 @@ def age_text(when: datetime) -> str:
     seconds = int((timezone.now() - when).total_seconds())
     if -1 <= seconds <= 1:
         return words["now"]
-    count, unit = _largest_unit(abs(seconds))
-    distance = words[unit].format(count=count)
-    return words["past" if seconds > 0 else "future"].format(distance=distance)
+    return words["past" if seconds > 0 else "future"].format(distance=distance(abs(seconds)))
+
+
+def distance(seconds: float) -> str:
+    """As `span`, in the form that stands behind a preposition: `vor`, `seit`, `in` in German."""
+    count, unit = _largest_unit(int(seconds))
+    return age_words()[unit].format(count=count)
 
 
 def age_words() -> dict[str, str]:
