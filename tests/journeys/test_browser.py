@@ -130,17 +130,28 @@ def test_a_comma_is_not_taken_for_a_point(desk: Page, sandbox: SandboxProcess, a
 
 
 @pytest.mark.browser_context_args(locale="de-DE")
-def test_an_agent_from_germany_types_as_at_home(desk: Page, sandbox: SandboxProcess, invoice: Any, agent: User) -> None:
-    sign_in(desk, agent)
-    find(desk, invoice.id)
-    desk.get_by_role("link", name="Record a payment").click()
-    expect(desk.get_by_label("Amount")).to_have_value("20,00")
-    expect(desk.get_by_text("Write it like 1234,50 or 1.234,50")).to_be_visible()
-    desk.get_by_label("Amount").fill("7,50")
-    desk.get_by_label("In your own words").fill("Seen on the bank statement")
-    desk.get_by_role("button", name="Record USD 7.50").click()
-    expect(desk.locator(".head .badge")).to_have_text("partly paid")
+def test_an_agent_from_germany_reads_and_types_as_at_home(
+    desk: Page, sandbox: SandboxProcess, invoice: Any, agent: User
+) -> None:
+    desk.locator("input[name=username]").fill(agent.username)
+    desk.locator("input[name=password]").fill("a long enough password")
+    desk.keyboard.press("Enter")
+    desk.get_by_label("Rechnung finden").fill(invoice.id)
+    desk.keyboard.press("Enter")
+    desk.get_by_role("link", name="Zahlung erfassen").click()
+    expect(desk.get_by_label("Betrag")).to_have_value("20,00")
+    expect(desk.get_by_text("1234,50 oder 1.234,50")).to_be_visible()
+    desk.get_by_label("Betrag").fill("7,50")
+    expect(desk.locator("#effects")).to_contain_text("7,50 US-Dollar")
+    desk.get_by_label("In eigenen Worten").fill("Auf dem Kontoauszug gesehen")
+    desk.get_by_role("button", name="7,50 USD erfassen").click()
+    expect(desk.locator(".head .badge")).to_have_text("teilweise bezahlt")
     assert sandbox.client().v1.invoices.retrieve(invoice.id).amount_remaining == 1250
+    # The page speaks her language, the journal its own.
+    desk.get_by_role("button", name="agent").click()
+    desk.get_by_role("button", name="English").click()
+    expect(desk.locator(".head .badge")).to_have_text("partly paid")
+    assert Operation.objects.get().reason == "Auf dem Kontoauszug gesehen"
 
 
 def test_a_slow_click_outlasts_the_preview(desk: Page, invoice: Any, agent: User) -> None:
