@@ -47,6 +47,14 @@ def test_a_kept_sentence_is_shown_in_the_reader_s_language(catalog: None) -> Non
     assert recorded.shown("Nobody decided within 7 days.") == "Nobody decided within 7 days."
 
 
+def test_what_is_too_long_for_a_sentence_of_ours_is_shown_as_it_is() -> None:
+    """Written to be like a message with five values almost to its end, it was compared for more than a minute."""
+    hostile = "“x" + "” could mean x" * 60 + " or x" * 120 + ". Write x" * 60 + "!"
+    with translation.override("de"):
+        assert recorded.shown(hostile) == hostile
+        assert recorded.shown(hostile[:400]) == hostile[:400]
+
+
 def test_what_is_kept_is_made_in_english() -> None:
     with translation.override("de"):
         assert money.text(123_450, "eur") == "1.234,50 EUR"
