@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from html import unescape
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.contrib.sessions.models import Session
 from django.test import Client
+from django.utils import translation
 
-from invoices import clock, mentions, typed
+from invoices import clock, mentions, recorded, refetch, typed
 from invoices.admin.operations import person_filters
-from invoices.models import Drift, Operation, ReconciliationRun, SignInRecord
+from invoices.models import ApiToken, Drift, Operation, ReconciliationRun, SignInRecord
 from invoices.operations import Invalid
-from tests.factories import CustomerObject, InvoiceObject, InvoicePaymentObject, stored, user_in_group
-from tests.helpers.admin_pages import text
+from tests.factories import (
+    CustomerObject,
+    InvoiceObject,
+    InvoicePaymentObject,
+    customer_at,
+    invoice_at,
+    stored,
+    user_in_group,
+)
+from tests.helpers.admin_pages import LIST, action_url, hidden, text
 from tests.helpers.typed_forms import ADD, PASSWORD, opened
+from tests.sandbox_process import SandboxProcess
 
 pytestmark = pytest.mark.django_db
 
@@ -255,3 +267,74 @@ def test_marks_after_a_name_cost_nothing(agent: User, name: str, django_assert_m
             assert "nobody" in name
         else:
             assert found == {agent.pk: True}
+
+
+# --- languages: what people write is data in every one of them --------------------------------------------------------
+
+# Placeholders of both kinds that the catalog uses, a way to an attribute, and a script.
+HOSTILE = "Ada {0} {person} {x.__class__} %(count)s %s <img src=x onerror=alert(1)>"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_hostile_name_and_reason_are_only_shown_in_german(sandbox: SandboxProcess, manager: User) -> None:
+    manager.is_superuser = True
+    manager.save()
+    client = Client(headers={"Accept-Language": "de-DE,en;q=0.5"})
+    client.force_login(manager)
+    customer = customer_at(sandbox, email="ada@example.com", name=HOSTILE)
+    void, paid, open_ = (invoice_at(sandbox, 2000, customer=customer.id) for _ in range(3))
+    for kind, pk in (("customer", customer.id), *(("invoice", each.id) for each in (void, paid, open_))):
+        refetch.refetch(kind, pk)
+
+    def look(address: str) -> str:
+        response = client.get(address, follow=True)
+        html = text(response)
+        assert response.status_code in (200, 404), address
+        assert "<img src=x" not in html and "Traceback" not in html, address
+        return html
+
+    typed_amount = {"amount": "9,50", "method": "Bank transfer", "reference": HOSTILE, "received_on": "2026-11-01"}
+    for invoice, action, more in ((void, "void", {}), (paid, "attach_out_of_band_payment", typed_amount)):
+        address = action_url(invoice.id, action)
+        sent = client.post(address, hidden(look(address)) | {"reason": HOSTILE} | more)
+        assert sent.status_code == 302, text(sent)
+        look(sent["Location"])
+    new = hidden(look(f"{LIST}{open_.id}/"))["new"]
+    client.post(f"{LIST}{open_.id}/notes/", {"text": HOSTILE, "new": new})
+    operations = list(Operation.objects.order_by("created_at"))
+    assert [each.state for each in operations] == ["succeeded", "succeeded"]
+    assert operations[1].params["amount"] == 950
+    for each in operations:  # the journal keeps what was typed, and speaks English
+        assert each.reason == HOSTILE and " has been " in each.message
+        assert HOSTILE in unescape(look(f"/admin/invoices/operation/{each.pk}/"))
+    for address in (
+        "/admin/",
+        LIST,
+        *(f"{LIST}{invoice.id}/" for invoice in (void, paid, open_)),
+        f"/admin/invoices/customer/{customer.id}/",
+        f"/admin/invoices/customer/{customer.id}/stored/",
+        "/admin/invoices/operation/",
+        f"/admin/find/?{urlencode({'q': HOSTILE})}",
+        *(f"{LIST}?{urlencode({name: HOSTILE})}" for name in ("q", "state", "sort", "due_date_from", "queue")),
+        f"{LIST}?{urlencode({'remaining_from': HOSTILE, 'currency': 'usd'})}",
+        f"{LIST}{quote(HOSTILE, safe='')}/",
+        "/admin/invoices/invoicepayment/",
+        "/admin/invoices/signinrecord/",
+    ):
+        look(address)
+
+
+def test_a_service_hears_english_whatever_language_it_asks_for(manager: User) -> None:
+    """Also in the thread that has just made a German page."""
+    page = Client(headers={"Accept-Language": "de"})
+    page.force_login(manager)
+    _, key = ApiToken.objects.create(user_in_group("billing", "Service"), name="billing")
+    service = Client(headers={"Accept-Language": "de", "Authorization": f"Bearer {key}"})
+    service.cookies["language"] = "de"
+    for _ in range(3):
+        assert "Rechnungen" in text(page.get("/admin/"))
+        answer = service.get('/v1/invoices/search?query=status:"open" total>')
+        said = answer.json()["error"]["message"]
+        with translation.override("de"):
+            assert answer.status_code == 400 and recorded.shown(said) != said, said
+        assert "Content-Language" not in answer.headers
