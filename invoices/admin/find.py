@@ -223,6 +223,9 @@ def _invoices(request: HttpRequest, found: Found, most: int) -> Group:
         matching = search.invoices(found.term, Invoice.objects.all(), lambda words: _remark(found, words))
         by_index = found.term.startswith("cus_") or language.looks_like_query(found.term, language.INVOICES)
         rows = (_first if by_index else _first_of_few)(matching.select_related("customer"), most)
+        if len(rows) > most and (meant := _only_invoice(request, found)):  # it may be older than the newest of them
+            others = [each for each in rows if each.pk != meant]
+            rows = [*Invoice.objects.filter(pk=meant).select_related("customer"), *others]
         if not rows and (paid := _referenced(request, found.term, most)):
             paid_by_it = Invoice.objects.filter(pk__in=[operation.invoice for operation in paid])
             rows, whole = _first_of_few(paid_by_it.select_related("customer"), most), ""  # the list knows no reference
