@@ -21,6 +21,13 @@ SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}
 ZERO_DECIMAL = frozenset("bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split(" "))
 THREE_DECIMAL = frozenset(("bhd", "jod", "kwd", "omr", "tnd"))
 WHOLE_ONLY = frozenset(("isk", "ugx"))  # two decimals, which are always zero (Stripe docs: Special cases)
+# The least amount of a charge in minor units, where Stripe names one (Stripe docs: Minimum and maximum charge amounts).
+LEAST = {
+    **dict.fromkeys("aud brl cad chf eur inr nzd sgd usd jpy".split(" "), 50),
+    **dict.fromkeys("aed myr pln ron".split(" "), 200),
+    **dict.fromkeys("mxn thb".split(" "), 1000),
+    **{"bgn": 100, "czk": 1500, "dkk": 250, "gbp": 30, "hkd": 400, "huf": 17500, "nok": 300, "sek": 300},
+}
 
 
 def currency(value: Any, path: str) -> str:
@@ -38,6 +45,13 @@ def check_amount(amount: int, currency: str, path: str) -> None:
         raise refusals.not_divisible_by_hundred(currency)
     if currency in THREE_DECIMAL and amount % 10:
         raise refusals.invalid_parameter(unknowns.THIRD_DECIMAL.format(currency.upper()), path)
+
+
+def check_charge(amount: int, currency: str, path: str) -> None:
+    """Refuses an amount, in minor units, that is below the least that Stripe charges."""
+    if amount < LEAST.get(currency, 1):
+        least = f"{formatted_amount(LEAST[currency], currency)} {currency}"
+        raise refusals.invalid_parameter(f"Amount must be at least {least}", path, "amount_too_small")
 
 
 def formatted_amount(amount: int, currency: str) -> str:

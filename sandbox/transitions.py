@@ -29,7 +29,7 @@ REFUSED_IN_STATUS: dict[str, dict[str, str]] = {
         "void": NOT_OPEN,
     },
     "delete": dict.fromkeys(("open", "paid", "uncollectible", "void"), refusals.NOT_DRAFT),
-    "attach_payment": dict.fromkeys(("draft", "paid", "uncollectible", "void"), unknowns.ATTACH_NOT_OPEN),
+    "attach_payment": dict.fromkeys(("draft", "paid", "void"), unknowns.ATTACH_NOT_OPEN),
     "add_lines": dict.fromkeys(("open", "paid", "uncollectible", "void"), refusals.LINES_CLOSED),
 }
 REFUSAL_CODES = {"add_lines": "invoice_not_editable"}

@@ -10,7 +10,7 @@ from sandbox.params import clearable, integer, metadata, not_empty, text, time_o
 from sandbox.payment_attempts import NEEDS_AUTHENTICATION
 from sandbox.refusals import Refusal
 from sandbox.resources import common
-from sandbox.resources.payment_intents import amount_given
+from sandbox.resources.payment_intents import charged_amount_given
 from sandbox.routes import get, listing, post
 from sandbox.store import StripeObject
 
@@ -19,7 +19,7 @@ NEEDS_SOURCE_OR_CUSTOMER = "Must provide source or customer."
 
 
 def create(call: Call) -> StripeObject:
-    amount = amount_given(call, call.params["currency"])
+    amount = charged_amount_given(call, call.params["currency"])
     customer = common.fetch_named(call, "customer", "customer") if "customer" in call.params else None
     method = card_of(call, customer)
     intent_members = {  # in place of a PaymentIntent

@@ -3,7 +3,7 @@
 from sandbox import payment_attempts, payments, refusals, shapes
 from sandbox.call import Call
 from sandbox.charging import charge
-from sandbox.currencies import check_amount, currency
+from sandbox.currencies import check_amount, check_charge, currency
 from sandbox.events import emit
 from sandbox.params import (
     anything,
@@ -44,8 +44,15 @@ def amount_given(call: Call, currency: str) -> int:
     return amount
 
 
+def charged_amount_given(call: Call, currency: str) -> int:
+    """As `amount_given`, and not below the least that Stripe charges; a refund may be smaller."""
+    amount = amount_given(call, currency)
+    check_charge(amount, currency, "amount")
+    return amount
+
+
 def create(call: Call) -> StripeObject:
-    amount = amount_given(call, call.params["currency"])
+    amount = charged_amount_given(call, call.params["currency"])
     customer = common.fetch_named(call, "customer", "customer")["id"] if "customer" in call.params else None
     intent = shapes.payment_intent(call.now, amount, call.params["currency"], customer)
     set_members(call, intent)
@@ -137,7 +144,7 @@ def update(call: Call) -> StripeObject:
     ):
         raise wrong_status("update", intent)
     if "amount" in call.params:
-        intent["amount"] = amount_given(call, call.params.get("currency") or intent["currency"])
+        intent["amount"] = charged_amount_given(call, call.params.get("currency") or intent["currency"])
     common.set_given(intent, call, "currency")
     set_members(call, intent)
     if "payment_method" in call.params:

@@ -142,12 +142,21 @@ def test_a_changed_amount_is_checked_too(shop: Shop) -> None:
     assert shop.post(f"/v1/invoiceitems/{item.id}", {"amount": "950"}).status == 400
 
 
+def test_a_charge_has_a_least_amount(shop: Shop) -> None:
+    for currency, too_little, least in (("usd", 49, 50), ("gbp", 29, 30), ("jpy", 49, 50), ("bwp", 0, 1)):
+        asked = {"amount": str(too_little), "currency": currency}
+        assert shop.post("/v1/payment_intents", asked).status == 400
+        assert shop.post("/v1/payment_intents", asked | {"amount": str(least)}).status == 200
+    error = shop.post("/v1/payment_intents", {"amount": "49", "currency": "usd"}).error
+    assert (error["code"], error["message"]) == ("amount_too_small", "Amount must be at least $0.50 usd")
+
+
 def test_the_third_decimal_is_zero(shop: Shop) -> None:
     for amount, status in (("5124", 400), ("5120", 200), ("5130", 200)):
         answer = shop.post("/v1/payment_intents", {"amount": amount, "currency": "kwd"})
         assert answer.status == status
         assert status == 200 or (answer.error["param"], "KWD" in answer.error["message"]) == ("amount", True)
     assert (
-        shop.post("/v1/payment_intents", {"amount": "950", "currency": "huf"}).status == 200
+        shop.post("/v1/payment_intents", {"amount": "17550", "currency": "huf"}).status == 200
     )  # only payouts have none
     assert shop.post("/v1/payment_intents", {"amount": "950", "currency": "twd"}).status == 200

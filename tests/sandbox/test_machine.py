@@ -96,7 +96,7 @@ class Machine(RuleBasedStateMachine):
         self.call(f"/v1/customers/{customer}/sources", source=source)
         self.call(f"/v1/invoices/{invoice}/pay", source=source, forgive=forgive)
 
-    @rule(target=intents, amount=st.integers(1, 3000), card=st.sampled_from(["", *CARDS]), confirm=maybe)
+    @rule(target=intents, amount=st.integers(50, 3000), card=st.sampled_from(["", *CARDS]), confirm=maybe)
     def new_intent(self, amount: int, card: str, confirm: str) -> Any:
         form = {"amount": str(amount), "currency": "usd", "payment_method": card, "confirm": confirm if card else ""}
         made = self.call("/v1/payment_intents", **form)
@@ -187,7 +187,7 @@ def existing_ids(stand_in: SandboxProcess) -> None:
     shop = Shop(stand_in)
     customer = shop.customer("pm_card_visa")
     made = [shop.draft(500, customer), shop.open(500, customer)]
-    intent = shop.v1.payment_intents.create({"amount": 5, "currency": "usd"})
+    intent = shop.v1.payment_intents.create({"amount": 50, "currency": "usd"})
     price = shop.v1.prices.create(
         {"currency": "usd", "unit_amount": 5, "recurring": {"interval": "day"}, "product_data": {"name": "P"}}
     )

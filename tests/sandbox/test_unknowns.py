@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from sandbox.unknowns import UNKNOWNS
@@ -80,7 +82,40 @@ def test_attach_other_customer(shop: Shop) -> None:
     refusal(shop, f"{shop.open().id}/attach_payment", payment_intent=shop.v1.payment_intents.create(given).id)
 
 
-@pytest.mark.parametrize("status", ["draft", "paid", "void", "uncollectible"])
+def unconfirmed(shop: Shop, invoice: Any) -> str:
+    """A PaymentIntent of 4.00 that is attached to this invoice and waits to be confirmed."""
+    given = {"amount": 400, "currency": "usd", "customer": invoice.customer, "payment_method": "pm_card_visa"}
+    intent = shop.v1.payment_intents.create(given).id
+    shop.v1.invoices.attach_payment(invoice.id, {"payment_intent": intent})
+    return str(intent)
+
+
+def test_attach_unconfirmed(shop: Shop) -> None:
+    invoice = shop.open(1000)
+    intent = unconfirmed(shop, invoice)
+    assert shop.v1.invoices.retrieve(invoice.id).amount_remaining == 1000
+    assert shop.v1.payment_intents.confirm(intent).status == "succeeded"
+    assert shop.v1.invoices.retrieve(invoice.id).amount_remaining == 600
+    assert shop.process.stats()["charges"] == {invoice.id: 1}
+
+
+def test_confirm_released(shop: Shop) -> None:
+    invoice = shop.open(1000)
+    intent = unconfirmed(shop, invoice)
+    shop.v1.invoices.pay(invoice.id, {"paid_out_of_band": True})
+    assert shop.v1.payment_intents.confirm(intent).status == "succeeded"
+    found = shop.v1.invoices.retrieve(invoice.id)
+    assert (found.amount_paid, found.amount_overpaid) == (1000, 0)
+
+
+def test_attach_uncollectible(shop: Shop) -> None:
+    invoice = shop.in_state("uncollectible")
+    record = shop.record(invoice.amount_remaining)
+    answer = shop.post(f"/v1/invoices/{invoice.id}/attach_payment", {"payment_record": record.id})
+    assert answer.status == 200 and shop.v1.invoices.retrieve(invoice.id).status == "paid"
+
+
+@pytest.mark.parametrize("status", ["draft", "paid", "void"])
 def test_attach_not_open(shop: Shop, status: str) -> None:
     record = shop.record(10)
     assert refusal(shop, f"{shop.in_state(status).id}/attach_payment", payment_record=record.id) == V1
