@@ -1,5 +1,6 @@
 """What we keep: the mirror, its account and its scheduled refetches, the journal (events, operations, reconciliation,
-removals, sign-ins), API tokens and heartbeats (access), what hosts share (shared), services' endpoints."""
+removals, sign-ins), bank statements, API tokens and heartbeats (access), what hosts share (shared), services'
+endpoints."""
 
 from invoices.models.access import ApiToken, GivenPermission, Heartbeat, Scope, TokenRecord
 from invoices.models.accounts import AccountRecord, CheckedKey
@@ -13,6 +14,7 @@ from invoices.models.disclosures import Disclosure
 from invoices.models.emails import Email
 from invoices.models.erasures import ErasedRow, Erasure
 from invoices.models.events import Event, EventArchive, PendingEvent
+from invoices.models.exports import Export, ExportChunk
 from invoices.models.mirrored import (
     MIRRORED,
     Charge,
@@ -24,6 +26,7 @@ from invoices.models.mirrored import (
     PaymentIntent,
     Refund,
 )
+from invoices.models.month_closes import MonthClose
 from invoices.models.notes import Note, NoteVersion
 from invoices.models.operations import Batch, Contradiction, Operation, Pause
 from invoices.models.reconciliation import Drift, ReconciliationRun
@@ -35,6 +38,15 @@ from invoices.models.saved_views import SavedView
 from invoices.models.shared import Lease, ScheduledRun, ThrottleSlot
 from invoices.models.sightings import Sighting
 from invoices.models.sign_ins import SignInArchive, SignInRecord
+from invoices.models.statements import (
+    BankDecision,
+    BankMatch,
+    BankStatement,
+    BankTransaction,
+    KnownPayer,
+    StatementLayout,
+    StatementLine,
+)
 from invoices.models.tallies import Tallied, Tally, TallyProgress
 from invoices.models.webhook_endpoints import (
     Delivery,
@@ -53,6 +65,10 @@ __all__ = [
     "Among",
     "ApiToken",
     "Assignment",
+    "BankDecision",
+    "BankMatch",
+    "BankStatement",
+    "BankTransaction",
     "Batch",
     "BatchItem",
     "CallResult",
@@ -73,15 +89,19 @@ __all__ = [
     "Erasure",
     "Event",
     "EventArchive",
+    "Export",
+    "ExportChunk",
     "GivenPermission",
     "Heartbeat",
     "Invoice",
     "InvoicePayment",
     "JournalHead",
     "JournalLink",
+    "KnownPayer",
     "Lease",
     "Mention",
     "Mirrored",
+    "MonthClose",
     "Note",
     "NoteVersion",
     "Operation",
@@ -103,6 +123,8 @@ __all__ = [
     "Sighting",
     "SignInArchive",
     "SignInRecord",
+    "StatementLayout",
+    "StatementLine",
     "Tallied",
     "Tally",
     "TallyProgress",

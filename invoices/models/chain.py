@@ -10,10 +10,12 @@ from invoices.models.disclosures import Disclosure
 from invoices.models.erasures import ErasedRow, Erasure
 from invoices.models.events import Event, EventArchive
 from invoices.models.immutable import ImmutableModel, Rules
+from invoices.models.month_closes import MonthClose
 from invoices.models.notes import Note, NoteVersion
 from invoices.models.operations import Batch, Contradiction, Operation, Pause
 from invoices.models.removals import Removal
 from invoices.models.sign_ins import SignInArchive, SignInRecord
+from invoices.models.statements import BankDecision, BankMatch, BankStatement
 from invoices.models.webhook_endpoints import WebhookEndpointRecord
 from invoices.models.work import Assignment, Mention, Promise
 
@@ -40,6 +42,10 @@ CHAINED: dict[str, type[ImmutableModel]] = {
     "promise": Promise,
     "assignment": Assignment,
     "webhook_endpoint_record": WebhookEndpointRecord,
+    "bank_statement": BankStatement,
+    "bank_match": BankMatch,
+    "bank_decision": BankDecision,
+    "month_close": MonthClose,
 }
 
 

@@ -25,6 +25,7 @@ class Email(models.Model):
         RECONCILIATION = "reconciliation", gettext_lazy("a run found drift, or failed")
         JOURNAL_HEAD = "journal_head", gettext_lazy("the head of the journal's chain")
         WEBHOOK_ENDPOINT = "webhook_endpoint", gettext_lazy("an endpoint was disabled")
+        EXPORT = "export", gettext_lazy("a file is ready, or was not prepared")
 
     class State(models.TextChoices):
         WAITING = "waiting", gettext_lazy("Waiting")

@@ -121,7 +121,14 @@ def values_of(field: models.Field, rows: Sequence[models.Model]) -> list[Any]:
     if connection.vendor != "postgresql" and isinstance(field, models.DateTimeField):
         adapted = connection.ops.adapt_datetimefield_value
         return [adapted(value) if isinstance(value, datetime) else value for value in values]
+    if connection.vendor != "postgresql" and isinstance(_target(field), models.UUIDField | models.DateField):
+        return [_target(field).get_db_prep_value(value, connection) for value in values]
     return values
+
+
+def _target(field: models.Field) -> models.Field:
+    """The column itself, or that of the other table which it names."""
+    return field.target_field if isinstance(field, models.ForeignKey) else field
 
 
 def type_of(field: models.Field) -> str:

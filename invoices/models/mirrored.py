@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy, pgettext_lazy
 from invoices.models.fields import ObjectField
 from invoices.models.hosted_page import DIGEST_LENGTH
 from invoices.models.hosted_page import digest as digest_of_page
+from invoices.models.invoice_numbers import NumberKey
 from invoices.models.reading import expandable_id, flag, integer, lower, member, moment, text
 from invoices.models.searchable import metadata_lines
 
@@ -123,6 +124,17 @@ def _known(name: str, column: str) -> models.Index:
     return models.Index(column, name=name, condition=Q(**{f"{column}__isnull": False}))
 
 
+# The objects of which Stripe does not say when they were finalized, ended or paid: reports name them. They are asked
+# for in these very words, because those of a partial index must be found in the question.
+_UNDATED_BEGIN = Q(finalized_at=None, status__in=("open", "paid", "uncollectible", "void"))
+_UNDATED_END = (
+    Q(status="paid", paid_at=None)
+    | Q(status="void", voided_at=None)
+    | Q(status="uncollectible", marked_uncollectible_at=None)
+)
+_UNDATED_PAYMENT = Q(status="paid", paid_at=None)
+
+
 class Customer(Mirrored):
     OBJECT = "customer"
 
@@ -162,6 +174,7 @@ class Invoice(Mirrored):
     # An uncollectible invoice can still be paid.
     UNPAID = ("draft", "open", "uncollectible")
     FINAL = ("paid", "void")
+    UNDATED_BEGIN, UNDATED_END = _UNDATED_BEGIN, _UNDATED_END
 
     class Status(models.TextChoices):
         DRAFT = "draft", gettext_lazy("Draft")
@@ -227,19 +240,29 @@ class Invoice(Mirrored):
             models.Index("due_date", "id", name="invoice_open_due", condition=Q(status="open")),
             _known("invoice_due", "due_date"),  # Stripe's filter `due_date`
             _text("invoice_number", "number"),  # Search by the number, or its beginning
+            models.Index(NumberKey("number"), name="invoice_number_key"),  # Which invoices does a bank's text name?
             _text("invoice_customer_name", "customer_name"),  # Search by the beginning of the name on the invoice
             _known("invoice_customer_email", "customer_email"),  # Search by the e-mail on the invoice
             _known("invoice_subscription", "subscription"),  # Stripe's filter `subscription`, and the search
             # Search by amounts and by when it was paid
             *(_known(f"invoice_{name}", name) for name in ("total", "amount_due", "amount_remaining", "paid_at")),
+            # Reports: what was issued, voided and written off in a month, and what was open at the end of it
+            *(_known(f"invoice_{name}", f"{name}_at") for name in ("finalized", "voided")),
+            _known("invoice_marked_uncollectible", "marked_uncollectible_at"),
+            models.Index("id", name="invoice_undated_begin", condition=_UNDATED_BEGIN),
+            models.Index("id", name="invoice_undated_end", condition=_UNDATED_END),
             # Lists by amount, and ranges of amounts. Most rows have nothing left to pay: the open ones stand apart.
             _amounts("invoice_by_remaining", "amount_remaining"),
             _amounts("invoice_open_by_remaining", "amount_remaining", Q(status="open")),
+            # What a bank credit may pay though it was written off: by its amount, and of one customer
+            _amounts("invoice_written_off_amount", "amount_remaining", Q(status="uncollectible")),
+            _newest("invoice_customer_written_off", "customer_id", condition=Q(status="uncollectible")),
             _amounts("invoice_by_total", "total"),
             _known("invoice_error_code", "last_finalization_error_code"),  # Search by why it could not be finalized
             _known("invoice_error_type", "last_finalization_error_type"),
             _known("invoice_hosted_page", "hosted_page"),  # Search by an address of Stripe's page for the customer
         ]
+        permissions = [("view_reports", "Can see and download reports")]
 
     @property
     def billed_to(self) -> str:
@@ -284,6 +307,7 @@ class InvoicePayment(Mirrored):
     OBJECT = "invoice_payment"
     RANKS = {"open": 0, "paid": 1, "canceled": 1}
     FINAL = ("paid", "canceled")
+    UNDATED = _UNDATED_PAYMENT
 
     invoice = models.ForeignKey(
         Invoice,
@@ -315,6 +339,7 @@ class InvoicePayment(Mirrored):
             _known("invoicepayment_intent", "payment_intent"),  # Which invoice does this PaymentIntent pay?
             _known("invoicepayment_record", "payment_record"),  # Which invoice does this payment record pay?
             _known("invoicepayment_charge", "charge"),  # Which invoice does this charge pay?
+            models.Index("id", name="invoicepayment_undated", condition=_UNDATED_PAYMENT),  # Reports
             # What was paid in a month, in the order of the days
             models.Index("paid_at", "id", name="invoicepayment_by_day", condition=Q(paid_at__isnull=False)),
             _newest("invoicepayment_status_newest", "status"),  # Stripe's filter `status`

@@ -6,6 +6,7 @@ import uuid
 
 from django.conf import settings
 from django.db import models
+from django.utils.translation import gettext_lazy
 
 from invoices import clock
 from invoices.models.immutable import ImmutableModel, Rules
@@ -29,6 +30,8 @@ class Note(ImmutableModel):
     created_at = models.DateTimeField(default=clock.now)
 
     class Meta:
+        verbose_name = gettext_lazy("note")
+        verbose_name_plural = gettext_lazy("notes")
         indexes = [
             models.Index(models.F("created_at").desc(), models.F("id").desc(), name="note_newest"),
             models.Index("invoice", models.F("created_at").desc(), models.F("id").desc(), name="note_invoice"),

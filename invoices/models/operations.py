@@ -15,7 +15,7 @@ from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy
 
 from invoices import clock
-from invoices.models.batch_items import BatchItemsField, sums_of
+from invoices.models.batch_items import BatchItemsField, sums_of_items
 from invoices.models.calls import CallsField, RecordedCall
 from invoices.models.codes import DECLINES, Code, OutcomeBy
 from invoices.models.fields import ObjectField
@@ -415,8 +415,8 @@ class Batch(ImmutableModel):
 
     @property
     def sums(self) -> dict[str, int]:
-        """What remains to pay on its invoices, as they were confirmed: currency → minor units."""
-        return sums_of(self.items)
+        """What it is about, as it was confirmed: currency → minor units."""
+        return sums_of_items(self.items)
 
     @property
     def source(self) -> str:

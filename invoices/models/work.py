@@ -99,12 +99,17 @@ class Promise(ImmutableModel):
     ended_because = models.TextField(blank=True)
 
     class Meta:
+        verbose_name = gettext_lazy("promise")
+        verbose_name_plural = gettext_lazy("promises")
         constraints = [
             models.UniqueConstraint(fields=["invoice"], condition=models.Q(state="open"), name="promise_one_open"),
             models.CheckConstraint(condition=models.Q(amount__gt=0), name="promise_amount"),
         ]
         indexes = [
             models.Index("invoice", models.F("recorded_at").desc(), name="promise_invoice"),
+            # The list, newest first; and that of one state.
+            models.Index(models.F("recorded_at").desc(), models.F("id").desc(), name="promise_newest"),
+            models.Index("state", models.F("recorded_at").desc(), models.F("id").desc(), name="promise_state"),
             models.Index("ends_at", "invoice", name="promise_open", condition=models.Q(state="open")),
             models.Index("ended_at", "invoice", name="promise_broken", condition=models.Q(state="broken")),
         ]
