@@ -484,9 +484,11 @@ def act(path: str, params: Mapping[str, Any], *, idempotency_key: str) -> Reply:
     reply = _send("post", path, params, idempotency_key=idempotency_key)
     if not is_id(reply.data.get("id")):
         raise OutcomeUnknown("Stripe's answer names no object.", status=reply.status, request_id=reply.request_id)
-    kind, id, *verb = path.split("/")[2:]  # /v1/invoices/in_1/pay, or /v1/payment_records/report_payment
-    if not (reply.data["id"] == id if verb else reply.data["object"].startswith(kind.removesuffix("s"))):
-        raise _another(id if verb else kind, reply)
+    # /v1/invoices/in_1/pay names an id; /v1/payment_records/report_payment and /v1/payment_intents name none.
+    kind, *id_and_verb = path.split("/")[2:]
+    id = id_and_verb[0] if len(id_and_verb) > 1 else None
+    if not (reply.data["id"] == id if id else reply.data["object"].startswith(kind.removesuffix("s"))):
+        raise _another(id or kind, reply)
     return reply
 
 

@@ -39,10 +39,15 @@ VIEW = [
         "reconciliationrun",
         "drift",
         "scheduledrefetch",
+        "export",  # one's own files; each needs the permissions of what it shows too
     )
 ]
 # What has people's addresses and, at one place, everything about a customer. Looking at the latter is recorded.
 OVERSEE = ["view_email", "view_signinrecord", "view_disclosure", "disclose_customer", "view_webhookendpoint"]
+SEE_REPORTS = ["view_reports"]  # each needs the permissions of what it shows too
+# Bank statements have accounts and names of people who are no customers, so support agents do not see them.
+SEE_STATEMENTS = ["view_bankstatement", "view_banktransaction", "view_monthclose"]
+MATCH_STATEMENTS = ["add_bankstatement", "match_banktransaction", "close_month"]
 ACT = [action.codename for action in ACTIONS.values()]
 WRITE = [
     *("add_note", "change_note"),  # each note is edited by its author alone
@@ -65,8 +70,15 @@ MANAGE = [
 ]
 GROUPS = {
     "Support agent": VIEW + ACT + WRITE,
-    "Billing manager": VIEW + OVERSEE + ACT + WRITE + MANAGE,
-    "Auditor": VIEW + OVERSEE,
+    "Billing manager": VIEW + OVERSEE + ACT + WRITE + MANAGE + SEE_REPORTS + SEE_STATEMENTS + MATCH_STATEMENTS,
+    # Records payments, up to the thresholds alone. It charges no card: `pay` has both under one permission.
+    "Finance": VIEW
+    + WRITE
+    + SEE_REPORTS
+    + SEE_STATEMENTS
+    + MATCH_STATEMENTS
+    + ["attach_out_of_band_payment_invoice", "run_reconciliation"],
+    "Auditor": VIEW + OVERSEE + SEE_REPORTS + SEE_STATEMENTS,
     SERVICE_GROUP: VIEW + ACT + WRITE,
 }
 

@@ -10,11 +10,24 @@ from celery import shared_task
 from django.contrib.auth.models import User
 from django.contrib.sessions.backends.db import SessionStore
 
-from invoices import assignments, changes, emails, heartbeat, journal, operations, promises, reconcile, sync, tallies
+from invoices import (
+    assignments,
+    changes,
+    emails,
+    exports,
+    heartbeat,
+    journal,
+    operations,
+    promises,
+    reconcile,
+    sync,
+    tallies,
+)
 from invoices.fanout import owed, worker
 from invoices.journal import archives
 from invoices.models import partitions
 from invoices.reconcile import runs
+from invoices.statements import proposing, recording
 
 
 @shared_task
@@ -84,6 +97,11 @@ def deliver_events() -> int:
 
 
 @shared_task
+def prepare_exports() -> int:
+    return exports.run_due()
+
+
+@shared_task
 def count_tallies() -> int:
     return tallies.run_due()
 
@@ -98,6 +116,7 @@ def tend_queues() -> None:
     sync.tend_queues()
     operations.pauses.close_ended()
     emails.remove_old()
+    exports.tend()
     owed.remove_old()
     changes.number_all()
 
@@ -105,6 +124,16 @@ def tend_queues() -> None:
 @shared_task
 def settle_promises() -> int:
     return promises.settle_due() + assignments.release_settled()
+
+
+@shared_task
+def propose_matches() -> int:
+    return proposing.propose_due()
+
+
+@shared_task
+def settle_matches() -> int:
+    return recording.settle_due()
 
 
 @shared_task

@@ -56,6 +56,13 @@ LAST_EMAIL_RETRY = timedelta(hours=1)  # the longest wait between two attempts
 EMAIL_GIVEN_UP = timedelta(days=3)  # an e-mail that fails for this long is given up, and waits for a person
 EMAIL_KEPT = timedelta(days=14)  # after it was sent or given up, the row of an e-mail is removed
 
+# --- files that are prepared in the background ------------------------------------------------------------------------
+EXPORT_LEASE = timedelta(minutes=2)  # for a worker that prepares a file; if it dies, another one begins anew after this
+EXPORT_RETRY = timedelta(seconds=30)  # after an error that nobody expected, the file is begun anew
+EXPORT_KEPT = timedelta(hours=24)  # after it became ready, a file is removed
+EXPORT_LINK_LASTS = timedelta(hours=1)  # the link on an export's page; the page has a new one whenever it is opened
+EXPORT_LISTED = timedelta(days=30)  # after it was asked for, the row of a file is removed
+
 # --- events for services ----------------------------------------------------------------------------------------------
 DELIVERY_LEASE = timedelta(minutes=1)  # for a worker that sends an event; if it dies, another one sends it after this
 FIRST_DELIVERY_RETRY = timedelta(seconds=10)  # after an event that was not taken; then twice as long each time
@@ -101,6 +108,9 @@ SEARCH_PLANNED = timedelta(seconds=1)  # a search that its indexes have not answ
 SEARCH_PAGE = timedelta(seconds=5)  # a page that such a walk has begun to fill is given after this, full or not
 SEARCH_GIVEN_UP = timedelta(seconds=30)  # a walk that has found nothing for this long is refused
 FIND_LOOK_UP = timedelta(seconds=1)  # for each kind of object that the search in the header looks for
+
+REPORT_LOOK = timedelta(seconds=10)  # that a page may read for a report; a longer one is prepared in the background
+LONG_LIST_LOOK = timedelta(seconds=1)  # in which it is found out whether a list is a long one, before it is downloaded
 
 # --- tallies ----------------------------------------------------------------------------------------------------------
 TALLIES_LATE = timedelta(minutes=2)  # the home page warns: what it counts is older than this

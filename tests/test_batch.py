@@ -11,7 +11,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from invoices import clock, operations, refetch, throttle
-from invoices.models import Batch, Code, Email, Invoice, Operation
+from invoices.models import Batch, BatchItem, Code, Email, Invoice, Operation
 from invoices.operations import batch as batches
 from invoices.operations import decisions
 from tests.factories import customer_at, invoice_at
@@ -177,3 +177,63 @@ def test_an_error_that_nobody_expected_holds_up_no_other_item(
     batches.run_due()
     batch.refresh_from_db()
     assert batch.finished_at and batches.progress(batch) == {"succeeded": 9, "waiting": 0}
+
+
+class TestItemsWithParametersOfTheirOwn:
+    """A batch of payments, each with its own amount, of which one invoice may take several."""
+
+    def payment(self, invoice: Invoice, amount: int, before: int = 0, **more: Any) -> BatchItem:
+        params = {"amount": amount, "method": "Bank transfer", "received_on": "2026-11-02", **more}
+        remaining = (invoice.amount_remaining or 0) - before
+        return BatchItem(
+            invoice.pk, invoice.status, remaining, invoice.currency or "", params, str(uuid.uuid5(uuid.uuid4(), "x"))
+        )
+
+    def begin(self, items: list[BatchItem], actor: User, id: uuid.UUID | None = None) -> Batch:
+        return batches.start_items(
+            "attach_out_of_band_payment", items, actor=actor, reason="the statement", batch_id=id or uuid.uuid4()
+        )
+
+    def test_one_invoice_takes_two_payments_one_after_the_other(self, sandbox: SandboxProcess, agent: User) -> None:
+        first, second = some(sandbox, 1, amount=700) + some(sandbox, 1, amount=900)
+        items = [self.payment(first, 300), self.payment(second, 900), self.payment(first, 400, before=300)]
+        batch = self.begin(items, agent)
+        assert batch.sums == {"usd": 1600}
+        batches.run_due()
+        assert batches.progress(batch) == {"succeeded": 3, "waiting": 0}
+        assert {str(each.pk) for each in batch.operations.all()} == {item.operation for item in items}
+        invoices = sandbox.client().v1.invoices
+        assert [invoices.retrieve(each.pk).status for each in (first, second)] == ["paid", "paid"]
+        assert sandbox.stats()["requests"]["POST /v1/payment_records/report_payment"] == 3
+
+    def test_a_second_person_agrees_to_their_sum(self, sandbox: SandboxProcess, agent: User, manager: User) -> None:
+        invoices = some(sandbox, 2, amount=90_000)
+        batch = self.begin([self.payment(each, 60_000) for each in invoices], agent)
+        need = batches.why_it_waits(batch)
+        assert batch.awaiting_approval and need is not None and need.amount == 120_000
+        batches.approve(batch, approver=manager)
+        batches.run_due()
+        assert batches.progress(batch) == {"succeeded": 2, "waiting": 0}
+        assert {each.approver for each in batch.operations.all()} == {manager}
+
+    def test_a_wrong_parameter_of_one_makes_no_batch(self, sandbox: SandboxProcess, agent: User) -> None:
+        (invoice,) = some(sandbox, 1)
+        with pytest.raises(operations.Invalid) as refused:
+            self.begin([self.payment(invoice, 300, method="Barter")], agent)
+        assert refused.value.param == "method" and not Batch.objects.exists()
+
+    def test_one_operation_is_not_asked_for_twice(self, sandbox: SandboxProcess, agent: User) -> None:
+        (invoice,) = some(sandbox, 1)
+        item = self.payment(invoice, 300)
+        with pytest.raises(operations.Invalid):
+            self.begin([item, item], agent)
+
+    def test_sent_twice_it_is_one_batch_and_with_another_amount_none(
+        self, sandbox: SandboxProcess, agent: User
+    ) -> None:
+        (invoice,) = some(sandbox, 1)
+        item, id = self.payment(invoice, 300), uuid.uuid4()
+        assert self.begin([item], agent, id) == self.begin([item], agent, id)
+        with pytest.raises(operations.Refusal) as refused:
+            self.begin([self.payment(invoice, 400)], agent, id)
+        assert refused.value.code == Code.IDEMPOTENCY_KEY_REUSED

@@ -554,7 +554,7 @@ class TestBatches:
     ) -> None:
         """More was at stake on one of them when it was sent. The others end, and two days later she agrees to it."""
         batch = _batch("void", ids := [opened(sandbox), opened(sandbox)], agent)
-        operation = asked("void", ids[0], agent, batch=batch)
+        operation = asked("void", ids[0], agent, batch=batch, operation_id=uuid.uuid5(batch.pk, ids[0]))
         rewrite(operation, state=State.AWAITING_APPROVAL)
         batches.run_due()
         later(2 * 86400)

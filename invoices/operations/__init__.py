@@ -19,6 +19,7 @@ from invoices.operations import (
     pauses,
     payment_lookups,
     requesters,
+    spreading,
     waiting,
 )
 from invoices.operations.action import Action
@@ -56,5 +57,6 @@ __all__ = [
     "request",
     "requesters",
     "settle_due",
+    "spreading",
     "waiting",
 ]

@@ -28,7 +28,7 @@ class Call:
     """One request to Stripe. Every call says how its effect is recognised: without it nothing could be settled."""
 
     name: str  # unique within the action; part of the idempotency key
-    path: str  # with {invoice}
+    path: str  # with {invoice}; the name of an earlier call in braces is the id of what that call made
     build: Callable[[Operation, Results], dict[str, Any]]  # its parameters, from the results of the calls before it
     effect: Effect
 
@@ -176,6 +176,24 @@ def billed_to(invoice: Invoice) -> str:
 
 def remaining(invoice: Invoice) -> str:
     return money.text(invoice.amount_remaining, invoice.currency)
+
+
+def part_refusal(invoice: Invoice) -> str:
+    """Why a part of what remains cannot be paid; empty where it can. (Stripe: a subscription's invoice that is charged
+    automatically takes no part payments.)"""
+    if invoice.subscription and invoice.collection_method == "charge_automatically":
+        return _("An invoice of a subscription that is charged automatically takes no part payments.")
+    return ""
+
+
+def amount_refusal(invoice: Invoice, amount: int | None) -> Invalid | None:
+    """Why Stripe takes this amount (minor units) in no request; None where it does, or where none is given."""
+    try:
+        if amount is not None and invoice.currency:
+            money.check(amount, invoice.currency)
+    except money.BadAmount as error:
+        return Invalid("amount", str(error))
+    return None
 
 
 def has_attached_payment(payments: list[InvoicePayment]) -> bool:

@@ -97,20 +97,20 @@ def _need_of_another_word(operation: Operation | None, amount: int) -> Need | No
     return Need(amount, _("{person} agreed to it, and may no longer decide on it.").format(person=approver))
 
 
-def need_of_batch(action: Action, invoices: Iterable[Invoice], params: Params, *, actor: Any) -> Need | None:
-    """The same for a batch, which is one request over its sum in each currency. The answer names the largest sum that
-    needs it."""
+def need_of_batch(action: Action, asked: Iterable[tuple[Invoice, Params]], *, actor: Any) -> Need | None:
+    """The same for a batch, which is one request over its sum in each currency. `asked`: each invoice with the
+    parameters for it; an invoice may come more than once. The answer names the largest sum that needs it."""
     sums: dict[str, int] = {}
-    ids: dict[str, list[str]] = {}
-    for invoice in invoices:
-        amount = action.approval_amount(invoice, {**params, **action.bulk_params(invoice.amount_remaining)}, None)
+    ids: dict[str, dict[str, None]] = {}
+    for invoice, params in asked:
+        amount = action.approval_amount(invoice, params, None)
         if amount is not None:
             currency = invoice.currency or ""
             sums[currency] = sums.get(currency, 0) + amount
-            ids.setdefault(currency, []).append(invoice.pk)
+            ids.setdefault(currency, {})[invoice.pk] = None
     for currency, amount in sorted(sums.items(), key=lambda item: -item[1]):
         most = threshold(currency)
-        before = sum(total(_unapproved().filter(invoice__in=chunk)) for chunk in _chunks(ids[currency]))
+        before = sum(total(_unapproved().filter(invoice__in=chunk)) for chunk in _chunks(list(ids[currency])))
         if before + amount > most:
             why = _("Together they are {amount}, more than {most}.")
             return Need(amount, why.format(amount=money.text(amount, currency), most=money.text(most, currency)))

@@ -69,21 +69,92 @@ def start(
     Raises Invalid for a wrong parameter or a missing reason, Refusal without permission or while paused.
     """
     entry = ACTIONS[action]
-    if not reason.strip():
-        raise Invalid("reason", _("Please say why: the reason stands in the journal."))
-    check_permission(entry, actor)
-    if refusal := eligibility.pause_refusal(action):
-        raise refusal
+    _check_asked(entry, actor, reason)
     cleaned = clean(entry, params or {})
     seen = list(invoices)
     _check_seen(entry, seen, cleaned)
     _fill_currencies(seen)
-    waits = approval.need_of_batch(entry, seen, cleaned, actor=actor) is not None
     items = [BatchItem(each.pk, each.status, each.amount_remaining, each.currency or "") for each in seen]
+    return _make(
+        entry,
+        items,
+        actor=actor,
+        reason=reason,
+        batch_id=batch_id,
+        params=cleaned,
+        ticket=ticket,
+        token=token,
+        idempotency_key=idempotency_key,
+        address=address,
+        request_id=request_id,
+    )
+
+
+def start_items(
+    action: str,
+    items: Sequence[BatchItem],
+    *,
+    actor: User,
+    reason: str,
+    batch_id: uuid.UUID | str,
+    ticket: str = "",
+    address: str | None = None,
+    request_id: str = "",
+) -> Batch:
+    """The same with parameters of its own for each item, such as the amount. An invoice may come more than once: its
+    items are then performed one after the other. The caller has checked what the items are about.
+
+    Raises Invalid for a wrong parameter or a missing reason, Refusal without permission or while paused.
+    """
+    entry = ACTIONS[action]
+    _check_asked(entry, actor, reason)
+    if len(items) > MAX_INVOICES:
+        raise too_many(len(items))
+    if len({each.operation_id(uuid.UUID(int=0)) for each in items}) < len(items):
+        raise Invalid("invoices", _("An invoice is named twice. Open the list again."))
+    cleaned = [each._replace(params=entry.clean(each.params or {})) for each in items]
+    return _make(
+        entry,
+        cleaned,
+        actor=actor,
+        reason=reason,
+        batch_id=batch_id,
+        ticket=ticket,
+        address=address,
+        request_id=request_id,
+    )
+
+
+def _check_asked(action: Action, actor: User, reason: str) -> None:
+    """Raises Invalid, Refusal."""
+    if not reason.strip():
+        raise Invalid("reason", _("Please say why: the reason stands in the journal."))
+    check_permission(action, actor)
+    if refusal := eligibility.pause_refusal(action.name):
+        raise refusal
+
+
+def _make(
+    action: Action,
+    items: list[BatchItem],
+    *,
+    actor: User,
+    reason: str,
+    batch_id: uuid.UUID | str,
+    params: Mapping[str, Any] | None = None,
+    ticket: str = "",
+    token: ApiToken | None = None,
+    idempotency_key: str = "",
+    address: str | None = None,
+    request_id: str = "",
+) -> Batch:
+    """Writes the batch, once. Raises Refusal where its id was used for something else."""
+    cleaned = dict(params or {})
+    waits = approval.need_of_batch(action, _asked_of(action, items, cleaned), actor=actor) is not None
     batch, is_new = Batch.objects.get_or_create(
         pk=uuid.UUID(str(batch_id)),
         defaults={
-            "action": action,
+            "action": action.name,
             "items": items,
             "actor": actor,
             "reason": reason.strip(),
@@ -99,11 +170,12 @@ def start(
     )
     batch.is_new = is_new
     if is_new:
-        wake("announce_requests" if batch.awaiting_approval else "run_batches")
+        task = "announce_requests" if batch.awaiting_approval else "run_batches"
+        transaction.on_commit(partial(wake, task), robust=True)
     # What a caller of the API saw is not told: of a key that comes again, `batch_by_token` compares what it asks for.
     elif token is None and (batch.actor_id, batch.action, batch.params, batch.items) != (
         actor.pk,
-        action,
+        action.name,
         cleaned,
         items,
     ):
@@ -154,16 +226,25 @@ def _fill_currencies(invoices: list[Invoice]) -> None:
 
 def why_it_waits(batch: Batch) -> approval.Need | None:
     """Why the batch needs a second person, as it was confirmed."""
-    invoices = [
-        Invoice(pk=item.invoice, status=item.status, amount_remaining=item.amount_remaining, currency=item.currency)
-        for item in batch.items
-    ]
-    return approval.need_of_batch(ACTIONS[batch.action], invoices, batch.params, actor=batch.actor)
+    action = ACTIONS[batch.action]
+    return approval.need_of_batch(action, _asked_of(action, batch.items, batch.params), actor=batch.actor)
 
 
-def item_id(batch: Batch, invoice: str) -> uuid.UUID:
-    """The id of the operation on this invoice: always the same, so that an item begun twice is one operation."""
-    return uuid.uuid5(batch.pk, invoice)
+def _asked_of(
+    action: Action, items: Iterable[BatchItem], params: Mapping[str, Any]
+) -> Iterator[tuple[Invoice, Mapping[str, Any]]]:
+    """Each item's invoice as it was confirmed, and the item's parameters."""
+    for item in items:
+        invoice = Invoice(
+            pk=item.invoice, status=item.status, amount_remaining=item.amount_remaining, currency=item.currency
+        )
+        yield invoice, params_of(action, item, params)
+
+
+def params_of(action: Action, item: BatchItem, params: Mapping[str, Any]) -> dict[str, Any]:
+    """What the operation of an item is told: what holds for the whole batch, and what is the item's own."""
+    own = action.bulk_params(item.amount_remaining) if item.params is None else item.params
+    return {**params, **own}
 
 
 @in_english
@@ -303,8 +384,8 @@ def _run(id: uuid.UUID) -> bool:
     ):
         return False
     batch = Batch.objects.select_related("actor", "token").get(pk=id)
-    begun = set(Operation.objects.filter(batch=batch).values_list("invoice", flat=True))
-    left = [item for item in batch.items if item.invoice not in begun]
+    begun = set(Operation.objects.filter(batch=batch).values_list("pk", flat=True))
+    left = [item for item in batch.items if item.operation_id(batch.pk) not in begun]
     ended, broken = True, False
     with ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="batch") as pool:
         for items in _rounds(batch, left):
@@ -320,8 +401,9 @@ def _run(id: uuid.UUID) -> bool:
 
 
 def _rounds(batch: Batch, items: Sequence[BatchItem]) -> Iterator[list[BatchItem]]:
-    """The items that are worked on at the same time: up to THREADS of them, never two charges of one customer. The
-    second would not know yet that the customer's card is being declined for the first."""
+    """The items that are worked on at the same time: up to THREADS of them, never two of one invoice, which takes one
+    operation at a time, and never two charges of one customer. The second would not know yet that the customer's card
+    is being declined for the first."""
     customer_of: dict[str, str | None] = {}
     if ACTIONS[batch.action].charges(batch.params):
         ids = [item.invoice for item in items]
@@ -358,7 +440,7 @@ def _release(batch: Batch, token: uuid.UUID, *, ended: bool) -> None:
 def _perform_item(batch: Batch, item: BatchItem) -> Begun:
     """Runs in a thread of the pool. A refusal is journalled, and the other items go on; also after an error that nobody
     expected."""
-    params = {**batch.params, **ACTIONS[batch.action].bulk_params(item.amount_remaining)}
+    params = params_of(ACTIONS[batch.action], item, batch.params)
     try:
         throttle.wait()  # for the action itself; the reads before it wait for slots of their own
         execute(
@@ -371,7 +453,7 @@ def _perform_item(batch: Batch, item: BatchItem) -> Begun:
             reason=batch.reason,
             ticket=batch.ticket,
             expected={"status": item.status, "amount_remaining": item.amount_remaining},
-            operation_id=item_id(batch, item.invoice),
+            operation_id=item.operation_id(batch.pk),
             address=batch.address,
             request_id=batch.request_id,
             batch=batch,

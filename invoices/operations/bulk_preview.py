@@ -116,7 +116,8 @@ class BulkPreview:
 
     def ask_approval(self, actor: Any) -> None:
         """Whether the batch would wait for a second person, if this person asked for it."""
-        self.need = approval.need_of_batch(self.action, self.invoices, self.params, actor=actor)
+        asked = ((each, {**self.params, **self.action.bulk_params(each.amount_remaining)}) for each in self.invoices)
+        self.need = approval.need_of_batch(self.action, asked, actor=actor)
 
     def _take(self, invoice: Invoice) -> None:
         small = Invoice(

@@ -24,7 +24,7 @@ class RuledOutBy:
 
 @dataclass(frozen=True, kw_only=True)
 class Effect:
-    """What settling must know of a call's effect. Made by the five functions below, so that none is left incomplete."""
+    """What settling must know of a call's effect. Made by the six functions below, so that none is left incomplete."""
 
     events: tuple[str, ...]  # the types of Stripe's events that tell of it, the most telling one first
     shows: Shows | None = None  # None: no read of the invoice shows it
@@ -38,6 +38,10 @@ class Effect:
     # The path of Stripe's list that holds the object which the call creates. The call puts the operation's
     # `stripe_key_base` into that object's metadata, as `operation`.
     creates_in: str = ""
+    # Whether that list can be asked for the objects of the invoice's customer alone.
+    lists_by_customer: bool = False
+    # True where the call charges a PaymentIntent that the operation itself made: `own_intents` reads what came of it.
+    charges_own_intent: bool = False
 
     def is_shown(self, call: RecordedCall, invoice: StripeObject | None, payments: Sequence[StripeObject]) -> bool:
         """Whether this read shows the effect, whoever caused it."""
@@ -74,13 +78,33 @@ def payment_attached(*, events: tuple[str, ...], payment_is_ours: bool) -> Effec
     return Effect(events=events, shows=_is_attached, only_events_tell_who=False, shown_means_ours=payment_is_ours)
 
 
-def object_created(path: str) -> Effect:
+def object_created(path: str, *, lists_by_customer: bool = False) -> Effect:
     """Stripe's list at `path` holds an object with this operation's `stripe_key_base` in its metadata.
 
     `only_events_tell_who` stays True, although only our request makes such an object: the call is then sent again only
     while the invoice is as it was confirmed, and it makes the object for that invoice.
     """
-    return Effect(events=(), creates_in=path)
+    return Effect(events=(), creates_in=path, lists_by_customer=lists_by_customer)
+
+
+def own_intent_charged() -> Effect:
+    """The PaymentIntent that the call names in its path, which the operation itself made and attached,
+    was charged, and its money is credited to the invoice. Nobody but the operation confirms that PaymentIntent."""
+    return Effect(
+        events=("payment_intent.succeeded",),
+        shows=lambda call, invoice, payments: is_credited(call.path.split("/")[-2], payments),
+        only_events_tell_who=False,
+        shown_means_ours=True,
+        charges_own_intent=True,
+    )
+
+
+def is_credited(intent: str, payments: Sequence[StripeObject]) -> bool:
+    """Whether the money of this PaymentIntent is credited to the invoice that has these payments."""
+    return any(
+        payment.get("status") == "paid" and expandable_id(payment, "payment", "payment_intent") == intent
+        for payment in payments
+    )
 
 
 def _is_attached(call: RecordedCall, invoice: StripeObject, payments: Sequence[StripeObject]) -> bool:

@@ -69,6 +69,12 @@ def effect_of(action: Action, call: RecordedCall) -> Effect:
     return next(each.effect for each in action.calls if each.name == call.name)
 
 
+def own_intent(calls: Iterable[RecordedCall]) -> str:
+    """The id of the PaymentIntent that these calls of an operation have made; empty where they have made none."""
+    results = (call.result for call in calls)
+    return next((result.id for result in results if result and result.object == "payment_intent"), "")
+
+
 def gather(operation: Operation, action: Action, call: RecordedCall) -> Evidence:
     """Reads the invoice, then who changed it. Raises GatewayError."""
     effect = effect_of(action, call)
@@ -237,8 +243,9 @@ def _search_created(operation: Operation, effect: Effect, not_before: int) -> tu
     """The object with our key's base in its metadata, created since `not_before` (Stripe's clock), and whether there is
     none for certain. The list cannot be asked for a time, so its newest are looked through. Raises GatewayError."""
     since = not_before - int(STAMP_LAG.total_seconds())
-    listed = 0
-    for found in gateway.walk(effect.creates_in, stop_after=MAX_OBJECTS_SEARCHED):
+    listed, customer = 0, operation.before.get("customer")
+    narrowed = {"customer": customer} if effect.lists_by_customer and customer else {}
+    for found in gateway.walk(effect.creates_in, stop_after=MAX_OBJECTS_SEARCHED, **narrowed):
         listed += 1
         if _is_of(operation, found):
             return found, False

@@ -11,7 +11,8 @@ invoice as Stripe has it, never as the mirror has it, and by the database's cloc
 6. approval     a second person has agreed to the amount as it is now, where needed       `approval.need`
 7. the claim    it is still ours, with time for one whole request                         `check_time_left`
 
-`perform.send` is the only caller. What becomes of an operation that does not pass is decided there too.
+`perform.send` is the only caller. What becomes of an operation that does not pass is decided there too. Only the
+cancellation of what was not charged goes past the gate (`own_intents.py`).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from invoices.models.reading import expandable_id
 from invoices.operations import approval, eligibility, pauses
 from invoices.operations.actions import ACTIONS
 from invoices.operations.claims import LostClaim, as_seen, judged
-from invoices.operations.evidence import effect_of, find_created, is_told_of
+from invoices.operations.evidence import effect_of, find_created, is_told_of, own_intent
 from invoices.operations.payment_lookups import AttachablePayment
 from invoices.operations.payment_method import PaymentMethodFacts
 from invoices.operations.refusals import Refusal
@@ -258,8 +259,9 @@ def _eligibility_refusal(operation: Operation, invoice: Invoice, view: View) -> 
     known = eligibility.circumstances_of(
         [invoice], charges=action.charges(params), except_for=operation, with_payments=False
     )
-    known.payments[invoice.pk] = view.payments
-    known.open_intents[invoice.pk] = view.intents
+    ours = own_intent(operation.calls)  # it does not stand in its own way
+    known.payments[invoice.pk] = [each for each in view.payments if not ours or each.payment_intent != ours]
+    known.open_intents[invoice.pk] = [each for each in view.intents if each.pk != ours]
     return action.payment_refusal(invoice, params, view.payment) or eligibility.check(
         action, invoice, params, known, method=view.method, ignore_cooldown=operation.cooldown_override
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -20,17 +21,21 @@ MAX_ERROR_CHARACTERS = 300
 KNOWN = (Operation.State.READY, Operation.State.PROCESSING)  # nothing was sent, or a bank decides: that stays so
 
 
+def interval(operation: Operation) -> timedelta:
+    """How long from now an operation without an outcome waits for its next look."""
+    if manual_resolution.is_needed(operation):
+        return LOOK_INTERVAL_OF_MANUAL
+    return LOOK_INTERVALS[min(operation.settle_attempts, len(LOOK_INTERVALS) - 1)]
+
+
 def later(claim: Claim, message: str, **changes: Any) -> None:
     """Its outcome is unknown, and it is looked at again. It keeps its invoice. Raises LostClaim."""
     operation = Operation.objects.get(pk=claim.id)
-    interval = LOOK_INTERVALS[min(operation.settle_attempts, len(LOOK_INTERVALS) - 1)]
-    if manual_resolution.is_needed(operation):
-        interval = LOOK_INTERVAL_OF_MANUAL
     claim.release(
         state=Operation.State.UNKNOWN,
         code=Code.OUTCOME_UNKNOWN,
         message=message,
-        settle_at=clock.now() + interval,
+        settle_at=clock.now() + interval(operation),
         settle_attempts=operation.settle_attempts + 1,
         **changes,
     )

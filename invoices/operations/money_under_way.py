@@ -97,6 +97,18 @@ def _error_in_events(call: RecordedCall) -> dict[str, Any]:
     return {}
 
 
+def part_of(operation: Operation) -> int | None:
+    """The amount that the operation was asked for, in minor units; None where it is about all that remains."""
+    amount = operation.params.get("amount") if isinstance(operation.params, dict) else None
+    return amount if isinstance(amount, int) else None
+
+
+def amount_of(operation: Operation) -> int | None:
+    """What a charge took, in minor units: the part that was asked for, else what remained before it."""
+    part = part_of(operation)
+    return operation.before.get("amount_remaining") if part is None else part
+
+
 # --- waiting for it ---------------------------------------------------------------------------------------------------
 
 

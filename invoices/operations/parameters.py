@@ -29,6 +29,7 @@ class Parameter:
     placeholder: str = ""  # how a value begins, such as "pi_…"
     one_of: str = ""  # said beside the fields of which exactly one is needed
     future: bool = False  # whether a date may lie in the future
+    suggests_whole: bool = True  # whether a form suggests all that remains as the amount
 
     @property
     def missing(self) -> str:

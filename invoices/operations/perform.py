@@ -13,10 +13,11 @@ from django.utils.translation import gettext as _
 
 from invoices import clock, gateway, money, scheduled_refetches
 from invoices.models import CallResult, Code, Operation, OutcomeBy, RecordedCall
-from invoices.operations import approval, eligibility, gate, look_again, outcomes, pauses, told
+from invoices.operations import approval, eligibility, gate, look_again, outcomes, own_intents, pauses, told
 from invoices.operations.action import Call
 from invoices.operations.actions import ACTIONS
 from invoices.operations.claims import Claim, LostClaim, facts, take
+from invoices.operations.evidence import own_intent
 from invoices.operations.refusals import in_english
 from invoices.snapshot import Snapshot
 from invoices.thresholds import FIRST_SETTLING_AFTER
@@ -105,15 +106,18 @@ def _end_unsent(claim: Claim, closed: gate.Closed) -> None:
     state = State.FAILED  # what was sent is not taken back, even where Stripe has turned it away
     if not operation.calls:
         state = {Code.EXPIRED: State.EXPIRED, Code.WITHDRAWN: State.CANCELLED}.get(Code(refusal.code), state)
-    message = f"{_nothing_done(operation)} {refusal.message}"
+    message = f"{nothing_done(operation)} {refusal.message}"
     if done := done_before(operation):
         rest = _("The rest was not sent: {sentence} Finish it with Link a payment.").format(sentence=refusal.message)
         message = f"{done} {rest}"
-    claim.finish(state, [], **_not_sent(refusal.code, message))
+    own_intents.end(claim, operation, state, [], **_not_sent(refusal.code, message))
 
 
-def _nothing_done(operation: Operation) -> str:
-    """Said where the last sending was not made. An earlier one can only have been turned away with a 429."""
+def nothing_done(operation: Operation) -> str:
+    """Said where the last sending was not made. An earlier one was turned away with a 429, or charges nothing by
+    itself."""
+    if own_intent(operation.calls):
+        return _("Nothing was charged.")
     return _("Nothing was applied.") if operation.calls else _("Nothing was sent.")
 
 
@@ -146,17 +150,17 @@ def _asked_anew(operation: Operation, closed: gate.SecondPersonNeeded) -> dict[s
 def _end_unread(claim: Claim, unreadable: gate.Unreadable) -> None:
     """Stripe could not be read before a call that was never sent."""
     operation = Operation.objects.get(pk=claim.id)
-    if done := done_before(operation):  # settling sends the rest as soon as Stripe can be read
-        rest = _("The rest waits until Stripe can be reached ({sentence}).")
+    if _results(operation):  # settling sends the rest as soon as Stripe can be read
+        rest = _("The rest waits until Stripe can be reached ({sentence}).").format(sentence=unreadable.message)
         claim.release(
             state=State.UNKNOWN,
             code=Code.OUTCOME_UNKNOWN,
-            message=f"{done} {rest.format(sentence=unreadable.message)}",
+            message=f"{done_before(operation) or nothing_done(operation)} {rest}",
             settle_at=clock.now() + FIRST_SETTLING_AFTER,
         )
         return
     unreached = _("Stripe cannot be reached ({sentence}).").format(sentence=unreadable.message)
-    message = " ".join([unreached, _nothing_done(operation), _("Try again soon.")])
+    message = " ".join([unreached, nothing_done(operation), _("Try again soon.")])
     error = outcomes.of_rate_limit(unreadable.error)
     claim.finish(State.FAILED, [], error=error, **_not_sent(Code.STRIPE_UNAVAILABLE, message))
 
@@ -168,10 +172,11 @@ def _results(operation: Operation) -> dict[str, CallResult]:
 def _new_call(operation: Operation, call: Call | RecordedCall, not_before: int) -> RecordedCall:
     """What will be sent, exactly. It is stored before it is sent, and sent again only verbatim, under the same key."""
     assert isinstance(call, Call)  # noqa: S101  a recorded call is never made anew
+    results = _results(operation)
     return RecordedCall(
         name=call.name,
-        path=call.path.format(invoice=operation.invoice),
-        params=call.build(operation, _results(operation)),
+        path=call.path.format(invoice=operation.invoice, **{name: result.id for name, result in results.items()}),
+        params=call.build(operation, results),
         key=f"{operation.stripe_key_base}-{call.name}",
         not_before=not_before,
     )
@@ -291,11 +296,13 @@ def _mark_rate_limited(claim: Claim, operation: Operation, call: RecordedCall, e
     )
 
 
-def mark_unknown(claim: Claim, operation: Operation, call: RecordedCall, error: gateway.GatewayError) -> None:
+def mark_unknown(
+    claim: Claim, operation: Operation, call: RecordedCall, error: gateway.GatewayError | None = None
+) -> None:
     """Nobody knows what came of it. That is not an error: settling asks Stripe until it is known."""
     claim.release(
         state=State.UNKNOWN,
-        calls=with_call(operation, _with_error(call, error)),
+        calls=with_call(operation, _with_error(call, error) if error else call),
         code=Code.OUTCOME_UNKNOWN,
         message=_("Stripe's answer did not arrive. Whether it took effect is being checked with Stripe."),
         settle_at=clock.now() + FIRST_SETTLING_AFTER,
@@ -307,7 +314,14 @@ def mark_refused(claim: Claim, operation: Operation, call: RecordedCall, error: 
     draft, for example, leaves it finalized."""
     claim.heard.error = error.body
     outcome = outcomes.of_error(error)
-    if done := done_before(operation):
+    is_decline = isinstance(error, gateway.Declined)
+    may_be_charged = own_intents.is_charged_by(operation, call) and not is_decline
+    if may_be_charged and _conclude_charge(claim, operation, _with_error(call, error)):
+        return  # Stripe refuses what it has charged already: the PaymentIntent says so
+    done = done_before(operation)
+    if own_intent(operation.calls) and not is_decline:
+        done = nothing_done(operation)
+    if done:
         refused = _("Then Stripe refused: {reason}").format(reason=error.message)
         outcome["message"] = f"{done} {refused}"
     _finish_refused(claim, with_call(operation, _with_error(call, error)), outcome)
@@ -315,6 +329,9 @@ def mark_refused(claim: Claim, operation: Operation, call: RecordedCall, error: 
 
 def _finish_refused(claim: Claim, calls: list[RecordedCall], outcome: dict[str, Any]) -> None:
     operation = claim.hold(calls=calls)
+    if own_intent(calls):
+        own_intents.take_back(claim, operation, calls, **outcome)
+        return
     try:
         snapshots = gateway.retrieve("invoice", operation.invoice)
     except gateway.GatewayError:
@@ -323,7 +340,10 @@ def _finish_refused(claim: Claim, calls: list[RecordedCall], outcome: dict[str, 
 
 
 def done_before(operation: Operation) -> str:
-    """What an earlier call of this operation did at Stripe, as a sentence; empty where nothing was done before."""
+    """What an earlier call of this operation did at Stripe, as a sentence; empty where nothing was done before, or
+    where it is taken back."""
+    if own_intent(operation.calls):
+        return ""
     done = [f"{name} ({result.id})" for name, result in _results(operation).items()]
     return _("Done at Stripe: {calls}.").format(calls=", ".join(done)) if done else ""
 
@@ -339,8 +359,14 @@ def mark_answered(claim: Claim, operation: Operation, call: RecordedCall, reply:
         replayed=reply.replayed,
         result=CallResult.of(reply.data),
     )
-    calls = with_call(operation, call)
     action = ACTIONS[operation.action]
+    if own_intents.is_charged_by(operation, call):
+        call = replace(call, result=None)  # known once the money is credited
+        operation = claim.hold(calls=with_call(operation, call))
+        if not _conclude_charge(claim, operation, call, stripe_request_id=reply.request_id):
+            mark_unknown(claim, operation, call)
+        return False
+    calls = with_call(operation, call)
     if {recorded.name for recorded in calls if recorded.result} < {each.name for each in action.calls}:
         claim.hold(calls=calls)
         return True
@@ -354,6 +380,15 @@ def mark_answered(claim: Claim, operation: Operation, call: RecordedCall, reply:
     outcome = outcomes.succeeded(action, operation, data)
     claim.finish(State.SUCCEEDED, snapshots, calls=calls, stripe_request_id=reply.request_id, **outcome)
     return False
+
+
+def _conclude_charge(claim: Claim, operation: Operation, call: RecordedCall, **more: Any) -> bool:
+    """Writes what came of a charge of our own PaymentIntent; False where it does not show, or cannot be read."""
+    try:
+        found = own_intents.look(operation)
+    except gateway.GatewayError:
+        return False
+    return own_intents.conclude(claim, operation, call, found, **more)
 
 
 def invoice_afterwards(

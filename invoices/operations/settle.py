@@ -18,11 +18,21 @@ from django.utils.translation import gettext as _
 from invoices import clock, gateway, interruption, mirror
 from invoices.models import CallResult, Code, Operation, OutcomeBy, RecordedCall
 from invoices.models.reading import member, text
-from invoices.operations import contradictions, decisions, gate, look_again, money_under_way, outcomes, pauses, told
+from invoices.operations import (
+    contradictions,
+    decisions,
+    gate,
+    look_again,
+    money_under_way,
+    outcomes,
+    own_intents,
+    pauses,
+    told,
+)
 from invoices.operations.actions import ACTIONS
 from invoices.operations.claims import Claim, LostClaim, take, unclaimed
-from invoices.operations.evidence import Evidence, StripeEvent, effect_of, gather, surely_not_applied
-from invoices.operations.perform import done_before, mark_refused, send, send_remaining_calls, start
+from invoices.operations.evidence import Evidence, StripeEvent, effect_of, gather, own_intent, surely_not_applied
+from invoices.operations.perform import done_before, mark_refused, nothing_done, send, send_remaining_calls, start
 from invoices.operations.refusals import in_english
 from invoices.snapshot import Snapshot
 from invoices.thresholds import BANK_LOOK_INTERVALS, READY_FORGOTTEN, RESEND_WINDOW
@@ -124,7 +134,9 @@ class Settlement:
 
     def settle(self) -> None:
         """Raises GatewayError where there is no evidence to be had, Paused where the rest may not be sent now."""
-        if self.operation.state == State.PROCESSING:
+        if own_intents.is_being_taken_back(self.operation):
+            own_intents.cancel(self.claim, self.operation)
+        elif self.operation.state == State.PROCESSING:
             self.ask_bank()
         elif self.operation.calls:
             self.settle_last_call()
@@ -135,11 +147,16 @@ class Settlement:
         if self.call.result:  # the process ended between two calls
             self.send_the_rest()
             return
+        if own_intents.is_charged_by(self.operation, self.call):
+            self.settle_own_intent()
+            return
         evidence = gather(self.operation, self.action, self.call)
         if self.conclude(evidence):
             return
         if not self.call.first_request_ended and self.may_send_again(evidence):
             self.send_again()
+        elif own_intent(self.operation.calls) and not self.is_within_resend_window():
+            self.take_back_too_late()
         else:
             mirror.store(evidence.snapshots)
             too_late = not self.call.first_request_ended and not self.is_within_resend_window()
@@ -151,9 +168,9 @@ class Settlement:
         """Writes what the evidence proves; whether it proves anything. Raises GatewayError."""
         call, effect = self.call, effect_of(self.action, self.call)
         if evidence.created is not None:
-            self.go_on_from_created(evidence.created)
+            self.go_on(CallResult.of(evidence.created))
         elif evidence.our_effect:
-            self.finish_succeeded(evidence, evidence.our_effect)
+            self.took_effect(evidence, evidence.our_effect)
         elif evidence.our_processing:
             self.wait_for_bank(evidence, evidence.our_processing)
         elif evidence.our_failure:
@@ -163,7 +180,7 @@ class Settlement:
         ):
             # Stripe sends no event when a payment that has not succeeded yet is attached. So the read decides: our
             # request has ended and the payment is attached, or we made the payment and nobody else can attach it.
-            self.finish_succeeded(evidence, None)
+            self.took_effect(evidence, None)
         elif effect.only_events_tell_who and evidence.shown and evidence.others_effect:
             self.finish_done_by_others(evidence, evidence.others_effect)
         elif evidence.others_ruling_out and not evidence.shown:
@@ -178,9 +195,16 @@ class Settlement:
             return False
         return True
 
-    def go_on_from_created(self, created: dict[str, Any]) -> None:
-        """The first of two calls took effect: the second follows, and the first is never sent again."""
-        done = replace(self.call, result=CallResult.of(created), found=True)
+    def took_effect(self, evidence: Evidence, event: StripeEvent | None) -> None:
+        """By our request. `event` says so, where there is one."""
+        if self.call.name == self.action.calls[-1].name:
+            self.finish_succeeded(evidence, event)
+        else:
+            self.go_on(CallResult.of(evidence.invoice or {}))
+
+    def go_on(self, result: CallResult) -> None:
+        """A call took effect that is not the last one: the next follows, and this one is never sent again."""
+        done = replace(self.call, result=result, found=True)
         self.operation = self.claim.hold(state=State.RUNNING, calls=[*self.operation.calls[:-1], done])
         self.send_the_rest()
 
@@ -243,7 +267,36 @@ class Settlement:
         """Writes the outcome with the mirror, and the event that proves it into the last call."""
         if event is not None:
             outcome["calls"] = [*self.operation.calls[:-1], replace(self.call, evidence=event["id"])]
-        self.claim.finish(state, evidence.snapshots if evidence else [], **outcome)
+        snapshots = evidence.snapshots if evidence else []
+        if state == State.FAILED:
+            own_intents.end(self.claim, self.operation, state, snapshots, **outcome)
+        else:
+            self.claim.finish(state, snapshots, **outcome)
+
+    # --- a PaymentIntent of our own -----------------------------------------------------------------------------------
+
+    def settle_own_intent(self) -> None:
+        """The charge of a PaymentIntent of our own. Where it was not applied yet, it is sent again within the hour, and
+        taken back after it. Raises GatewayError, Paused."""
+        found = own_intents.look(self.operation)
+        if own_intents.conclude(self.claim, self.operation, self.call, found):
+            return
+        if self.call.first_request_ended:
+            message = " ".join([_("Stripe had an internal error, and did not apply it."), _("Nothing was charged.")])
+            self.take_back(Code.NOT_APPLIED, message)
+        elif self.is_within_resend_window():
+            self.send_again()
+        else:
+            self.take_back_too_late()
+
+    def take_back_too_late(self) -> None:
+        """The hour is over in which it may be sent: a cancellation decides it."""
+        over = _("It was not sent within an hour of being asked for, and is not sent any more.")
+        self.take_back(Code.EXPIRED, " ".join([_("Nothing was charged."), over]))
+
+    def take_back(self, code: str, message: str) -> None:
+        outcome = {"code": code, "message": message, "outcome_by": OutcomeBy.NOBODY}
+        own_intents.take_back(self.claim, self.operation, self.operation.calls, **outcome)
 
     # --- money under way ----------------------------------------------------------------------------------------------
 
@@ -267,6 +320,12 @@ class Settlement:
     def ask_bank(self) -> None:
         """One look at money under way. Raises GatewayError."""
         call = self.call
+        if own_intents.is_charged_by(self.operation, call):
+            found = own_intents.look(self.operation)
+            if found.status == "processing" or not own_intents.conclude(self.claim, self.operation, call, found):
+                mirror.store(found.snapshots)
+                self.look_again_later()
+            return
         if not call.charge and (event := money_under_way.find_event(call)):
             call = money_under_way.with_charge(call, event)
             self.operation = self.claim.hold(calls=[*self.operation.calls[:-1], call])
@@ -319,6 +378,8 @@ class Settlement:
         """The calls that were not sent yet, within the window. Raises Paused."""
         if self.is_within_resend_window():
             send_remaining_calls(self.claim)
+        elif own_intent(self.operation.calls):
+            self.take_back_too_late()
         else:
             self.look_again_later(" ".join([done_before(self.operation), _("The rest was not sent within an hour.")]))
 
@@ -331,6 +392,9 @@ class Settlement:
             if send(self.claim, call):
                 send_remaining_calls(self.claim)
         except gate.Closed as closed:
+            if own_intent(self.operation.calls):
+                self.take_back(closed.refusal.code, f"{nothing_done(self.operation)} {closed.refusal.message}")
+                return
             self.look_again_later(_("It is not sent again: {sentence}").format(sentence=closed.refusal.message))
         except gate.Unreadable as unreadable:
             self.look_again_later(unreadable.message)
@@ -346,7 +410,8 @@ class Settlement:
         """A decline or a refusal under our key is definite, unless Stripe refuses because our own first request has
         changed the invoice. Raises GatewayError."""
         self.operation.refresh_from_db()
-        if isinstance(error, gateway.RefusedByStripe) and not error.replayed:
+        charges_own_intent = own_intents.is_charged_by(self.operation, self.call)
+        if isinstance(error, gateway.RefusedByStripe) and not error.replayed and not charges_own_intent:
             evidence = gather(self.operation, self.action, self.call)
             if evidence.shown or evidence.our_effect or evidence.our_processing or evidence.our_failure:
                 self.look_again_later(error.message)
@@ -363,7 +428,9 @@ class Settlement:
             return
         self.claim = again
         try:
-            if not self.conclude(gather(self.operation, self.action, self.call)):
+            if own_intents.is_charged_by(self.operation, self.call):
+                self.settle_own_intent()
+            elif not self.conclude(gather(self.operation, self.action, self.call)):
                 self.look_again_later()
         except gateway.GatewayError as error:
             self.look_again_later(error.message)

@@ -36,8 +36,14 @@ class Deed:
         return len(ACTIONS[self.action].calls)
 
     def path(self, call: int, invoice: str) -> str:
-        """The address of its first or second call."""
-        return ACTIONS[self.action].calls[call - 1].path.format(invoice=invoice)
+        """The address of its first, second or third call, or the end of it, where an id in it is not known yet."""
+        address = ACTIONS[self.action].calls[call - 1].path
+        return address.format(invoice=invoice) if "{invoice}" in address else address.rpartition("}")[2]
+
+    @property
+    def makes_intent(self) -> bool:
+        """Whether it charges a PaymentIntent of its own, which it takes back where it is not charged."""
+        return self.action == "charge_part"
 
 
 WHOLE = {**RECEIVED, "amount": 1000}
@@ -50,6 +56,15 @@ ATTACH_PART = Deed(
     "open",
     "invoice_payment.paid",
     PART,
+    remaining=600,
+)
+CHARGE_PART = Deed(
+    "charge part",
+    "charge_part",
+    "open",
+    "invoice_payment.paid",
+    {"amount": 400, "payment_method": "pm_card_visa"},
+    charges=1,
     remaining=600,
 )
 APPROVED = Deed("void, approved by a second person", "void", "void", "invoice.voided", way="approved")
@@ -87,6 +102,7 @@ DEEDS = (
         remaining=0,
     ),
     ATTACH_PART,
+    CHARGE_PART,
     APPROVED,
     IN_BATCH,
 )
@@ -150,6 +166,11 @@ POINTS = {
     "noted": "the answer to the first call is written",
     "stored 2": "what the second call will send is committed, and not sent",
     "answered 2": "Stripe has answered the second call, and nothing is written",
+    "noted 2": "the answer to the second call is written",
+    "stored 3": "what the third call will send is committed, and not sent",
+    "answered 3": "Stripe has answered the third call, and nothing is written",
+    "stored 4": "the cancellation of what was not charged is committed, and not sent",
+    "answered 4": "Stripe has answered the cancellation, and nothing is written",
     "finishing": "in the middle of the finishing transaction",
     "finished": "after it",
 }
@@ -157,6 +178,7 @@ FIRST = ("", "requested", "claimed", "read", "stored 1", "answered 1", "finishin
 APPROVING = ("", "looked", *FIRST[1:])
 MAKING = ("", "judged", "made", *FIRST[1:])
 SECOND = ("", "noted", "stored 2", "answered 2", "finishing", "finished")
+THIRD = ("", "noted 2", "stored 3", "answered 3", "stored 4", "answered 4", "finishing", "finished")
 # A second table: the performer lives and leaves an unknown outcome, and the process that settles it dies.
 SETTLING = ("claimed", "read", "stored 1", "answered 1", "finishing", "finished")
 LEFT_UNKNOWN = ("timeout_before", "drop", "500_before", "500_after")
@@ -180,6 +202,8 @@ RESTORES = {
 UNSENT = ("requested", "claimed", "read")  # nothing has been stored of what will be sent
 ONE_CALL = (*UNSENT, "stored 1", "answered 1")
 TWO_CALLS = (*ONE_CALL, "noted", "stored 2", "answered 2")
+THREE_CALLS = (*TWO_CALLS, "noted 2", "stored 3", "answered 3")
+POINTS_OF_CALLS = {1: ONE_CALL, 2: TWO_CALLS, 3: THREE_CALLS}
 
 
 @dataclass(frozen=True)
@@ -228,8 +252,10 @@ def answers_of(deed: Deed, call: int) -> list[str]:
     answers = list(ANSWERS)
     if deed.repeatable:
         answers = [answer for answer in answers if not answer.startswith("overtaken")]
-    if call == 1 and deed.calls == 2:  # a payment record can be reported whatever others do
+    if deed.calls > 1 and call != 2:  # others can be faster only where the payment is attached
         answers = [answer for answer in answers if not answer.startswith("overtaken")]
+    if deed.makes_intent and call == deed.calls:  # the customer is never present
+        return answers + [answer for answer in CHARGE_ANSWERS if not answer.startswith("3ds_present")]
     chooses_method = deed.charges and deed.action == "pay" and not deed.way
     return answers + (list(CHARGE_ANSWERS) if chooses_method else [])
 
@@ -243,9 +269,9 @@ def every_case() -> Iterator[Case]:
     for deed in DEEDS:
         yield from _settler_dies(deed)
     for goes_on in (True, False):
-        for deed in (PAY, ATTACH_PART, APPROVED, IN_BATCH, FORGIVING):
+        for deed in (PAY, ATTACH_PART, CHARGE_PART, APPROVED, IN_BATCH, FORGIVING):
             yield from _authority_withdrawn(deed, goes_on)
-    for deed in (PAY, SEND, ATTACH_PART, APPROVED, IN_BATCH):
+    for deed in (PAY, SEND, ATTACH_PART, CHARGE_PART, APPROVED, IN_BATCH):
         yield from _database_restored(deed)
 
 
@@ -258,7 +284,7 @@ def cases_of(deed: Deed) -> Iterator[Case]:
 def _performer_dies(deed: Deed) -> Iterator[Case]:
     for call in range(1, deed.calls + 1):
         for answer in answers_of(deed, call):
-            for point in SECOND if call == 2 else APPROVING if deed.way == "approved" else FIRST:
+            for point in (APPROVING if deed.way == "approved" else FIRST, SECOND, THIRD)[call - 1]:
                 yield Case(deed, call, answer, point)
 
 
@@ -273,7 +299,7 @@ def _authority_withdrawn(deed: Deed, goes_on: bool) -> Iterator[Case]:
     """While the process stands at the point, or after it has died there."""
     ways = {"": ("token", "withdrawn"), "approved": ("approver", "withdrawn"), "batch": ("cancelled",)}
     rows = ["permission", "deactivated", *ways[deed.way], "paused", "paused_an_hour"]
-    points: tuple[str, ...] = ONE_CALL if deed.calls == 1 else TWO_CALLS
+    points: tuple[str, ...] = POINTS_OF_CALLS[deed.calls]
     if deed is FORGIVING:
         rows, points = ["grown"], (*UNSENT, "stored 1")  # Stripe's answer is that it is no draft any more
     for row in rows:
@@ -285,7 +311,7 @@ def _database_restored(deed: Deed) -> Iterator[Case]:
     """A copy from before it was asked for or approved can only be asked again."""
     for row in RESTORES:
         before = ("",) if row == "asked_again" else ()
-        for point in (*before, *(ONE_CALL if deed.calls == 1 else TWO_CALLS), "finishing"):
+        for point in (*before, *POINTS_OF_CALLS[deed.calls], "finishing"):
             yield Case(deed, 1, "success", point, meanwhile=row, goes_on=True)
 
 
@@ -349,6 +375,9 @@ def _verdict_without_authority(case: Case) -> Verdict:
         return Verdict(frozenset({(state, code)}), "none")
     if point == f"answered {calls}" or (case.goes_on and point == f"stored {calls}"):
         return SUCCEEDED
+    if case.deed.makes_intent and (point != "stored 1" or case.goes_on):  # it is taken back
+        code = "expired" if row == "paused_an_hour" else "permission_denied"
+        return Verdict(frozenset({("failed", code)}), "none")
     reported = calls == 2 and (point != "stored 1" or case.goes_on)
     if (point.startswith("stored") and not case.goes_on) or row == "paused_an_hour":  # whether it was sent is not known
         return Verdict(frozenset({("unknown", "outcome_unknown")}), "none", reported)

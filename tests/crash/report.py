@@ -23,6 +23,7 @@ request that reaches it. The third process survives; it settles, as a worker doe
 Stripe's own books are read: charges, events, payment records, attached payments. Every case here ended with
 
 - the effect once, or not at all, and never a payment reported twice;
+- a part either charged and credited to the invoice, or canceled, so that nothing can charge it later;
 - an operation in a final state that is true, and says whose doing it was; or one that waits for a person's word;
 - a mirror that equals Stripe, invoice and payments.
 
@@ -51,7 +52,8 @@ The performer lives on and leaves an unknown outcome; the process that settles i
 
 Columns are the points at which the process stands, or is killed; then the authority goes; then the process goes on, or
 another one settles. Without authority nothing is sent, neither for the first time nor again. What was sent before is
-settled from what Stripe shows. `outcome_unknown`: nothing shows whether it was sent, and it is not sent again; an hour
+settled from what Stripe shows. Only a part that was not charged is canceled all the same (`expired`: after the hour in
+which it could be sent). `outcome_unknown`: nothing shows whether it was sent, and it is not sent again; an hour
 after the first sending a manager is asked to say what came of it. `awaiting_approval`: a second person must agree anew.
 
 {withdrawals}

@@ -13,7 +13,16 @@ from django.utils.translation import gettext_noop
 
 from invoices import money
 from invoices.models import Invoice, InvoicePayment, Operation
-from invoices.operations.action import Action, Call, Params, Results, expanding, remaining
+from invoices.operations.action import (
+    Action,
+    Call,
+    Params,
+    Results,
+    amount_refusal,
+    expanding,
+    part_refusal,
+    remaining,
+)
 from invoices.operations.effects import object_created, payment_attached
 from invoices.operations.parameters import Parameter
 from invoices.operations.payment_lookups import AttachablePayment
@@ -54,7 +63,8 @@ class AttachOutOfBandPayment(Action):
     verb = gettext_noop("Record {amounts}")
     may = gettext_noop("record a payment made outside Stripe")
     position = 20
-    statuses = frozenset({"open"})
+    # Stripe documents that an uncollectible invoice can be paid, and not whether this is a way: its answer is shown.
+    statuses = frozenset({"open", "uncollectible"})
     calls = (
         Call(
             "report_payment",
@@ -102,20 +112,11 @@ class AttachOutOfBandPayment(Action):
 
     def refusal(self, invoice: Invoice, payments: list[InvoicePayment], params: Params) -> Refusal | None:
         amount, whole = params.get("amount"), invoice.amount_remaining
-        try:
-            if amount is not None and invoice.currency:
-                money.check(amount, invoice.currency)
-        except money.BadAmount as error:
-            return Invalid("amount", str(error))
-        part = bool(amount) and whole is not None and params["amount"] < whole
-        if part and invoice.subscription and invoice.collection_method == "charge_automatically":
-            return Invalid(
-                "amount",
-                _(
-                    "An invoice of a subscription that is charged automatically takes no part payments: give the "
-                    "whole, {amount}."
-                ).format(amount=remaining(invoice)),
-            )
+        if refusal := amount_refusal(invoice, amount):
+            return refusal
+        if amount and whole is not None and amount < whole and (said := part_refusal(invoice)):
+            give = _("Give the whole, {amount}.").format(amount=remaining(invoice))
+            return Invalid("amount", f"{said} {give}")
         return None
 
     def consequences(self, invoice: Invoice, params: Params) -> list[str]:
