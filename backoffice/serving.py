@@ -52,6 +52,8 @@ Send = Callable[[Message], Awaitable[None]]
 Headers = list[tuple[str, str]]
 
 WEBHOOK_PATH = "/webhooks/stripe"
+UPLOAD_PATH = "/admin/invoices/bankstatement/upload/"
+UPLOADS_AT_ONCE = 2  # larger than other bodies, so few at a time
 # Of the headers that Django gets: WSGI has names of its own for some, and only a proxy may say the others.
 LEFT_OUT = FORWARDING_HEADERS | {"content-length", "content-type", "transfer-encoding"}
 # Of bodies that are being received. Beyond it the one that has been at it for longest is given up. It is bytes that are
@@ -188,6 +190,10 @@ class Request:
     def is_webhook(self) -> bool:
         return self.path == WEBHOOK_PATH and self.method == "POST"
 
+    @property
+    def is_upload(self) -> bool:
+        return self.path == UPLOAD_PATH and self.method == "POST"
+
     def environ(self, body: bytes) -> dict[str, Any]:
         """As WSGI has it. The client's address and the scheme are those that our own proxies vouch for."""
         peer = (self.scope.get("client") or ("",))[0] or ""
@@ -255,6 +261,7 @@ class Server:
         self.passing = threading.Semaphore(max(1, settings.REQUEST_THREADS // 4))  # answers sent while they are made
         self.receiving: dict[Body, None] = {}  # those that are not complete, oldest first
         self.received_bytes = 0  # of them
+        self.uploads = asyncio.Semaphore(UPLOADS_AT_ONCE)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -293,10 +300,20 @@ class Server:
             return _text(request, 200, "ok\n")
         if request.is_webhook:
             return await self._take_webhook(request, receive)
+        if request.is_upload:
+            return await self._take_upload(request, receive)
         body = await self._body(request, receive)
         hold = waiting_room.Hold()
         answer = await self._ask_django(request, body, hold)
         return answer if hold.wanted is None else await self._keep_until_changed(answer, request, body, hold, receive)
+
+    async def _take_upload(self, request: Request, receive: Receive) -> Answer:
+        """A file, which may be larger than other bodies. Raises Refused, HungUp."""
+        if self.uploads.locked():
+            raise Refused(503, "Other files are being read at the moment. Send it again in a few seconds.", closes=True)
+        async with self.uploads:
+            body = await self._body(request, receive, settings.UPLOAD_MAX_BYTES, settings.UPLOAD_BODY_SECONDS)
+            return await self._ask_django(request, body, waiting_room.Hold())
 
     async def _keep_until_changed(
         self, answer: Answer, request: Request, body: bytes, hold: waiting_room.Hold, receive: Receive
@@ -420,15 +437,19 @@ class Server:
                 span.set_attribute("http.route", WEBHOOK_PATH.strip("/"))
         return _json(request, answer.status, answer.content)
 
-    async def _body(self, request: Request, receive: Receive) -> bytes:
-        """The whole body, or Refused; HungUp where the client did not send what it promised."""
-        most = settings.WEBHOOK_MAX_BYTES if request.is_webhook else settings.REQUEST_MAX_BYTES
+    async def _body(
+        self, request: Request, receive: Receive, most: int | None = None, seconds: float | None = None
+    ) -> bytes:
+        """The whole body, or Refused; HungUp where the client did not send what it promised. `most` bytes within so
+        many `seconds`; those of other requests, unless said."""
+        most = most or (settings.WEBHOOK_MAX_BYTES if request.is_webhook else settings.REQUEST_MAX_BYTES)
+        seconds = seconds or settings.REQUEST_BODY_SECONDS
         too_large = Refused(413, f"The body is larger than {most} bytes.", closes=True)
         if not request.has_body:
             return b""
         if (request.promised or 0) > most:
             raise too_large
-        body = Body(asyncio.timeout(settings.REQUEST_BODY_SECONDS))
+        body = Body(asyncio.timeout(seconds))
         self.receiving[body] = None
         try:
             async with body.deadline:
@@ -446,7 +467,6 @@ class Server:
         except TimeoutError:
             if body.given_up:
                 raise Refused(503, "Too many bodies at once: this one was given up.", closes=True) from None
-            seconds = settings.REQUEST_BODY_SECONDS
             raise Refused(408, f"The body was not here within {seconds:g} s.", closes=True) from None
         finally:
             self._forget(body)

@@ -25,6 +25,7 @@ from backoffice.forwarding import proxies
 from backoffice.group_settings import group_map
 from backoffice.production_settings import DEVELOPMENT_KEY, networks, origin_of, refuse_unsafe
 from backoffice.secret_settings import secret, secrets_list
+from backoffice.time_zone_settings import time_zone
 
 env = Env()
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -163,6 +164,8 @@ WEBHOOK_ENDPOINTS_TIMEOUT_SECONDS = 10.0
 
 # --- requests: backoffice/serving.py ----------------------------------------------------------------------------------
 REQUEST_MAX_BYTES = env.int("REQUEST_MAX_BYTES", default=1024 * 1024)  # a larger body is refused, of a webhook as above
+UPLOAD_MAX_BYTES = 21 * 1024 * 1024  # of a bank statement: the file's 20 MB, and the fields around it
+UPLOAD_BODY_SECONDS = 60.0  # in which it must be here
 REQUEST_BODY_SECONDS = env.float("REQUEST_BODY_SECONDS", default=10.0)  # in which a body must be here
 REQUEST_THREADS = env.int("REQUEST_THREADS", default=32)  # requests that are worked on at once, webhooks aside
 # Callers of the API who may wait for an outcome at once, in one process: each holds a thread. Beyond it they hear at
@@ -188,6 +191,10 @@ JOURNAL_HEAD_EMAILS: list[str] = env.list("JOURNAL_HEAD_EMAILS", default=[])
 JOURNAL_HEAD_FILE = env.str("JOURNAL_HEAD_FILE", default="")  # a line a day is appended
 ARCHIVE_DIR = env.path("ARCHIVE_DIR", default=DATA_DIR / "archive")  # of the months of events that left the database
 EVENTS_KEPT_MONTHS = env.int("EVENTS_KEPT_MONTHS", default=0)  # 0: until somebody archives them
+
+# What the database holds of files that are prepared in the background, as it holds them: compressed.
+EXPORT_MAX_MEGABYTES = env.int("EXPORT_MAX_MEGABYTES", default=500)  # of one file
+EXPORTS_MAX_MEGABYTES = env.int("EXPORTS_MAX_MEGABYTES", default=2000)  # of all files together
 
 # --- applications -----------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -401,6 +408,8 @@ LANGUAGE_COOKIE_SECURE = SESSION_COOKIE_SECURE
 LANGUAGE_COOKIE_HTTPONLY = True
 LANGUAGE_COOKIE_SAMESITE = "Lax"
 TIME_ZONE = "UTC"
+# In which the days of a report begin where none is chosen, such as Europe/Berlin.
+REPORTS_TIME_ZONE = time_zone("REPORTS_TIME_ZONE", env.str("REPORTS_TIME_ZONE", default="UTC"))
 USE_I18N = True
 USE_TZ = True
 
@@ -466,8 +475,11 @@ CELERY_BEAT_SCHEDULE = {  # the numbers are seconds; the clock times are UTC
     "batches": _every("run_batches", 5),
     "chain": _every("chain_journal", 30),
     "emails": _every("send_emails", 5),
+    "exports": _every("prepare_exports", 5),
     "queues": _every("tend_queues", 60),
     "promises": _every("settle_promises", 60),
+    "proposals": _every("propose_matches", 60),
+    "matches": _every("settle_matches", 5),
     "tallies": _every("count_tallies", 2),
     "tallies_proof": {"task": "invoices.tasks.prove_tallies", "schedule": crontab(hour="1", minute="40")},
     "archive": {"task": "invoices.tasks.archive_events", "schedule": crontab(hour="3", minute="40")},

@@ -8,6 +8,7 @@ from django.views.i18n import set_language
 from invoices import webhooks
 from invoices.admin import find
 from invoices.admin import health as health_page
+from invoices.admin.reports import pages as report_pages
 from invoices.health import views as health
 
 urlpatterns = [
@@ -16,6 +17,7 @@ urlpatterns = [
     path("admin/find/", find.view, name="find"),
     path("admin/health/", admin.site.admin_view(health_page.page), name=health_page.PAGE),
     path("admin/health/line/", admin.site.admin_view(health_page.line_view), name=health_page.LINE),
+    path("admin/reports/", include(report_pages.urls())),
     path("admin/", admin.site.urls),
     path("account/", include("backoffice.accounts_urls")),
     path("webhooks/stripe", webhooks.stripe_webhook),
