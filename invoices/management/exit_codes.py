@@ -16,7 +16,10 @@
 | account                          | done                | refused           |                            |            |
 | webhook_endpoint                 | done                | refused           |                            |            |
 | remove_foreign                   | done, or previewed  | a named row left  |                            |            |
+| statement                        | all taken           | one was refused   |                            |            |
+| month_end                        | can be closed       | not closed        | something is open          |            |
 | changes                          | all was told        | not all recorded  |                            |            |
+| report                           | all was written     | could not be read |                            |            |
 
 2 is the usage error of every command. Ctrl-C ends any command but `demo` with 130, as a shell expects.
 """

@@ -57,7 +57,9 @@ def load_secrets(folder: Path) -> dict[str, str]:
         "webhook_secret": f"whsec_{secrets.token_hex(16)}",
         "api_token": secrets.token_hex(32),
         "demo_id": secrets.token_hex(12),
-    } | {f"password_of_{name}": secrets.token_urlsafe(9) for name in ("agent", "manager", "auditor", "admin")}
+    } | {
+        f"password_of_{name}": secrets.token_urlsafe(9) for name in ("agent", "manager", "auditor", "finance", "admin")
+    }
     if made.keys() - stored.keys():
         stored = made | stored
         write_private(path, json.dumps(stored, indent=2))

@@ -19,6 +19,7 @@ GROUPS = {  # user name → group
     "agent": "Support agent",
     "manager": "Billing manager",
     "auditor": "Auditor",
+    "finance": "Finance",
 }
 ADMINISTRATOR = "admin"
 SERVICE = "demo service"  # the name of the token
