@@ -18,6 +18,9 @@ from django.db.models import Q
 from invoices.models import (
     MIRRORED,
     Assignment,
+    BankDecision,
+    BankMatch,
+    BankTransaction,
     Batch,
     Charge,
     Contradiction,
@@ -31,6 +34,7 @@ from invoices.models import (
     Event,
     Invoice,
     InvoicePayment,
+    KnownPayer,
     Mention,
     Note,
     NoteVersion,
@@ -129,6 +133,23 @@ def assignments(customer: str) -> models.QuerySet:
     return Assignment._base_manager.filter(invoice__among=invoice_ids(customer))
 
 
+def bank_matches(customer: str) -> models.QuerySet:
+    return BankMatch._base_manager.filter(Q(customer=customer) | Q(invoice__among=invoice_ids(customer)))
+
+
+def bank_transactions(customer: str) -> models.QuerySet:
+    """Of which a part was matched with an invoice of the customer's."""
+    return BankTransaction.objects.filter(pk__among=_bank_transaction_ids(customer))
+
+
+def bank_decisions(customer: str) -> models.QuerySet:
+    return BankDecision._base_manager.filter(transaction__among=_bank_transaction_ids(customer))
+
+
+def known_payers(customer: str) -> models.QuerySet:
+    return KnownPayer.objects.filter(customer=customer)
+
+
 def contradictions(customer: str) -> models.QuerySet:
     return Contradiction._base_manager.filter(operation__among=operation_ids(customer))
 
@@ -146,6 +167,11 @@ def invoice_ids(customer: str) -> set[str]:
 @_remembered
 def operation_ids(customer: str) -> set[Any]:
     return _ids(operations(customer))
+
+
+@_remembered
+def _bank_transaction_ids(customer: str) -> set[Any]:
+    return _ids(bank_matches(customer), "transaction")
 
 
 @_remembered

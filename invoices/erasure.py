@@ -28,12 +28,13 @@ from django.db import OperationalError, connection, models, transaction
 from django.db.models import TextField
 from django.db.models.functions import Cast
 
-from invoices import clock, customer_rows, gateway, journal, mirror, refetch
+from invoices import clock, customer_rows, exports, gateway, journal, mirror, refetch
 from invoices.journal.content import Content, contents, row_text
 from invoices.models import (
     CHAINED,
     MIRRORED,
     ApiToken,
+    BankTransaction,
     Batch,
     Customer,
     DeskEvent,
@@ -43,6 +44,7 @@ from invoices.models import (
     Erasure,
     Event,
     EventArchive,
+    Export,
     JournalLink,
     Mirrored,
     Operation,
@@ -113,6 +115,8 @@ JOURNAL: dict[str, Callable[[str], models.QuerySet]] = {
     "note_version": customer_rows.note_versions,
     "promise": customer_rows.promises,
     "assignment": customer_rows.assignments,
+    "bank_match": customer_rows.bank_matches,
+    "bank_decision": customer_rows.bank_decisions,
 }
 # The customer comes last: what is known of a customer stands there, should this be interrupted.
 MIRROR: dict[str, Callable[[str], models.QuerySet]] = {
@@ -287,6 +291,7 @@ def perform(erasure: Erasure, archives: Path, show_progress: ShowProgress = lamb
     done["event"] += _erase_journal(erasure, "event", customer_rows.events(customer), known, show_progress)
     by = journal.archives.By(f"Erasure {erasure.pk}: {erasure.reason}", erasure.actor, erasure.shell_user)
     done["archived event"] = files.redact(known, by)
+    done["bank transaction"] = _erase_bank(customer, known)
     done["drift"] = _erase_drift(customer, known)
     done["e-mail"] = _erase_emails(customer, known)
     done["desk event"] = _erase_desk_events(customer, known)
@@ -298,6 +303,7 @@ def perform(erasure: Erasure, archives: Path, show_progress: ShowProgress = lamb
             _erase_mirrored(object, id, known)
             done[object] += 1
             show_progress(object, 1)
+    done["prepared file"] = _remove_exports(known)
     journal.chain()
     Erasure.objects.filter(pk=erasure.pk, finished_at=None).update(finished_at=clock.now())
     return Done(done, list(islice(named_elsewhere(known), MOST_NAMED)))
@@ -329,6 +335,25 @@ def _erase_mirrored(object: str, id: str, known: personal.Known) -> None:
         if not known.where(row.data):
             return
     raise CannotErase(f"{id} changed at Stripe while it was read. Run this again.")
+
+
+# What a bank said of the payer. Its own reference, the day and the amount stay: by them it is found at the bank.
+OF_PAYERS = ("payer_name", "payer_account", "text", "structured_reference", "end_to_end_id", "return_reason")
+
+
+def _erase_bank(customer: str, known: personal.Known) -> int:
+    """Of transactions that paid the customer's invoices all that the bank said of the payer; of others the texts that
+    name the customer. Who pays for the customer is remembered no longer."""
+    customer_rows.known_payers(customer).delete()
+    done = customer_rows.bank_transactions(customer).update(
+        **dict.fromkeys(OF_PAYERS, personal.REDACTED), returns=[], proposals=None
+    )
+    for id in _ids(BankTransaction.objects.exclude(text=personal.REDACTED)):
+        row = BankTransaction.objects.only(*OF_PAYERS).get(pk=id)
+        named = {name: personal.REDACTED for name in OF_PAYERS if known.is_in(getattr(row, name))}
+        if named:
+            done += BankTransaction.objects.filter(pk=id).update(**named)
+    return done
 
 
 def _erase_drift(customer: str, known: personal.Known) -> int:
@@ -409,6 +434,17 @@ def _erase_saved_views(known: personal.Known) -> int:
         says_so = any(known.is_named_in(value) if name == "q" else known.is_in(value) for name, value in given)
         if says_so or known.is_named_in(view.name):
             view.delete()
+            done += 1
+    return done
+
+
+def _remove_exports(known: personal.Known) -> int:
+    """Every prepared file, because any may hold the customer; and the wishes that name the customer. Called when the
+    mirror and the journal have nothing of the customer any more, so that no file made later has."""
+    done = exports.remove_all()
+    for export in Export.objects.order_by("pk").iterator(chunk_size=ROWS_AT_ONCE):
+        if any(known.is_named_in(text) for text in _texts_within(export.parameters)):
+            export.delete()
             done += 1
     return done
 

@@ -1,8 +1,8 @@
 """What is stored about one customer: how much of what, and all of it as one JSON document, for who asks for it.
 
 The rows are found as an erasure finds them (`customer_rows`). Not among them: the links of the chain and the records of
-erased rows, which hold hashes; the changes feed, which holds ids and times; backups, logs and e-mails that were sent,
-which are not ours to read.
+erased rows, which hold hashes; the changes feed, which holds ids and times; prepared files, which are copies of a day;
+backups, logs and e-mails that were sent, which are not ours to read.
 """
 
 from __future__ import annotations
@@ -132,6 +132,32 @@ TABLES = (
     Table(
         *("assignments", gettext_noop("Who had the invoices"), customer_rows.assignments, "given_at"),
         *(gettext_noop("which colleague from when to when, and what the one before wrote"), TEXTS),
+    ),
+    Table(
+        *(
+            "bank_transactions",
+            gettext_noop("Bank transactions that paid the invoices"),
+            customer_rows.bank_transactions,
+            "statement__uploaded_at",
+        ),
+        *(gettext_noop("the payer’s name and account, and what the payer wrote"), TEXTS),
+    ),
+    Table(
+        *("bank_matches", gettext_noop("Which of them paid which invoice"), customer_rows.bank_matches, "confirmed_at"),
+        *(gettext_noop("amounts, who confirmed it, and why it was not recorded"), PEOPLES_TEXT),
+    ),
+    Table(
+        *(
+            "bank_decisions",
+            gettext_noop("What was decided on the rest of them"),
+            customer_rows.bank_decisions,
+            "decided_at",
+        ),
+        *(gettext_noop("who set how much aside, and why"), PEOPLES_TEXT),
+    ),
+    Table(
+        *("known_payers", gettext_noop("Who pays for the customer"), customer_rows.known_payers, "last_at"),
+        *(gettext_noop("the payer’s account or name, and how often"), gettext_noop("deleted")),
     ),
     Table(
         *("drift", gettext_noop("Drift"), customer_rows.drift, "found_at"),

@@ -72,6 +72,10 @@ class RecordAdmin(ModelAdmin):
     empty_hint = gettext_noop("Nothing here yet.")
     missing_hint = gettext_noop("It is not here. It may not have reached us yet.")
 
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        exports.register(self)
+
     @property
     def media(self) -> Media:
         """What a list needs. Django's own forms need jQuery and more, which no page of ours has."""

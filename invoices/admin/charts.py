@@ -98,7 +98,7 @@ def _outstanding(reading: Reading) -> Chart:
                 ages[name],
                 _money(sum, currency),
                 list_of("invoice", age=name, currency=currency),
-                _width(sum, sums),
+                width(sum, sums),
                 tone,
             )
             for (name, tone), sum in zip(AGES, sums, strict=True)
@@ -110,7 +110,7 @@ def _outstanding(reading: Reading) -> Chart:
             chart.rows.append(
                 [label, currency.upper(), number(count), _money(reading.by_band[name].sums.get(currency, 0), currency)]
             )
-    return _cut(chart)
+    return cut(chart)
 
 
 # --- recovered this week ----------------------------------------------------------------------------------------------
@@ -134,7 +134,7 @@ def _recovered(reading: Reading) -> Chart:
                 date_format(day, day_and_weekday),
                 _money(sum, currency),
                 list_of("invoice", queue=f"{tallies.RECOVERED}.{day.isoformat()}", currency=currency),
-                _width(sum, sums),
+                width(sum, sums),
                 "green",
             )
             for day, sum in zip(days, sums, strict=True)
@@ -148,7 +148,7 @@ def _recovered(reading: Reading) -> Chart:
             chart.rows.append(
                 [date_format(day, "SHORT_DATE_FORMAT"), currency.upper(), number(count), _money(sum, currency)]
             )
-    return _cut(chart)
+    return cut(chart)
 
 
 def _of(by_day: Mapping[date, Amounts], day: date) -> Amounts:
@@ -184,9 +184,9 @@ def _attempts(reading: Reading) -> Chart:
                 declined=number(declined[reason]), paid=number(paid.get(reason, 0))
             ),
             list_of("charge", attempt=f"{attempt_filter.DECLINED}.{reason}"),
-            _width(declined[reason], [most]),
+            width(declined[reason], [most]),
             "red",
-            _width(paid.get(reason, 0), [most]),
+            width(paid.get(reason, 0), [most]),
         )
         for reason in reasons[:REASONS_SHOWN]
     ]
@@ -196,7 +196,7 @@ def _attempts(reading: Reading) -> Chart:
             charged=number(charged), tried=number(tried), share=_share(charged, tried)
         ),
         list_of("charge", attempt=attempt_filter.SUCCEEDED),
-        _width(charged, [tried]),
+        width(charged, [tried]),
         "green",
     )
     chart.groups = [Group(_("All attempts"), [succeeded]), *([Group(_("Declined"), bars)] if bars else [])]
@@ -226,12 +226,13 @@ def _currencies(found: Iterable[Amounts]) -> list[str]:
     return sorted((currency for currency in counts if currency), key=lambda currency: (-counts[currency], currency))
 
 
-def _cut(chart: Chart) -> Chart:
+def cut(chart: Chart) -> Chart:
+    """Of a chart with bars for each currency: the bars of the first ones. Its table has all."""
     chart.groups = chart.groups[:CURRENCIES_SHOWN]
     return chart
 
 
-def _width(value: int, scale: list[int]) -> int:
+def width(value: int, scale: list[int]) -> int:
     """Of FULL; what is not zero can be seen."""
     longest = max(scale, default=0)
     return max(1, value * FULL // longest) if value > 0 and longest > 0 else 0

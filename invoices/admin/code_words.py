@@ -4,6 +4,14 @@ from django.utils.translation import gettext_noop
 
 STATES = (
     # of invoices
+    gettext_noop("in order"),
+    gettext_noop("to know"),
+    gettext_noop("bank transaction"),
+    gettext_noop("credit note"),
+    gettext_noop("invoice"),
+    gettext_noop("invoice payment"),
+    gettext_noop("operation"),
+    gettext_noop("refund"),
     gettext_noop("draft"),
     gettext_noop("open"),
     gettext_noop("paid"),
@@ -115,4 +123,16 @@ DECLINES = (
     gettext_noop("transaction not allowed"),
     gettext_noop("try again later"),
     gettext_noop("withdrawal count limit exceeded"),
+)
+
+# Stripe's types of payment methods that most accounts use.
+PAYMENT_METHODS = (
+    gettext_noop("card"),
+    gettext_noop("card present"),
+    gettext_noop("us bank account"),
+    gettext_noop("sepa debit"),
+    gettext_noop("bacs debit"),
+    gettext_noop("acss debit"),
+    gettext_noop("au becs debit"),
+    gettext_noop("customer balance"),
 )

@@ -21,7 +21,7 @@ from django.utils.translation import gettext_lazy, gettext_noop, pgettext
 from django.views.decorators.http import require_POST
 
 from invoices import customer_rows, money, request_origin, stored_data
-from invoices.admin import customer_page, search
+from invoices.admin import customer_page, customer_payment, search
 from invoices.admin.base import Facts, MirroredAdmin
 from invoices.admin.filters import DayRangeFilter
 from invoices.admin.formatting import moment
@@ -82,6 +82,9 @@ class CustomerAdmin(MirroredAdmin):
         return {
             **super().page_context(request, record),
             "stored": reverse("admin:invoices_customer_stored", args=[record.pk]) if may_disclose else "",
+            "payment": reverse("admin:invoices_customer_payment", args=[record.pk])
+            if customer_payment.may(request)
+            else "",
             "title": text(record.data, "name") or record.email or record.pk,
             "page": customer_page.CustomerPage(record, request),
         }
@@ -90,12 +93,22 @@ class CustomerAdmin(MirroredAdmin):
         return [
             self.at("<str:object_id>/cards/", self.cards_view, "cards"),
             self.at("<str:object_id>/chosen/", self.chosen_view, "chosen"),
+            self.at("<str:object_id>/payment/", self.payment_view, "payment"),
             self.at("<str:object_id>/stored/", self.stored_view, "stored"),
             self.at("<str:object_id>/stored/download/", self.download_view, "download"),
         ]
 
     def cards_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return customer_page.cards(request, self._seen(request, object_id))
+
+    def payment_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """One payment from outside Stripe over several invoices."""
+        found = self._seen(request, object_id)
+        if found is None and self.has_view_permission(request):
+            return self.missing(request, object_id)
+        if found is None or not customer_payment.may(request):
+            raise PermissionDenied
+        return customer_payment.pay(self, request, found)
 
     def chosen_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return customer_page.chosen(request, self._seen(request, object_id))

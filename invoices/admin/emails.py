@@ -36,7 +36,7 @@ class EmailStateFilter(TabFilter):
 
 @admin.register(Email)
 class EmailAdmin(RecordAdmin):
-    list_display = ("subject_", "recipient", "state_", "error_", "written")
+    list_display = ("subject_", "recipient_", "state_", "error_", "written")
     list_filter = (EmailStateFilter,)
     ordering = ("-written_at",)
     search_fields = ("about",)
@@ -73,6 +73,10 @@ class EmailAdmin(RecordAdmin):
     @admin.display(description=gettext_lazy("Subject"))
     def subject_(self, record: Email) -> SafeString:
         return format_html('<span class="strong">{}</span>', record.subject)
+
+    @admin.display(description=gettext_lazy("To"))
+    def recipient_(self, record: Email) -> str:
+        return record.recipient
 
     @admin.display(description=gettext_lazy("State"))
     def state_(self, record: Email) -> SafeString:

@@ -1,166 +1,232 @@
-"""A list as a file: everything that its search and its filters match, on all pages, as CSV or as XLSX.
+"""A list as a file, as CSV or as XLSX: sent at once while it is read, or prepared in the background.
 
-The file is read page by page by key, and sent while it is read. Each download stands in the journal of people before
-its first byte.
+Each download stands in the journal of people before its first byte.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
-from itertools import chain
 from typing import Any
-from urllib.parse import urlencode
 
 from django.contrib import messages
-from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import User
+from django.contrib.messages.storage.cookie import CookieStorage
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import URLPattern, reverse
-from django.utils import timezone
-from django.utils.text import slugify
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET
+from django.utils.translation import gettext_noop
+from django.views.decorators.http import require_GET, require_http_methods
 
-from invoices import recorded, search, sign_ins
-from invoices.admin.lists import NO_FILTERS, SEARCH, RecordList
-from invoices.admin.paging import AFTER, BEFORE
-from invoices.keyset import Order
+from invoices import exports, sign_ins
+from invoices.admin.formatting import number
+from invoices.admin.links import url_of
+from invoices.admin.list_files import COLUMNS_OF_FILE, LONG, NOW, SHOWN, ListFile, Unreadable, without_places
+from invoices.exports.kinds import FORMATS, CannotPrepare, Made
 from invoices.models import SignInRecord
-from invoices.record_tables import SHAPES, Shape
+from invoices.record_tables import SHAPES
 from invoices.sight import logs
-from invoices.spreadsheet import CONTENT_TYPE, xlsx_pieces
 from invoices.streaming import streamed
-from invoices.tables import Table, csv_pieces
+from invoices.tables import Table
 
 log = logging.getLogger(__name__)
 
-FORMATS: dict[str, tuple[str, Callable[[Table], Iterator[Any]]]] = {
-    "csv": ("text/csv", csv_pieces),
-    "xlsx": (CONTENT_TYPE, xlsx_pieces),
-}
-ROWS_AT_ONCE = 500
 SECONDS_BETWEEN_CHECKS = 5.0  # of whether the person may still see the list
-NOT_IN_NAME = {*NO_FILTERS, "q"}
-LONGEST_NAME = 80  # characters of what the filters say in the name of the file
-LONGEST_DETAIL = 1000  # characters of what the filters say in the journal
+MAY_PREPARE = "invoices.view_export"
 
 
 class Stopped(Exception):
     """Who downloads may not see the list any more. The connection is cut, so that the file does not look whole."""
 
 
+def register(admin: Any) -> None:
+    """Makes the files of this list known to the workers. They load the lists, but not the addresses."""
+    if admin.model in SHAPES:
+        exports.register(_kind(admin), partial(_make, admin))
+
+
 def urls(admin: Any) -> list[URLPattern]:
     """The addresses of the files of a list, if its records have a table."""
     if admin.model not in SHAPES:
         return []
-    return [admin.at(f"download.{kind}", partial(download, admin, kind), kind) for kind in FORMATS]
+    direct = [admin.at(f"download.{format}", partial(download, admin, format), format) for format in FORMATS]
+    return [*direct, admin.at("file/", partial(choose, admin), "file")]
 
 
 def links(admin: Any, request: HttpRequest) -> list[tuple[str, str]]:
     """Of the files of what this list shows: label and address."""
     if admin.model not in SHAPES:
         return []
-    query = _query(request)
-    name = f"admin:{admin.opts.app_label}_{admin.opts.model_name}"
-    return [(kind.upper(), reverse(f"{name}_{kind}") + (f"?{query}" if query else "")) for kind in FORMATS]
+    query = without_places(request.GET).urlencode()
+    found = [(format.upper(), _address(admin, format, query)) for format in FORMATS]
+    return [*found, (_("Columns, or in the background …"), _address(admin, "file", query))]
 
 
-def download(admin: Any, kind: str, request: HttpRequest) -> HttpResponseBase:
-    return require_GET(partial(_download, admin, kind))(request)
+# --- sent at once -----------------------------------------------------------------------------------------------------
 
 
-def _download(admin: Any, kind: str, request: HttpRequest) -> HttpResponseBase:
+def download(admin: Any, format: str, request: HttpRequest) -> HttpResponseBase:
+    return require_GET(partial(_download, admin, format))(request)
+
+
+def _download(admin: Any, format: str, request: HttpRequest) -> HttpResponseBase:
     if not admin.has_view_permission(request):
         raise PermissionDenied
-    query = request.GET.copy()
-    for place in (AFTER, BEFORE):
-        query.pop(place, None)
-    request.GET = query  # type: ignore[assignment]  # all pages, wherever the list stood
+    asked = request.GET.copy()
     try:
-        shown = admin.get_changelist_instance(request)
-    except IncorrectLookupParameters:
-        return _refuse(admin, request, [_("The list has no such filter. Choose what the file is to have here.")], "")
-    if shown.problems:
-        return _refuse(admin, request, shown.problems, _query(request))
-    shape, order = SHAPES[admin.model], admin.order(request)
-    rows = shape.queryset(shown.queryset, order.column).order_by()
-    if shown.query and type(order) is Order:
-        order = search.SearchOrder(order.column, order.descending, order.may_be_empty)
-    pages = _pages(request, admin, rows, order)
-    try:
-        first = next(pages, [])  # a search that takes too long is refused before anything is sent
-    except search.TakesTooLong as error:
-        return _refuse(admin, request, [str(error)], _query(request))
-    fields = shape.allowed(request.user.has_perm)
-    with recorded.in_english():  # the filters name what can be chosen in the language in which they were made
-        detail = _detail(shape, kind, admin.get_changelist_instance(request))
+        wanted = ListFile(admin, request)
+        if NOW not in asked and request.user.has_perm(MAY_PREPARE) and wanted.is_long():
+            asked["format"] = format
+            return redirect(_address(admin, "file", asked.urlencode()))
+        table = wanted.table()
+    except Unreadable as refused:
+        return _refuse(admin, request, refused)
+    detail = f"{wanted.shape.name} as {format.upper()}: {wanted.narrowed()}"
     sign_ins.record(SignInRecord.What.LIST_DOWNLOADED, request=request, user=request.user, detail=detail)
-    content_type, pieces_of = FORMATS[kind]
-    table = Table(shape.name, [field.column for field in fields], _rows(request, shape, fields, chain([first], pages)))
-    answer = streamed(pieces_of(table), content_type, _file_name(shape, kind, query))
+    content_type, pieces_of = FORMATS[format]
+    table = replace(table, rows=_while_allowed(request, wanted, table))
+    answer = streamed(pieces_of(table), content_type, wanted.file_name(format))
     answer.sent_as_made = True  # type: ignore[attr-defined]  # backoffice/serving.py does not wait for its end
     return answer
 
 
-def _pages(request: HttpRequest, admin: Any, rows: Any, order: Order) -> Iterator[list[Any]]:
-    after, checked = None, time.monotonic()
-    while True:
-        found, more = order.read(rows, ROWS_AT_ONCE, after=after)
-        yield found
-        if not more:
-            return
-        after = order.position(found[-1])
+def _while_allowed(request: HttpRequest, wanted: ListFile, table: Table) -> Iterator[Any]:
+    count, checked = 0, time.monotonic()
+    for row in table.rows:
         if time.monotonic() - checked > SECONDS_BETWEEN_CHECKS:
-            _check(request, admin)
+            check(request, wanted.permissions)
             checked = time.monotonic()
+        yield row
+        count += 1
+    logs.tell(log, "list downloaded", user=request.user.pk, list=table.name, rows=count)
 
 
-def _check(request: HttpRequest, admin: Any) -> None:
-    """Raises Stopped where the person has signed out, was deactivated, or lost the permission."""
+def check(request: HttpRequest, permissions: list[str]) -> None:
+    """Raises Stopped where the person has signed out, was deactivated, or lost one of these permissions."""
     person = get_user_model().objects.filter(username=request.user.get_username(), is_active=True).first()
-    permission = f"{admin.opts.app_label}.view_{admin.opts.model_name}"
     signed_in = request.session.exists(request.session.session_key or "")
-    if person is None or not signed_in or not person.has_perm(permission):
-        raise Stopped(f"The download of user {request.user.pk} was stopped: the list may not be seen any more.")
+    if person is None or not signed_in or not person.has_perms(permissions):
+        raise Stopped(f"The download of user {request.user.pk} was stopped: it may not be seen any more.")
 
 
-def _rows(request: HttpRequest, shape: Shape, fields: Any, pages: Iterator[list[Any]]) -> Iterator[list[Any]]:
-    number = 0
-    for page in pages:
-        yield from shape.values(page, fields)
-        number += len(page)
-    logs.tell(log, "list downloaded", user=request.user.pk, list=shape.name, rows=number)
-
-
-def _refuse(admin: Any, request: HttpRequest, problems: list[str], query: str) -> HttpResponse:
+def _refuse(admin: Any, request: HttpRequest, refused: Unreadable) -> HttpResponse:
     """Back to the list, with the sentences."""
-    for problem in dict.fromkeys(problems):
+    for problem in refused.problems:
         messages.error(request, f"{_('Nothing was downloaded.')} {problem}")
-    address = reverse(f"admin:{admin.opts.app_label}_{admin.opts.model_name}_changelist")
-    return redirect(f"{address}?{query}" if query else address)
+    return redirect(_address(admin, "changelist", refused.query))
 
 
-def _query(request: HttpRequest) -> str:
-    """The list's address without the place of its page."""
-    pairs = [(name, value) for name, values in request.GET.lists() for value in values if name not in (AFTER, BEFORE)]
-    return urlencode(pairs)
+# --- prepared in the background ---------------------------------------------------------------------------------------
 
 
-def _detail(shape: Shape, kind: str, shown: RecordList) -> str:
-    """What was downloaded, for the journal. What was searched for is left out: it may be a customer's name, and an
-    erasure cannot take it out of the journal of people."""
-    words = [*filter(None, (each.in_words() for each in shown.filters)), *(["a search"] if shown.query else [])]
-    return f"{shape.name} as {kind.upper()}: {' · '.join(words) or 'everything'}"[:LONGEST_DETAIL]
+def choose(admin: Any, request: HttpRequest) -> HttpResponse:
+    """GET: what the file is to be; POST: has it prepared, or leads to it."""
+    return require_http_methods(["GET", "POST"])(partial(_choose, admin))(request)
 
 
-def _file_name(shape: Shape, kind: str, query: Any) -> str:
-    """`invoices-overdue-usd-2026-11-21.csv`: the list, what its filters choose, and the day in the reader's zone."""
-    chosen = [slugify(value) for name, value in query.items() if value and name not in NOT_IN_NAME]
-    words = "-".join([*filter(None, chosen), *(["search"] if query.get(SEARCH) else [])])[:LONGEST_NAME].strip("-")
-    return "-".join(filter(None, [slugify(shape.name), words, f"{timezone.localdate():%Y-%m-%d}"])) + f".{kind}"
+def _choose(admin: Any, request: HttpRequest) -> HttpResponse:
+    if not admin.has_view_permission(request):
+        raise PermissionDenied
+    address = request.GET.copy()
+    linked = address.pop("format", [""])[-1]
+    format = _known(request.POST.get("format", linked), FORMATS, "csv")
+    columns = _known(request.POST.get("columns") or address.get(COLUMNS_OF_FILE, ""), ("all", SHOWN), "all")
+    query = without_places(address)
+    if columns == SHOWN:
+        query[COLUMNS_OF_FILE] = SHOWN
+    request.GET = query
+    try:
+        wanted = ListFile(admin, request)
+    except Unreadable as refused:
+        return _refuse(admin, request, refused)
+    may_prepare = request.user.has_perm(MAY_PREPARE)
+    if request.method == "POST" and request.POST.get("how") == "now":
+        query = wanted.query.copy()
+        query[NOW] = "1"
+        if wanted.is_as_shown:
+            query[COLUMNS_OF_FILE] = SHOWN
+        return redirect(_address(admin, format, query.urlencode()))
+    if request.method == "POST":
+        if not may_prepare:
+            raise PermissionDenied
+        return _prepare(admin, request, wanted, format)
+    return admin.show(
+        request,
+        "admin/exports/choose.html",
+        {
+            "title": _("{list} as a file").format(list=admin.opts.verbose_name_plural),
+            "narrowed": wanted.shown.filters_in_words(),
+            "formats": list(FORMATS),
+            "format": format,
+            "columns": columns,
+            "may_prepare": may_prepare,
+            "is_long": wanted.is_long(),
+            "long": number(LONG),
+            "id": uuid.uuid4(),
+            "back": _address(admin, "changelist", wanted.query.urlencode()),
+        },
+    )
+
+
+def _prepare(admin: Any, request: HttpRequest, wanted: ListFile, format: str) -> HttpResponse:
+    try:
+        export = exports.ask(
+            request.user,  # type: ignore[arg-type]
+            _kind(admin),
+            {"query": wanted.query.urlencode(), COLUMNS_OF_FILE: SHOWN if wanted.is_as_shown else "all"},
+            format=format,
+            title=wanted.shape.name,
+            detail=wanted.narrowed(),
+            file_name=wanted.file_name(format),
+            id=_uuid(request.POST.get("id", "")),
+        )
+    except exports.TooMany as refused:
+        messages.warning(request, str(refused))
+        return redirect(reverse("admin:invoices_export_changelist"))
+    return redirect(url_of("export", export.pk))
+
+
+def _make(admin: Any, person: User, parameters: Mapping[str, Any]) -> Made:
+    """The table for a worker: of the list as this person would see it now. Raises CannotPrepare."""
+    request = HttpRequest()
+    request.method, request.user = "GET", person
+    # What a search says beside its rows, it has said with the page.
+    request._messages = CookieStorage(request)  # type: ignore[attr-defined]
+    query: Any = QueryDict(str(parameters.get("query", "")), mutable=True)
+    query[COLUMNS_OF_FILE] = parameters.get(COLUMNS_OF_FILE, "all")
+    request.GET = query
+    if not person.is_active or not admin.has_view_permission(request):
+        raise CannotPrepare(gettext_noop("You may not see this list any more."))
+    try:
+        wanted = ListFile(admin, request)
+        return Made(wanted.table(), wanted.permissions)
+    except Unreadable as refused:
+        raise CannotPrepare(str(refused)) from None
+
+
+def _kind(admin: Any) -> str:
+    return f"list.{admin.opts.model_name}"
+
+
+def _known(value: str, among: Any, otherwise: str) -> str:
+    return value if value in among else otherwise
+
+
+def _uuid(value: str) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(value)
+    except ValueError:
+        return None
+
+
+def _address(admin: Any, name: str, query: str = "") -> str:
+    address = reverse(f"admin:{admin.opts.app_label}_{admin.opts.model_name}_{name}")
+    return f"{address}?{query}" if query else address

@@ -143,11 +143,18 @@ def _grouped(model: Any, some: QuerySet[Any], names: list[str]) -> list[tuple[An
 def _estimate(rows: QuerySet[Any], most: int) -> int:
     """How many rows the database thinks that these are, in a few digits; `most` where it thinks that they are fewer
     than were counted. Only PostgreSQL says."""
-    if connection.vendor != "postgresql":
+    number = planned(rows)
+    if number is None:
         return most
-    plan = json.loads(rows.explain(format="json"))
-    number = int(plan[0]["Plan"]["Plan Rows"])
     return round(number, EXACT_DIGITS - len(str(number))) if number > most else most
+
+
+def planned(rows: QuerySet[Any]) -> int | None:
+    """How many rows the database thinks that these are, without reading them; None where it does not say, as SQLite."""
+    if connection.vendor != "postgresql":
+        return None
+    plan = rows.explain(format="json")
+    return int(json.loads(plan)[0]["Plan"]["Plan Rows"]) if plan else 0  # none of what can match nothing
 
 
 def _row(currency: str, count: int, *sums: int) -> tuple[str, int, list[str]]:

@@ -93,6 +93,13 @@ def number(count: int) -> str:
     return number_format(count, force_grouping=True)
 
 
+def size(count: int) -> str:
+    """So many bytes: `12 kB`, `1.2 MB`."""
+    if count < 1_000_000:
+        return f"{number(-(-count // 1000))} kB"
+    return f"{number_format(count / 1_000_000, 1, force_grouping=True)} MB"
+
+
 def ago(when: datetime | None, empty: str | None = None) -> SafeString:
     """An age (`3 min ago`) that desk.js keeps up to date on the open page; on hover the date and time. Without a time
     `empty`, or `never`."""

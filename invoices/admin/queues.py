@@ -14,13 +14,14 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
 
+from django.conf import settings
 from django.db.models import Count, QuerySet, Sum
 from django.db.models.functions import TruncDate
 from django.urls import reverse
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
-from invoices import assignments, clock, mentions, money, promises, tallies
+from invoices import assignments, clock, mentions, money, month_end, promises, tallies
 from invoices.admin import formatting
 from invoices.admin.formatting import number
 from invoices.admin.invoices import work_filters
@@ -30,8 +31,8 @@ from invoices.admin.links import page_url
 from invoices.admin.operations.turn_filter import TurnFilter
 from invoices.admin.payments.attempt_filter import ATTEMPT_DAYS
 from invoices.admin.reconciliation.left_filter import LeftFilter, recently_left
-from invoices.models import Contradiction, Drift, Invoice, Operation, Promise
-from invoices.operations import ACTIONS, contradictions, manual_resolution, my_turn
+from invoices.models import BankTransaction, Contradiction, Drift, Invoice, MonthClose, Operation, Promise
+from invoices.operations import ACTIONS, contradictions, manual_resolution, money_under_way, my_turn
 from invoices.operations.requesters import PERMISSION as APPROVE
 from invoices.tallies import Amounts
 
@@ -188,9 +189,11 @@ def entry_of_operations(
 
 
 def at_stake(operation: Operation) -> tuple[int, str]:
-    """What an operation is about: minor units and currency. What a second person would agree to; else what remained to
-    pay."""
+    """What an operation is about: minor units and currency. What a second person would agree to; else the part that is
+    charged; else what remained to pay."""
     amount = operation.approval_amount
+    if amount is None:
+        amount = money_under_way.part_of(operation)
     if amount is None:
         seen = operation.before.get("amount_remaining", operation.expected.get("amount_remaining"))
         amount = seen if isinstance(seen, int) else 0
@@ -198,7 +201,7 @@ def at_stake(operation: Operation) -> tuple[int, str]:
 
 
 def _few(operations: QuerySet[Operation]) -> list[Operation]:
-    columns = ("created_at", "approval_amount", "currency", "before", "expected")
+    columns = ("created_at", "approval_amount", "currency", "before", "expected", "params")
     return list(operations.order_by("created_at").only(*columns)[: MAX_COUNTED + 1])
 
 
@@ -361,6 +364,33 @@ def _drift(reading: Reading) -> Entry:
     return Entry(_("Drift"), words, count, [], oldest, list_of("drift", left=LeftFilter.WEEK), "red")
 
 
+def _bank_credits(reading: Reading) -> Entry:
+    rows = list(
+        BankTransaction.objects.filter(state=BankTransaction.State.OPEN)
+        .order_by("booked_on", "pk")
+        .values_list("currency", "left", "statement__uploaded_at")[: MAX_COUNTED + 1]
+    )
+    amounts = Amounts()
+    for currency, left, _uploaded in rows[:MAX_COUNTED]:
+        amounts.add(currency, 1, left)
+    words = _("Confirm what is proposed, or say what it is.") if rows else _("Every credit of the bank is matched.")
+    found = entry(_("Bank credits to match"), words, amounts, list_of("banktransaction", state="open"))
+    found.oldest = rows[0][2] if rows else None
+    if len(rows) > MAX_COUNTED:
+        found.count, found.sums = f"{MAX_COUNTED}+", [_("over {sum}").format(sum=sum) for sum in found.sums]
+    return found
+
+
+def _last_month(reading: Reading) -> Entry | None:
+    """That last month is not closed yet. Left out where nobody closes months."""
+    month = month_end.Month.last(settings.REPORTS_TIME_ZONE)
+    if month_end.standing(month) is not None or not MonthClose.objects.exists():
+        return None
+    link = f"{reverse('admin:invoices_monthclose_check')}?month={month}"
+    words = _("See whether it can be closed.")
+    return Entry(_("{month} is not closed").format(month=month), words, number(1), [], month.end, link)
+
+
 def _sees_invoices(reading: Reading) -> bool:
     return reading.may("invoices.view_invoice")
 
@@ -392,6 +422,8 @@ QUEUES: list[Queue] = [
     Queue("my_approvals", lambda reading: _sees_operations(reading) and reading.may(APPROVE), _my_approvals),
     Queue("my_batches", lambda reading: reading.may(APPROVE) and reading.may("invoices.view_batch"), _batches),
     Queue("my_requests", lambda reading: _sees_operations(reading) and _asks(reading), _my_requests),
+    Queue("bank_credits", lambda reading: reading.may("invoices.match_banktransaction"), _bank_credits),
+    Queue("last_month", lambda reading: reading.may(month_end.CLOSE), _last_month),
     Queue("contradictions", lambda reading: _sees_operations(reading) and reading.may(*OVERSEE), _contradictions),
     Queue("drift", lambda reading: reading.may("invoices.view_drift") and reading.may(*OVERSEE), _drift),
 ]

@@ -24,11 +24,22 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from invoices import written
 from invoices.admin.paging import AFTER, BEFORE
-from invoices.models import SavedView
+from invoices.models import (
+    Charge,
+    CreditNote,
+    Customer,
+    Invoice,
+    InvoicePayment,
+    Operation,
+    PaymentIntent,
+    Refund,
+    SavedView,
+    SignInRecord,
+)
 from invoices.models.saved_views import MAX_NAME_LENGTH, MAX_QUERY_LENGTH
 from invoices.operations import Invalid
-from invoices.record_tables import SHAPES
 
+LISTS = (Invoice, Customer, InvoicePayment, PaymentIntent, Charge, CreditNote, Refund, Operation, SignInRecord)
 SHARE = "invoices.share_savedview"
 MAX_VIEWS = 30  # of one person and list; and of the shared ones of a list, as many are shown
 PLACE = (AFTER, BEFORE, "p", "e")  # of the list's address, what is no part of a view
@@ -64,7 +75,7 @@ class ViewForm(forms.Form):
 
 def urls(admin: Any) -> list[URLPattern]:
     """The addresses of a list's views, for the lists that have them."""
-    if admin.model not in SHAPES:
+    if admin.model not in LISTS:
         return []
     return [
         admin.at("views/", partial(_guarded, admin, save), "save_view"),
@@ -76,7 +87,7 @@ def urls(admin: Any) -> list[URLPattern]:
 
 def panel(admin: Any, request: HttpRequest) -> dict[str, Any] | None:
     """What the row above the list shows: own views first, then what others share. None where the list has none."""
-    if admin.model not in SHAPES or not admin.has_view_permission(request):
+    if admin.model not in LISTS or not admin.has_view_permission(request):
         return None
     present = _canonical(request.GET)
     rows = []

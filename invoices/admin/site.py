@@ -8,10 +8,11 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-from invoices import second_factor, typed
+from invoices import reports, second_factor, typed
 from invoices.admin import find
 from invoices.admin.operations import pauses
 
+BANK_AND_MONTH = gettext_noop("Bank and month")
 # The groups of the menu. Of each entry: title, icon, model.
 MENU = (
     (
@@ -22,6 +23,9 @@ MENU = (
             (gettext_noop("Operations"), "task_alt", "operation"),
             (gettext_noop("Batches"), "checklist", "batch"),
             (gettext_noop("Mentions"), "alternate_email", "mention"),
+            (gettext_noop("Notes"), "edit_note", "note"),
+            (gettext_noop("Promises"), "handshake", "promise"),
+            (gettext_noop("My exports"), "download", "export"),
         ),
     ),
     (
@@ -33,6 +37,14 @@ MENU = (
             (gettext_noop("Credit notes"), "request_quote", "creditnote"),
             (gettext_noop("Refunds"), "currency_exchange", "refund"),
             (gettext_noop("Events"), "bolt", "event"),
+        ),
+    ),
+    (
+        BANK_AND_MONTH,
+        (
+            (gettext_noop("Bank transactions"), "account_balance", "banktransaction"),
+            (gettext_noop("Bank statements"), "table_view", "bankstatement"),
+            (gettext_noop("Month’s end"), "calendar_month", "monthclose"),
         ),
     ),
     (
@@ -60,6 +72,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             for name, icon, model in entries
             if request.user.has_perm(f"invoices.view_{model}")
         ]
+        items += _beside(request, title)
         if items:
             groups.append({"title": _(title) if title else "", "separator": bool(groups), "items": items})
     groups[:1] = [{**group, "items": [_home(), *group["items"]]} for group in groups[:1]] or [{"items": [_home()]}]
@@ -69,6 +82,13 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     if people:
         groups.append({"title": _("People"), "separator": True, "items": people})
     return groups
+
+
+def _beside(request: HttpRequest, title: str) -> list[dict[str, Any]]:
+    """The pages of a group of the menu that are no lists."""
+    if title != BANK_AND_MONTH or not request.user.has_perm(reports.PERMISSION):
+        return []
+    return [{"title": _("Reports"), "icon": "bar_chart", "link": reverse("desk_reports")}]
 
 
 def _home() -> dict[str, Any]:

@@ -64,8 +64,9 @@ class ActionPage:
         action, invoice = self.action, self.invoice
         known = eligibility.circumstances_of([invoice], charges=action.charges({}))
         params = form.cleaned_data.get("params", {}) if form.is_bound and hasattr(form, "cleaned_data") else {}
-        if not form.is_bound and "amount" in form.fields:
-            params = {"amount": invoice.amount_remaining}
+        if not form.is_bound:
+            whole = (each for each in action.parameters if each.kind == "money" and each.suggests_whole)
+            params = {parameter.name: invoice.amount_remaining for parameter in whole}
         need = approval.need(action, invoice, params, actor=self.request.user)
         context = {
             "title": f"{_(action.label)} · {wording.number(invoice)}",

@@ -215,7 +215,8 @@ def _field(parameter: Parameter, invoice: Invoice | None, locale: str) -> forms.
             field = forms.CharField(max_length=money.MAX_LENGTH, **common)
             field.widget.attrs = {"inputmode": "decimal", "autocomplete": "off"}
             if invoice and invoice.currency and invoice.amount_remaining is not None:
-                field.initial = money.typed(invoice.amount_remaining, invoice.currency, locale)
+                if parameter.suggests_whole:
+                    field.initial = money.typed(invoice.amount_remaining, invoice.currency, locale)
                 field.help_text = f"{help_text} {money.grammar(invoice.currency, locale)}".strip()
                 field.unit = invoice.currency.upper()  # type: ignore[attr-defined]
         case _:

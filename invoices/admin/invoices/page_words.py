@@ -15,7 +15,7 @@ from invoices.admin.invoices.situation import Name, Situation
 from invoices.admin.payments import wording as payment_wording
 from invoices.models import Charge, CreditNote, Operation, PaymentIntent, Promise
 from invoices.models.reading import member
-from invoices.operations import pauses
+from invoices.operations import money_under_way, pauses
 
 if TYPE_CHECKING:
     from invoices.admin.invoices.page import InvoicePage
@@ -33,7 +33,7 @@ class PageWords:
         processing = [payment.row.amount_requested or 0 for payment in page.payments if payment.processing]
         under_way = page.under_way
         if not processing and under_way and under_way.operation:
-            processing = [under_way.operation.before.get("amount_remaining") or 0]
+            processing = [money_under_way.amount_of(under_way.operation) or 0]
         promise, became = self._promise
         return Situation(
             self.invoice,

@@ -22,7 +22,7 @@ from invoices.admin.formatting import words
 from invoices.admin.invoices import wording
 from invoices.admin.payments import wording as payment_wording
 from invoices.models import Invoice
-from invoices.operations import ACTIONS, eligibility, payment_lookups
+from invoices.operations import ACTIONS, Action, eligibility, payment_lookups
 from invoices.operations.payment_method import PaymentMethodFacts
 
 METHOD = "payment_method"  # the parameter
@@ -34,41 +34,55 @@ KEPT_SECONDS = 86_400  # in the cache: what Stripe said of a payment method
 
 
 def options(admin: RecordAdmin, request: HttpRequest, object_id: str) -> HttpResponse:
-    """GET, by the open form: the saved payment methods to choose from, or a plain field if Stripe does not answer."""
+    """GET, by the open form of the action that `action` names: the saved payment methods to choose from, or a plain
+    field if Stripe does not answer."""
+    action = ACTIONS.get(request.GET.get("action", ""), PAY)
     invoice = admin.record(object_id) if admin.has_view_permission(request) else None
-    if invoice is None or not access.may(request, PAY):
+    if invoice is None or not access.may(request, action):
         raise PermissionDenied
     context = {"invoice": invoice, "wanted": request.GET.get("payment_method", ""), "methods": None, "note": ""}
+    context["required"] = must_choose(action)
     if not invoice.customer_id:
         context["note"] = _("This invoice has no customer, so there is nothing saved to choose from.")
     else:
         try:
             other = request.GET.get("payment_method_other", "")
-            context |= _choices(invoice, context["wanted"], other, may_override=access.may_override(request))
+            context |= _choices(action, invoice, context["wanted"], other, access.may_override(request))
         except gateway.GatewayError:
             context["note"] = _(
                 "Stripe does not answer just now, so the saved payment methods cannot be listed. Leave this empty for "
                 "the default, or give an id (pm_…)."
             )
+            if context["required"]:
+                context["note"] = _(
+                    "Stripe does not answer just now, so the saved payment methods cannot be listed. Give an id (pm_…)."
+                )
     # The page shows again what will happen: another payment method may be chosen now than when it was opened.
     headers = {"HX-Trigger-After-Settle": "payment-methods-shown"}
     return TemplateResponse(request, "admin/invoices/parts/payment_methods.html", context, headers=headers)
+
+
+def must_choose(action: Action) -> bool:
+    """Whether the action takes no default: Stripe then asks for the id of a payment method."""
+    return any(parameter.name == METHOD and parameter.required for parameter in action.parameters)
 
 
 @dataclass
 class Choice:
     """A saved payment method. `until`: it was declined, and is not charged again before (None: it can be)."""
 
-    value: str  # of the form's field; empty: the default
+    value: str  # of the form's field; empty: the default, where the action takes it
+    is_default: bool
     words: str
     until: datetime | None
     is_disabled: bool
 
 
-def _choices(invoice: Invoice, wanted: str, other: str, *, may_override: bool) -> dict[str, Any]:
+def _choices(action: Action, invoice: Invoice, wanted: str, other: str, may_override: bool) -> dict[str, Any]:
     saved = payment_lookups.payment_methods(str(invoice.customer_id))
     cache.set_many({_cache_key(method.id): asdict(method) for method in saved}, KEPT_SECONDS)
     default = eligibility.method_in_mirror(invoice, {}).id
+    of_default = default if must_choose(action) else ""  # the value that stands for it
     known = {method.id: in_words(method) for method in saved}
     if wanted and wanted != OTHER and wanted not in known:
         wanted, other = OTHER, wanted
@@ -76,23 +90,24 @@ def _choices(invoice: Invoice, wanted: str, other: str, *, may_override: bool) -
     facts = {method.id: method for method in saved}
 
     def choice(method: PaymentMethodFacts, *, is_default: bool = False) -> Choice:
-        params = {} if is_default else {METHOD: method.id}
-        refusal = eligibility.cooldown_refusal(PAY, invoice, params, declines, method)
+        value = of_default if is_default else method.id
+        refusal = eligibility.cooldown_refusal(action, invoice, {METHOD: value} if value else {}, declines, method)
         until = refusal.until if refusal else None
-        return Choice("" if is_default else method.id, in_words(method), until, until is not None and not may_override)
+        return Choice(value, is_default, in_words(method), until, until is not None and not may_override)
 
-    of_default = choice(facts.get(default, PaymentMethodFacts(default)), is_default=True)
-    others = [choice(method) for method in saved if method.id != default]
-    wanted = "" if wanted == default else wanted
-    free = [each.value for each in (of_default, *others) if each.until is None]
-    asked_for = next((each for each in (of_default, *others) if each.value == wanted), None)
+    choices = [choice(method) for method in saved if method.id != default]
+    if default or not must_choose(action):
+        choices.insert(0, choice(facts.get(default, PaymentMethodFacts(default)), is_default=True))
+    wanted = of_default if wanted in ("", default) else wanted
+    free = [each.value for each in choices if each.until is None]
+    asked_for = next((each for each in choices if each.value == wanted), None)
     if asked_for and asked_for.until and not (wanted and may_override):
         # What was declined is not chosen for anybody; a person with the permission can choose it herself.
         wanted = free[0] if free else NONE
     return {
-        "default": of_default,
         "default_known": known.get(default, default),
-        "methods": others,
+        "methods": choices,
+        "knows_any": bool(saved or default),
         "wanted": wanted,
         "other": other,
     }

@@ -18,7 +18,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-from invoices import money, notes
+from invoices import money, notes, recorded
 from invoices.admin import access, days
 from invoices.admin.events import wording as event_wording
 from invoices.admin.formatting import words
@@ -190,12 +190,12 @@ def _operations(timeline: Timeline) -> Iterable[Entry]:
             _("{action}: asked for").format(action=label),
             by,
             asked,
-            f"{row.reason}{ticket}",
+            f"{recorded.shown(row.reason)}{ticket}",
             link,
         )
         if row.decided_at:
             word = _("{action}: rejected") if row.state == Operation.State.CANCELLED else _("{action}: decided")
-            said = row.decision_reason
+            said = recorded.shown(row.decision_reason)
             yield Entry(
                 row.decided_at, "operations", word.format(action=label), str(row.approver or ""), (), said, link
             )

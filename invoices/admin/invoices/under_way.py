@@ -33,8 +33,8 @@ class UnderWay:
 
 
 def amount_of(operation: Operation) -> str:
-    """The amount that an operation charged: what remained to be paid before it."""
-    return money.text(operation.before.get("amount_remaining"), operation.before.get("currency"))
+    """The amount that an operation charged."""
+    return money.text(money_under_way.amount_of(operation), operation.before.get("currency"))
 
 
 def money_under_way_of(operations: Iterable[Operation], payments: Iterable[Payment]) -> UnderWay | None:

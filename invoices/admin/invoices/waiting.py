@@ -7,6 +7,7 @@ read that settles the order follows within seconds. Until then the page shows th
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
@@ -50,7 +51,9 @@ def for_newer_state(invoice: Invoice, operations: Iterable[Operation]) -> Waitin
 def newest(admin: RecordAdmin, request: HttpRequest, object_id: str) -> HttpResponse:
     """GET, by the open page every two seconds: the sentence that it waits; once the newer state is there, that the page
     can be shown anew. The browser does that by itself unless something was typed."""
-    invoice = admin.record(object_id) if admin.has_view_permission(request) else None
+    if not admin.has_view_permission(request):
+        raise PermissionDenied
+    invoice = admin.record(object_id)
     if invoice is None:
         return HttpResponse(status=404)
     operations = Operation.objects.filter(invoice=invoice.pk, state=State.SUCCEEDED).order_by("-finished_at")[:1]

@@ -16,17 +16,16 @@ CHUNK_SIZE = 50  # invoices that are read together
 
 def rows(batch: Batch, items: list[BatchItem]) -> Iterator[dict[str, Any]]:
     """Each item with its invoice and its operation (None: not begun), in two queries for all of them."""
-    pks = [item.invoice for item in items]
-    invoices = Invoice.objects.in_bulk(pks)
-    made = {op.invoice: op for op in Operation.objects.filter(batch=batch, invoice__in=pks)}
-    for pk, _, remaining, _ in items:
-        invoice = invoices.get(pk)
+    invoices = Invoice.objects.in_bulk([item.invoice for item in items])
+    made = Operation.objects.filter(batch=batch).in_bulk([item.operation_id(batch.pk) for item in items])
+    for item in items:
+        invoice = invoices.get(item.invoice)
         yield {
-            "pk": pk,
-            "number": invoice_wording.number(invoice) if invoice else pk,
+            "pk": item.invoice,
+            "number": invoice_wording.number(invoice) if invoice else item.invoice,
             "customer": invoice_wording.customer(invoice) if invoice else "",
-            "amount": money.text(remaining, invoice.currency) if invoice else "–",
-            "operation": made.get(pk),
+            "amount": money.text(item.amount, invoice.currency) if invoice else "–",
+            "operation": made.get(item.operation_id(batch.pk)),
         }
 
 

@@ -110,7 +110,7 @@ class BatchAdmin(RecordAdmin):
     def decide_view(self, request: HttpRequest, object_id: Any, verdict: str) -> HttpResponse:
         """A second person approves or rejects the whole batch."""
         batch = self.record(object_id) if self.has_view_permission(request) else None
-        if batch is None or verdict not in ("approve", "reject"):
+        if batch is None or verdict not in ("approve", "reject") or not request.user.has_perm(requesters.PERMISSION):
             raise PermissionDenied
         if verdict == "approve" and (asked := second_factor.needs_fresh(request, page_url(batch))):
             return asked
@@ -131,7 +131,7 @@ class BatchAdmin(RecordAdmin):
     def confirm_view(self, request: HttpRequest, object_id: Any) -> HttpResponse:
         """The one who asked confirms a batch that has outlived its life."""
         batch = self.record(object_id) if self.has_view_permission(request) else None
-        if batch is None:
+        if batch is None or not access.may(request, ACTIONS[batch.action]):
             raise PermissionDenied
         try:
             if operations.batch.confirm_again(batch, request.user):  # type: ignore[arg-type]
@@ -231,9 +231,9 @@ def _items(batch: Batch, state: str, begin: int) -> list[BatchItem]:
         return batch.items[begin : begin + INVOICES_PER_PAGE]
     made = Operation.objects.filter(batch=batch)
     if state == "waiting":
-        begun = set(made.values_list("invoice", flat=True))
-        return [item for item in batch.items if item.invoice not in begun][begin : begin + INVOICES_PER_PAGE]
-    chosen = made.filter(state=state).order_by("created_at", "id").values_list("invoice", flat=True)
-    ids = list(chosen[begin : begin + INVOICES_PER_PAGE])
-    items = {item.invoice: item for item in batch.items}
-    return [items.get(pk, BatchItem(pk, None, None)) for pk in ids]
+        begun = set(made.values_list("pk", flat=True))
+        left = [item for item in batch.items if item.operation_id(batch.pk) not in begun]
+        return left[begin : begin + INVOICES_PER_PAGE]
+    chosen = made.filter(state=state).order_by("created_at", "id").values_list("pk", flat=True)
+    items = {item.operation_id(batch.pk): item for item in batch.items}
+    return [items[pk] for pk in chosen[begin : begin + INVOICES_PER_PAGE] if pk in items]

@@ -74,6 +74,10 @@ def _call_words() -> dict[str, str]:
     """The calls to Stripe by their names. `void` is here what is done, elsewhere what an invoice is."""
     return {
         "attach_payment": pgettext("call to Stripe", "attach payment"),
+        "cancel_payment_intent": pgettext("call to Stripe", "cancel payment intent"),
+        "cancel_payment_intent_2": pgettext("call to Stripe", "cancel payment intent"),
+        "confirm_payment_intent": pgettext("call to Stripe", "confirm payment intent"),
+        "create_payment_intent": pgettext("call to Stripe", "create payment intent"),
         "finalize": pgettext("call to Stripe", "finalize"),
         "mark_uncollectible": pgettext("call to Stripe", "mark uncollectible"),
         "pay": pgettext("call to Stripe", "pay"),

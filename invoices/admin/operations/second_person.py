@@ -12,7 +12,7 @@ from invoices import request_origin, second_factor
 from invoices.admin.base import RecordAdmin
 from invoices.admin.links import page_url
 from invoices.models import Operation
-from invoices.operations import Refusal, decisions
+from invoices.operations import Refusal, decisions, requesters
 
 VERDICTS = ("approve", "reject", "withdraw")
 
@@ -22,7 +22,7 @@ def decide(admin: RecordAdmin, request: HttpRequest, pk: UUID, verdict: str) -> 
     if verdict not in VERDICTS:
         raise Http404
     operation = admin.record(str(pk)) if admin.has_view_permission(request) else None
-    if operation is None:
+    if operation is None or not (verdict == "withdraw" or request.user.has_perm(requesters.PERMISSION)):
         raise PermissionDenied
     if verdict == "approve" and (asked := second_factor.needs_fresh(request, page_url(operation))):
         return asked
