@@ -259,6 +259,11 @@ def auditor(db: None) -> User:
 
 
 @pytest.fixture
+def finance(db: None) -> User:
+    return user_in_group("finance", "Finance")
+
+
+@pytest.fixture
 def desk(client: Client, agent: User) -> Client:
     """The admin, with a support agent signed in."""
     client.force_login(agent)

@@ -47,7 +47,16 @@ class TestNames:
 
     def test_names_that_programs_use_stay(self) -> None:
         assert set(ACTIONS) == {
-            *("pay", "attach_out_of_band_payment", "void", "mark_uncollectible", "finalize", "send", "attach_payment")
+            *(
+                "pay",
+                "charge_part",
+                "attach_out_of_band_payment",
+                "void",
+                "mark_uncollectible",
+                "finalize",
+                "send",
+                "attach_payment",
+            )
         }
         assert ACTIONS["mark_uncollectible"].permission == "invoices.mark_uncollectible_invoice"
 
@@ -110,7 +119,11 @@ class TestReasons:
     @pytest.mark.parametrize("action", ACTIONS)
     def test_every_form_offers_some(self, desk: Client, action: str) -> None:
         invoice = stored(
-            InvoiceObject(status="draft" if action == "finalize" else "open", collection_method="send_invoice")
+            InvoiceObject(
+                status="draft" if action == "finalize" else "open",
+                collection_method="send_invoice",
+                amount_remaining=1000,
+            )
         )
         found = text(desk.get(action_url(invoice.pk, action)))
         assert 'name="reason_choice"' in found and "required</small>" in found

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import re
+import uuid
 from datetime import timedelta
 from io import StringIO
 from typing import Any
@@ -189,6 +190,7 @@ class TestBatchPage:
         for number, invoice in enumerate(invoices[:70]):
             failed = number % 10 == 0
             Operation.objects.create(
+                id=uuid.uuid5(batch.pk, invoice.pk),
                 action="void",
                 invoice=invoice.pk,
                 actor=agent,

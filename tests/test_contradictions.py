@@ -40,7 +40,7 @@ def final(state: str = State.FAILED, action: str = "pay", *, sent: bool = True, 
     operation = Operation(action=action, invoice="in_1", source="admin", state=state, before={"number": "A-1"}, **given)
     call = ACTIONS[action].calls[-1]
     done = CallResult("in_1", "invoice") if state == State.SUCCEEDED else None
-    path = call.path.format(invoice="in_1")
+    path = call.path.format(invoice="in_1", create_payment_intent="pi_1")
     if sent:
         operation.calls = [RecordedCall(call.name, path, {}, f"{operation.pk}-{call.name}", 0, result=done)]
     if state == State.SUCCEEDED:

@@ -201,6 +201,7 @@ def test_it_reports_what_a_script_needs(demo: Demo) -> None:
         "Support agent",
         "Billing manager",
         "Auditor",
+        "Finance",
         "Administrator",
     ]
     assert report["env"]["STRIPE_SECRET_KEY"] == report["stripe_key"]

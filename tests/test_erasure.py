@@ -21,7 +21,7 @@ from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
 from django.test import Client
 
-from invoices import clock, erasure, gateway, journal, mirror, notes, reconcile, refetch, sync
+from invoices import clock, erasure, exports, gateway, journal, mirror, notes, reconcile, refetch, sync
 from invoices.journal import archives
 from invoices.models import (
     Batch,
@@ -37,6 +37,7 @@ from invoices.models import (
     Erasure,
     Event,
     EventArchive,
+    ExportChunk,
     Invoice,
     JournalLink,
     Operation,
@@ -166,6 +167,11 @@ def customer(sandbox: SandboxProcess, deliver: Callable[[], int], manager: User)
     Email.objects.create(
         **about, subject=f"Void of {NAME}", body=f"Reason: for Ms Quistgaard\nLook: https://desk/{batch.pk}"
     )
+    asked = {"format": "csv", "title": "Invoices", "file_name": "invoices.csv"}
+    exports.ask(manager, "list.invoice", {"query": urlencode({"q": NAME})}, **asked)
+    exports.ask(manager, "list.invoice", {"query": ""}, **asked)
+    exports.run_due()
+    assert ExportChunk.objects.count() == 2
     journal.chain()
     assert {table for table, _ in left(raw_texts())} == {
         f"invoices_{table}"
@@ -185,6 +191,7 @@ def customer(sandbox: SandboxProcess, deliver: Callable[[], int], manager: User)
             "scheduledrefetch",
             "disclosure",
             "email",
+            "export",
         )
     }
     return id
@@ -223,7 +230,7 @@ def test_nothing_personal_is_left_and_all_else_is(
     before = sums()
     sandbox.post(f"customers/{customer}/redact")
     said = erase(customer, "--ticket", "GDPR-7", "--as", manager.username)
-    assert left(raw_texts()) == []
+    assert left(raw_texts()) == [] and not ExportChunk.objects.exists()  # compressed, they would not be found
     assert "asked by e-mail" not in said and f"Erased {customer} (erasure" in said
     assert sums() == before
     assert Invoice.objects.get(pk=other.id).customer_name == "otto other"

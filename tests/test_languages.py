@@ -19,10 +19,11 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone, translation
 
-from invoices import assignments, clock, notes, operations, promises, reconcile, refetch
-from invoices.models import Operation, ReconciliationRun
+from invoices import assignments, clock, exports, month_end, notes, operations, promises, reconcile, refetch
+from invoices.models import Email, Invoice, Operation, ReconciliationRun
+from invoices.statements import proposing
 from tests.factories import customer_at, invoice_at
-from tests.helpers import untranslated
+from tests.helpers import bank, untranslated
 from tests.sandbox_process import SandboxProcess
 
 CATALOG = Path(settings.LOCALE_PATHS[0]) / "de" / "LC_MESSAGES"
@@ -31,8 +32,8 @@ CATALOG = Path(settings.LOCALE_PATHS[0]) / "de" / "LC_MESSAGES"
 SAME_EVERYWHERE = re.compile(
     r"""
     [\w.+-]+@[\w.-]+ | https?://\S+ | \bLine\ \d+ | \S*\d\S* | \b[a-z]+_… | \b[a-z_]+(?:\.[a-z_]+)+ | \b(?:[a-z]+_)+\w+
-    | \b(?:[A-Z]{3}|Invoice\ desk|Stripe|ID|API|CSV|XLSX|JSON|PaymentIntents?|Visa|Mastercard|English|Deutsch|Sandbox
-        |Auditor|Billing\ manager|Service|Support\ agent)\b
+    | \b(?:[A-Z]{3}|[kM]B|Invoice\ desk|Stripe|ID|API|CSV|XLSX|JSON|PaymentIntents?|Visa|Mastercard|English|Deutsch
+        |Sandbox|Auditor|Billing\ manager|Finance|Service|Support\ agent)\b
     | \b(?:en|de|Ada|Byron|manager|agent|US\ dollars)\b | \b[a-z]+_…
     """,
     re.VERBOSE,
@@ -87,9 +88,19 @@ def records(sandbox: SandboxProcess, manager: User, deliver: Any) -> dict[str, s
     promises.record(open_.id, amount="5", day=f"{timezone.localdate(clock.now())}", by=manager)
     assignments.give(open_.id, "manager", by=manager, seen=None)
     for action, invoice in (("pay", paid), ("void", void), ("mark_uncollectible", off)):
-        operations.execute(action, invoice.id, actor=manager, source="admin", reason="asked")
+        operations.execute(action, invoice.id, actor=manager, source="admin", reason="4711")
     deliver()
     reconcile.sweep_lists("full")
+    export = exports.ask(manager, "list.invoice", {}, format="csv", title="Invoices", file_name="invoices.csv")
+    exports.run_due()
+    credit, debit = bank.credits_of(
+        bank.line(2000, f"4711 {Invoice.objects.get(pk=open_.id).number}", end_to_end_id="E2E-4711", currency="usd"),
+        bank.line(-2000, "4711", returns=("E2E-4711",), currency="usd"),
+    )
+    proposing.propose_due()
+    month = month_end.Month.last("UTC")
+    closing = month_end.close(month, by=User.objects.get(pk=manager.pk), seen=0, reason="4711")
+    Email.objects.update(subject="4711")  # what was sent stays in the words in which it was sent
     return {
         "open": open_.id,
         "paid": paid.id,
@@ -97,7 +108,13 @@ def records(sandbox: SandboxProcess, manager: User, deliver: Any) -> dict[str, s
         "off": off.id,
         "customer": customer.id,
         "operation": str(Operation.objects.filter(action="pay").get().pk),
+        "export": str(export.pk),
+        "statement": str(credit.statement_id),
+        "closing": str(closing.pk),
+        "credit": str(credit.pk),
+        "returned": str(debit.pk),
         "run": str(ReconciliationRun.objects.latest("started_at").pk),
+        "today": f"{clock.now():%Y-%m-%d}",
     }
 
 
@@ -126,14 +143,30 @@ PAGES = (
     "invoices/invoice/{open}/methods/",
     "invoices/invoice/{open}/newest/",
     "invoices/invoice/{open}/do/pay/",
+    "invoices/invoice/{open}/do/charge_part/",
+    "invoices/invoice/{open}/do/charge_part/?preview=1&amount=4.00",
+    "invoices/invoice/{open}/methods/?action=charge_part",
     "invoices/invoice/{open}/do/void/",
     "invoices/invoice/{open}/do/mark_uncollectible/",
     "invoices/invoice/{open}/do/attach_out_of_band_payment/",
     "invoices/invoice/{open}/do/attach_payment/",
     "invoices/invoice/{open}/do/send/",
     "invoices/invoice/{paid}/do/void/",
+    "invoices/monthclose/",
+    "invoices/monthclose/check/",
+    "invoices/monthclose/check/?month=nonsense",
+    "invoices/monthclose/{closing}/",
+    "invoices/bankstatement/",
+    "invoices/bankstatement/upload/",
+    "invoices/bankstatement/{statement}/",
+    "invoices/banktransaction/",
+    "invoices/banktransaction/?state=open",
+    "invoices/banktransaction/confirm/",
+    "invoices/banktransaction/{credit}/",
+    "invoices/banktransaction/{returned}/",
     "invoices/customer/",
     "invoices/customer/{customer}/",
+    "invoices/customer/{customer}/payment/",
     "invoices/customer/{customer}/cards/",
     "invoices/customer/{customer}/chosen/",
     "invoices/customer/{customer}/chosen/?_selected_action={open}",
@@ -161,6 +194,22 @@ PAGES = (
     "invoices/webhookendpoint/",
     "invoices/webhookendpoint/add/",
     "invoices/signinrecord/",
+    "invoices/invoice/file/?state=paid",
+    "invoices/export/",
+    "invoices/note/",
+    "invoices/promise/",
+    "invoices/export/{export}/",
+    "reports/",
+    "reports/payments/",
+    "reports/payments/?from={today}",
+    "reports/payments/?from={today}&group=outside",
+    "reports/payments/?from=2026-13-40",
+    "reports/receivables/?as_of={today}",
+    "reports/issued/?from=2020-01-01",
+    "reports/write_offs/?from=2020-01-01",
+    "reports/attempts/?from=2020-01-01",
+    "reports/operations/?from=2020-01-01",
+    "reports/drift/?from=2020-01-01",
 )
 
 

@@ -7,22 +7,54 @@ import io
 import re
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
 import openpyxl
 import pytest
+from django.contrib.admin import site
 from django.contrib.auth.models import User
 from django.test import Client
+from django.utils import timezone, translation
 
-from invoices import spreadsheet
+from invoices import assignments, clock, notes, promises, spreadsheet
 from invoices.admin import exports
-from invoices.models import Operation, SignInRecord
+from invoices.admin.base import RecordAdmin
+from invoices.admin.file_columns import SHOWN
+from invoices.models import (
+    ApiToken,
+    Batch,
+    BatchItem,
+    Drift,
+    Email,
+    Event,
+    Export,
+    Mention,
+    MonthClose,
+    Operation,
+    Pause,
+    ReconciliationRun,
+    ScheduledRefetch,
+    SignInRecord,
+    WebhookEndpoint,
+)
 from invoices.record_tables import SHAPES
 from invoices.spreadsheet import xlsx_pieces
 from invoices.tables import Column, Kind, Table, csv_pieces
-from tests.factories import CustomerObject, InvoiceObject, InvoicePaymentObject, stored, user_in_group
+from tests.factories import (
+    ChargeObject,
+    CreditNoteObject,
+    CustomerObject,
+    InvoiceObject,
+    InvoicePaymentObject,
+    PaymentIntentObject,
+    RefundObject,
+    stored,
+    user_in_group,
+)
+from tests.helpers import bank
 from tests.helpers.admin_pages import LIST
 
 T0 = 1_790_000_000
@@ -45,6 +77,12 @@ def as_csv(*rows: list[Any]) -> list[list[str]]:
 
 def as_xlsx(*rows: list[Any]) -> Any:
     return openpyxl.load_workbook(io.BytesIO(b"".join(xlsx_pieces(Table("Table", COLUMNS, rows)))))
+
+
+def read_by(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    """So many rows at a time."""
+    for model, shape in SHAPES.items():
+        monkeypatch.setitem(SHAPES, model, replace(shape, rows_at_once=rows))
 
 
 def table(answer: Any) -> list[dict[str, str]]:
@@ -175,7 +213,7 @@ def test_a_table_is_written_while_it_is_read() -> None:
 
 @pytest.mark.django_db
 def test_a_file_has_what_the_list_shows_on_all_pages(desk: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exports, "ROWS_AT_ONCE", 7)
+    read_by(monkeypatch, 7)
     for number in range(60):
         stored(InvoiceObject(status="open" if number % 2 else "paid", created=T0 + number, number=f"N-{number:02d}"))
     rows = table(desk.get(f"{LIST}download.csv?state=open&after=anything&p=3"))
@@ -213,44 +251,127 @@ def test_an_invoice_stands_with_number_currency_amount_and_minor_units(
     assert cells["Created (UTC)"] == datetime(2026, 9, 21, 14, 13, 20)
 
 
-@pytest.mark.django_db
-@pytest.mark.parametrize(
-    "model", [each for each in SHAPES if each is not SignInRecord], ids=lambda model: model.__name__
-)
-@pytest.mark.parametrize("kind", exports.FORMATS)
-def test_every_list_with_a_table_has_its_files(desk: Client, agent: User, model: Any, kind: str) -> None:
+@pytest.fixture
+def one_of_each(agent: User) -> None:
+    """At least one row in every list, with everything that its file looks up beside it."""
     stored(CustomerObject(id="cus_1", name="Ada"))
-    stored(InvoiceObject(id="in_1", number="N-1", customer="cus_1"))
+    stored(InvoiceObject(id="in_1", number="N-1", customer="cus_1", amount_remaining=500))
     stored(InvoicePaymentObject(id="inpay_1", invoice="in_1"))
-    Operation.objects.create(
-        action="void", invoice="in_1", actor=agent, source="admin", state="failed", customer="cus_1", currency="usd"
+    stored(ChargeObject(id="ch_1", customer="cus_1"))
+    stored(PaymentIntentObject(id="pi_1", customer="cus_1"))
+    stored(CreditNoteObject(id="cn_1", invoice="in_1", customer="cus_1"))
+    stored(RefundObject(id="re_1", charge="ch_1", customer="cus_1"))
+    batch = Batch.objects.create(
+        action="void", actor=agent, reason="asked", items=[BatchItem("in_1", "open", 500, "usd")]
     )
-    list_address = f"/admin/invoices/{model._meta.model_name}/"
-    answer = desk.get(f"{list_address}download.{kind}")
+    Operation.objects.create(
+        action="void", invoice="in_1", actor=agent, source="admin", state="failed", customer="cus_1", currency="usd",
+        batch=batch,
+    )  # fmt: skip
+    Pause.objects.create(action="void", reason="a look", paused_by=agent)
+    ApiToken.objects.create(agent, name="finance")
+    WebhookEndpoint.objects.create(url="https://example.com/hook", enabled_events=["*"], secret="x", owner=agent)
+    Email.objects.create(kind="approval", about="1", recipient="a@example.com", subject="Approval needed", body="")
+    Event.objects.create(id="evt_1", type="invoice.paid", object_type="invoice", object_id="in_1", body="{}")
+    run = ReconciliationRun.objects.create(kind="sweep")
+    Drift.objects.create(
+        run=run, kind="differs", object_type="invoice", object_id="in_1", field="total", ours=1, theirs=-2
+    )
+    ScheduledRefetch.objects.create(
+        object_type="invoice", object_id="in_1", asked_at=run.started_at, due_at=run.started_at
+    )
+    bank.credits_of(bank.line(500, "N-1"))
+    MonthClose.objects.create(month=date(2026, 10, 1), time_zone="UTC", number=1, closed_by=agent)
+    assignments.give("in_1", agent.username, by=agent, seen=None)
+    notes.write("in_1", "=a note", author=agent)
+    promises.record("in_1", amount="5", day=f"{timezone.localdate(clock.now())}", by=agent)
+
+
+def address_of(model: Any) -> str:
+    return f"/admin/invoices/{model._meta.model_name}/"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("model", SHAPES, ids=lambda model: model.__name__)
+@pytest.mark.parametrize("kind", exports.FORMATS)
+def test_every_list_with_a_table_has_its_files(client: Client, one_of_each: None, model: Any, kind: str) -> None:
+    client.force_login(User.objects.create_superuser("root"))
+    shown = client.get(address_of(model)).content.decode()
+    assert f"{address_of(model)}download.{kind}" in shown and f"{address_of(model)}file/" in shown
+    count = model.objects.count()
+    answer = client.get(f"{address_of(model)}download.{kind}")
     rows = table(answer) if kind == "csv" else sheet(answer)
-    assert len(rows) == model.objects.count()
-    if rows:
-        assert rows[0]["Customer"] == "Ada"
-        assert f"{list_address}download.{kind}" in desk.get(list_address).content.decode()
+    assert len(rows) == count > 0
+    assert rows[0].get("Customer", "Ada") == "Ada"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("model", SHAPES, ids=lambda model: model.__name__)
+def test_a_file_is_in_english_whatever_the_language_of_the_reader(
+    client: Client, one_of_each: None, model: Any
+) -> None:
+    client.force_login(User.objects.create_superuser("root"))
+    for columns in ("all", "shown"):
+        address = f"{address_of(model)}download.csv?table={columns}"
+        client.cookies["language"] = "en"
+        english = table(client.get(address))
+        client.cookies["language"] = "de"
+        with translation.override("de"):  # in which a server may send what is read later
+            german = table(client.get(address))
+        assert german[len(german) - len(english) :] == english  # the sign-ins have the download before, too
+
+
+def test_every_list_of_records_has_a_table() -> None:
+    """Mentions are a page of their own, and one's own files are no records."""
+    lists = {model for model, admin in site._registry.items() if isinstance(admin, RecordAdmin)}
+    assert lists - SHAPES.keys() == {Mention, Export}
+
+
+@pytest.mark.parametrize("model", SHAPES, ids=lambda model: model.__name__)
+def test_every_column_of_a_list_has_its_columns_in_the_file(model: Any) -> None:
+    admin: Any = site._registry[model]
+    labels = {field.column.label for field in SHAPES[model].fields}
+    of_buttons = {"resume_"} if model is Pause else set()
+    assert set(SHOWN[model]) == {*admin.all_columns(), *of_buttons}
+    assert {label for found in SHOWN[model].values() for label in found} <= labels
+    assert [name for name, found in SHOWN[model].items() if not found] == [*of_buttons]
+    assert len(labels) == len(SHAPES[model].fields), "a label stands twice"
+
+
+@pytest.mark.django_db
+def test_a_file_has_what_is_looked_up_beside_its_rows(client: Client, one_of_each: None, agent: User) -> None:
+    client.force_login(User.objects.create_superuser("root"))
+
+    def first(name: str) -> dict[str, str]:
+        return table(client.get(f"/admin/invoices/{name}/download.csv"))[0]
+
+    today = f"{timezone.localdate(clock.now())}"
+    assert (first("invoice")["Assigned to"], first("invoice")["Promised until"]) == (agent.username, today)
+    assert (first("batch")["Invoices"], first("batch")["Succeeded"], first("batch")["Not done"]) == ("1", "0", "1")
+    note, promise = first("note"), first("promise")
+    assert (note["Note"], note["Author"], note["Versions"]) == ("'=a note", agent.username, "1")
+    assert (promise["Promised"], promise["State"], promise["Promised until"]) == ("5.00", "open", today)
+    assert (first("drift")["Here"], first("drift")["At Stripe"]) == ("1", "'-2")
+    assert first("customer")["As of (UTC)"] and first("charge")["Paid with"] == "card"
 
 
 @pytest.mark.django_db
 def test_a_file_needs_a_fixed_number_of_queries_for_each_page(
     desk: Client, django_assert_max_num_queries: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exports, "ROWS_AT_ONCE", 50)
+    read_by(monkeypatch, 50)
     for number in range(100):
         stored(InvoicePaymentObject(id=f"inpay_{number}", invoice=f"in_{number}"))
         stored(InvoiceObject(id=f"in_{number}", customer=f"cus_{number}"))
         stored(CustomerObject(id=f"cus_{number}"))
-    with django_assert_max_num_queries(30):
+    with django_assert_max_num_queries(36):
         assert len(table(desk.get("/admin/invoices/invoicepayment/download.csv"))) == 100
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("search", ["", "&q=Ada"])
 def test_a_file_is_in_the_order_of_the_list(desk: Client, monkeypatch: pytest.MonkeyPatch, search: str) -> None:
-    monkeypatch.setattr(exports, "ROWS_AT_ONCE", 1)
+    read_by(monkeypatch, 1)
     for number, (currency, amount) in enumerate([("usd", 300), ("eur", 900), ("usd", 100), ("eur", 200)]):
         stored(InvoiceObject(number=f"N-{number}", currency=currency, amount_remaining=amount, customer_name="Ada"))
     rows = table(desk.get(f"{LIST}download.csv?sort=remaining{search}"))
@@ -320,7 +441,7 @@ def test_no_parameter_breaks_the_file(desk: Client, query: str) -> None:
 def test_a_download_ends_when_the_person_may_not_see_the_list_any_more(
     desk: Client, agent: User, change: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exports, "ROWS_AT_ONCE", 1)
+    read_by(monkeypatch, 1)
     monkeypatch.setattr(exports, "SECONDS_BETWEEN_CHECKS", -1.0)
     for _ in range(500):
         stored(InvoiceObject())

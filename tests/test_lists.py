@@ -49,7 +49,9 @@ from tests.helpers.admin_pages import LIST
 from tests.helpers.database import without_triggers
 from tests.helpers.many_rows import (
     ADMINS,
+    BY_DAY,
     BY_HTMX,
+    WITH_UUIDS,
     Addresses,
     Bodies,
     Sizes,
@@ -207,13 +209,14 @@ class TestTheAdminsLists:
 def place_in(model_admin: RecordAdmin, parameters: dict[str, str]) -> str:
     """The place of a row in the middle of the list, in the order that these parameters choose."""
     name = str(model_admin.opts.model_name)
-    uuids = dict.fromkeys(("operation", "batch", "email"), "0" * 32)
-    key = {"invoice": "in_1", "customer": "cus_1", **uuids}.get(name, "1")
+    key = {"invoice": "in_1", "customer": "cus_1", **dict.fromkeys(WITH_UUIDS, "0" * 32)}.get(name, "1")
     order = model_admin.order(RequestFactory().get("/", parameters))
     if isinstance(order, CurrencyOrder):
         return f"eur:{ROWS // 2}~{key}"
     if order.column == "name":
         return f"maria~{key}"
+    if name in BY_DAY:
+        return f"{MIDDLE:%Y-%m-%d}~{key}"
     return f"500~{key}" if name == "scheduledrefetch" else f"{MIDDLE:%Y-%m-%dT%H:%M:%S.%f}~{key}"
 
 

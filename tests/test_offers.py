@@ -56,7 +56,11 @@ class TestRank:
         labels = [re.findall(r">([^<>\n]+)</(?:a|button)>", buttons(text(desk.get(f"{LIST}{invoice.pk}/"))))]
         pauses.begin("attach_out_of_band_payment", "x", None)
         labels.append(re.findall(r">([^<>\n]+)</(?:a|button)>", buttons(text(desk.get(f"{LIST}{invoice.pk}/")))))
-        assert labels[0] == labels[1] == ["Pay", "Record a payment", "Send", "Link a payment", "Void", "Write off"]
+        assert (
+            labels[0]
+            == labels[1]
+            == ["Pay", "Charge a part", "Record a payment", "Send", "Link a payment", "Void", "Write off"]
+        )
 
 
 class TestOver:
@@ -68,7 +72,7 @@ class TestOver:
 
     def test_what_is_past_is_said_once(self, desk: Client) -> None:
         found = text(desk.get(f"{LIST}{stored(InvoiceObject(status='uncollectible')).pk}/"))
-        assert "No longer possible, because this invoice is uncollectible: Record a payment, Write off" in found
+        assert "No longer possible, because this invoice is uncollectible: Charge a part, Write off" in found
         assert primary(found) == [(True, "Pay")]
 
     @pytest.mark.parametrize("status", ["void", "uncollectible"])

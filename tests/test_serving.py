@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.urls import reverse
 
 from backoffice import forwarding, serving
+from backoffice.serving import UPLOAD_PATH
 from tests.helpers import asynchronous
 from tests.helpers.asgi import LIMIT, Client, Django
 
@@ -86,6 +88,18 @@ class TestBodies:
         ask(django, promised, sent, fits)
         assert [each.status for each in (promised, sent, fits)] == [413, 413, reached]
         assert len(django.seen) == (reached == 200) and promised.headers["connection"] == "close"
+
+    def test_a_file_of_a_bank_may_be_larger_and_only_there(self, settings):
+        settings.REQUEST_MAX_BYTES, settings.UPLOAD_MAX_BYTES = 10, 20
+        django = Django()
+        fits = Client("POST", UPLOAD_PATH, b"x" * 20)
+        too_large = Client("POST", UPLOAD_PATH, b"x" * 21, ends=False)
+        elsewhere = Client("POST", "/admin/invoices/bankstatement/", b"x" * 20, ends=False)
+        ask(django, fits, too_large, elsewhere)
+        assert [each.status for each in (fits, too_large, elsewhere)] == [200, 413, 413]
+
+    def test_the_address_of_the_upload_is_the_pages(self):
+        assert reverse("admin:invoices_bankstatement_upload") == UPLOAD_PATH
 
     def test_one_that_does_not_come_in_time_is_given_up(self, settings):
         settings.REQUEST_BODY_SECONDS = 0.01

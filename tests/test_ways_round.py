@@ -247,7 +247,7 @@ class TestIdsTakenBeforeTheirTime:
     def test_a_form_cannot_take_the_id_of_an_item(self, sandbox: SandboxProcess, agent: User, manager: User) -> None:
         batch = begun("void", [id := opened(sandbox)], manager)
         with pytest.raises(operations.Invalid):
-            act("pay", opened(sandbox), agent, operation_id=batches.item_id(batch, id))
+            act("pay", opened(sandbox), agent, operation_id=uuid.uuid5(batch.pk, id))
         batches.run_due()
         assert status(sandbox, id) == "void"
 

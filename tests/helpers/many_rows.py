@@ -21,6 +21,8 @@ from django.db import connection
 from django.test import Client, RequestFactory
 
 from invoices.admin import exports, footers
+from invoices.admin.bank.statements import AccountFilter
+from invoices.admin.bank.transactions import StatementFilter
 from invoices.admin.base import RecordAdmin
 from invoices.admin.filters import AmountRangeFilter, CurrencyFilter, DayRangeFilter
 from invoices.admin.invoices.timeline import SOURCES
@@ -39,6 +41,19 @@ PAGES: tuple[dict[str, str], ...] = (
     {"before": "MIDDLE"},
     {"before": ""},
 )  # of a list: the first, two inside, the last
+# Models whose keys are UUIDs, and those whose lists stand in the order of a day: for the place of a row in a list.
+WITH_UUIDS = (
+    "operation",
+    "batch",
+    "email",
+    "export",
+    "note",
+    "promise",
+    "bankstatement",
+    "banktransaction",
+    "monthclose",
+)
+BY_DAY = ("banktransaction", "monthclose")
 # Of the tables that grow with the work of people and of the desk itself, for each invoice.
 FEWER = {
     "credit": 0.1,
@@ -49,6 +64,7 @@ FEWER = {
     "refetch": 0.02,
     "email": 0.02,
     "batch": 0.005,
+    "export": 0.01,
 }
 
 FIRST_NAMES = (
@@ -243,6 +259,12 @@ def _statements(sizes: Sizes, bodies: Bodies, user: int) -> Iterator[str]:
             '', CASE WHEN g < 20 THEN 'given_up' WHEN g < 30 THEN 'waiting' ELSE 'sent' END, {made(few["email"])},
             now(), 0, '', CASE WHEN g < 25 THEN now() END, CASE WHEN g < 20 OR g >= 30 THEN now() END
         FROM generate_series(1, {few["email"]}) g"""
+    yield f"""
+        INSERT INTO invoices_export (id, owner_id, kind, parameters, time_zone, format, title, detail, file_name,
+            permissions, state, asked_at, attempts, rows, size, stored, chunks, error)
+        SELECT md5('export' || g)::uuid, {user}, 'list.invoice', '{{}}', 'UTC', 'csv', 'Invoices', 'everything',
+            'invoices.csv', '[]', 'removed', {made(few["export"])}, 1, 0, 0, 0, 0, ''
+        FROM generate_series(1, {few["export"]}) g"""
 
 
 def fill(sizes: Sizes, user: int, bodies: Bodies | None = None, told: Callable[[str], None] = lambda _: None) -> None:
@@ -295,6 +317,8 @@ def offered(model_admin: RecordAdmin, day: datetime) -> list[list[dict[str, str]
             found.append([{}, {each.parameter_name: "lists"}, {each.parameter_name: "nobody"}])
         elif issubclass(each, CurrencyFilter):  # which would ask the database what it has
             found.append([{}, *({each.parameter_name: value} for value in ("usd", "jpy"))])
+        elif issubclass(each, AccountFilter | StatementFilter):  # which ask it too; there are no statements here
+            found.append([{}])
         else:
             asked = RequestFactory().get("/")
             asked.user = AnonymousUser()  # whose id a filter by people may offer
@@ -535,6 +559,7 @@ class Addresses:
             "page largest run, last": f"{run}?before=",
             "page runs under way": "/admin/invoices/reconciliationrun/under-way/",
             "page drift": f"/admin/invoices/drift/{work_rows.FIRST_DRIFT + self.choose(work_rows.FILL_A_PAGE)}/",
+            "page export": f"/admin/invoices/export/{_uuid_of('export', self.choose(few['export']))}/",
             "page email": f"/admin/invoices/email/{_uuid_of('email', self.choose(few['email']))}/",
             "page webhook endpoint": "/admin/invoices/webhookendpoint/we_1/",
             "page colleagues": "/admin/invoices/mention/colleagues/?begins=col",
@@ -554,9 +579,8 @@ class Addresses:
         moment, number = self._moment(self.sizes.invoices)
         if name == "scheduledrefetch":
             return f"{self.choose(self.sizes.fewer['refetch'])}~"
-        uuids = dict.fromkeys(("operation", "batch", "email"), "0" * 32)
-        key = {"invoice": f"in_{number}", "customer": "cus_1", **uuids}.get(name, "1")
-        return f"{moment:%Y-%m-%dT%H:%M:%S.%f}~{key}"
+        key = {"invoice": f"in_{number}", "customer": "cus_1", **dict.fromkeys(WITH_UUIDS, "0" * 32)}.get(name, "1")
+        return f"{moment:%Y-%m-%d}~{key}" if name in BY_DAY else f"{moment:%Y-%m-%dT%H:%M:%S.%f}~{key}"
 
     def _searches(self, name: str) -> dict[str, str]:
         return {

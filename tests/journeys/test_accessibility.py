@@ -13,9 +13,11 @@ from django.contrib.auth.models import User
 from playwright.sync_api import Page, expect
 from pytest_django.live_server_helper import LiveServer
 
-from invoices import operations, reconcile, refetch
+from invoices import clock, exports, month_end, operations, reconcile, refetch
 from invoices.models import Operation, ReconciliationRun
+from invoices.statements import proposing
 from tests.factories import customer_at, invoice_at
+from tests.helpers import bank
 from tests.helpers.browser import MARKS, browser_context_args, browser_type_launch_args  # noqa: F401
 from tests.sandbox_process import SandboxProcess
 
@@ -33,10 +35,24 @@ PAGES = (
     "invoices/invoice/{open}/",
     "invoices/invoice/{paid}/",
     "invoices/invoice/{open}/do/pay/",
+    "invoices/invoice/{open}/do/charge_part/",
     "invoices/invoice/{open}/do/void/",
     "invoices/invoice/{open}/do/attach_out_of_band_payment/",
+    "invoices/monthclose/",
+    "invoices/monthclose/check/",
+    "invoices/monthclose/check/?month=nonsense",
+    "invoices/monthclose/{closing}/",
+    "invoices/bankstatement/",
+    "invoices/bankstatement/upload/",
+    "invoices/bankstatement/{statement}/",
+    "invoices/banktransaction/",
+    "invoices/banktransaction/?state=open",
+    "invoices/banktransaction/confirm/",
+    "invoices/banktransaction/{credit}/",
+    "invoices/banktransaction/{returned}/",
     "invoices/customer/",
     "invoices/customer/{customer}/",
+    "invoices/customer/{customer}/payment/",
     "invoices/customer/{customer}/stored/",
     "invoices/operation/",
     "invoices/operation/{operation}/",
@@ -53,6 +69,22 @@ PAGES = (
     "invoices/apitoken/add/",
     "invoices/webhookendpoint/add/",
     "invoices/signinrecord/",
+    "invoices/invoice/file/?state=paid",
+    "invoices/export/",
+    "invoices/note/",
+    "invoices/promise/",
+    "invoices/export/{export}/",
+    "reports/",
+    "reports/payments/",
+    "reports/payments/?from={today}",
+    "reports/payments/?from={today}&group=outside",
+    "reports/payments/?from=2026-13-40",
+    "reports/receivables/?as_of={today}",
+    "reports/issued/?from=2020-01-01",
+    "reports/write_offs/?from=2020-01-01",
+    "reports/attempts/?from=2020-01-01",
+    "reports/operations/?from=2020-01-01",
+    "reports/drift/?from=2020-01-01",
 )
 PHONE = 390  # pixels
 # Above minor, and known: what the rule is, and why it stands. Empty is what we want.
@@ -68,12 +100,26 @@ def records(sandbox: SandboxProcess, manager: User, deliver: Any) -> dict[str, s
     operations.execute("pay", paid.id, actor=manager, source="admin", reason="asked")
     deliver()
     reconcile.sweep_lists("full")
+    export = exports.ask(manager, "list.invoice", {}, format="csv", title="Invoices", file_name="invoices.csv")
+    exports.run_due()
+    credit, debit = bank.credits_of(
+        bank.line(2000, f"{LONG_NAME} {open_.number}", payer_name=LONG_NAME, end_to_end_id="E2E-4711", currency="usd"),
+        bank.line(-2000, returns=("E2E-4711",), currency="usd"),
+    )
+    proposing.propose_due()
+    closing = month_end.close(month_end.Month.last("UTC"), by=manager, seen=0, reason="asked")
     return {
         "open": open_.id,
         "paid": paid.id,
         "customer": customer.id,
         "operation": str(Operation.objects.get().pk),
+        "export": str(export.pk),
+        "statement": str(credit.statement_id),
+        "closing": str(closing.pk),
+        "credit": str(credit.pk),
+        "returned": str(debit.pk),
         "run": str(ReconciliationRun.objects.latest("started_at").pk),
+        "today": f"{clock.now():%Y-%m-%d}",
     }
 
 
