@@ -21,7 +21,7 @@ define install
 	touch $@
 endef
 
-.PHONY: install demo test check audit bench crash-matrix faults screenshots messages lock clean
+.PHONY: install demo test check audit bench crash-matrix faults permissions screenshots messages lock clean
 
 install: $(VENV)/.run
 	@echo "$(VENV) has what is needed to run, in the versions of requirements.txt."
@@ -59,6 +59,10 @@ crash-matrix: $(VENV)/.dev
 # Breaks servers, connections, clocks and processes under a running installation of its own; writes docs/faults.md.
 faults: $(VENV)/.dev
 	@exec $(RUN) -m tests.faults $(ARGS)
+
+# Writes the tables of docs/permissions.md from the rows that the tests compare with the desk.
+permissions: $(VENV)/.dev
+	@exec $(RUN) -m tests.permission_matrix
 
 # Starts a demo of its own, and takes the pictures of README and docs anew.
 screenshots: $(VENV)/.dev
