@@ -12,10 +12,10 @@ from django.contrib.auth.models import User
 from django.db import connection, connections
 
 from invoices import clock, operations, refetch, reports
-from invoices.models import CreditNote, Invoice, InvoicePayment, Operation
+from invoices.models import CreditNote, Invoice, Operation
 from invoices.reports import NOT_KNOWN, REPORTS, Asked, Entry, Pass, history, payments, receivables
-from tests.factories import CreditNoteObject, InvoiceObject, InvoicePaymentObject, invoice_at, stored
-from tests.helpers.month import at
+from tests.factories import CreditNoteObject, invoice_at, stored
+from tests.helpers.month import at, invoice, payment
 from tests.sandbox_process import SandboxProcess
 
 pytestmark = pytest.mark.django_db
@@ -32,40 +32,6 @@ def entries(name: str, first: date, last: date, zone: str = "UTC") -> list[Entry
 def receivable(day: date) -> dict[str, tuple[str, int | None, str]]:
     """Group, amount, and why it is not known, by invoice."""
     return {each.invoice: (each.group, each.amount, each.unknown) for each in entries("receivables", day, day)}
-
-
-def invoice(status: str = "open", *, created: int = at(9, 1), amount: int = 1000, **given: Any) -> Invoice:
-    moments = {name: given.pop(name, None) for name in ("paid_at", "voided_at", "marked_uncollectible_at")}
-    moments["finalized_at"] = given.pop("finalized_at", created)
-    paid = given.pop("amount_paid", amount if status == "paid" else 0)
-    remaining = given.pop("amount_remaining", 0 if status == "paid" else amount - paid)
-    made: Invoice = stored(
-        InvoiceObject(
-            status=status,
-            created=created,
-            amount_due=amount,
-            total=amount,
-            amount_paid=paid,
-            amount_remaining=remaining,
-            status_transitions=moments,
-            **given,
-        )
-    )
-    return made
-
-
-def payment(of: Invoice, amount: int, paid_at: int | None) -> InvoicePayment:
-    made: InvoicePayment = stored(
-        InvoicePaymentObject(
-            invoice=of.pk,
-            status="paid",
-            created=at(9, 2),
-            amount_requested=amount,
-            amount_paid=amount,
-            status_transitions={"paid_at": paid_at, "canceled_at": None},
-        )
-    )
-    return made
 
 
 def credit(of: Invoice, amount: int, created: int, **given: Any) -> CreditNote:

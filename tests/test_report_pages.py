@@ -20,11 +20,11 @@ from django.test.utils import CaptureQueriesContext
 
 from invoices import clock, exports, reconcile
 from invoices.admin.reports import pages
-from invoices.models import Export, SignInRecord
+from invoices.models import Export, Operation, SignInRecord
 from invoices.reports import REPORTS
 from tests.factories import InvoiceObject, stored, user_in_group
 from tests.helpers.admin_pages import text
-from tests.helpers.month import Autumn, at
+from tests.helpers.month import Autumn, at, invoice, payment
 from tests.sandbox_process import SandboxProcess
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -239,3 +239,30 @@ def test_each_bar_of_a_chart_leads_to_its_rows(
             sums = sum(total["amount_minor_units"] for total in file["totals"])
             shown = len(file["rows"]) if name == "attempts" else sums
             assert re.sub(r"[^0-9]", "", value.partition(",")[0] if name == "attempts" else value) == str(shown), link
+
+
+def test_what_is_not_known_is_not_among_the_rows_of_a_total_or_of_a_bar(accountant: Client) -> None:
+    """It is in no total, so it stands behind none."""
+    known, unknown = invoice("paid", paid_at=at(10, 5)), invoice("paid")
+    payment(known, 1000, at(10, 5))
+    html = text(accountant.get("/admin/reports/payments/?from=2026-10-01&to=2026-10-31&tz=UTC"))
+    foot = html.partition("<tfoot>")[2].partition("</tfoot>")[0]
+    bars = [link for link in re.findall(r'href="([^"]+)"', html) if "from=2026-10-05" in link]
+    for link in (*re.findall(r'href="([^"]+)"', foot), *bars):
+        file = as_json(accountant, "payments", unescape(link).partition("?")[2].partition("#")[0])
+        assert [row["invoice_id"] for row in file["rows"]] == [known.pk] != [unknown.pk], link
+    assert foot and bars
+
+
+def test_a_total_without_a_currency_leads_to_no_row_that_has_one(accountant: Client, finance: User) -> None:
+    for currency in ("", "usd"):
+        Operation.objects.create(
+            action="pay", invoice=f"in_{currency}", currency=currency, actor=finance, source="admin", state="refused"
+        )
+    day = f"{clock.now():%Y-%m-%d}"
+    html = text(accountant.get(f"/admin/reports/operations/?from={day}&to={day}&tz=UTC"))
+    lines = totals(html)
+    assert len(lines) == 2
+    for link, cells in lines:
+        file = as_json(accountant, "operations", link.partition("?")[2].partition("#")[0])
+        assert len(file["rows"]) == int(cells[2]) == 1, link

@@ -239,7 +239,7 @@ def _reports(request: HttpRequest, month: Month) -> dict[str, str]:
     asked, links = reports.Asked(month.first, month.last_day, month.zone), {}
     for name, (report, groups) in month_end.TOTALS.items():
         if may_see(request, reports.REPORTS[report]):
-            links[name] = address(reports.REPORTS[report], asked, group="".join(groups[:1]))
+            links[name] = address(reports.REPORTS[report], asked, group=groups[0] if groups else reports.KNOWN)
     return links
 
 

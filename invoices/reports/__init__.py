@@ -7,7 +7,7 @@ history.py   what of an invoice remained at an earlier moment; deeds.py who at t
 Each report is a file of its own.
 """
 
-from invoices.reports.asked import Asked, BadRequest, last_month, today, zone_of
+from invoices.reports.asked import KNOWN, NO_CURRENCY, NOT_KNOWN, Asked, BadRequest, last_month, today, zone_of
 from invoices.reports.attempts import Attempts
 from invoices.reports.differences import Differences
 from invoices.reports.issued import Issued
@@ -15,7 +15,7 @@ from invoices.reports.payments import Payments
 from invoices.reports.people import Operations
 from invoices.reports.reading import Pass, asked, json_pieces, snapshot
 from invoices.reports.receivables import Receivables
-from invoices.reports.report import NOT_KNOWN, Entry, Report
+from invoices.reports.report import Entry, Report
 from invoices.reports.totals import Total, Totals
 from invoices.reports.write_offs import WriteOffs
 
@@ -27,7 +27,9 @@ REPORTS: dict[str, Report] = {
 }
 
 __all__ = [
+    "KNOWN",
     "NOT_KNOWN",
+    "NO_CURRENCY",
     "PERMISSION",
     "REPORTS",
     "Asked",

@@ -19,6 +19,8 @@ from invoices import clock
 
 FIRST_YEAR, LAST_YEAR = 2000, 2100  # Stripe has nothing older; a year beyond is a slip of the hand
 MAX_GROUP_LENGTH = 300  # characters
+KNOWN, NOT_KNOWN = "known", "not-known"  # the group of what is in a total of a currency, and of what is in none
+NO_CURRENCY = "xxx"  # as ISO 4217 has it: only the rows that have none
 
 
 class BadRequest(ValueError):
@@ -38,7 +40,7 @@ class Asked:
     last: date
     zone: ZoneInfo
     currency: str = ""  # in small letters; empty: every currency
-    group: str = ""  # only the rows of this total; empty: all
+    group: str = ""  # only the rows of this total; empty: all, also what is not known
 
     def __post_init__(self) -> None:
         """Raises BadRequest."""
@@ -74,7 +76,8 @@ class Asked:
         return replace(self, group=group, currency=currency)
 
     def wants(self, group: str, currency: str) -> bool:
-        return self.currency in ("", currency) and self.group in ("", group)
+        wanted = self.group in ("", group) or (self.group == KNOWN and group != NOT_KNOWN)
+        return wanted and self.currency in ("", currency or NO_CURRENCY)
 
 
 def _midnight(day: date, zone: ZoneInfo) -> datetime:

@@ -9,8 +9,8 @@ from django.utils.translation import gettext_noop
 
 from invoices.models import Invoice
 from invoices.record_tables.shape import NUMBER, Shape, moment, who
-from invoices.reports.asked import Asked
-from invoices.reports.report import NOT_KNOWN, Entry, Report, amounts, of_entry, raw, raw_moment, what_counts
+from invoices.reports.asked import NOT_KNOWN, Asked
+from invoices.reports.report import Entry, Report, amounts, of_entry, raw, raw_moment, what_counts
 from invoices.reports.walking import walk
 
 NOT_FINALIZED = gettext_noop("Stripe does not say when it was finalized.")

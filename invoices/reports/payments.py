@@ -19,9 +19,9 @@ from invoices.models import Charge, Invoice, InvoicePayment, PaymentIntent
 from invoices.models.reading import member, text
 from invoices.record_tables.shape import NUMBER, Shape, moment, who
 from invoices.reports import deeds
-from invoices.reports.asked import Asked
+from invoices.reports.asked import NOT_KNOWN, Asked
 from invoices.reports.history import paid_payments
-from invoices.reports.report import NOT_KNOWN, ROWS_PER_PAGE, Entry, Report, of_entry, raw, what_counts
+from invoices.reports.report import ROWS_PER_PAGE, Entry, Report, of_entry, raw, what_counts
 from invoices.reports.walking import walk
 from invoices.tables import Kind
 

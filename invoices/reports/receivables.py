@@ -18,8 +18,8 @@ from invoices.models import Invoice
 from invoices.models.tallies import NO_DAY
 from invoices.record_tables.shape import NUMBER, Shape, who
 from invoices.reports import history
-from invoices.reports.asked import Asked
-from invoices.reports.report import NOT_KNOWN, Entry, Report, amounts, of_entry, raw, raw_moment, what_counts
+from invoices.reports.asked import NOT_KNOWN, Asked
+from invoices.reports.report import Entry, Report, amounts, of_entry, raw, raw_moment, what_counts
 from invoices.reports.walking import walk
 
 NOT_FINALIZED = gettext_noop("Stripe does not say when it was finalized.")
@@ -46,6 +46,11 @@ class Receivables(Report):
     permissions = ("invoices.view_invoice", "invoices.view_customer")
     limits = (
         gettext_noop("What was uncollectible then is not among them: it was written off."),
+        gettext_noop(
+            "From one day to another it changes by what was issued, received and given up, and by what no report has: "
+            "credit notes, the balance of a customer that an invoice took up, payments of what was written off "
+            "before, and what was paid too much."
+        ),
         gettext_noop(
             "What remained is found from the dates of payments and credit notes; who the customer is, and when an "
             "invoice is due, are as they are today."

@@ -17,10 +17,9 @@ from django.utils.translation import gettext as _
 
 from invoices import money, recorded
 from invoices.record_tables.shape import CURRENCY, Field, Seen, Shape
-from invoices.reports.asked import Asked
+from invoices.reports.asked import KNOWN, NOT_KNOWN, Asked
 from invoices.tables import Column, Kind
 
-NOT_KNOWN = "not-known"  # the group of entries of which the amount or the moment is not known: it is never guessed
 ROWS_PER_PAGE = 1000  # of what is counted
 
 
@@ -61,8 +60,8 @@ class Report:
 
     def label(self, group: str) -> str:
         """What a group is called, in the language of the page."""
-        if group == NOT_KNOWN:
-            return _("Not known")
+        if group in (KNOWN, NOT_KNOWN):
+            return _("All") if group == KNOWN else _("Not known")
         return _(self.groups[group]) if group in self.groups else group
 
     def place(self, group: str) -> tuple[int, str]:

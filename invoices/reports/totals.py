@@ -11,13 +11,13 @@ from datetime import date
 from typing import Any
 
 from invoices import money
-from invoices.reports.asked import Asked
-from invoices.reports.report import NOT_KNOWN, Entry, Report
+from invoices.reports.asked import KNOWN, NOT_KNOWN, Asked
+from invoices.reports.report import Entry, Report
 
 
 @dataclass(frozen=True)
 class Total:
-    """All entries of one group and currency; of all groups where `group` is empty."""
+    """All entries of one group and currency; of all groups but of what is not known where `group` is KNOWN."""
 
     group: str
     currency: str  # in small letters; empty: of what has none
@@ -66,7 +66,7 @@ class Totals:
                 sums = found.setdefault(currency, [0, 0])
                 sums[0] += count
                 sums[1] += amount
-        return [self._total(report, "", currency, *found[currency]) for currency in sorted(found)]
+        return [self._total(report, KNOWN, currency, *found[currency]) for currency in sorted(found)]
 
     @staticmethod
     def _total(report: Report, group: str, currency: str, count: int, amount: int) -> Total:
@@ -79,7 +79,7 @@ def as_dicts(totals: Sequence[Total], report: Report) -> list[dict[str, Any]]:
     return [
         {
             "group": each.group or None,
-            "label": report.english(each.group) if each.group else "All",
+            "label": report.english(each.group),
             "currency": each.currency.upper() or None,
             "count": each.count,
             "amount": format(money.major(each.amount, each.currency), "f") if each.amount is not None else None,

@@ -15,8 +15,8 @@ from django.utils.translation import gettext_noop
 from invoices.models import Invoice, Operation
 from invoices.record_tables.shape import NUMBER, Shape, moment, who
 from invoices.reports import deeds, history
-from invoices.reports.asked import Asked
-from invoices.reports.report import NOT_KNOWN, Entry, Report, amounts, of_entry, raw, raw_moment, what_counts
+from invoices.reports.asked import NOT_KNOWN, Asked
+from invoices.reports.report import Entry, Report, amounts, of_entry, raw, raw_moment, what_counts
 from invoices.reports.walking import walk
 
 VOID, UNCOLLECTIBLE, FORGIVEN, VOID_AFTER = "void", "uncollectible", "forgiven", "void-after"

@@ -1,7 +1,7 @@
 """An autumn at Stripe for reports: every way to be paid, given up and credited, each at a known second, and what
 Stripe's API said at the end of days.
 
-Nothing here uses the desk: sums are made of the API's objects alone, over HTTP.
+Its sums are made of the API's objects alone, over HTTP.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime
 from typing import Any
 
+from invoices.models import Invoice, InvoicePayment
+from tests.factories import InvoiceObject, InvoicePaymentObject, stored
 from tests.sandbox.books import everything
 from tests.sandbox.shop import Shop
 from tests.sandbox_process import SandboxProcess
@@ -148,3 +150,40 @@ class Autumn:
 
 def day(written: str) -> date:
     return date.fromisoformat(written)
+
+
+# --- single objects of the mirror, with the moments that are given ---------------------------------------------------
+
+
+def invoice(status: str = "open", *, created: int = at(9, 1), amount: int = 1000, **given: Any) -> Invoice:
+    moments = {name: given.pop(name, None) for name in ("paid_at", "voided_at", "marked_uncollectible_at")}
+    moments["finalized_at"] = given.pop("finalized_at", created)
+    paid = given.pop("amount_paid", amount if status == "paid" else 0)
+    remaining = given.pop("amount_remaining", 0 if status == "paid" else amount - paid)
+    made: Invoice = stored(
+        InvoiceObject(
+            status=status,
+            created=created,
+            amount_due=amount,
+            total=amount,
+            amount_paid=paid,
+            amount_remaining=remaining,
+            status_transitions=moments,
+            **given,
+        )
+    )
+    return made
+
+
+def payment(of: Invoice, amount: int, paid_at: int | None) -> InvoicePayment:
+    made: InvoicePayment = stored(
+        InvoicePaymentObject(
+            invoice=of.pk,
+            status="paid",
+            created=at(9, 2),
+            amount_requested=amount,
+            amount_paid=amount,
+            status_transitions={"paid_at": paid_at, "canceled_at": None},
+        )
+    )
+    return made

@@ -15,7 +15,7 @@ from invoices import money
 from invoices.admin.charts import FULL, REASONS_SHOWN, Bar, Chart, Group, cut, width
 from invoices.admin.formatting import number
 from invoices.admin.reports.form import address
-from invoices.reports import NOT_KNOWN, Asked, Report, Totals
+from invoices.reports import KNOWN, NOT_KNOWN, Asked, Report, Totals
 from invoices.reports.attempts import SUCCEEDED
 
 # The longest periods with a bar for each day, week and month; beyond them for each year.
@@ -48,9 +48,8 @@ def collected(report: Report, asked: Asked, totals: Totals) -> Chart:
         bars = []
         for first, amount in zip(steps, sums, strict=True):
             last = min(_end(first, step), asked.last)
-            link = address(
-                report, asked, **{"from": first.isoformat(), "to": last.isoformat(), "currency": currency, "group": ""}
-            )
+            days = {"from": first.isoformat(), "to": last.isoformat()}
+            link = address(report, asked, **days, currency=currency, group=KNOWN)
             bars.append(Bar(_span(first, last), money.text(amount, currency), link, width(amount, sums), "green"))
             count = by_step[currency, first][0]
             chart.rows.append([_span(first, last), currency.upper(), number(count), money.text(amount, currency)])

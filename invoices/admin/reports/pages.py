@@ -26,7 +26,7 @@ from invoices.admin.reports import charts, files, wording
 from invoices.admin.reports.access import may_see, report_for
 from invoices.admin.reports.form import FILE, INDEX, PAGE, PREPARE, Form, address, shortcuts, zones
 from invoices.exports.kinds import FORMATS
-from invoices.reports import NOT_KNOWN, PERMISSION, REPORTS, Asked, Entry, Pass, Report, Total
+from invoices.reports import NO_CURRENCY, NOT_KNOWN, PERMISSION, REPORTS, Asked, Entry, Pass, Report, Total
 from invoices.search.time_limit import TakesTooLong, time_limit
 
 ROWS_SHOWN = 100
@@ -164,13 +164,14 @@ def _of_read(read: Read) -> dict[str, Any]:
 
 
 def _line(report: Report, asked: Asked, total: Total) -> Line:
+    currency = total.currency or (NO_CURRENCY if report.sums else "")
     return Line(
-        report.label(total.group) if total.group else _("All"),
+        report.label(total.group),
         total.currency.upper(),
         number(total.count),
         money.text(total.amount, total.currency) if total.amount is not None else "–",
-        address(report, asked, group=total.group, currency=total.currency) + "#rows",
-        (asked.group, asked.currency) == (total.group, total.currency),
+        address(report, asked, group=total.group, currency=currency) + "#rows",
+        (asked.group, asked.currency) == (total.group, currency),
     )
 
 
