@@ -29,6 +29,7 @@ from invoices.models import (
     DeskEvent,
     Disclosure,
     Drift,
+    DriftExplanation,
     Email,
     Erasure,
     Event,
@@ -227,6 +228,10 @@ def events(customer: str) -> models.QuerySet:
 def drift(customer: str) -> models.QuerySet:
     of_invoice = Q(invoice__among=invoice_ids(customer))
     return Drift.objects.filter(events_of_objects(customer) | of_invoice)
+
+
+def drift_explanations(customer: str) -> models.QuerySet:
+    return DriftExplanation._base_manager.filter(drift__among=_ids(drift(customer)))
 
 
 def refetches(customer: str) -> models.QuerySet:

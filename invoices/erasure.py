@@ -117,6 +117,7 @@ JOURNAL: dict[str, Callable[[str], models.QuerySet]] = {
     "assignment": customer_rows.assignments,
     "bank_match": customer_rows.bank_matches,
     "bank_decision": customer_rows.bank_decisions,
+    "drift_explanation": customer_rows.drift_explanations,
 }
 # The customer comes last: what is known of a customer stands there, should this be interrupted.
 MIRROR: dict[str, Callable[[str], models.QuerySet]] = {

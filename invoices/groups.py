@@ -47,7 +47,7 @@ OVERSEE = ["view_email", "view_signinrecord", "view_disclosure", "disclose_custo
 SEE_REPORTS = ["view_reports"]  # each needs the permissions of what it shows too
 # Bank statements have accounts and names of people who are no customers, so support agents do not see them.
 SEE_STATEMENTS = ["view_bankstatement", "view_banktransaction", "view_monthclose"]
-MATCH_STATEMENTS = ["add_bankstatement", "match_banktransaction", "close_month"]
+MATCH_STATEMENTS = ["add_bankstatement", "match_banktransaction", "close_month", "explain_drift"]
 ACT = [action.codename for action in ACTIONS.values()]
 WRITE = [
     *("add_note", "change_note"),  # each note is edited by its author alone

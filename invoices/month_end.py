@@ -41,6 +41,7 @@ from invoices.models import (
 from invoices.operations import Invalid, Refusal
 from invoices.operations.contradictions import unresolved
 from invoices.operations.request import RANDOM
+from invoices.reconcile import explaining
 from invoices.reports.asked import FIRST_YEAR, LAST_YEAR
 
 CLOSE, VIEW = "invoices.close_month", "invoices.view_monthclose"
@@ -193,10 +194,18 @@ def checks(month: Month) -> list[Check]:
         ),
         _count(
             "drift",
-            gettext_noop("Differences that no run healed"),
-            _drift_left(),
-            gettext_noop("Run a full reconciliation; what it leaves, the operator looks at."),
+            gettext_noop("Differences that no run healed and nobody explained"),
+            Drift.objects.filter(explaining.left(clock.now())),
+            gettext_noop("Run a full reconciliation. What it leaves, look at, and write why it is so."),
             {"model": "drift", "left": "week"},
+        ),
+        _count(
+            "explained",
+            gettext_noop("Differences that somebody explained"),
+            Drift.objects.filter(explaining.explained(clock.now())),
+            gettext_noop("They stay at Stripe or here as they are; read why."),
+            {"model": "drift", "left": "explained"},
+            blocks=False,
         ),
         _proof(month),
         _count(
@@ -243,11 +252,6 @@ def _count(
     return Check(name, title, not count, count, said if count else "", {}, shown, blocks)
 
 
-def _drift_left() -> QuerySet[Drift]:
-    """Of the last week, as on the home page: an older difference was found again, or is none any more."""
-    return Drift.objects.filter(healed_at=None, found_at__gte=clock.now() - timedelta(days=7))
-
-
 def _proof(month: Month) -> Check:
     """The last proof of equality that began after the month."""
     title = gettext_noop("Proved equal to Stripe since the month ended")
@@ -260,14 +264,19 @@ def _proof(month: Month) -> Check:
         return Check("proof", title, False, said=said, rows={"model": "reconciliationrun"})
     report = run.report or {}
     covered = ", ".join(sorted(report.get("kinds", {}))) or "–"
-    equal = bool(report.get("equal"))
+    met, said = True, gettext_noop("Proof {number} of {moment} covered {kinds}.")
+    if not report.get("equal"):
+        met = explaining.explains_all(run)
+        said = gettext_noop("Proof {number} of {moment} was not equal. Reconcile in full, then prove again.")
+        if met:
+            said = gettext_noop(
+                "Proof {number} of {moment} covered {kinds}. Somebody explained each of its differences."
+            )
     return Check(
         "proof",
         title,
-        equal,
-        said=gettext_noop("Proof {number} of {moment} covered {kinds}.")
-        if equal
-        else gettext_noop("Proof {number} of {moment} was not equal. Reconcile in full, then prove again."),
+        met,
+        said=said,
         values={"number": str(run.pk), "moment": run.started_at.isoformat(timespec="minutes"), "kinds": covered},
         rows={"model": "reconciliationrun", "pk": str(run.pk)},
     )

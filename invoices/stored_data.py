@@ -164,6 +164,10 @@ TABLES = (
         *(gettext_noop("differences between Stripe and the mirror, with both values"), REDACTED),
     ),
     Table(
+        *("drift_explanations", gettext_noop("What was written about drift"), customer_rows.drift_explanations),
+        *("written_at", gettext_noop("why a difference is as it is, in a person’s words"), PEOPLES_TEXT),
+    ),
+    Table(
         *("emails", gettext_noop("E-mails to our people"), customer_rows.emails, "written_at"),
         *(gettext_noop("subject; until it was sent, the text with the reason"), PEOPLES_TEXT),
     ),

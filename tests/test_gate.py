@@ -567,7 +567,7 @@ class TestBatches:
         page = f"/admin/invoices/batch/{batch.pk}/"
         client.force_login(agent)
         assert "A second person decides" in client.get(page).content.decode()
-        assert client.post(f"{page}decide/approve/").status_code == 302
+        assert client.post(f"{page}decide/approve/").status_code == 403
         batch.refresh_from_db()
         assert batch.awaiting_approval
         client.force_login(manager)

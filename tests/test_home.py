@@ -298,8 +298,10 @@ class TestWhoSeesWhat:
         overseeing = {"Contradictions", "Drift"}
         assert self.titles(user_in_group("ada", "Support agent")) == for_all | {"My waiting requests", "Mine"}
         assert self.titles(user_in_group("udo", "Auditor")) == for_all | overseeing
-        managing = {"Mine", "My approvals", "My waiting requests", "For you to decide"}
+        managing = {"Mine", "My approvals", "My waiting requests", "For you to decide", "Bank credits to match"}
         assert self.titles(manager) == for_all | overseeing | managing
+        finance = {"Mine", "My waiting requests", "Bank credits to match"}
+        assert self.titles(user_in_group("fay", "Finance")) == for_all | overseeing | finance
         assert self.titles(user_in_group("nobody", None)) == set()
 
     @pytest.mark.parametrize(

@@ -126,6 +126,7 @@ def test_every_table_that_erasure_knows_is_counted(everything: Operation) -> Non
                 "bank_matches",
                 "bank_decisions",
                 "known_payers",
+                "drift_explanations",
             ),
             0,
         ),

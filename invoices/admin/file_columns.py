@@ -196,7 +196,7 @@ SHOWN: dict[type[Model], dict[str, Sequence[str]]] = {
     Drift: {
         "what": ("Difference", "Field"),
         "object_": ("Object", "Object id"),
-        "healed": ("Healed (UTC)",),
+        "healed": ("Healed (UTC)", "Explanation", "Explained by"),
         "found": ("Found (UTC)",),
         "run_": ("Run",),
     },

@@ -30,10 +30,11 @@ from invoices.admin.invoices.work_filters import PromiseFilter
 from invoices.admin.links import page_url
 from invoices.admin.operations.turn_filter import TurnFilter
 from invoices.admin.payments.attempt_filter import ATTEMPT_DAYS
-from invoices.admin.reconciliation.left_filter import LeftFilter, recently_left
+from invoices.admin.reconciliation.left_filter import LeftFilter
 from invoices.models import BankTransaction, Contradiction, Drift, Invoice, MonthClose, Operation, Promise
 from invoices.operations import ACTIONS, contradictions, manual_resolution, money_under_way, my_turn
 from invoices.operations.requesters import PERMISSION as APPROVE
+from invoices.reconcile import explaining
 from invoices.tallies import Amounts
 
 MAX_COUNTED = 100  # of more rows than this a queue of operations shows `100+`
@@ -354,11 +355,13 @@ def _contradictions(reading: Reading) -> Entry:
 
 def _drift(reading: Reading) -> Entry:
     rows = list(
-        Drift.objects.filter(recently_left(reading.now))
+        Drift.objects.filter(explaining.left(reading.now))
         .order_by("found_at")
         .values_list("found_at", flat=True)[: MAX_COUNTED + 1]
     )
-    words = _("Differences that no run healed.") if rows else _("No difference to Stripe was left in 7 days.")
+    words = _("Differences that no run healed and nobody explained.")
+    if not rows:
+        words = _("No difference to Stripe was left in 7 days without an explanation.")
     count = f"{MAX_COUNTED}+" if len(rows) > MAX_COUNTED else number(len(rows))
     oldest = rows[0] if rows else None
     return Entry(_("Drift"), words, count, [], oldest, list_of("drift", left=LeftFilter.WEEK), "red")

@@ -140,7 +140,7 @@ OUR_OBJECTS: dict[str, Schema] = {
     "drift": shape(
         "One difference between Stripe and the mirror that no event explained",
         kind="drift",
-        texts="id! run kind object_type object_id invoice field reason",
+        texts="id! run kind object_type object_id invoice field reason explanation?",
         moments="created! healed?",
         ours={"description": "What the mirror had"},
         theirs={"description": "What Stripe had"},

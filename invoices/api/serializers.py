@@ -11,6 +11,7 @@ import msgspec
 from rest_framework import serializers
 from rest_framework.renderers import BaseRenderer
 
+from invoices import recorded
 from invoices.models import (
     ApiToken,
     Batch,
@@ -336,8 +337,13 @@ class DriftSerializer(serializers.ModelSerializer):
     run = serializers.CharField(source="run_id", read_only=True)
     created = UnixTimeField(source="found_at", read_only=True)
     healed = UnixTimeField(source="healed_at", read_only=True, allow_null=True)
+    explanation = serializers.SerializerMethodField()
     ours = serializers.ReadOnlyField()
     theirs = serializers.ReadOnlyField()
+
+    def get_explanation(self, row: Drift) -> str | None:
+        """Why it is so, in a person's words, where somebody explained it."""
+        return recorded.shown(row.explanation.text) if row.explanation else None
 
     class Meta:
         model = Drift
@@ -347,6 +353,7 @@ class DriftSerializer(serializers.ModelSerializer):
             "run",
             "created",
             "healed",
+            "explanation",
             "kind",
             "object_type",
             "object_id",

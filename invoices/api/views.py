@@ -84,7 +84,7 @@ class DriftView(NumberedView):
     permission = "invoices.view_drift"
 
     def all_rows(self) -> QuerySet[Any]:
-        return Drift.objects.all()
+        return Drift.objects.select_related("explanation")
 
     def to_object(self, row: Drift) -> dict[str, Any]:
         return dict(DriftSerializer(row).data)

@@ -14,6 +14,7 @@ from invoices.models.disclosures import Disclosure
 from invoices.models.emails import Email
 from invoices.models.erasures import ErasedRow, Erasure
 from invoices.models.events import Event, EventArchive, PendingEvent
+from invoices.models.explanations import DriftExplanation
 from invoices.models.exports import Export, ExportChunk
 from invoices.models.mirrored import (
     MIRRORED,
@@ -84,6 +85,7 @@ __all__ = [
     "DeskEvent",
     "Disclosure",
     "Drift",
+    "DriftExplanation",
     "Email",
     "ErasedRow",
     "Erasure",

@@ -9,6 +9,7 @@ from invoices.models.accounts import AccountRecord
 from invoices.models.disclosures import Disclosure
 from invoices.models.erasures import ErasedRow, Erasure
 from invoices.models.events import Event, EventArchive
+from invoices.models.explanations import DriftExplanation
 from invoices.models.immutable import ImmutableModel, Rules
 from invoices.models.month_closes import MonthClose
 from invoices.models.notes import Note, NoteVersion
@@ -46,6 +47,7 @@ CHAINED: dict[str, type[ImmutableModel]] = {
     "bank_match": BankMatch,
     "bank_decision": BankDecision,
     "month_close": MonthClose,
+    "drift_explanation": DriftExplanation,
 }
 
 

@@ -216,10 +216,20 @@ class Drift(models.Model):
     )
     found_at = models.DateTimeField(db_default=clock.InsertedAt())
     healed_at = models.DateTimeField(null=True, blank=True, help_text="Empty: the difference was left")
+    explanation = models.ForeignKey(
+        "DriftExplanation",
+        null=True,
+        blank=True,
+        db_index=False,
+        on_delete=models.PROTECT,
+        related_name="+",
+        help_text="That holds for this difference, also where it was found again; see reconcile/explaining.py",
+    )
 
     class Meta:
         verbose_name = gettext_lazy("drift")
         verbose_name_plural = gettext_lazy("drift")
+        permissions = [("explain_drift", "Can explain differences that no run healed")]
         # Written seldom, so every filter of the list has its index.
         indexes = [
             _newest_drift("drift_newest"),

@@ -10,6 +10,7 @@ from invoices import clock, scheduled_refetches
 from invoices.mirror import VOLATILE, Decision, Outcome, content
 from invoices.models import Drift, Event, PendingEvent, ReconciliationRun
 from invoices.models.reading import storable, storable_json, text
+from invoices.reconcile import explaining
 
 MAX_DIFFERENCES_PER_OBJECT = 25  # drift rows of one object
 
@@ -59,6 +60,7 @@ def record(run: ReconciliationRun, outcomes: list[Outcome], *, importing: bool) 
             if name in ("healed", "failed"):
                 drift += _rows(run, outcome, healed=name == "healed")
         counts[name] += 1
+    explaining.carry_over(drift)
     Drift.objects.bulk_create(drift)
     return counts
 

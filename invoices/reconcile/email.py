@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from invoices import emails
 from invoices.models import Drift, Email, ReconciliationRun, personal
-from invoices.reconcile import grand_total, runs
+from invoices.reconcile import explaining, grand_total, runs
 from invoices.reconcile.proof_in_words import difference_count
 
 MAX_DIFFERENCES_SHOWN = 20  # the run's page shows all of them
@@ -65,7 +65,7 @@ def body(run: ReconciliationRun) -> str:
     drift = Drift.objects.filter(run=run).order_by("pk")
     lines += [
         f"{row.object_id or row.object_type} {row.field or row.get_kind_display()}: {_difference(row)} "
-        f"({'healed' if row.healed_at else 'left'})"
+        f"({explaining.fate(row)})"
         for row in drift[:MAX_DIFFERENCES_SHOWN]
     ]
     if run.kind == ReconciliationRun.Kind.VERIFY and not run.error:

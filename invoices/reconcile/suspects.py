@@ -26,7 +26,7 @@ from invoices import clock, gateway, interruption, scheduled_refetches
 from invoices.models import MIRRORED, Drift, Mirrored, ReconciliationRun
 from invoices.models.reading import moment, storable, storable_json, text
 from invoices.models.reconciliation import ReportDay
-from invoices.reconcile import compare, runs, unreadable
+from invoices.reconcile import compare, explaining, runs, unreadable
 from invoices.reconcile.retry import with_retries
 from invoices.reconcile.rows import ids_newest_first
 from invoices.reconcile.sides import Figures, Side, comparable, figures
@@ -281,7 +281,9 @@ class WindowProof:
         """Done again, after a commit whose answer was lost, it changes nothing. Raises RunLost."""
         with transaction.atomic():
             runs.show_alive(self.run)  # and locks its row: whoever goes on with the run waits
-            Drift.objects.bulk_create(self._not_written_before(drift))
+            new = self._not_written_before(drift)
+            explaining.carry_over(new)
+            Drift.objects.bulk_create(new)
 
     def _wait_for_events(self, suspects: list[Suspect]) -> None:
         """Until the event of a change that the list showed has arrived; not where so much differs that it is none."""

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_noop
 from invoices import clock, gateway
 from invoices.models import Drift, ReconciliationRun
 from invoices.models.reading import member, storable, storable_json, text
+from invoices.reconcile import explaining
 from invoices.reconcile.compare import short
 from invoices.reconcile.retry import with_retries
 from invoices.snapshot import Snapshot
@@ -83,4 +84,6 @@ def record(run: ReconciliationRun, object: str, id: str, error: Exception, found
 def _write(run: ReconciliationRun, row: dict[str, Any], theirs: Any) -> None:
     if row["object_id"] and Drift.objects.filter(run=run, **row).exists():
         return
-    Drift.objects.create(run=run, theirs=theirs, found_at=clock.now(), **row)
+    found = Drift(run=run, theirs=theirs, found_at=clock.now(), **row)
+    explaining.carry_over([found])
+    found.save()

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.utils.translation import gettext_noop
 
+from invoices import recorded
 from invoices.models.reading import storable, without_secrets
 from invoices.record_tables.shape import Field, Seen, Shape, choice, moment, person, plain
 from invoices.tables import Column, Kind
@@ -75,6 +76,14 @@ def _side(label: str, name: str) -> Field:
     return Field(Column(label, Kind.TEXT), read)
 
 
+def _explanation(seen: Seen) -> str:
+    return recorded.shown(seen.row.explanation.text) if seen.row.explanation else ""
+
+
+def _explained_by(seen: Seen) -> str:
+    return str(seen.row.explanation.written_by) if seen.row.explanation else ""
+
+
 DRIFT = Shape(
     gettext_noop("Drift"),
     [
@@ -87,10 +96,14 @@ DRIFT = Shape(
         plain("Because", "reason"),
         moment("Found", "found_at"),
         moment("Healed", "healed_at"),
+        Field(Column("Explanation", Kind.TEXT), _explanation),
+        Field(Column("Explained by", Kind.TEXT), _explained_by),
         plain("Invoice id", "invoice"),
         plain("Run", "run_id", Kind.NUMBER),
     ],
-    "kind object_type object_id field ours theirs reason found_at healed_at invoice run_id".split(),
+    "kind object_type object_id field ours theirs reason found_at healed_at invoice run_id explanation__text "
+    "explanation__written_by__username".split(),
+    related=("explanation__written_by",),
     rows_at_once=100,  # a difference may hold a whole object
 )
 

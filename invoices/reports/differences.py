@@ -13,11 +13,11 @@ from invoices.reports.asked import Asked
 from invoices.reports.report import Entry, Report, of_records
 from invoices.reports.walking import walk
 
-HEALED, LEFT = "healed", "left"
+HEALED, EXPLAINED, LEFT = "healed", "explained", "left"
 
 
 class Differences(Report):
-    """Its groups are `kind.healed` and `kind.left`."""
+    """Its groups are `kind.healed`, `kind.explained` and `kind.left`."""
 
     name = "drift"
     title = gettext_noop("Drift found")
@@ -29,29 +29,30 @@ class Differences(Report):
         gettext_noop("A difference is of one field, or of a whole object. The day is that on which it was found."),
     )
     shape = of_records(SHAPES[Drift], Drift.objects.all)
-    shown = ("Object", "Object id", "Field", "Here", "At Stripe", "Healed (UTC)")
+    shown = ("Object", "Object id", "Field", "Here", "At Stripe", "Healed (UTC)", "Explanation")
 
     def label(self, group: str) -> str:
         kind, _dot, state = group.partition(".")
         if kind not in Drift.Kind.values:
             return super().label(group)
         what = str(Drift.Kind(kind).label)
-        return _("{what}, healed").format(what=what) if state == HEALED else _("{what}, left").format(what=what)
+        fates = {HEALED: _("{what}, healed"), EXPLAINED: _("{what}, left and explained"), LEFT: _("{what}, left")}
+        return fates.get(state, "{what}").format(what=what)
 
     def place(self, group: str) -> tuple[int, str]:
         kind, _dot, state = group.partition(".")
-        return (0 if state == LEFT else 1), kind
+        return (LEFT, EXPLAINED, HEALED).index(state) if state in (LEFT, EXPLAINED) else 2, kind
 
     def pages(self, asked: Asked) -> Iterator[Sequence[Entry]]:
         found = Drift.objects.filter(found_at__gte=asked.begin, found_at__lt=asked.end)
-        for page in walk(found, "found_at", "kind", "healed_at", "invoice"):
+        for page in walk(found, "found_at", "kind", "healed_at", "explanation_id", "invoice"):
             yield [
                 Entry(
                     str(row.pk),
                     row.found_at,
                     "",
                     None,
-                    f"{row.kind}.{HEALED if row.healed_at else LEFT}",
+                    f"{row.kind}.{HEALED if row.healed_at else EXPLAINED if row.explanation_id else LEFT}",
                     row.invoice,
                 )
                 for row in page

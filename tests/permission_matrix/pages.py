@@ -90,6 +90,7 @@ def _operators() -> Iterator[Row]:
     yield send("scheduledrefetch", "invoices_scheduledrefetch_try_all", "replay_event")
     yield read("reconciliationrun", "invoices_reconciliationrun_under_way", "view_reconciliationrun")
     yield send("reconciliationrun", "invoices_reconciliationrun_start", "run_reconciliation")
+    yield send("drift", "invoices_drift_explain", "view_drift explain_drift")
     yield from form("pause", "invoices_pause_add", "pause_actions")
     yield send("pause", "invoices_pause_resume", "pause_actions")
     yield from form("apitoken", "invoices_apitoken_add", "add_apitoken/add_service_token")

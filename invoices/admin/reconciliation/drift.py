@@ -2,33 +2,67 @@
 
 from collections import defaultdict
 from itertools import groupby
-from typing import Any
+from typing import Any, cast
 
-from django.contrib import admin
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
-from django.http import Http404, HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import URLPattern
 from django.utils import timezone
+from django.utils.decorators import method_decorator
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, gettext_noop, pgettext_lazy
+from django.utils.translation import gettext_lazy, gettext_noop, ngettext, pgettext_lazy
+from django.views.decorators.http import require_POST
 
-from invoices import recorded
+from invoices import recorded, request_origin
 from invoices.admin.base import Facts, RecordAdmin
 from invoices.admin.formatting import ago, badge, moment, pretty, words
-from invoices.admin.links import object_link, url_of
+from invoices.admin.links import object_link, page_url, url_of
 from invoices.admin.paging import KeyPages, NoSuchPlace
 from invoices.admin.reconciliation import healing, money_at_stake, wording
 from invoices.admin.reconciliation.left_filter import LeftFilter
 from invoices.keyset import Order
-from invoices.models import MIRRORED, Drift, Invoice, ReconciliationRun
+from invoices.models import MIRRORED, Drift, DriftExplanation, Invoice, ReconciliationRun
+from invoices.operations import Refusal
+from invoices.reconcile import explaining
 
 DIFFERENCES_PER_PAGE = 50  # on the page of a run
 
 
+class ExplanationForm(forms.Form):
+    """Why a difference is as it is."""
+
+    text = forms.CharField(
+        label=gettext_lazy("Why is it so?"),
+        max_length=explaining.MAX_LENGTH,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        error_messages={"required": gettext_lazy("Please say why: the explanation stands in the journal.")},
+    )
+    with_others = forms.BooleanField(required=False)
+
+    def __init__(self, data: Any = None, others: int = 0) -> None:
+        super().__init__(data)
+        if not others:
+            del self.fields["with_others"]
+            return
+        label = ngettext(
+            "Also for the other difference of this invoice that the same run left",
+            "Also for the {count} other differences of this invoice that the same run left",
+            others,
+        )
+        self.fields["with_others"].label = label.format(count=others)
+
+
 @admin.register(Drift)
 class DriftAdmin(RecordAdmin):
+    page_template = "admin/reconciliation/drift.html"
     list_display = ("what", "object_", "healed", "found", "run_")
     list_filter = (LeftFilter,)
     ordering = ("-found_at",)
@@ -39,9 +73,49 @@ class DriftAdmin(RecordAdmin):
     def find(self, term: str, queryset: QuerySet) -> QuerySet:
         return queryset.filter(Q(object_id=term) | Q(invoice=term))
 
-    def page_context(self, request: HttpRequest, record: Drift) -> dict[str, Any]:
-        sides = [(_("Here"), pretty(record.ours)), (_("At Stripe"), pretty(record.theirs))]
-        return {**super().page_context(request, record), "title": wording.drift_title(record), "sides": sides}
+    def extra_urls(self) -> list[URLPattern]:
+        return [self.at("<path:object_id>/explain/", self.explain_view, "explain")]
+
+    def page_context(self, request: HttpRequest, record: Drift, form: ExplanationForm | None = None) -> dict[str, Any]:
+        may = record.healed_at is None and request.user.has_perm(explaining.PERMISSION)
+        others = explaining.others(record) if may and record.explanation_id is None else 0
+        return {
+            **super().page_context(request, record),
+            "title": wording.drift_title(record),
+            "sides": [(_("Here"), pretty(record.ours)), (_("At Stripe"), pretty(record.theirs))],
+            "written": _written(record),
+            "explained": record.explanation_id is not None,
+            "form": (form or ExplanationForm(others=others)) if may else None,
+            "may_explain": may,
+        }
+
+    @method_decorator(require_POST)
+    def explain_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Writes an explanation, or takes the one that holds back."""
+        if not (self.has_view_permission(request) and request.user.has_perm(explaining.PERMISSION)):
+            raise PermissionDenied
+        record = self.record(object_id)
+        if record is None:
+            raise Http404
+        take_back = "take_back" in request.POST
+        form = ExplanationForm(request.POST, others=0 if take_back else explaining.others(record))
+        if form.is_valid():
+            words = form.cleaned_data["text"]
+            by, origin = cast(User, request.user), request_origin.origin(request)
+            try:
+                if take_back:
+                    explaining.take_back(record.pk, words, by=by, **origin)
+                else:
+                    with_others = form.cleaned_data.get("with_others", False)
+                    explaining.explain(record.pk, words, with_others=with_others, by=by, **origin)
+            except Refusal as refusal:
+                form.add_error(refusal.param if refusal.param in form.fields else None, refusal.message)
+            else:
+                messages.success(request, _("It is left again.") if take_back else _("The explanation is written."))
+                return redirect(page_url(record))
+        record.refresh_from_db()
+        context = {**self.page_context(request, record, form), "record": record}
+        return self.show(request, self.page_template, context, status=400)
 
     def facts(self, record: Drift) -> Facts:
         return [
@@ -68,7 +142,9 @@ class DriftAdmin(RecordAdmin):
 
     @admin.display(description=gettext_lazy("Healed"))
     def healed(self, drift: Drift) -> SafeString:
-        return badge("healed", "green") if drift.healed_at else badge("open", "amber")
+        if drift.healed_at:
+            return badge("healed", "green")
+        return badge("explained", "blue") if drift.explanation_id else badge("open", "amber")
 
     @admin.display(description=gettext_lazy("Found"))
     def found(self, drift: Drift) -> SafeString:
@@ -82,6 +158,21 @@ class DriftAdmin(RecordAdmin):
 def _named(run: ReconciliationRun) -> str:
     began = date_format(timezone.localtime(run.started_at), "SHORT_DATETIME_FORMAT")
     return f"{wording.label(run)} {began}"
+
+
+def _written(record: Drift) -> list[dict[str, Any]]:
+    """What people wrote about this difference, oldest first, and what holds for it from an earlier finding."""
+    rows = Q(drift=record) | Q(pk=record.explanation_id)
+    found = DriftExplanation.objects.filter(rows).select_related("written_by").order_by("written_at", "pk")
+    return [
+        {
+            "what": each.get_what_display(),
+            "text": recorded.shown(each.text),
+            "by": each.written_by,
+            "at": each.written_at,
+        }
+        for each in found
+    ]
 
 
 def _fate(row: Drift) -> SafeString:

@@ -36,6 +36,7 @@ class Fate:
 
 
 OPEN = Fate("open", "amber")
+EXPLAINED = Fate(gettext_noop("explained"), "blue")
 CHANGED = Fate(gettext_noop("changed since"), "violet", gettext_noop("neither value is the one of today"))
 
 
@@ -47,6 +48,7 @@ def fates(drift: list[Drift], objects: dict[tuple[str, str], Any]) -> dict[int, 
         row.pk: Fate(HEALED, "green", by=_("this run"), at=row.healed_at) for row in drift if row.healed_at
     }
     stand = {row.pk: _stands(row, objects.get((row.object_type, row.object_id))) for row in left}
+    stand |= {row.pk: EXPLAINED for row in left if stand[row.pk] is OPEN and row.explanation_id}
     gone = [row for row in left if stand[row.pk] is None]
     found |= {row.pk: fate for row in left if (fate := stand[row.pk])}
     if not gone:

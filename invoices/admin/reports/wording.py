@@ -32,6 +32,7 @@ HEADINGS = {
     "Given up": gettext_noop("Given up"),
     "Due date (UTC)": gettext_noop("Due date"),
     "Healed (UTC)": gettext_noop("Healed"),
+    "Explanation": gettext_noop("Explanation"),
     "Status now": gettext_noop("Status now"),
     "Action": gettext_noop("Action"),
     "State": gettext_noop("State"),

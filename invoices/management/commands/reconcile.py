@@ -15,10 +15,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
-from invoices import money, reconcile
+from invoices import money, reconcile, recorded
 from invoices.management.exit_codes import USAGE_ERROR
 from invoices.models import Drift, ReconciliationRun
-from invoices.reconcile import grand_total, proof_in_words
+from invoices.reconcile import explaining, grand_total, proof_in_words
 from invoices.reconcile.proof_in_words import plural
 
 # Said on stderr while an import goes on, so that --json has nothing else on stdout.
@@ -221,8 +221,9 @@ def as_dict(run: ReconciliationRun) -> dict[str, Any]:
                 "theirs": drift.theirs,
                 "reason": drift.reason or None,
                 "healed": drift.healed_at is not None,
+                "explanation": recorded.shown(drift.explanation.text) if drift.explanation else None,
             }
-            for drift in Drift.objects.filter(run=run).order_by("pk").iterator()
+            for drift in Drift.objects.filter(run=run).select_related("explanation").order_by("pk").iterator()
         ],
     }
 
@@ -255,7 +256,7 @@ def _differences(run: ReconciliationRun) -> list[str]:
             values = f"{drift.field}: {drift.ours!r} in the column, {drift.theirs!r} in the object"
         said += f": {drift.reason}" if drift.reason else ""
         words = ", ".join(part for part in (said, values) if part)
-        lines.append(f"  {drift.object_id or drift.object_type} {words} ({'healed' if drift.healed_at else 'left'})")
+        lines.append(f"  {drift.object_id or drift.object_type} {words} ({explaining.fate(drift)})")
     rest = Drift.objects.filter(run=run).count() - MAX_DRIFT_LINES
     if rest > 0:
         lines.append(f"  … and {rest} more; all of them stand in the admin and in --json.")
