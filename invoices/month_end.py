@@ -18,7 +18,7 @@ from django.db.models import Max, Q, QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-from invoices import clock, journal, reports, written
+from invoices import changes, clock, journal, reports, written
 from invoices.models import (
     BankStatement,
     BankTransaction,
@@ -355,6 +355,9 @@ def close(
     if id is not None and (made := MonthClose.objects.filter(pk=id, closed_by=by, month=month.first).first()):
         return made
     cleaned = written.clean(reason, "reason", most=MAX_REASON_LENGTH, called=_("The reason"))
+    # Before anything is summed: what is committed while this goes on is then listed as a later change, and not lost.
+    changes.number_all()
+    last_change = changes.newest()
     found = checks(month)
     if not month.is_over:
         raise Refusal(Code.INVOICE_CHANGED, _("The month is not over yet."))
@@ -380,7 +383,7 @@ def close(
                 totals=totals(month),
                 head_position=head.position if head else None,
                 head_hash=head.hash if head else "",
-                change_sequence=Change.objects.aggregate(last=Max("sequence"))["last"] or 0,
+                change_sequence=last_change,
                 address=address,
                 request_id=request_id[:255],
                 shell_user=shell_user[:255],
@@ -436,6 +439,7 @@ def later_changes(closing: MonthClose) -> Later:
     month = Month(closing.month, ZoneInfo(closing.time_zone))
     seen: dict[tuple[str, str], LaterChange] = {}
     position, looked_at = closing.change_sequence, 0
+    changes.number_all()  # what is not numbered yet would not be found
     while looked_at < MOST_CHANGES:
         page = list(Change.objects.filter(sequence__gt=position).order_by("sequence")[:CHANGES_AT_ONCE])
         for change in _of_month(page, month):
