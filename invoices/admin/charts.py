@@ -28,7 +28,7 @@ FULL = 100  # the width of the longest bar
 
 @dataclass
 class Bar:
-    """`width` and `part`: of FULL; `part` is drawn darker, inside the bar."""
+    """`width` (or height) and `part`: of FULL; `part` is drawn darker, inside the bar."""
 
     label: str
     value: str
@@ -36,6 +36,11 @@ class Bar:
     width: int
     tone: str = "blue"
     part: int = 0
+
+    @property
+    def above(self) -> int:
+        """Of FULL: the room above a standing bar."""
+        return FULL - self.width
 
 
 @dataclass
@@ -48,7 +53,7 @@ class Group:
 
 @dataclass
 class Chart:
-    """`empty`: what is said where there is nothing to draw."""
+    """`empty`: what is said where there is nothing to draw. `over_time`: its bars stand side by side, as days do."""
 
     title: str
     note: str
@@ -56,6 +61,7 @@ class Chart:
     groups: list[Group] = field(default_factory=list)
     columns: list[str] = field(default_factory=list)
     rows: list[list[str]] = field(default_factory=list)
+    over_time: bool = False
 
 
 def charts(reading: Reading) -> list[Chart]:
@@ -226,9 +232,9 @@ def _currencies(found: Iterable[Amounts]) -> list[str]:
     return sorted((currency for currency in counts if currency), key=lambda currency: (-counts[currency], currency))
 
 
-def cut(chart: Chart) -> Chart:
+def cut(chart: Chart, most: int = CURRENCIES_SHOWN) -> Chart:
     """Of a chart with bars for each currency: the bars of the first ones. Its table has all."""
-    chart.groups = chart.groups[:CURRENCIES_SHOWN]
+    chart.groups = chart.groups[:most]
     return chart
 
 

@@ -3,7 +3,7 @@ declined. Each is made of the totals of the page, and each bar leads to its rows
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 
@@ -18,6 +18,7 @@ from invoices.admin.reports.form import address
 from invoices.reports import KNOWN, NOT_KNOWN, Asked, Report, Totals
 from invoices.reports.attempts import SUCCEEDED
 
+CURRENCIES_SHOWN = 6
 # The longest periods with a bar for each day, week and month; beyond them for each year.
 DAYS_BY_DAY, DAYS_BY_WEEK, DAYS_BY_MONTH = 31, 190, 1100
 
@@ -41,9 +42,12 @@ def collected(report: Report, asked: Asked, totals: Totals) -> Chart:
         note,
         _("Nothing was paid."),
         columns=[_("From"), _("Currency"), _(report.counts), _(report.sums)],
+        over_time=True,
     )
-    currencies = sorted({currency for currency, _first in by_step})
-    for currency in currencies:
+    counts: Counter[str] = Counter()
+    for (currency, _first), (count, _amount) in by_step.items():
+        counts[currency] += count
+    for currency in _most_first(counts):
         sums = [by_step[currency, first][1] for first in steps]
         bars = []
         for first, amount in zip(steps, sums, strict=True):
@@ -53,8 +57,14 @@ def collected(report: Report, asked: Asked, totals: Totals) -> Chart:
             bars.append(Bar(_span(first, last), money.text(amount, currency), link, width(amount, sums), "green"))
             count = by_step[currency, first][0]
             chart.rows.append([_span(first, last), currency.upper(), number(count), money.text(amount, currency)])
-        chart.groups.append(Group(currency.upper(), bars))
-    return cut(chart)
+        in_all = _("{currency} – {sum} in all").format(currency=currency.upper(), sum=money.text(sum(sums), currency))
+        chart.groups.append(Group(in_all, bars))
+    return cut(chart, CURRENCIES_SHOWN)
+
+
+def _most_first(counts: Counter[str]) -> list[str]:
+    """The currencies, those of the most rows first."""
+    return sorted(counts, key=lambda currency: (-counts[currency], currency))
 
 
 def _step(asked: Asked) -> tuple[Callable[[date], date], str]:
@@ -98,7 +108,10 @@ def outstanding(report: Report, asked: Asked, totals: Totals) -> Chart:
         columns=[_("Age"), _("Currency"), _("Invoices"), _("Remaining")],
     )
     lines = [total for total in totals.lines(report) if total.amount is not None]
-    for currency in sorted({total.currency for total in lines}):
+    counts: Counter[str] = Counter()
+    for total in lines:
+        counts[total.currency] += total.count
+    for currency in _most_first(counts):
         mine = [total for total in lines if total.currency == currency]
         sums = [total.amount or 0 for total in mine]
         bars = []
@@ -109,7 +122,7 @@ def outstanding(report: Report, asked: Asked, totals: Totals) -> Chart:
             bars.append(Bar(label, written, link, width(amount, sums), tone))
             chart.rows.append([label, currency.upper(), number(total.count), written])
         chart.groups.append(Group(currency.upper(), bars))
-    return cut(chart)
+    return cut(chart, CURRENCIES_SHOWN)
 
 
 def attempts(report: Report, asked: Asked, totals: Totals) -> Chart:
