@@ -6,9 +6,9 @@ A month is that of a stated time zone: from its first midnight there to that of 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
-from datetime import date, datetime, time, timedelta
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -29,8 +29,6 @@ from invoices.models import (
     CreditNote,
     Drift,
     Event,
-    Invoice,
-    InvoicePayment,
     MonthClose,
     Operation,
     PendingEvent,
@@ -46,8 +44,7 @@ from invoices.reports.asked import FIRST_YEAR, LAST_YEAR
 
 CLOSE, VIEW = "invoices.close_month", "invoices.view_monthclose"
 MOST_COUNTED = 1_000  # rows of a check
-MOST_CHANGES = 50_000  # of the mirror, that one look goes through
-CHANGES_AT_ONCE = 2_000
+MOST_MOMENTS = 10_000  # later changes of which it is looked up when they came
 MAX_REASON_LENGTH = 2_000  # characters
 
 
@@ -141,6 +138,7 @@ class Check:
 
 def checks(month: Month) -> list[Check]:
     """What is to be seen before this month is closed, as it is now."""
+    before = {"earlier_than": month.end.astimezone(UTC).isoformat()}
     return [
         _over(month),
         _count(
@@ -148,7 +146,7 @@ def checks(month: Month) -> list[Check]:
             gettext_noop("Events of Stripe's that wait"),
             PendingEvent.objects.filter(received_at__lt=month.end),
             gettext_noop("They are taken within seconds; if not, tell the operator."),
-            {"model": "event", "state": "pending"},
+            {"model": "event", "state": "pending", **before},
         ),
         _count(
             "failed_events",
@@ -169,26 +167,26 @@ def checks(month: Month) -> list[Check]:
             gettext_noop("Outcomes that are not known"),
             Operation.objects.filter(state__in=Operation.UNFINISHED, created_at__lt=month.end),
             gettext_noop("They are settled by themselves; after an hour a manager decides."),
-            {"model": "operation", "state": "unfinished"},
+            {"model": "operation", "state": "unfinished", **before},
         ),
         _count(
             "approvals",
             gettext_noop("Requests that wait for a second person"),
             Operation.objects.filter(state=Operation.State.AWAITING_APPROVAL, created_at__lt=month.end),
             gettext_noop("Approve or reject them."),
-            {"model": "operation", "state": "awaiting_approval"},
+            {"model": "operation", "state": "awaiting_approval", **before},
         ),
         _count(
             "batches",
             gettext_noop("Batches that wait or go on"),
             Batch.objects.filter(finished_at=None, created_at__lt=month.end),
             gettext_noop("Approve, reject or cancel them."),
-            {"model": "batch"},
+            {"model": "batch", "state": "unfinished", **before},
         ),
         _count(
             "contradictions",
-            gettext_noop("Contradictions with Stripe"),
-            Contradiction.objects.filter(unresolved()),
+            gettext_noop("Operations that Stripe contradicts"),
+            Operation.objects.filter(pk__in=Contradiction.objects.filter(unresolved()).values("operation")),
             gettext_noop("Look at each at Stripe, then write what you did."),
             {"model": "operation", "state": "contradicted"},
         ),
@@ -228,7 +226,7 @@ def checks(month: Month) -> list[Check]:
             gettext_noop("Bank debits under way"),
             Operation.objects.filter(state=Operation.State.PROCESSING, created_at__lt=month.end),
             gettext_noop("They may be paid by the old month’s debit: that stands in no one’s way."),
-            {"model": "operation", "state": "processing"},
+            {"model": "operation", "state": "processing", **before},
             blocks=False,
         ),
     ]
@@ -297,15 +295,7 @@ def _statements(month: Month) -> Check:
     )
 
 
-# --- closing ----------------------------------------------------------------------------------------------------------
-
-
-def totals(month: Month) -> dict[str, dict[str, int]]:
-    """What the month came to, in minor units by currency: the totals of the reports, so that both say the same. What is
-    not known is in none of them."""
-    with reports.snapshot():
-        return {name: _sums(month, *of) for name, of in TOTALS.items()}
-
+# --- what a month came to ---------------------------------------------------------------------------------------------
 
 # What → the report, and which of its groups; none: all of them.
 TOTALS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -314,12 +304,58 @@ TOTALS: dict[str, tuple[str, tuple[str, ...]]] = {
     "voided": ("write_offs", ("void",)),
     "written_off": ("write_offs", ("uncollectible",)),
 }
+NOT_KNOWN = "not_known"  # of the totals: how many rows of each report are in none
+
+# Kind → id → currency, minor units, and by which moment or day it counts, and how.
+Figures = dict[str, dict[str, list[Any]]]
 
 
-def _sums(month: Month, name: str, groups: tuple[str, ...]) -> dict[str, int]:
-    reading = reports.Pass(reports.REPORTS[name], reports.Asked(month.first, month.last_day, month.zone))
-    for _page in reading.entries():
-        pass
+@dataclass
+class Reading:
+    """What is known of a month: its totals, which are those of the reports, and each row that counts."""
+
+    totals: dict[str, dict[str, int]] = field(default_factory=dict)
+    figures: Figures = field(default_factory=dict)
+
+
+def totals(month: Month) -> dict[str, dict[str, int]]:
+    """What the month came to, in minor units by currency: the totals of the reports, so that both say the same. What is
+    not known is in none of them, and counted under NOT_KNOWN."""
+    with reports.snapshot():
+        return _of_reports(month, with_rows=False).totals
+
+
+def read(month: Month) -> Reading:
+    """All that is known of the month, as of one moment."""
+    with reports.snapshot():
+        found = _of_reports(month, with_rows=True)
+        found.figures |= {
+            "credit_note": _credit_notes(month),
+            "refund": _refunds(month),
+            "operation": _recorded(month),
+            "bank_transaction": _booked(month),
+        }
+        return found
+
+
+def _of_reports(month: Month, *, with_rows: bool) -> Reading:
+    found = Reading({name: {} for name in (*TOTALS, NOT_KNOWN)})
+    asked = reports.Asked(month.first, month.last_day, month.zone)
+    for name in dict.fromkeys(report for report, _groups in TOTALS.values()):
+        reading = reports.Pass(reports.REPORTS[name], asked)
+        rows = found.figures.setdefault(name, {}) if with_rows else {}
+        for page in reading.entries():
+            if with_rows:
+                rows.update((entry.pk, _figure(name, entry)) for entry in page if entry.group != reports.NOT_KNOWN)
+        for what, (of, groups) in TOTALS.items():
+            if of == name:
+                found.totals[what] = _sums(reading, groups)
+        if reading.totals.unknown:
+            found.totals[NOT_KNOWN][name] = reading.totals.unknown
+    return found
+
+
+def _sums(reading: reports.Pass, groups: tuple[str, ...]) -> dict[str, int]:
     found: dict[str, int] = {}
     for total in reading.totals.lines(reading.report):
         if total.amount is not None and (not groups or total.group in groups):
@@ -327,9 +363,61 @@ def _sums(month: Month, name: str, groups: tuple[str, ...]) -> dict[str, int]:
     return dict(sorted(found.items()))
 
 
+def _figure(report: str, entry: reports.Entry) -> list[Any]:
+    """What counts of it in this month. What an issued invoice has become since is no change of the month."""
+    figure = [entry.currency, entry.amount, int(entry.at.timestamp()) if entry.at else None]
+    return figure if report == "issued" else [*figure, entry.group]
+
+
+def _credit_notes(month: Month) -> dict[str, list[Any]]:
+    """What was credited in the month. One that is voided later stays what it was then."""
+    found = CreditNote.objects.filter(month.holds("created"), deleted_at=None).order_by()
+    return {pk: [currency, amount, _second(at)] for pk, currency, amount, at in found.values_list(*_AMOUNT, "created")}
+
+
+def _refunds(month: Month) -> dict[str, list[Any]]:
+    """Stripe does not say when a refund failed: it is no refund any more."""
+    found = Refund.objects.filter(month.holds("created"), deleted_at=None).exclude(status__in=("failed", "canceled"))
+    rows = found.order_by().values_list(*_AMOUNT, "created")
+    return {pk: [currency, amount, _second(at)] for pk, currency, amount, at in rows}
+
+
+_AMOUNT = ("pk", "currency", "amount")
+
+
+def _second(at: datetime | None) -> int | None:
+    return int(at.timestamp()) if at else None
+
+
+def _recorded(month: Month) -> dict[str, list[Any]]:
+    """Payments that people recorded with a day of the month, whenever they did. Nobody records one that is to come."""
+    made = Operation.objects.filter(
+        action="attach_out_of_band_payment",
+        state=Operation.State.SUCCEEDED,
+        created_at__gte=month.begin - timedelta(days=2),
+    )
+    days = month.first.isoformat(), month.last_day.isoformat()
+    found = {}
+    for each in made.only("params", "currency").order_by("created_at").iterator(chunk_size=500):
+        day = str(each.params.get("received_on") or "")
+        if days[0] <= day <= days[1]:
+            found[str(each.pk)] = [each.currency, each.params.get("amount"), day]
+    return found
+
+
+def _booked(month: Month) -> dict[str, list[Any]]:
+    found = BankTransaction.objects.filter(booked_on__range=(month.first, month.last_day)).order_by()
+    rows = found.values_list(*_AMOUNT, "booked_on")
+    return {str(pk): [currency, amount, day.isoformat()] for pk, currency, amount, day in rows}
+
+
+# --- closing ----------------------------------------------------------------------------------------------------------
+
+
 def standing(month: Month) -> MonthClose | None:
     """The closing that counts; None where the month was never closed."""
-    return MonthClose.objects.filter(month=month.first).order_by("-number").select_related("closed_by").first()
+    closings = MonthClose.objects.filter(month=month.first).defer("figures")
+    return closings.order_by("-number").select_related("closed_by").first()
 
 
 def close(
@@ -355,7 +443,7 @@ def close(
     if id is not None and (made := MonthClose.objects.filter(pk=id, closed_by=by, month=month.first).first()):
         return made
     cleaned = written.clean(reason, "reason", most=MAX_REASON_LENGTH, called=_("The reason"))
-    # Before anything is summed: what is committed while this goes on is then listed as a later change, and not lost.
+    # Before the rows are read: of what is committed meanwhile it can then be told when it came.
     changes.number_all()
     last_change = changes.newest()
     found = checks(month)
@@ -366,6 +454,7 @@ def close(
         raise Invalid("reason", _("Please say why it is closed all the same: the reason stands in the journal."))
     journal.chain()
     head = journal.head()
+    known = read(month)
     try:
         with transaction.atomic():
             before = standing(month)
@@ -380,7 +469,8 @@ def close(
                 closed_at=clock.now(),
                 reason=cleaned,
                 checks=[check.to_json() for check in found],
-                totals=totals(month),
+                totals=known.totals,
+                figures=known.figures,
                 head_position=head.position if head else None,
                 head_hash=head.hash if head else "",
                 change_sequence=last_change,
@@ -405,112 +495,78 @@ def _faster(made: MonthClose | None) -> Refusal:
 
 @dataclass(frozen=True)
 class LaterChange:
-    """Something of a closed month that became otherwise after it was closed."""
+    """Something of a closed month that is otherwise than it was when it was closed."""
 
     what: str  # English: whoever shows it asks the catalog
     object_type: str
     object_id: str
-    at: datetime  # when the desk saw it
-    belongs: datetime | date | None  # by which it belongs to the month
-    amount: int | None = None
+    belongs: datetime | date | None  # by which it belongs to the month, now, or before it was taken away
+    amount: int | None = None  # minor units, now; None: it does not count any more
+    before: int | None = None  # what it was; None: it was not known
     currency: str = ""
+    at: datetime | None = None  # when the desk saw it; None: that is not kept
 
 
 @dataclass
 class Later:
-    """All of them, oldest first. `is_cut`: there are more changes than one look goes through."""
+    """All of them, by object. `is_known`: False of a month that was closed before its rows were kept."""
 
     changes: list[LaterChange]
-    is_cut: bool = False
+    is_known: bool = True
 
 
-# Of each kind: its model, by which columns it belongs to a month, and its amount.
-_KINDS: dict[str, tuple[Any, tuple[str, ...], str]] = {
-    "invoice": (Invoice, ("finalized_at", "paid_at", "voided_at", "marked_uncollectible_at"), "total"),
-    "invoice_payment": (InvoicePayment, ("paid_at",), "amount_paid"),
-    "credit_note": (CreditNote, ("created",), "amount"),
-    "refund": (Refund, ("created",), "amount"),
+_CAME = {
+    "operation": gettext_noop("was recorded"),
+    "bank_transaction": gettext_noop("was uploaded"),
 }
+_OF_REPORTS = {"payments": "invoice_payment", "issued": "invoice", "write_offs": "invoice"}
 
 
-def later_changes(closing: MonthClose) -> Later:
-    """What changed in a closed month since. Of the mirror: that an object changed, and as what it is shown now; what it
-    was before is not kept. And what the desk itself recorded with a day of that month."""
+def later_changes(closing: MonthClose, now: Reading | None = None) -> Later:
+    """What of a closed month is otherwise than it was then: each row that came, went or counts differently. `now`: what
+    is known of it, where that was read already."""
+    if closing.figures is None:
+        return Later([], is_known=False)
     month = Month(closing.month, ZoneInfo(closing.time_zone))
-    seen: dict[tuple[str, str], LaterChange] = {}
-    position, looked_at = closing.change_sequence, 0
+    figures = (now or read(month)).figures
+    found = [
+        _otherwise(kind, key, old.get(key), new.get(key), month)
+        for kind in sorted({*figures, *closing.figures})
+        for new, old in [(figures.get(kind, {}), closing.figures.get(kind, {}))]
+        for key in sorted({*new, *old})
+        if new.get(key) != old.get(key)
+    ]
+    return Later(_with_moments(closing, found))
+
+
+def _otherwise(kind: str, key: str, old: list[Any] | None, new: list[Any] | None, month: Month) -> LaterChange:
+    """`kind` and `key` as figures have them."""
+    object_type, id = _OF_REPORTS.get(kind, kind), key.partition(" ")[0]
+    if kind == "payments" and id.startswith("in_"):  # marked as paid: it has no payment
+        object_type = "invoice"
+    if old is None:
+        what = _CAME.get(kind, gettext_noop("came"))
+    else:
+        what = gettext_noop("changed") if new else gettext_noop("does not count any more")
+    currency, _amount, day = (new or old or ["", None, None])[:3]
+    return LaterChange(
+        what,
+        object_type,
+        id,
+        date.fromisoformat(day) if isinstance(day, str) else datetime.fromtimestamp(day, month.zone) if day else None,
+        new[1] if new else None,
+        old[1] if old else None,
+        currency,
+    )
+
+
+def _with_moments(closing: MonthClose, found: list[LaterChange]) -> list[LaterChange]:
+    """With the last change of each object that the desk saw since. Of very many nobody reads when each came."""
+    ids = {each.object_id for each in found if each.object_type not in _CAME}
+    if not 0 < len(ids) <= MOST_MOMENTS:
+        return found
     changes.number_all()  # what is not numbered yet would not be found
-    while looked_at < MOST_CHANGES:
-        page = list(Change.objects.filter(sequence__gt=position).order_by("sequence")[:CHANGES_AT_ONCE])
-        for change in _of_month(page, month):
-            seen[change.object_type, change.object_id] = change
-        looked_at += len(page)
-        if len(page) < CHANGES_AT_ONCE:
-            break
-        position = page[-1].sequence
-    found = [*seen.values(), *_recorded(closing, month), *_booked(closing, month)]
-    return Later(sorted(found, key=lambda each: (each.at, each.object_id)), is_cut=looked_at >= MOST_CHANGES)
-
-
-def _of_month(page: list[Change], month: Month) -> Iterator[LaterChange]:
-    for kind, (model, columns, amount) in _KINDS.items():
-        last = {change.object_id: change for change in page if change.object_type == kind}
-        belongs = Q()
-        for column in columns:
-            belongs |= month.holds(column)
-        wanted = ("pk", "currency", amount, *columns)
-        for row in model.objects.filter(belongs, pk__in=list(last)).values(*wanted):
-            change = last[row["pk"]]
-            days = [row[column] for column in columns if row[column] and month.begin <= row[column] < month.end]
-            yield LaterChange(
-                _WORDS[change.what],
-                kind,
-                row["pk"],
-                change.recorded_at,
-                min(days, default=None),
-                row[amount],
-                row["currency"] or "",
-            )
-
-
-_WORDS = {
-    Change.What.CREATED.value: gettext_noop("came"),
-    Change.What.UPDATED.value: gettext_noop("changed"),
-    Change.What.DELETED.value: gettext_noop("was deleted"),
-}
-
-
-def _recorded(closing: MonthClose, month: Month) -> Iterator[LaterChange]:
-    """Payments that people recorded since, with a day of the month."""
-    made = Operation.objects.filter(
-        action="attach_out_of_band_payment", state=Operation.State.SUCCEEDED, created_at__gt=closing.closed_at
-    )
-    for each in made.order_by("created_at").iterator(chunk_size=500):
-        day = str(each.params.get("received_on") or "")
-        if month.first.isoformat() <= day <= month.last_day.isoformat():
-            yield LaterChange(
-                gettext_noop("was recorded"),
-                "operation",
-                str(each.pk),
-                each.finished_at or each.created_at,
-                date.fromisoformat(day),
-                each.params.get("amount"),
-                each.currency,
-            )
-
-
-def _booked(closing: MonthClose, month: Month) -> Iterator[LaterChange]:
-    """Bank transactions of the month that were uploaded since."""
-    found = BankTransaction.objects.filter(
-        booked_on__range=(month.first, month.last_day), statement__uploaded_at__gt=closing.closed_at
-    )
-    for each in found.select_related("statement").order_by("statement__uploaded_at", "pk")[: MOST_COUNTED + 1]:
-        yield LaterChange(
-            gettext_noop("was uploaded"),
-            "bank_transaction",
-            str(each.pk),
-            each.statement.uploaded_at,
-            each.booked_on,
-            each.amount,
-            each.currency,
-        )
+    seen = Change.objects.filter(sequence__gt=closing.change_sequence, object_id__among=ids).order_by()
+    rows = seen.values_list("object_type", "object_id").annotate(last=Max("recorded_at"))
+    last = {(kind, id): at for kind, id, at in rows}
+    return [replace(each, at=last.get((each.object_type, each.object_id))) for each in found]

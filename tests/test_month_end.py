@@ -12,16 +12,19 @@ from html import unescape
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.core.management import CommandError, call_command
 from django.db import connections
 from django.test import Client
 
 from invoices import clock, journal, month_end
 from invoices.models import (
+    Batch,
+    Change,
     Contradiction,
     Drift,
     Event,
+    InvoicePayment,
     MonthClose,
     Operation,
     PendingEvent,
@@ -31,7 +34,7 @@ from invoices.models import (
 from invoices.month_end import BadMonth, Month
 from invoices.operations import Invalid, Refusal
 from invoices.statements import decisions
-from tests.factories import InvoiceObject, InvoicePaymentObject, stored
+from tests.factories import CreditNoteObject, InvoiceObject, InvoicePaymentObject, stored
 from tests.helpers import bank
 from tests.helpers.admin_pages import hidden
 from tests.helpers.admin_pages import text as content_of
@@ -257,15 +260,81 @@ class TestLaterChanges:
         made = month_end.close(last, by=finance, seen=0, reason="x")
         assert month_end.later_changes(made).changes == []
 
-    def test_more_than_one_look_goes_through_is_said(
+    def test_what_goes_on_as_it_does_is_no_change_of_the_month(self, last: Month, finance: User) -> None:
+        """Invoices of the month that are paid or voided in the next one, and a credit note that is voided then."""
+        issued = int(last.begin.timestamp()) + 60
+        now = int(clock.now().timestamp())
+        credit = CreditNoteObject(id="cn_1", invoice="in_2", created=issued + 60, amount=100, pre_payment_amount=100)
+        stored(credit)
+        for id in ("in_1", "in_2", "in_3"):
+            stored(InvoiceObject(id=id, status="open", status_transitions=moments(finalized_at=issued)))
+        made = month_end.close(last, by=finance, seen=0, reason="x")
+        stored(InvoiceObject(id="in_1", status="paid", status_transitions=moments(finalized_at=issued, paid_at=now)))
+        stored(InvoiceObject(id="in_3", status="void", status_transitions=moments(finalized_at=issued, voided_at=now)))
+        stored({**credit, "status": "void", "voided_at": now})
+        assert Change.objects.filter(sequence__gt=made.change_sequence).exists()
+        assert month_end.later_changes(made).changes == []
+
+    def test_what_it_was_and_what_it_is(self, last: Month, finance: User) -> None:
+        paid(last, "inpay_less", 1000)
+        paid(last, "inpay_gone", 700)
+        made = month_end.close(last, by=finance, seen=0, reason="x")
+        InvoicePayment.objects.filter(pk="inpay_less").update(amount_paid=900)
+        InvoicePayment.objects.filter(pk="inpay_gone").update(deleted_at=clock.now())
+        paid(last, "inpay_new", 50)
+        found = {
+            each.object_id: (each.what, each.before, each.amount) for each in month_end.later_changes(made).changes
+        }
+        assert found == {
+            "inpay_less": ("changed", 1000, 900),
+            "inpay_gone": ("does not count any more", 700, None),
+            "inpay_new": ("came", None, 50),
+        }
+
+    def test_what_was_asked_for_before_and_done_afterwards(self, last: Month, finance: User) -> None:
+        """It was requested while the month was open, and recorded after it was closed."""
+        waiting = Operation.objects.create(
+            action="attach_out_of_band_payment", invoice="in_1", actor=finance, source="admin", currency="usd",
+            state="running", params={"amount": 500, "received_on": last.last_day.isoformat()},
+        )  # fmt: skip
+        made = month_end.close(last, by=finance, seen=0, reason="x")
+        Operation.objects.filter(pk=waiting.pk).update(state="succeeded")
+        assert [each.object_id for each in month_end.later_changes(made).changes] == [str(waiting.pk)]
+
+    def test_what_comes_while_it_is_being_closed(
         self, last: Month, finance: User, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        """It is in the totals of the closing, or it is listed; never neither."""
+        read = month_end.read
+
+        def read_and_then(month: Month) -> month_end.Reading:
+            found = read(month)
+            paid(last, "inpay_meanwhile", 300)
+            bank.credits_of(bank.line(700, booked_on=last.last_day))
+            return found
+
+        monkeypatch.setattr(month_end, "read", read_and_then)
         made = month_end.close(last, by=finance, seen=0, reason="x")
-        monkeypatch.setattr(month_end, "MOST_CHANGES", 2)
-        monkeypatch.setattr(month_end, "CHANGES_AT_ONCE", 1)
-        for number in range(4):
-            paid(last, f"inpay_{number}")
-        assert month_end.later_changes(made).is_cut
+        monkeypatch.undo()
+        assert made.totals["collected"] == {}
+        assert [each.amount for each in month_end.later_changes(made).changes] == [700, 300]
+
+    def test_years_later_it_is_listed_all_the_same(self, last: Month, finance: User) -> None:
+        """However many changes of other months came between."""
+        made = month_end.close(last, by=finance, seen=0, reason="x")
+        for number in range(30):
+            paid(last.after, f"inpay_{number}")
+        paid(last, "inpay_late", 300)
+        assert [each.object_id for each in month_end.later_changes(made).changes] == ["inpay_late"]
+
+    def test_of_a_month_that_was_closed_before_rows_were_kept_it_is_not_known(self, last: Month, finance: User) -> None:
+        made = MonthClose.objects.create(month=last.first, time_zone="UTC", number=1, closed_by=finance)
+        assert month_end.later_changes(made) == month_end.Later([], is_known=False)
+
+
+def moments(**given: int) -> dict[str, int | None]:
+    names = ("finalized_at", "paid_at", "voided_at", "marked_uncollectible_at")
+    return {name: given.get(name) for name in names}
 
 
 def text(response: Any, status: int = 200) -> str:
@@ -304,6 +373,65 @@ class TestPages:
         assert len(links) > 8
         for link in links:
             assert room.get(link).status_code == 200, link
+
+    def test_each_number_leads_to_exactly_its_rows(self, room: Client, last: Month, agent: User) -> None:
+        """Of the month after there are such rows too."""
+        early, late = last.begin + timedelta(days=3), last.end + timedelta(minutes=1)
+        for number, moment in enumerate((early, late)):
+            for state in ("unknown", "awaiting_approval", "processing", "failed"):
+                made = Operation.objects.create(
+                    action="void", invoice=f"in_{state}{number}", actor=agent, source="admin", state=state,
+                    created_at=moment,
+                )  # fmt: skip
+            event = Event.objects.create(id=f"evt_{number}", type="invoice.paid", body="{}", received_at=moment)
+            failed = Event.objects.create(id=f"evt_failed{number}", type="invoice.paid", body="{}", state="failed")
+            for of in (event, failed):
+                Contradiction.objects.create(operation=made, event=of, message="otherwise")
+            for finished_at in (None, moment):
+                Batch.objects.create(action="void", actor=agent, items=[], created_at=moment, finished_at=finished_at)
+            ScheduledRefetch.objects.create(
+                object_type="invoice", object_id=f"in_{number}", asked_at=moment, due_at=moment,
+                given_up_at=clock.now(), failing_since=moment,
+            )  # fmt: skip
+            run = ReconciliationRun.objects.create(kind="sweep", state="finished")
+            for found_at in (clock.now(), clock.now() - timedelta(days=8)):
+                Drift.objects.create(
+                    run=run, kind="differs", object_type="invoice", object_id="in_1", found_at=found_at
+                )
+            bank.credits_of(bank.line(500, booked_on=moment.date()))
+        client = room.get(f"{PAGE}check/?month={last}&zone=UTC")
+        wrong, counted = [], set()
+        for check, _label, _said, link, _count in client.context["checks"]:
+            if check.count and link and check.name not in ("statements", "proof"):
+                counted.add(check.name)
+                rows = room.get(link).context["cl"].queryset.count()
+                if rows != check.count:
+                    wrong.append((check.name, check.count, rows, link))
+        assert not wrong
+        names = "events failed_events unread unknown approvals batches contradictions drift credits debits"
+        assert counted == set(names.split())
+
+    def test_it_links_to_nothing_that_this_person_may_not_see(self, client: Client, last: Month) -> None:
+        looker = User.objects.create_user("looker", is_staff=True)
+        looker.user_permissions.add(Permission.objects.get(codename="view_monthclose"))
+        client.force_login(looker)
+        paid(last, "inpay_1")
+        made = month_end.close(last, by=User.objects.create_superuser("root"), seen=0, reason="x")
+        paid(last, "inpay_2")
+        for page in (f"{PAGE}check/?month={last}&zone=UTC", f"{PAGE}{made.pk}/"):
+            found = text(client.get(page)).partition('class="columns"')[2].partition("</main>")[0]
+            links = {each for each in re.findall(r'href="([^"#]+)"', found) if each.startswith("/")}
+            assert not [each for each in links if client.get(each).status_code != 200], page
+
+    def test_what_is_not_known_is_counted_and_leads_to_its_rows(self, room: Client, last: Month) -> None:
+        undated = InvoicePaymentObject(
+            id="inpay_1", status="paid", amount_paid=100, created=int(last.begin.timestamp()),
+            status_transitions={"paid_at": None, "canceled_at": None},
+        )  # fmt: skip
+        stored(undated)
+        found = text(room.get(f"{PAGE}check/?month={last}&zone=UTC"))
+        link = re.search(r'href="([^"]+)">Payments received: not known</a>', found)
+        assert link and "not-known" in link[1] and "Stripe does not say when it was paid" in text(room.get(link[1]))
 
     def test_what_it_came_to_leads_to_the_reports(self, room: Client, last: Month) -> None:
         found = text(room.get(f"{PAGE}check/?month={last}&zone=Europe/Berlin"))

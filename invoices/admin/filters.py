@@ -6,13 +6,15 @@ would show everything. No filter counts rows, and none reads a table through.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Self
 
 from django.contrib import admin
 from django.db import connection
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop, pgettext
 
@@ -243,6 +245,43 @@ class DayRangeFilter(RangeFilter):
                 value = self.values[name]
             found.append(Input(name, label, "date", value, problem=self.problems.get(name, "")))
         return found
+
+
+class EarlierFilter(Filter):
+    """What was before a moment, which only links give: by them a number leads to exactly what it counts."""
+
+    parameters = ("earlier_than",)
+    field_name = ""
+    moment: datetime | None = None
+
+    @classmethod
+    def on(cls, field_name: str, title: str) -> type[Self]:
+        """The filter of this column."""
+        return type(cls.__name__, (cls,), {"title": title, "field_name": field_name, "__doc__": cls.__doc__})
+
+    def read(self) -> None:
+        (name,) = self.parameters
+        if not self.values[name]:
+            return
+        try:
+            found = datetime.fromisoformat(self.values[name])
+            if found.tzinfo is None or not days.FIRST_YEAR <= found.year <= days.LAST_YEAR:
+                raise ValueError
+            self.moment = found
+        except ValueError:
+            self.problems[name] = _("This cannot be read. Please write it anew.")
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        if self.problems:
+            return queryset.none()
+        return queryset.filter(**{f"{self.field_name}__lt": self.moment}) if self.moment else queryset
+
+    def words(self) -> str:
+        return date_format(timezone.localtime(self.moment), "SHORT_DATETIME_FORMAT") if self.moment else ""
+
+    def inputs(self) -> list[Input]:
+        (name,) = self.parameters
+        return [Input(name, self.label, "hidden", self.values[name], problem=self.problems.get(name, ""))]
 
 
 def range_labels(label: str) -> tuple[str, str]:

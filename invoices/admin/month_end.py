@@ -11,6 +11,7 @@ from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, reverse
@@ -30,6 +31,7 @@ from invoices.admin.reports.form import address
 from invoices.models import MonthClose
 from invoices.month_end import BadMonth, Check, LaterChange, Month
 from invoices.operations import Refusal
+from invoices.reports import REPORTS
 
 TOTALS = {
     "collected": gettext_noop("Collected"),
@@ -70,6 +72,9 @@ class MonthCloseAdmin(RecordAdmin):
     list_select_related = ("closed_by",)
     ordering = ("-month",)
     empty_hint = gettext_noop("No month was closed yet.")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[MonthClose]:
+        return super().get_queryset(request).defer("figures")
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         return super().changelist_view(request, {**(extra_context or {}), "month_end": reverse(_PAGE)})
@@ -130,7 +135,8 @@ class MonthCloseAdmin(RecordAdmin):
             "zone": str(month.zone),
             "problem": problem,
             "checks": [
-                (check, _(check.title), check.in_words(), _rows_of(check), _count_of(check)) for check in checks
+                (check, _(check.title), check.in_words(), _rows_of(request, check), _count_of(check))
+                for check in checks
             ],
             "can_be_closed": not blocking,
             "before": before,
@@ -145,8 +151,9 @@ class MonthCloseAdmin(RecordAdmin):
     # --- one closing --------------------------------------------------------------------------------------------------
 
     def page_context(self, request: HttpRequest, record: MonthClose) -> dict[str, Any]:
-        later = month_end.later_changes(record)
         month = Month.read(str(record), record.time_zone)
+        now = month_end.read(month)
+        later = month_end.later_changes(record, now)
         return {
             "title": _("{month}, closed").format(month=record),
             "record": record,
@@ -154,10 +161,11 @@ class MonthCloseAdmin(RecordAdmin):
             "checks": [Check(**each) for each in record.checks],
             "shown": [(_(each["title"]), each["met"], Check(**each).in_words()) for each in record.checks],
             "totals": _totals(record.totals),
-            "now": _totals(month_end.totals(month), _reports(request, month)),
-            "later": [_later(each) for each in later.changes[:LATER_SHOWN]],
+            "now": _totals(now.totals, _reports(request, month)),
+            "later": [_later(request, each) for each in later.changes[:LATER_SHOWN]],
             "later_count": number(len(later.changes)),
-            "is_cut": later.is_cut or len(later.changes) > LATER_SHOWN,
+            "is_cut": len(later.changes) > LATER_SHOWN,
+            "is_known": later.is_known,
             "check": _address(month),
         }
 
@@ -208,11 +216,11 @@ def _months(zone: str) -> list[Month]:
     return found
 
 
-def _rows_of(check: Check) -> str:
-    """The list that has exactly the rows of this check; empty: there is none."""
+def _rows_of(request: HttpRequest, check: Check) -> str:
+    """The list that has exactly the rows of this check; empty: there is none, or this person may not see it."""
     rows = dict(check.rows)
     model, pk = rows.pop("model", ""), rows.pop("pk", "")
-    if not model:
+    if not model or not request.user.has_perm(f"invoices.view_{model}"):
         return ""
     if pk:
         return url_of(model, pk)
@@ -226,31 +234,55 @@ def _count_of(check: Check) -> str:
 
 
 def _totals(found: dict[str, dict[str, int]], links: dict[str, str] | None = None) -> list[tuple[str, str, list[str]]]:
-    """What, the report that has its rows, and its sum in each currency."""
+    """What, the report that has its rows, and its sum in each currency; then how much of each report is not known."""
 
     def said(name: str) -> list[str]:
         return [money.text(amount, currency) for currency, amount in found.get(name, {}).items()]
 
-    return [(_(label), (links or {}).get(name, ""), said(name)) for name, label in TOTALS.items()]
+    known = [(_(label), (links or {}).get(name, ""), said(name)) for name, label in TOTALS.items()]
+    unknown = [
+        (
+            _("{report}: not known").format(report=_(REPORTS[name].title)),
+            (links or {}).get(_unknown(name), ""),
+            [number(count)],
+        )
+        for name, count in found.get(month_end.NOT_KNOWN, {}).items()
+    ]
+    return known + unknown
+
+
+def _unknown(report: str) -> str:
+    return f"{month_end.NOT_KNOWN} {report}"
 
 
 def _reports(request: HttpRequest, month: Month) -> dict[str, str]:
-    """Of what a month came to: the address of its rows, where this person may see them."""
-    asked, links = reports.Asked(month.first, month.last_day, month.zone), {}
-    for name, (report, groups) in month_end.TOTALS.items():
-        if may_see(request, reports.REPORTS[report]):
-            links[name] = address(reports.REPORTS[report], asked, group=groups[0] if groups else reports.KNOWN)
-    return links
+    """Where this person may see them: the address of the rows of each total, and of those that are not known."""
+    asked = reports.Asked(month.first, month.last_day, month.zone)
+    rows = {
+        name: (report, groups[0] if groups else reports.KNOWN) for name, (report, groups) in month_end.TOTALS.items()
+    }
+    for report, _groups in month_end.TOTALS.values():
+        rows[_unknown(report)] = (report, reports.NOT_KNOWN)
+    return {
+        name: address(REPORTS[report], asked, group=group)
+        for name, (report, group) in rows.items()
+        if may_see(request, REPORTS[report])
+    }
 
 
-def _later(change: LaterChange) -> dict[str, Any]:
-    day = change.belongs
+def _later(request: HttpRequest, change: LaterChange) -> dict[str, Any]:
+    day, model = change.belongs, PAGES_OF[change.object_type]
     return {
         "what": _(change.what),
-        "address": url_of(PAGES_OF[change.object_type], change.object_id),
+        "address": url_of(model, change.object_id) if request.user.has_perm(f"invoices.view_{model}") else "",
         "id": change.object_id,
         "kind": _(change.object_type.replace("_", " ")),
         "at": change.at,
         "day": day_in_words(timezone.localtime(day).date() if isinstance(day, datetime) else day) if day else "–",
-        "amount": money.text(change.amount, change.currency) if change.currency else "–",
+        "before": _amount(change.before, change.currency),
+        "amount": _amount(change.amount, change.currency),
     }
+
+
+def _amount(amount: int | None, currency: str) -> str:
+    return money.text(amount, currency) if currency and amount is not None else "–"

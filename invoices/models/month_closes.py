@@ -27,6 +27,7 @@ class MonthClose(ImmutableModel):
     totals = ObjectField(default=dict, help_text="What → currency → minor units, of the month")
     head_position = models.BigIntegerField(null=True, blank=True, help_text="The journal's last link at that moment")
     head_hash = models.CharField(max_length=64, blank=True)
+    figures = ObjectField(null=True, help_text="What of the month was known then: kind → id → what counts of it")
     change_sequence = models.BigIntegerField(default=0, help_text="The last change of the mirror that it has seen")
     address = models.GenericIPAddressField(null=True, blank=True)
     request_id = models.CharField(max_length=255, blank=True)

@@ -21,7 +21,7 @@ from django.views.decorators.http import require_POST
 from invoices import recorded, sync, wakeups
 from invoices.admin.base import Facts, RecordAdmin
 from invoices.admin.events import wording
-from invoices.admin.filters import Choices, TabFilter
+from invoices.admin.filters import Choices, EarlierFilter, TabFilter
 from invoices.admin.formatting import ago, badge, masked_text, moment
 from invoices.admin.formatting import number as figures
 from invoices.admin.links import object_link, page_url
@@ -46,7 +46,7 @@ class EventStateFilter(TabFilter):
 @admin.register(Event)
 class EventAdmin(RecordAdmin):
     list_display = ("what", "object_", "state_", "created_", "received")
-    list_filter = (EventStateFilter,)
+    list_filter = (EventStateFilter, EarlierFilter.on("received_at", gettext_noop("received before")))
     ordering = ("-received_at",)
     search_fields = ("id",)
     search_help_text = gettext_lazy("evt_…, or the id of its object")

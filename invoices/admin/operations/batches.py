@@ -8,6 +8,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern
@@ -16,12 +17,13 @@ from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, gettext_noop, ngettext
+from django.utils.translation import gettext_lazy, gettext_noop, ngettext, pgettext
 from django.views.decorators.http import require_POST
 
 from invoices import clock, money, operations, recorded, request_origin, second_factor
 from invoices.admin import access
 from invoices.admin.base import Facts, RecordAdmin
+from invoices.admin.filters import ChoiceFilter, Choices, EarlierFilter
 from invoices.admin.formatting import ago, badge, moment, number
 from invoices.admin.links import page_url
 from invoices.admin.operations import batch_csv, wording
@@ -47,12 +49,22 @@ STATES_IN_ORDER = (  # of the tabs: what went wrong, what goes on (`waiting`: no
 )
 
 
+class BatchStateFilter(ChoiceFilter):
+    title, parameter_name = gettext_noop("state"), "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
+        return [("unfinished", pgettext("operations", "Unfinished"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        return queryset.filter(finished_at=None) if self.value() else queryset
+
+
 @admin.register(Batch)
 class BatchAdmin(RecordAdmin):
     page_template = "admin/operations/batch.html"
     refreshed_part = "admin/operations/parts/batch_rows.html"
     list_display = ("what", "invoices_", "state_", "who", "why", "when")
-    list_filter = (BatchTurnFilter,)
+    list_filter = (BatchTurnFilter, BatchStateFilter, EarlierFilter.on("created_at", gettext_noop("asked before")))
     list_select_related = ("actor",)
     ordering = ("-created_at",)
     empty_hint = gettext_noop("Tick invoices in their list and choose an action: it becomes a batch.")

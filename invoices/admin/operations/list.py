@@ -19,7 +19,7 @@ from django.views.decorators.http import require_POST
 
 from invoices import operations, recorded, second_factor
 from invoices.admin.base import RecordAdmin
-from invoices.admin.filters import Choices, ColumnFilter, DayRangeFilter, TabFilter
+from invoices.admin.filters import Choices, ColumnFilter, DayRangeFilter, EarlierFilter, TabFilter
 from invoices.admin.formatting import DASH, ago, amount, badge
 from invoices.admin.links import url_of
 from invoices.admin.operations import contradictions, decisions, manual_resolution, page, second_person, wording
@@ -86,6 +86,7 @@ class OperationAdmin(RecordAdmin):
     list_filter = (
         *(OperationStateFilter, ActionFilter, SourceFilter, AskedByFilter, DecidedByFilter, TurnFilter),
         DayRangeFilter.on("created_at", gettext_noop("asked")),
+        EarlierFilter.on("created_at", gettext_noop("asked before")),
     )
     sorts: ClassVar = {"asked": Sort("when", Order("created_at"))}
     list_select_related = ("actor", "approver")

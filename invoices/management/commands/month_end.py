@@ -103,11 +103,12 @@ class Command(BaseCommand):
                 "object": each.object_type,
                 "id": each.object_id,
                 "what": each.what,
-                "seen": each.at.isoformat(),
+                "seen": each.at.isoformat() if each.at else None,
                 "day": each.belongs.isoformat() if each.belongs else None,
+                "amount_then": each.before,
                 "amount": each.amount,
                 "currency": each.currency,
             }
             self.stdout.write(json.dumps(said) if as_json else " ".join(str(value) for value in said.values()))
-        if later.is_cut:
-            self.stderr.write("There are more changes than one look goes through.")
+        if not later.is_known:
+            self.stderr.write("When it was closed its rows were not kept yet: what changed since is not known.")
