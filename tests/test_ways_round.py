@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
 
 from invoices import operations, refetch
 from invoices.models import ApiToken, Batch, Code, Invoice, Operation
+from invoices.models.access import Scope
 from invoices.operations import batch as batches
 from invoices.operations import decisions, gate, pauses
 from invoices.operations.request import KEY_NAMESPACE
@@ -281,3 +283,58 @@ def test_an_id_names_one_object_and_no_other_address(wire: Wire, sandbox: Sandbo
         with pytest.raises(operations.Refusal, match="No such invoice"):
             act("send", forged, agent)
     assert wire.posts == []
+
+
+CHARGING: dict[str, dict[str, Any]] = {  # what an agent may ask for and takes money by card, or leads Stripe to do so
+    "pay": {},
+    "charge_part": {"amount": 400, "payment_method": "pm_card_visa"},
+    "finalize": {"auto_advance": True},
+    "send": {},
+    "attach_payment": {"payment_intent": "pi_1"},
+}
+
+
+class TestFinanceChargesNoCard:
+    def test_by_whatever_road(self, sandbox: SandboxProcess, client: Client, finance: User, agent: User) -> None:
+        """The admin, many at once, a token for everything, the command."""
+        id = opened(sandbox)
+        client.force_login(finance)
+        token = ApiToken.objects.create(finance, name="books", created_by=finance, scopes=" ".join(Scope.values))[1]
+        headers = {"Authorization": f"Bearer {token}"}
+        answers = {}
+        for action, params in CHARGING.items():
+            with pytest.raises(operations.Refusal):
+                act(action, id, finance, params=params)
+            with pytest.raises(operations.Refusal):
+                begun(action, [id], finance)
+            with pytest.raises((SystemExit, CommandError)):
+                given = [part for name, value in params.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+                flags = [each for each in given if each != "True"]
+                call_command("perform", action, id, "--reason", "x", "--as", "finance", *flags)
+            answers[action] = {
+                client.post(f"/admin/invoices/invoice/{id}/do/{action}/", {"reason": "x"}).status_code,
+                client.post("/v1/batches", {"action": action, "invoices[0]": id}, headers=headers).status_code,
+                client.post(f"/v1/invoices/{id}/{action}", params, headers=headers).status_code,
+            }
+        assert all(codes <= {400, 403} and 403 in codes for codes in answers.values()), answers
+        assert sandbox.stats()["charges"] == {} and status(sandbox, id) == "open"
+
+    def test_nor_with_an_agents_request_that_waits(self, sandbox: SandboxProcess, finance: User, agent: User) -> None:
+        """Its author was an agent and became somebody of finance: the gate asks what may be done now."""
+        id = opened(sandbox)
+        operation = operations.request("pay", id, actor=agent, source="admin", reason="the customer asked")
+        agent.groups.set(finance.groups.all())
+        done = operations.perform(operation.pk)
+        assert done.state == State.FAILED and done.code == Code.PERMISSION_DENIED
+        assert sandbox.stats()["charges"] == {}
+
+    def test_nor_what_it_records_is_paid_by_card(self, sandbox: SandboxProcess, finance: User) -> None:
+        """Parameters of paying by card that are sent with a payment from outside."""
+        id = opened(sandbox)
+        for name in ("payment_method", "source", "paid_out_of_band", "payment_intent", "off_session"):
+            with pytest.raises(operations.Invalid):
+                act(
+                    "attach_out_of_band_payment", id, finance, params={"amount": 1000, **RECEIVED, name: "pm_card_visa"}
+                )
+        act("attach_out_of_band_payment", id, finance, params={"amount": 1000, **RECEIVED})
+        assert sandbox.stats()["charges"] == {} and status(sandbox, id) == "paid"
