@@ -1,11 +1,15 @@
-"""MT940 (SWIFT): statements of banks as lines of text. The library `mt-940` reads the tags; here they become lines."""
+"""MT940 (SWIFT): statements of banks as lines of text. The library `mt-940` reads each tag; here they become lines.
+
+The file is cut into its tags here and not by the library: so each tag knows its line, what follows on the last balance is
+not taken for the text of the last transaction, and a large file is never held as the library's objects.
+"""
 
 from __future__ import annotations
 
 import logging
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -13,35 +17,81 @@ from typing import Any
 from django.utils.translation import gettext as _
 from mt940 import Options
 from mt940.models import Transactions
+from mt940.processors import date_fixup_pre_processor
+from mt940.tags import BalanceBase, Statement, Tag
 
 from invoices import money
-from invoices.statements.formats.parsed import BadStatement, Line, ParsedStatement
-from invoices.statements.formats.references import account_number, joined, reference
+from invoices.statements.formats.parsed import BadStatement, Line, ParsedStatement, check_count
+from invoices.statements.formats.references import account_number, is_iban, joined, our_account, reference
 
 logging.getLogger("mt940").setLevel(logging.CRITICAL)  # it writes a file's texts, which are not for the log
 
-TAG = re.compile(r":(?P<tag>\d\d[A-Z]?|NS):")
-SLASHED = re.compile(r"/([A-Z]{3,4})/")  # of Dutch banks: /IBAN/…/NAME/…/REMI/…
+TAG = re.compile(r":(\d\d[A-Z]?|NS):")
+# The headers and the end of a SWIFT message: {1:F01…}{2:…}{4: and -}
+ENVELOPE = re.compile(
+    r"^[\x00-\x1f]*(-\}[\x00-\x1f]*)?(\{[1-35]:([^{}]|\{[^{}]*\})*\}[\x00-\x1f]*)*(\{4:)?[\x00-\x1f]*"
+)
 RETURN_CODES = ("RTI", "RTN", "RET")  # of `NRTI` and such
 RETURN_CODES_OF_SEPA = frozenset(str(code) for code in (108, 109, 111, 159, 160, 161, 184, 185))
 ENCODINGS = ("utf-8-sig", "cp1252", "latin-1")
+FULL_LINE, FULL_FIELD = 65, 27  # characters: what is as long goes on without a space
+# `166?00GUTSCHRIFT?20…`: the sign after the code is the bank's own choice.
+STRUCTURED = re.compile(r"\s*(\d{3})([^\w\s/+.,:;()&'\"-])(?=\d\d)")
+# `EREF+…`, and `EREF: …` as cooperative banks write it.
+KEYWORDS = "EREF|KREF|MREF|CRED|DEBT|COAM|OAMT|SVWZ|ABWA|ABWE|PURP|MDAT|SQTP|ORCR|ORMR|DDAT|IBAN|(?<![A-Z])BIC"
+KEYWORD = re.compile(rf"({KEYWORDS})(?:\+|: )")
+# Of Dutch and Belgian banks: /IBAN/…/NAME/…/REMI/…
+SLASHED = re.compile(
+    r"/ ?(TRTP|TRCD|IBAN|BIC|NAME|REMI|EREF|ORDP|BENM|CNTP|MARF|CSID|CREF|PREF|KREF|PURP|ISDT|RTRN|ULTC|ULTD|ULTB|ADDR|"
+    r"SVCL|OCMT|CHGS|EXCH|NRTX|BUSP|ID|ACCW|CRED|BENE|FX) ?/"
+)
+
+
+class _Booking(Statement):
+    """Tag :61: as banks write it: references longer than SWIFT's, several lines behind it, and an amount that is not cut
+    where it has a point for decimals."""
+
+    pattern = r"""^
+    (?P<year>[0-9]{2})(?P<month>[0-9]{2})(?P<day>[0-9]{2})
+    (?P<entry_month>[0-9]{2}|\s{2})?(?P<entry_day>[0-9]{2}|\s{2})?
+    (?P<status>R?[DC])(?P<funds_code>[A-Z])?[\n ]?
+    (?P<amount>[0-9]{1,15}(?:,[0-9]{0,3}|\.[0-9]{1,2})?|,[0-9]{1,3})
+    (?P<id>[A-Z][A-Z0-9 ]{3})
+    (?P<customer_reference>(?:(?!//)[^\n])*(?=//)|[^\n]{0,16})
+    (//(?P<bank_reference>[^\n]*))?
+    (\n?(?P<extra_details>[\s\S]*))?
+    $"""
+
+
+class _Balance(BalanceBase):
+    """Tags :60F:, :60M:, :62F: and :62M:, whose amount is not cut where it has a point for decimals."""
+
+    pattern = r"""^
+    (?P<status>[DC])(?P<year>[0-9]{2})(?P<month>[0-9]{2})(?P<day>[0-9]{2})(?P<currency>[A-Z]{3})\s?
+    (?P<amount>[0-9]{1,15}(?:,[0-9]{0,3}|\.[0-9]{1,2})?|,[0-9]{1,3})
+    (?=\s|$)"""
+
+
+BOOKING, BALANCE = _Booking(), _Balance()
 
 
 def looks_like(content: bytes) -> bool:
     """Whether this has the tags with which a statement begins."""
-    start = content[:8192].decode("latin-1")
-    return bool(re.search(r"(^|[\n\r{}])\s*:20:", start)) and ":25:" in content[:65536].decode("latin-1")
+    start = _decoded(content[:65536])
+    return bool(re.search(r"(^|[\n\r{}:\x01])\s*:20:", start[:8192])) and ":25:" in start
 
 
 def read(content: bytes) -> list[ParsedStatement]:
     """The statements of a file; pages of one statement are one. Raises BadStatement."""
-    pages = [_page(number, lines) for number, lines in _blocks(_decoded(content))]
+    pages = list(_pages(_decoded(content)))
     if not pages:
         raise BadStatement(_("The file has no statement: the tag :20: is missing."))
     return list(_whole(pages))
 
 
 def _decoded(content: bytes) -> str:
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return content.decode("utf-16", errors="replace")
     for encoding in ENCODINGS:
         try:
             return content.decode(encoding)
@@ -50,84 +100,124 @@ def _decoded(content: bytes) -> str:
     raise AssertionError("latin-1 reads every byte")
 
 
-def _blocks(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Each statement of the file with the number of its first line: from its tag :20: on."""
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    begin: int | None = None
-    cleaned: list[str] = []
-    for number, line in enumerate(lines, 1):
-        # The headers and the end of a SWIFT message: {1:F01…}{2:…}{4: and -}
-        plain = re.sub(r"^(\{[1-5]:[^{}]*\})*\{4:|^(\{[1-5]:[^{}]*\})+$|^-\}.*$", "", line)
-        if plain.startswith(":20:") and begin is not None and any(each.startswith(":25") for each in cleaned):
-            yield begin, cleaned
-            begin, cleaned = None, []
-        if begin is None and plain.startswith(":20:"):
-            begin = number
-        if begin is not None:
-            cleaned.append("" if plain.strip() == "-" else plain)
-    if begin is not None:
-        yield begin, cleaned
-
-
 @dataclass
 class _Page:
     """One message: a whole statement, or a page of one. Amounts are minor units."""
 
     line: int
-    account: str
-    currency: str
-    number: str
-    opening: int | None
-    closing: int | None
-    opened_on: date | None
-    closed_on: date | None
-    goes_on: bool  # its closing balance is that of a page (62M)
-    is_further: bool  # its opening balance is that of a page (60M)
-    lines: list[Line]
+    account: str = ""
+    currency: str = ""
+    number: str = ""
+    opening: int | None = None
+    closing: int | None = None
+    opened_on: date | None = None
+    closed_on: date | None = None
+    goes_on: bool = False  # its closing balance is that of a page (62M)
+    is_further: bool = False  # its opening balance is that of a page (60M)
+    lines: list[Line] = field(default_factory=list)
 
 
-def _page(first: int, lines: list[str]) -> _Page:
-    parsed = Transactions(options=Options.all())
-    places = [number for number, line in enumerate(lines, first) if line.startswith(":61:")]
+def _tags(text: str) -> Iterator[tuple[int, str, list[str]]]:
+    """Each tag with the number of its line and the lines of its value. `-` ends what came before."""
+    number, tag, value = 0, "", [""]
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    for place, line in enumerate(lines, 1):
+        plain = ENVELOPE.sub("", line, count=1).rstrip() if line[:1] <= " " or line[0] in "{-" else line.rstrip()
+        if found := TAG.match(plain):
+            if tag:
+                yield number, tag, value
+            number, tag, value = place, found[1], [plain[found.end() :]]
+        elif plain.strip() == "-" or (plain != line and not plain):
+            if tag:
+                yield number, tag, value
+            tag = ""
+        elif plain and tag:
+            value.append(plain)
+    if tag:
+        yield number, tag, value
+
+
+def _pages(text: str) -> Iterator[_Page]:
+    page: _Page | None = None
+    booking: tuple[int, dict[str, Any]] | None = None
+    details: list[str] = []
+    count = 0
+
+    def booked() -> None:
+        nonlocal booking, count
+        if booking and page:
+            count += 1
+            check_count(count)
+            page.lines.append(_line(booking[1], details, page.currency, booking[0]))
+        booking = None
+        details.clear()
+
+    for number, tag, value in _tags(text):
+        if tag == "86":
+            if booking:  # what stands behind the last balance is about the whole statement
+                details.extend(value)
+            continue
+        if tag == "NS":
+            continue
+        booked()
+        if tag == "20" and (page is None or page.account):
+            if page:
+                yield _checked(page)
+            page = _Page(number)
+        elif page is None:
+            continue
+        elif tag == "25" or tag == "25P":
+            page.account = page.account or our_account(value[0])
+        elif tag in ("28", "28C"):
+            page.number = value[0].strip()
+        elif tag[:2] in ("60", "62"):
+            _put_balance(page, tag, "\n".join(value), number)
+        elif tag == "61":
+            if not page.currency:
+                raise BadStatement(_("A statement has no account (:25:) or no balance (:60F:)."), page.line)
+            booking = number, _read(BOOKING, page.currency, "\n".join(value), number)
+    booked()
+    if page:
+        yield _checked(page)
+
+
+def _checked(page: _Page) -> _Page:
+    if not page.account or page.opening is None or page.closing is None:
+        raise BadStatement(
+            _("A statement needs its account (:25:), its opening balance (:60F:) and its closing balance (:62F:)."),
+            page.line,
+        )
+    return page
+
+
+def _read(tag: Tag, currency: str, value: str, number: int) -> dict[str, Any]:
+    """What the library reads in this value. Raises BadStatement with the line."""
+    held = Transactions(options=Options.all())
     try:
-        parsed.parse("\n".join(lines))
+        said: dict[str, Any] = tag.parse(held, value.strip())
+        # Banks that count months of thirty days write the 30th of February.
+        said = date_fixup_pre_processor(held, tag, said)
+        return tag(held, {**said, "currency": said.get("currency") or currency.upper()})
     except Exception as error:
-        raise BadStatement(_("This line cannot be read as MT940."), _place_of(error, first, lines)) from None
-    data = parsed.data
-    opening, closing = _balance(data, "opening"), _balance(data, "closing")
-    account = account_number(data.get("account_identification"))
-    balance = opening or closing
-    if not account or balance is None:
-        raise BadStatement(_("A statement has no account (:25:) or no balance (:60F:)."), first)
-    if len(parsed.transactions) != len(places):
-        raise BadStatement(_("A transaction (:61:) of this statement cannot be read."), first)
+        raise BadStatement(_("This line cannot be read as MT940."), number) from error
+
+
+def _put_balance(page: _Page, tag: str, value: str, number: int) -> None:
+    balance = next(iter(_read(BALANCE, "", value, number).values()))
     currency = str(balance.amount.currency).lower()
-    entries = [_line(each.data, currency, number) for number, each in zip(places, parsed.transactions, strict=True)]
-    return _Page(
-        line=first,
-        account=account,
-        currency=currency,
-        number="/".join(filter(None, (data.get("statement_number"), data.get("sequence_number")))),
-        opening=_minor(opening.amount.amount, currency, first) if opening else None,
-        closing=_minor(closing.amount.amount, currency, first) if closing else None,
-        opened_on=opening.date if opening else None,
-        closed_on=closing.date if closing else None,
-        goes_on="intermediate_closing_balance" in data,
-        is_further="intermediate_opening_balance" in data,
-        lines=entries,
-    )
-
-
-def _place_of(error: Exception, first: int, lines: list[str]) -> int:
-    """The line on which the library failed: it tells the text of the tag."""
-    value = str(error.args[-1]) if len(error.args) > 1 else ""
-    start = value.split("\n", 1)[0]
-    return next((number for number, line in enumerate(lines, first) if start and start in line), first)
-
-
-def _balance(data: dict[str, Any], which: str) -> Any:
-    names = (f"final_{which}_balance", f"intermediate_{which}_balance", f"{which}_balance")
-    return next((data[name] for name in names if data.get(name) is not None), None)
+    if page.currency and page.currency != currency:
+        message = _("The statement of account {account} is in more than one currency, or in none.")
+        raise BadStatement(message.format(account=page.account), number)
+    page.currency = currency
+    amount, day = _minor(balance.amount.amount, currency, number), _as_date(balance.date)
+    if tag.startswith("60"):
+        if page.opening is not None:
+            raise BadStatement(_("A statement has its opening balance twice."), number)
+        page.opening, page.opened_on, page.is_further = amount, day, tag == "60M"
+    else:
+        if page.closing is not None:
+            raise BadStatement(_("A statement has its closing balance twice."), number)
+        page.closing, page.closed_on, page.goes_on = amount, day, tag == "62M"
 
 
 def _whole(pages: Sequence[_Page]) -> Iterator[ParsedStatement]:
@@ -150,16 +240,15 @@ def _joined(pages: list[_Page]) -> ParsedStatement:
     first, last = pages[0], pages[-1]
     lines = tuple(line for page in pages for line in page.lines)
     days = [line.booked_on for line in lines]
-    begins = min([*days, *filter(None, [first.opened_on])]) if days else first.opened_on
     return ParsedStatement(
         format="MT940",
         account=first.account,
         currency=first.currency,
         number=first.number,
-        begins_on=min(days) if days else begins,
-        ends_on=last.closed_on or (max(days) if days else None),
-        opening=first.opening if last.closing is not None else None,
-        closing=last.closing if first.opening is not None else None,
+        begins_on=min(days) if days else first.opened_on,
+        ends_on=last.closed_on,
+        opening=first.opening,
+        closing=last.closing,
         lines=lines,
     )
 
@@ -169,35 +258,39 @@ def _minor(amount: Decimal, currency: str, line: int) -> int:
     if minor != minor.to_integral_value():
         message = _("{amount} has more decimals than {currency} has.")
         raise BadStatement(message.format(amount=amount, currency=currency.upper()), line)
+    if abs(minor) >= money.MAX_MINOR_UNITS * 1000:
+        raise BadStatement(_("“{amount}” is no amount.").format(amount=amount), line)
     return int(minor)
 
 
-def _line(data: dict[str, Any], currency: str, number: int) -> Line:
+def _line(data: dict[str, Any], lines: list[str], currency: str, number: int) -> Line:
     amount = _minor(data["amount"].amount, currency, number)
-    details = _details(data)
-    code = str(data.get("id") or "")
-    posting = str(data.get("transaction_code") or "")
-    mark = str(data.get("status") or "").upper()
-    returned = mark.startswith("R") or code[1:4] in RETURN_CODES or posting in RETURN_CODES_OF_SEPA
-    returned = returned and amount < 0
+    customer_reference = reference(data.get("customer_reference"))
+    details = _details(lines)
+    text = joined([details.get("text", ""), data.get("extra_details") or ""])
+    code, posting = str(data["id"]), details.get("posting", "")
+    mark = str(data["status"]).upper()
+    returned = mark.startswith("R") or code[1:4].upper() in RETURN_CODES or posting in RETURN_CODES_OF_SEPA
+    returned = (returned or bool(details.get("reason"))) and amount < 0
     end_to_end = reference(details.get("end_to_end"))
-    named = [end_to_end, reference(data.get("customer_reference")), reference(data.get("bank_reference"))]
-    valued = data["date"]
+    own = reference(data.get("bank_reference"))
+    named = [end_to_end, customer_reference, own]
+    valued = _as_date(data["date"])
     return Line(
         number=number,
-        booked_on=_as_date(data.get("entry_date") or valued),
-        valued_on=_as_date(valued),
+        booked_on=_as_date(data.get("entry_date") or data["date"]),
+        valued_on=valued,
         amount=amount,
         currency=currency,
-        bank_reference=reference(data.get("bank_reference")),
-        end_to_end_id=end_to_end,
+        bank_reference=own,
+        end_to_end_id=end_to_end or customer_reference,
         payer_name=joined([details.get("name", "")]),
         payer_account=account_number(details.get("account")),
-        text=details["text"],
+        text=text,
         structured_reference=reference(details.get("structured")),
         code="/".join(filter(None, (code, posting))),
         returns=tuple(filter(None, dict.fromkeys(named))) if returned else (),
-        return_reason=str(data.get("return_debit_notes") or ""),
+        return_reason=details.get("reason", ""),
     )
 
 
@@ -205,39 +298,77 @@ def _as_date(value: Any) -> date:
     return date(value.year, value.month, value.day)
 
 
-def _details(data: dict[str, Any]) -> dict[str, str]:
+def _details(lines: list[str]) -> dict[str, str]:
     """What tag :86: says, structured in the German way (?20, SVWZ+), in the Dutch way (/REMI/), or as free text."""
-    free = str(data.get("transaction_details") or "")
-    slashed = _slashed(free)
-    if slashed:
-        return slashed
-    purpose = str(data.get("purpose") or "") + str(data.get("additional_purpose") or "")
-    text = joined([purpose or free.replace("\n", " "), str(data.get("extra_details") or "")])
-    account = data.get("gvc_applicant_iban") or data.get("applicant_iban")
+    free = _run_on(lines, FULL_LINE)
+    if found := STRUCTURED.match(free):
+        return _german("".join(lines), found)
+    keys = list(SLASHED.finditer(free))
+    return _slashed(free, keys) if len(keys) >= 2 else {"text": free}
+
+
+def _run_on(pieces: Sequence[str], full: int) -> str:
+    """Pieces of a text that was cut after so many characters. What is shorter was cut at a space, which is gone."""
+    return "".join(piece if len(piece) == full else f"{piece} " for piece in pieces).strip()
+
+
+def _german(free: str, head: re.Match[str]) -> dict[str, str]:
+    fields: dict[str, list[str]] = {}
+    # A sign within a text is not the beginning of a field: two digits of a field that there is must follow.
+    for part in re.split(rf"{re.escape(head[2])}(?=0\d|10|2\d|3[0-4]|6[0-3])", free[head.end(1) :]):
+        fields.setdefault(part[:2], []).append(part[2:])
+    pieces = [piece for code in sorted(fields) if code[:1] in ("2", "6") for piece in fields[code]]
+    said = _keywords(_run_on(pieces, FULL_FIELD))
+    name = _run_on([piece for code in ("32", "33") for piece in fields.get(code, ())], FULL_FIELD)
+    account = "".join(fields.get("31", ()))
     return {
-        "text": text,
-        "name": str(data.get("deviate_applicant") or data.get("applicant_name") or ""),
-        "account": str(account or ""),
-        "end_to_end": str(data.get("end_to_end_reference") or data.get("customer_reference") or ""),
+        "posting": head[1],
+        "text": said.get("SVWZ") or said.get("", ""),
+        "name": name or said.get("ABWA", ""),
+        "account": account or said.get("IBAN", ""),
+        "end_to_end": said.get("EREF", ""),
+        "reason": said.get("reason", ""),
     }
 
 
-def _slashed(free: str) -> dict[str, str] | None:
-    plain = free.replace("\n", "")
-    keys = list(SLASHED.finditer(plain))
-    if len(keys) < 2:
-        return None
+def _keywords(purpose: str) -> dict[str, str]:
+    """`EREF+…SVWZ+…` by its keywords. What stands before the first one is part of the text."""
+    keys = list(KEYWORD.finditer(purpose))
+    if not keys:
+        return {"": purpose}
+    before = purpose[: keys[0].start()].strip()
     found: dict[str, str] = {}
     for place, key in enumerate(keys):
-        end = keys[place + 1].start() if place + 1 < len(keys) else len(plain)
-        found.setdefault(key[1], plain[key.end() : end].strip("/ "))
-    party = found.get("CNTP", found.get("ORDP", found.get("BENM", ""))).split("/")
+        end = keys[place + 1].start() if place + 1 < len(keys) else len(purpose)
+        found.setdefault(key[1], purpose[key.end() : end].strip())
+    if "SVWZ" in found:
+        found["SVWZ"] = f"{before} {found['SVWZ']}".strip()
+    else:
+        # Without the keyword of the text, it stands before the others or nowhere.
+        found[""] = before or purpose
+    return found
+
+
+def _slashed(free: str, keys: list[re.Match[str]]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for place, key in enumerate(keys):
+        end = keys[place + 1].start() if place + 1 < len(keys) else len(free)
+        found.setdefault(key[1], free[key.end() : end].strip("/ "))
+    party = [each.strip() for each in found.get("CNTP", "").split("/")]
+    account = next((each for each in (found.get("IBAN", ""), found.get("ACCW", ""), party[0]) if each), "")
     remittance = found.get("REMI", "")
-    remittance = re.sub(r"^(USTD|STRD)/+", "", remittance)
+    structured = re.match(r"STRD/+(?:CUR|ISO|BBA)/+([^/]+)", remittance)
+    text = re.sub(r"^(USTD|STRD)/+", "", remittance)
     return {
-        "text": joined([remittance or plain]),
-        "name": found.get("NAME") or (party[2] if len(party) > 2 else ""),
-        "account": found.get("IBAN") or party[0],
+        "text": joined([text or ("" if "REMI" in found else free)]),
+        "name": found.get("NAME") or (party[2] if len(party) > 2 else "") or _name_of(found),
+        "account": account if is_iban(account) or account.isdigit() else account.split(" ")[0].split("/")[0],
         "end_to_end": found.get("EREF", ""),
-        "structured": found.get("CREF", ""),
+        "structured": structured[1] if structured else found.get("CREF", ""),
+        "reason": found.get("RTRN", "").split("/")[0],
     }
+
+
+def _name_of(found: dict[str, str]) -> str:
+    """The name where it stands right behind the key of the party."""
+    return next((found[key].split("/")[0] for key in ("ORDP", "BENM", "BENE") if found.get(key)), "")

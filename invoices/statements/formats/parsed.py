@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 
+from django.utils.translation import gettext as _
+
 MAX_BYTES = 20 * 1024 * 1024  # of a file
 MAX_LINES = 50_000  # in all statements of a file
 
@@ -27,6 +29,7 @@ class Line:
     code: str = ""  # the bank's code of the kind of transaction
     returns: tuple[str, ...] = ()  # references of the earlier transaction that this one undoes; empty: it undoes none
     return_reason: str = ""
+    entry: tuple[str, int] | None = None  # of which it is a part: the bank's reference and its amount; None: it is whole
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,13 @@ class BadStatement(Exception):
         super().__init__(sentence)
         self.sentence = sentence
         self.line = line
+
+
+def check_count(lines: int) -> None:
+    """While a file is read: raises BadStatement once it has too many lines."""
+    if lines > MAX_LINES:
+        message = _("The file has more than {limit} lines. Ask the bank for a shorter period.")
+        raise BadStatement(message.format(limit=f"{MAX_LINES:,}"))
 
 
 def difference(statement: ParsedStatement) -> int | None:
