@@ -124,7 +124,7 @@ class TestCamt:
             (b"1.190,00", b"1190.00", "no amount"),
             (b"-1190.00", b"1190.00", "no amount"),
             (b"NaN", b"1190.00", "no amount"),
-            (b"1e9", b"1190.00", ""),
+            (b"1e9", b"1190.00", "no amount"),
             (b"2026-13-02", b"2026-11-02", "no date"),
             (b"BOTH", b"CRDT", "neither a credit nor a debit"),
             (b"<Id></Id><Ccy>", b"<Id><IBAN>DE02120300000000202051</IBAN></Id><Ccy>", "names no account"),
@@ -138,9 +138,6 @@ class TestCamt:
             else 0
         )
         broken = content[:entry] + content[entry:].replace(right, wrong, 1)
-        if not said:  # an exponent is a number of XML's, and the sum says whether it ties
-            assert difference(only(broken)) != 0
-            return
         error = refused(broken)
         assert said in error.sentence and error.line
 

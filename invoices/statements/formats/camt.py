@@ -6,9 +6,12 @@ of an element; entities, document types and the network are off. Entries are rea
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from datetime import date, datetime
-from decimal import Decimal, InvalidOperation
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from functools import lru_cache
 from io import BytesIO
 from typing import Any
 
@@ -16,12 +19,15 @@ from django.utils.translation import gettext as _
 from lxml import etree
 
 from invoices import money
-from invoices.statements.formats.parsed import BadStatement, Line, ParsedStatement
-from invoices.statements.formats.references import account_number, joined, reference
+from invoices.statements.formats.parsed import BadStatement, Line, ParsedStatement, check_count
+from invoices.statements.formats.references import account_number, joined, our_account, reference
 
 KINDS = {"Stmt": "camt.053", "Ntfctn": "camt.054"}  # camt.052 reports what is not booked for good
 BOOKED = "BOOK"
-OPENING, CLOSING = ("OPBD", "PRCD"), ("CLBD",)
+# The first code that a statement has counts. ITBD is the balance of a page in the middle of a statement.
+OPENING, CLOSING, INTERIM = ("OPBD", "PRCD"), "CLBD", "ITBD"
+RETURNED = frozenset({"RRTN", "UPDD", "PRDD", "UPCT", "RPCR"})  # kinds of transaction that undo an earlier one
+DEEPEST = 30  # elements within each other in an entry; the schemas have half as many
 
 
 def looks_like(content: bytes) -> bool:
@@ -30,15 +36,42 @@ def looks_like(content: bytes) -> bool:
     return start.replace(b"\x00", b"").startswith(b"<")
 
 
+@dataclass(slots=True)
+class _Element:
+    """An element of the file as we need it: by local names, and without the library's object, which is slow to ask."""
+
+    line: int
+    text: str
+    currency: str
+    children: dict[str, list[_Element]] = field(default_factory=dict)
+
+    def all(self, path: str) -> list[_Element]:
+        found = [self]
+        for name in path.split("/"):
+            found = [child for each in found for child in each.children.get(name, ())]
+        return found
+
+    def find(self, path: str) -> _Element | None:
+        return next(iter(self.all(path)), None)
+
+    def said(self, *paths: str) -> str:
+        """The first text that one of these paths leads to."""
+        return next((each.text for path in paths for each in self.all(path) if each.text), "")
+
+
 def read(content: bytes) -> list[ParsedStatement]:
     """The statements of a file. Raises BadStatement."""
     found: list[ParsedStatement] = []
     lines: list[Line] = []
+    balances: list[_Element] = []
+    ours = ""
+    count = 0
+    begun = False
     try:
         events = etree.iterparse(
             BytesIO(content),
-            events=("end",),
-            tag=("{*}Ntry", *(f"{{*}}{kind}" for kind in KINDS)),
+            events=("start", "end"),
+            tag=("{*}Ntry", "{*}Bal", "{*}Acct", *(f"{{*}}{kind}" for kind in KINDS)),
             resolve_entities=False,
             no_network=True,
             load_dtd=False,
@@ -46,17 +79,28 @@ def read(content: bytes) -> list[ParsedStatement]:
             remove_comments=True,
             remove_pis=True,
         )
-        for _event, element in events:
-            if element.getroottree().docinfo.doctype:
+        for event, element in events:
+            if not begun and element.getroottree().docinfo.doctype:
                 raise BadStatement(_("The file declares a document type, which no bank's file does."), 1)
-            name = _name(element)
-            if name == "Ntry":
-                if _is_in_statement(element):
-                    lines.extend(_lines(element))
+            begun = True
+            if event == "start":
+                continue
+            name, above = _local(element.tag), element.getparent()
+            if name in KINDS:
+                found.append(_statement(_tree(element), KINDS[name], ours, balances, lines))
+                count += len(lines)
+                lines, balances, ours = [], [], ""
+                element.clear()
+            elif above is None or _local(above.tag) not in KINDS:
+                continue
+            elif name == "Acct":
+                ours = our_account(_tree(element).said("Id/IBAN", "Id/Othr/Id"))
+            elif name == "Bal":
+                balances.append(_tree(element))
                 _forget(element)
-            elif name in KINDS:
-                found.append(_statement(element, KINDS[name], lines))
-                lines = []
+            else:
+                lines.extend(_lines(_tree(element), ours))
+                check_count(count + len(lines))
                 _forget(element)
     except etree.XMLSyntaxError as error:
         raise BadStatement(_("The file is no complete XML: {why}").format(why=error.msg or ""), error.lineno) from None
@@ -65,114 +109,222 @@ def read(content: bytes) -> list[ParsedStatement]:
     return found
 
 
-def _statement(element: Any, kind: str, lines: list[Line]) -> ParsedStatement:
-    account = _child(element, "Acct")
-    number = account_number(_text(account, "Id/IBAN") or _text(account, "Id/Othr/Id"))
+def _statement(
+    element: _Element, kind: str, number: str, balances: list[_Element], lines: list[Line]
+) -> ParsedStatement:
     if not number:
-        raise BadStatement(_("A statement names no account."), element.sourceline)
-    balances = [(_text(each, "Tp/CdOrPrtry/Cd"), each) for each in _children(element, "Bal")]
-    opening = _balance(balances, OPENING, first=True)
-    closing = _balance(balances, CLOSING, first=False)
-    currencies = {_text(account, "Ccy").lower(), *(line.currency for line in lines)} - {""}
-    currencies |= {currency for currency, *_rest in (opening, closing) if currency}
+        raise BadStatement(_("A statement names no account."), element.line)
+    opening, closing = _balances(balances)
+    if kind == "camt.053" and (opening is None or closing is None):
+        message = _("Statement {number} of account {account} has no opening or no closing balance, so nothing proves it.")
+        raise BadStatement(message.format(number=element.said("Id") or "–", account=number), element.line)
+    currencies = {element.said("Acct/Ccy").lower(), *(line.currency for line in lines)} - {""}
+    currencies |= {each.currency for each in (opening, closing) if each}
     if len(currencies) != 1:
         message = _("The statement of account {account} is in more than one currency, or in none.")
-        raise BadStatement(message.format(account=number), element.sourceline)
+        raise BadStatement(message.format(account=number), element.line)
     days = [line.booked_on for line in lines]
-    begins = _day(_child(element, "FrToDt"), "FrDtTm", "FrDt") or opening[2] or (min(days) if days else None)
-    ends = _day(_child(element, "FrToDt"), "ToDtTm", "ToDt") or closing[2] or (max(days) if days else None)
+    begins = _day(element.find("FrToDt"), "FrDtTm", "FrDt") or (min(days) if days else opening and opening.day)
+    ends = _day(element.find("FrToDt"), "ToDtTm", "ToDt") or (closing and closing.day) or (max(days) if days else None)
+    both = opening is not None and closing is not None  # one alone proves nothing
     return ParsedStatement(
         format=kind,
         account=number,
         currency=currencies.pop(),
-        number=_text(element, "Id") or _text(element, "ElctrncSeqNb"),
+        number=element.said("Id", "ElctrncSeqNb", "LglSeqNb"),
         begins_on=begins,
         ends_on=ends,
-        # A closing balance alone proves nothing.
-        opening=opening[1] if closing[1] is not None else None,
-        closing=closing[1] if opening[1] is not None else None,
+        opening=opening.amount if opening and both else None,
+        closing=closing.amount if closing and both else None,
         lines=tuple(lines),
     )
 
 
-def _balance(
-    balances: list[tuple[str, Any]], codes: Iterable[str], *, first: bool
-) -> tuple[str, int | None, date | None]:
-    """Currency, minor units and day of the balance with the first of these codes; of several the first or last one."""
-    for code in codes:
-        found = [each for name, each in balances if name == code]
-        if found:
-            element = found[0] if first else found[-1]
-            currency, amount = _amount(element)
-            return currency, amount * _sign(element), _day(_child(element, "Dt"), "DtTm", "Dt")
-    return "", None, None
+@dataclass(frozen=True)
+class _Balance:
+    code: str
+    currency: str
+    amount: int  # minor units
+    day: date | None
 
 
-def _lines(entry: Any) -> Iterator[Line]:
+def _balances(elements: list[_Element]) -> tuple[_Balance | None, _Balance | None]:
+    """The opening and the closing balance: of several days the earliest and the latest, in whatever order they stand.
+
+    A page in the middle of a statement has an interim balance in place of one of them, or of both.
+    """
+    found = []
+    for each in elements:
+        code = each.said("Tp/CdOrPrtry/Cd")
+        if code in (*OPENING, CLOSING, INTERIM):
+            currency, amount = _amount(each)
+            found.append(_Balance(code, currency, amount * _sign(each), _day(each.find("Dt"), "DtTm", "Dt")))
+
+    def by_day(balance: _Balance) -> date:
+        return balance.day or date.min
+
+    openings = next(filter(None, ([each for each in found if each.code == code] for code in OPENING)), [])
+    closings = [each for each in found if each.code == CLOSING]
+    interim = [each for each in found if each.code == INTERIM]
+    opening = min(openings, key=by_day) if openings else interim.pop(0) if interim else None
+    # `max` takes the first of several of one day, and the last one of a day is its closing balance.
+    closing = max(reversed(closings), key=by_day) if closings else interim[-1] if interim else None
+    return opening, closing
+
+
+def _lines(entry: _Element, ours: str) -> Iterator[Line]:
     """An entry is one line; a batch that the bank booked as one, one for each transaction where they add up to it."""
-    status = _text(entry, "Sts/Cd") or _text(entry, "Sts")
+    status = entry.said("Sts/Cd", "Sts")
     if status and status != BOOKED:
         return
     currency, amount = _amount(entry)
-    sign = _sign(entry)
-    booked = _day(_child(entry, "BookgDt"), "DtTm", "Dt") or _day(_child(entry, "ValDt"), "DtTm", "Dt")
+    amount *= _sign(entry)
+    booked = _day(entry.find("BookgDt"), "DtTm", "Dt") or _day(entry.find("ValDt"), "DtTm", "Dt")
     if booked is None:
-        raise BadStatement(_("An entry has no booking date."), entry.sourceline)
-    details = [each for batch in _children(entry, "NtryDtls") for each in _children(batch, "TxDtls")]
+        raise BadStatement(_("An entry has no booking date."), entry.line)
+    details = entry.all("NtryDtls/TxDtls")
+    if len(details) < 2:
+        yield _line(entry, details, amount, currency, booked, ours)
+        return
+    parts, charges = _parts(entry, details, amount, currency)
+    if parts is None:
+        # What the bank does not tell apart stays one, with all that is said of it.
+        yield _line(entry, details, amount, currency, booked, ours)
+        return
+    whole = (reference(entry.said("AcctSvcrRef")), amount)
+    for detail, part in zip(details, parts, strict=True):
+        yield _line(entry, [detail], part, currency, booked, ours, whole)
+    if charges:
+        yield Line(
+            number=entry.line,
+            booked_on=booked,
+            valued_on=_day(entry.find("ValDt"), "DtTm", "Dt"),
+            amount=charges,
+            currency=currency,
+            text=joined([entry.said("AddtlNtryInf")]),
+            code="CHRG",
+            entry=whole,
+        )
+
+
+def _parts(
+    entry: _Element, details: list[_Element], amount: int, currency: str
+) -> tuple[list[int] | None, int]:
+    """The amount of each transaction of a batch, and what the bank kept of the whole for itself; None where they do not
+    add up to what it booked."""
+    sign = 1 if amount >= 0 else -1
     parts = [_part(each, currency, sign) for each in details]
-    if len(details) < 2 or None in parts or sum(parts) != amount * sign:  # type: ignore[arg-type]
-        details, parts = details[:1] if len(details) == 1 else [], [amount * sign]
-    for place, part in enumerate(parts):
-        assert part is not None  # noqa: S101  for the type checker
-        yield _line(entry, details[place] if details else None, part, currency, booked, single=len(parts) == 1)
+    told = [each for each in parts if each is not None]
+    if len(told) < len(parts):
+        return None, 0
+    left = amount - sum(told)
+    if not left:
+        return told, 0
+    net = [part - charge for part, charge in zip(told, (_charges(each, currency) for each in details), strict=True)]
+    if sum(net) == amount:
+        return net, 0
+    charged = [_charges(entry, currency), sum(_charges(each, currency) for each in details)]
+    return (told, left) if left < 0 and -left in charged else (None, 0)
 
 
-def _part(detail: Any, currency: str, sign: int) -> int | None:
+def _part(detail: _Element, currency: str, sign: int) -> int | None:
     """The amount of one transaction of a batch; None where it is not told in the account's currency."""
-    for path in ("Amt", "AmtDtls/TxAmt/Amt"):
-        element = _find(detail, path)
-        if element is not None and element.get("Ccy", "").lower() == currency:
-            own = _text(detail, "CdtDbtInd")
-            return _minor(element, currency) * ({"CRDT": 1, "DBIT": -1}.get(own, sign))
+    for path in ("Amt", "AmtDtls/TxAmt/Amt", "AmtDtls/CntrValAmt/Amt", "AmtDtls/InstdAmt/Amt"):
+        element = detail.find(path)
+        if element is not None and element.currency == currency:
+            return _minor(element, currency) * ({"CRDT": 1, "DBIT": -1}.get(detail.said("CdtDbtInd"), sign))
     return None
 
 
-def _line(entry: Any, detail: Any, amount: int, currency: str, booked: date, *, single: bool) -> Line:
-    def said(path: str) -> str:
-        return _text(detail, path)
+def _charges(element: _Element, currency: str) -> int:
+    """What the bank took, in minor units; above zero: it was taken."""
+    total = element.find("Chrgs/TtlChrgsAndTaxAmt")
+    if total is not None and total.currency == currency:
+        return _minor(total, currency)
+    found = 0
+    for each in (*element.all("Chrgs/Rcrd"), *element.all("Chrgs")):
+        amount = each.find("Amt")
+        if amount is not None and amount.currency == currency:
+            found += _minor(amount, currency) * (-1 if each.said("CdtDbtInd") == "CRDT" else 1)
+    return found
 
-    other, account = ("Dbtr", "DbtrAcct") if amount > 0 else ("Cdtr", "CdtrAcct")
-    returned = _find(detail, "RtrInf")
-    undoes = returned is not None or _text(entry, "RvslInd").lower() in ("true", "1")
-    parties = "RltdPties/"
-    free = [_plain(each) for each in _all(detail, "RmtInf/Ustrd")]
-    structured = [reference(_plain(each)) for each in _all(detail, "RmtInf/Strd/CdtrRefInf/Ref")]
-    named = [_plain(each) for each in _all(detail, "RmtInf/Strd/RfrdDocInf/Nb")]
-    notes = [_plain(each) for each in _all(detail, "RmtInf/Strd/AddtlRmtInf")]
-    own_reference = reference(said("Refs/AcctSvcrRef")) or (reference(_text(entry, "AcctSvcrRef")) if single else "")
-    end_to_end = reference(said("Refs/EndToEndId"))
-    references = [said(f"Refs/{name}") for name in ("TxId", "InstrId", "MsgId", "ClrSysRef")]
-    text = joined([*free, *named, *notes]) or joined([said("AddtlTxInf") or _text(entry, "AddtlNtryInf")])
+
+def _line(
+    entry: _Element,
+    details: list[_Element],
+    amount: int,
+    currency: str,
+    booked: date,
+    ours: str,
+    whole: tuple[str, int] | None = None,
+) -> Line:
+    """One line, of one transaction or of several that cannot be told apart."""
+    detail = details[0] if len(details) == 1 else _Element(entry.line, "", "")
+    returned = detail.find("RtrInf")
+    code = "/".join(filter(None, (entry.said(f"BkTxCd/{each}") for each in _CODE))) or entry.said("BkTxCd/Prtry/Cd")
+    kind = detail.said("BkTxCd/Domn/Fmly/SubFmlyCd") or entry.said("BkTxCd/Domn/Fmly/SubFmlyCd")
+    undoes = returned is not None or entry.said("RvslInd").lower() in ("true", "1") or kind in RETURNED
+    structured = [
+        found for each in details for ref in each.all("RmtInf/Strd/CdtrRefInf/Ref") if (found := reference(ref.text))
+    ]
+    free = [
+        text.text
+        for each in details
+        for path in ("RmtInf/Ustrd", "RmtInf/Strd/RfrdDocInf/Nb", "RmtInf/Strd/AddtlRmtInf")
+        for text in each.all(path)
+    ]
+    # A transaction may name several references: the first is its own, the others belong to the text.
+    text = joined([*free, *dict.fromkeys(structured[1:])])
+    if not text:
+        text = joined([detail.said("AddtlTxInf") or entry.said("AddtlNtryInf")])
+    own = reference(detail.said("Refs/AcctSvcrRef"))
+    if not own and whole is None:
+        own = reference(entry.said("AcctSvcrRef"))
+    end_to_end = reference(detail.said("Refs/EndToEndId"))
+    references = [detail.said(f"Refs/{name}") for name in ("TxId", "InstrId", "MsgId", "ClrSysRef", "UETR")]
+    name, account = _other_side(detail, amount, ours)
     return Line(
-        number=(detail if detail is not None else entry).sourceline or 0,
+        number=detail.line,
         booked_on=booked,
-        valued_on=_day(_child(entry, "ValDt"), "DtTm", "Dt"),
+        valued_on=_day(entry.find("ValDt"), "DtTm", "Dt"),
         amount=amount,
         currency=currency,
-        # A batch has one reference for all of its transactions: with the place in it, it is that of one.
-        bank_reference=own_reference,
+        bank_reference=own,
         end_to_end_id=end_to_end,
-        payer_name=said(f"{parties}{other}/Nm")
-        or said(f"{parties}{other}/Pty/Nm")
-        or said(f"{parties}Ultmt{other}/Nm"),
-        payer_account=account_number(said(f"{parties}{account}/Id/IBAN") or said(f"{parties}{account}/Id/Othr/Id")),
+        payer_name=name,
+        payer_account=account,
         text=text,
-        structured_reference=next(filter(None, structured), ""),
-        code="/".join(filter(None, (_text(entry, f"BkTxCd/{each}") for each in _CODE)))
-        or _text(entry, "BkTxCd/Prtry/Cd"),
-        returns=tuple(filter(None, dict.fromkeys(map(reference, [end_to_end, *references])))) if undoes else (),
-        return_reason=_text(returned, "Rsn/Cd") or joined(_plain(each) for each in _all(returned, "AddtlInf")),
+        structured_reference=structured[0] if structured else "",
+        code=code,
+        returns=tuple(filter(None, dict.fromkeys(map(reference, [end_to_end, *references]))))
+        if undoes and amount < 0
+        else (),
+        return_reason=joined([returned.said("Rsn/Cd", "Rsn/Prtry") or " ".join(t.text for t in returned.all("AddtlInf"))])
+        if returned is not None
+        else "",
+        entry=whole,
     )
+
+
+def _other_side(detail: _Element, amount: int, ours: str) -> tuple[str, str]:
+    """Name and account of the other side. A return keeps the sides of the transaction that it returns, so that of the two
+    the one with our account is us."""
+
+    def side(role: str) -> tuple[str, str]:
+        parties = "RltdPties/"
+        name = detail.said(
+            *(f"{parties}{role}/Nm", f"{parties}{role}/Pty/Nm", f"{parties}Ultmt{role}/Nm"),
+            f"{parties}Ultmt{role}/Pty/Nm",
+        )
+        account = detail.said(f"{parties}{role}Acct/Id/IBAN", f"{parties}{role}Acct/Id/Othr/Id")
+        return joined([name]), account_number(account)
+
+    usual, turned = ("Dbtr", "Cdtr") if amount > 0 else ("Cdtr", "Dbtr")
+    found = side(usual)
+    if found[1] and found[1] == ours:
+        other = side(turned)
+        return other if any(other) and other[1] != ours else found
+    return found
 
 
 _CODE = ("Domn/Cd", "Domn/Fmly/Cd", "Domn/Fmly/SubFmlyCd")
@@ -181,89 +333,71 @@ _CODE = ("Domn/Cd", "Domn/Fmly/Cd", "Domn/Fmly/SubFmlyCd")
 # --- elements ---------------------------------------------------------------------------------------------------------
 
 
-def _name(element: Any) -> str:
-    return etree.QName(element).localname if isinstance(element.tag, str) else ""
+@lru_cache(maxsize=1000)
+def _local(tag: Any) -> str:
+    return tag.rpartition("}")[2] if isinstance(tag, str) else ""
 
 
-def _children(element: Any, name: str) -> list[Any]:
-    return [each for each in element if _name(each) == name] if element is not None else []
-
-
-def _child(element: Any, name: str) -> Any:
-    return next(iter(_children(element, name)), None)
-
-
-def _all(element: Any, path: str) -> list[Any]:
-    found = [element] if element is not None else []
-    for name in path.split("/"):
-        found = [child for each in found for child in _children(each, name)]
-    return found
-
-
-def _find(element: Any, path: str) -> Any:
-    return next(iter(_all(element, path)), None)
-
-
-def _plain(element: Any) -> str:
-    return (element.text or "").strip() if element is not None else ""
-
-
-def _text(element: Any, path: str) -> str:
-    return next(filter(None, map(_plain, _all(element, path))), "")
-
-
-def _is_in_statement(entry: Any) -> bool:
-    return _name(entry.getparent()) in KINDS
+def _tree(element: Any, depth: int = 0) -> _Element:
+    read_here = _Element(
+        element.sourceline or 0, (element.text or "").strip(), element.get("Ccy", "").strip().lower()
+    )
+    if depth > DEEPEST:
+        raise BadStatement(_("The elements of the file are nested too deep."), read_here.line)
+    for child in element:
+        if name := _local(child.tag):
+            read_here.children.setdefault(name, []).append(_tree(child, depth + 1))
+    return read_here
 
 
 def _forget(element: Any) -> None:
-    """An entry that was read, and what stands before it, takes no more memory. Its place stays."""
+    """What was read, and what stands before it, takes no more memory."""
     element.clear()
+    before = element.getprevious()
+    if before is not None and _local(before.tag) in ("Ntry", "Bal"):
+        element.getparent().remove(before)
 
 
-def _sign(element: Any) -> int:
-    mark = _text(element, "CdtDbtInd")
+def _sign(element: _Element) -> int:
+    mark = element.said("CdtDbtInd")
     if mark not in ("CRDT", "DBIT"):
-        raise BadStatement(_("An amount is neither a credit nor a debit."), element.sourceline)
+        raise BadStatement(_("An amount is neither a credit nor a debit."), element.line)
     return 1 if mark == "CRDT" else -1
 
 
-def _amount(element: Any) -> tuple[str, int]:
+def _amount(element: _Element) -> tuple[str, int]:
     """Currency and minor units of an entry or a balance, without the sign."""
-    amount = _child(element, "Amt")
+    amount = element.find("Amt")
     if amount is None:
-        raise BadStatement(_("An amount is missing."), element.sourceline)
-    currency = amount.get("Ccy", "").lower()
-    if len(currency) != 3 or not currency.isascii() or not currency.isalpha():
-        raise BadStatement(_("An amount has no currency."), amount.sourceline)
-    return currency, _minor(amount, currency)
+        raise BadStatement(_("An amount is missing."), element.line)
+    if not re.fullmatch("[a-z]{3}", amount.currency):
+        raise BadStatement(_("An amount has no currency."), amount.line)
+    return amount.currency, _minor(amount, amount.currency)
 
 
-def _minor(element: Any, currency: str) -> int:
+def _minor(element: _Element, currency: str) -> int:
     """Minor units. XML writes amounts with a point for decimals and nothing else."""
-    written = _plain(element)
-    try:
-        value = Decimal(written)
-    except InvalidOperation:
-        value = Decimal("NaN")
-    if not value.is_finite() or value < 0 or not written.replace(".", "", 1).isascii():
-        raise BadStatement(_("“{amount}” is no amount.").format(amount=written[:40]), element.sourceline)
-    minor = value.scaleb(money.exponent(currency))
+    written = element.text
+    if not re.fullmatch(r"\+?([0-9]{1,20}(\.[0-9]{0,20})?|\.[0-9]{1,20})", written):
+        raise BadStatement(_("“{amount}” is no amount.").format(amount=written[:40]), element.line)
+    minor = Decimal(written).scaleb(money.exponent(currency))
     if minor != minor.to_integral_value():
         message = _("{amount} has more decimals than {currency} has.")
-        raise BadStatement(message.format(amount=written[:40], currency=currency.upper()), element.sourceline)
+        raise BadStatement(message.format(amount=written[:40], currency=currency.upper()), element.line)
     if minor >= money.MAX_MINOR_UNITS * 1000:
-        raise BadStatement(_("“{amount}” is no amount.").format(amount=written[:40]), element.sourceline)
+        raise BadStatement(_("“{amount}” is no amount.").format(amount=written[:40]), element.line)
     return int(minor)
 
 
-def _day(element: Any, moment: str, day: str) -> date | None:
+def _day(element: _Element | None, moment: str, day: str) -> date | None:
     """The day of a date or of a moment, as the bank's own clock has it. Raises BadStatement."""
-    written = _text(element, day) or _text(element, moment)
-    if not written:
+    written = element.said(day, moment) if element else ""
+    if not element or not written:
         return None
     try:
-        return date.fromisoformat(written[:10]) if len(written) <= 16 else datetime.fromisoformat(written).date()
+        if re.fullmatch(r"\d{4}-\d\d-\d\d([T ][0-9:.,]+)?(Z|[+-]\d\d:?\d\d)?", written, re.ASCII):
+            return date.fromisoformat(written[:10])
     except ValueError:
-        message = _("“{day}” is no date.")
-        raise BadStatement(message.format(day=written[:40]), element.sourceline) from None
+        pass
+    message = _("“{day}” is no date.")
+    raise BadStatement(message.format(day=written[:40]), element.line)
