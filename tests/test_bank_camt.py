@@ -60,9 +60,7 @@ def refused(content: bytes) -> BadStatement:
 
 
 def batch(*parts: str, total: str, more: str = "", mark: str = "CRDT") -> str:
-    return entry(
-        total, f"<AcctSvcrRef>B-1</AcctSvcrRef>{more}<NtryDtls><Btch/>{''.join(parts)}</NtryDtls>", mark=mark
-    )
+    return entry(total, f"<AcctSvcrRef>B-1</AcctSvcrRef>{more}<NtryDtls><Btch/>{''.join(parts)}</NtryDtls>", mark=mark)
 
 
 def part(amount: str, text: str, more: str = "", path: str = "<Amt Ccy='EUR'>{0}</Amt>") -> str:
@@ -190,7 +188,9 @@ def test_the_balances_of_a_statement(name: str) -> None:
     assert found.opening is not None and found.closing == found.opening + 10_000
 
 
-@pytest.mark.parametrize("balances", [balance("CLBD", "100.00"), balance("OPBD", "0.00"), balance("CLAV", "100.00"), " "])
+@pytest.mark.parametrize(
+    "balances", [balance("CLBD", "100.00"), balance("OPBD", "0.00"), balance("CLAV", "100.00"), " "]
+)
 def test_a_statement_without_one_of_its_balances_proves_nothing(balances: str) -> None:
     error = refused(document(entry(), balances=balances))
     assert "nothing proves it" in error.sentence and error.line == 3
@@ -283,7 +283,9 @@ def test_a_notification() -> None:
     assert [each.amount for each in only(notification(entry(), entry("7.00"))).lines] == [10_000, 700]
 
 
-@pytest.mark.parametrize("written", ["1_000.00", "1,00", "1 000.00", "-1.00", "1e3", "0x1", "", "1.005", "٣.00", "9" * 21])
+@pytest.mark.parametrize(
+    "written", ["1_000.00", "1,00", "1 000.00", "-1.00", "1e3", "0x1", "", "1.005", "٣.00", "9" * 21]
+)
 def test_what_is_no_amount_is_refused_with_its_line(written: str) -> None:
     assert refused(document(entry(), entry(written))).line == 7
 

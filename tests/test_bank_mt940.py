@@ -99,7 +99,12 @@ READ: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
             ":86:/TRTP/SEPA OVERBOEKING/IBAN/NL91ABNA0417164300/BIC/ABNANL2A/NAME",
             "/ACME BV/REMI/FACTUUR A1B2-0012/EREF/NOTPROVIDED",
         ),
-        {"text": "FACTUUR A1B2-0012", "payer_name": "ACME BV", "end_to_end_id": "", "payer_account": "NL91ABNA0417164300"},
+        {
+            "text": "FACTUUR A1B2-0012",
+            "payer_name": "ACME BV",
+            "end_to_end_id": "",
+            "payer_account": "NL91ABNA0417164300",
+        },
     ),
     "ING": (
         (
@@ -176,7 +181,9 @@ def test_a_reversal_of_a_credit_takes_money_away() -> None:
 
 def test_what_is_said_of_the_whole_statement_is_no_text_of_the_last_line() -> None:
     content = statement(BOOKED, ":86:Invoice 1", closing="C261102EUR1100,00")
-    content = content.replace(b"\r\n-\r\n", b"\r\n:64:C261102EUR1100,00\r\n:86:Your advisor wishes a good week\r\n-\r\n")
+    content = content.replace(
+        b"\r\n-\r\n", b"\r\n:64:C261102EUR1100,00\r\n:86:Your advisor wishes a good week\r\n-\r\n"
+    )
     assert only(content).lines[0].text == "Invoice 1"
 
 

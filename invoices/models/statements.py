@@ -95,6 +95,12 @@ class BankTransaction(models.Model):
     code = models.CharField(max_length=255, blank=True, help_text="The bank's code of the kind of transaction")
     returns = ObjectField(default=list, help_text="References of the earlier transaction that it undoes")
     return_reason = models.CharField(max_length=255, blank=True)
+    entry_reference = models.CharField(
+        max_length=255, blank=True, default="", help_text="The bank's, of the batch of which it is a part"
+    )
+    entry_amount = models.BigIntegerField(
+        null=True, blank=True, help_text="Minor units of that batch; empty: it is no part of one"
+    )
 
     state = models.CharField(max_length=16, choices=State.choices, default=State.OPEN)
     left = models.BigIntegerField(default=0, help_text="Minor units of a credit on which nobody has decided")

@@ -8,12 +8,13 @@ import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from invoices import clock, money
@@ -33,6 +34,7 @@ from invoices.statements.formats.parsed import (
     ParsedStatement,
     difference,
 )
+from invoices.statements.formats.references import is_iban, writings
 from invoices.wakeups import wake
 
 UPLOAD, VIEW = "invoices.add_bankstatement", "invoices.view_bankstatement"
@@ -154,21 +156,14 @@ def keep(
                     request_id=request_id[:255],
                 )
             )
-        # In one order everywhere, so that two files with the same lines wait for each other once, and not both ways.
-        lines = [_transactions(row, each) for row, each in zip(rows, statements, strict=True)]
-        inserted = _insert({each.pk: each for found in lines for each in found})
-        for row, found in zip(rows, lines, strict=True):
-            row.known_count = sum(each.pk not in inserted for each in found)
+        ids = _keep_transactions(rows, statements, kept)
         if not many_rows.insert(BankStatement, rows[:1], absent=True):
             transaction.set_rollback(True)
             return Kept(taken(digest), again=True)  # somebody took the same file at the same moment
         many_rows.insert(BankStatement, rows[1:])
-        _insert_lines(rows, lines)
-        for chunk in _chunks(sorted(inserted)):
-            _look_back(list(BankTransaction.objects.filter(pk__in=chunk)))
-        kept.statements, kept.new = rows, len(inserted)
+        _insert_lines(rows, statements, ids)
+        kept.statements = rows
         kept.known = sum(row.known_count for row in rows)
-        kept.credits = sum(each.amount > 0 for found in lines for each in found if each.pk in inserted)
         transaction.on_commit(partial(wake, "propose_matches"), robust=True)
     return kept
 
@@ -181,69 +176,128 @@ def taken(digest: str) -> list[BankStatement]:
 # --- transactions -----------------------------------------------------------------------------------------------------
 
 
-def _transactions(statement: BankStatement, said: ParsedStatement) -> list[BankTransaction]:
-    rows = []
-    for line, identity in zip(said.lines, identities(said.lines), strict=True):
-        credit = line.amount > 0
-        rows.append(
-            BankTransaction(
-                id=uuid.uuid5(NAMESPACE, f"{statement.account} {identity}"),
-                statement=statement,
-                number=line.number,
-                account=statement.account,
-                identity=identity,
-                booked_on=line.booked_on,
-                valued_on=line.valued_on,
-                amount=line.amount,
-                currency=line.currency,
-                bank_reference=line.bank_reference[:255],
-                end_to_end_id=line.end_to_end_id[:255],
-                payer_name=line.payer_name[:255],
-                payer_account=line.payer_account[:64],
-                text=line.text,
-                structured_reference=line.structured_reference[:255],
-                code=line.code[:255],
-                returns=list(line.returns),
-                return_reason=line.return_reason[:255],
-                state=State.OPEN if credit else State.RETURNED if line.returns else State.DEBIT,
-                left=line.amount if credit else 0,
-            )
-        )
-    return rows
+def _keep_transactions(
+    rows: list[BankStatement], statements: Sequence[ParsedStatement], kept: Kept
+) -> list[list[uuid.UUID]]:
+    """Inserts what is new of the statements' lines, in chunks, and counts it. The ids of each statement's lines."""
+    ids: list[list[uuid.UUID]] = []
+    of_id: dict[uuid.UUID, tuple[int, int, str]] = {}  # the statement, the line in it, both from 0, and its identity
+    for place, (row, said) in enumerate(zip(rows, statements, strict=True)):
+        found = identities(said.lines, _told_by_neighbours(row, said, statements[:place]))
+        keys = [(uuid.uuid5(NAMESPACE, f"{row.account} {identity}"), identity) for identity in found]
+        ids.append([pk for pk, _identity in keys])
+        for number, (pk, identity) in enumerate(keys):
+            of_id.setdefault(pk, (place, number, identity))
+    known = set(of_id)
+    earlier = _Earlier(rows, statements)
+    # In one order everywhere, so that two files with the same lines wait for each other once, and not both ways.
+    for chunk in _chunks(sorted(of_id)):
+        there = set(BankTransaction.objects.filter(pk__in=chunk).values_list("pk", flat=True))
+        new = []
+        for pk in chunk:
+            if pk not in there:
+                place, number, identity = of_id[pk]
+                new.append(_transaction(pk, identity, rows[place], statements[place].lines[number]))
+        inserted = many_rows.insert(BankTransaction, new, absent=True)
+        known -= inserted
+        new = [each for each in new if each.pk in inserted]
+        _look_back(new, earlier)
+        kept.new += len(new)
+        kept.credits += sum(each.amount > 0 for each in new)
+    for row, found_ids in zip(rows, ids, strict=True):
+        row.known_count = sum(pk in known for pk in found_ids)
+    return ids
 
 
-def identities(lines: Iterable[Line]) -> Iterator[str]:
-    """By what each line is known in another file of the same account: the bank's own reference, or else all that it
-    says; and which one it is of those that say the same."""
-    seen: Counter[str] = Counter()
+def _transaction(pk: uuid.UUID, identity: str, statement: BankStatement, line: Line) -> BankTransaction:
+    credit = line.amount > 0
+    return BankTransaction(
+        id=pk,
+        statement=statement,
+        number=line.number,
+        account=statement.account,
+        identity=identity,
+        booked_on=line.booked_on,
+        valued_on=line.valued_on,
+        amount=line.amount,
+        currency=line.currency,
+        bank_reference=line.bank_reference[:255],
+        end_to_end_id=line.end_to_end_id[:255],
+        payer_name=line.payer_name[:255],
+        payer_account=line.payer_account[:64],
+        text=line.text,
+        structured_reference=line.structured_reference[:255],
+        code=line.code[:255],
+        returns=list(line.returns),
+        return_reason=line.return_reason[:255],
+        entry_reference=line.entry[0][:255] if line.entry else "",
+        entry_amount=line.entry[1] if line.entry else None,
+        state=State.OPEN if credit else State.RETURNED if line.returns else State.DEBIT,
+        left=line.amount if credit else 0,
+    )
+
+
+def _says(line: Line | BankTransaction) -> str:
+    """By what a line is known in another file: the bank's own reference, or else all that it says."""
+    said: tuple[Any, ...] = (line.booked_on.isoformat(), line.amount, line.currency)
+    if line.bank_reference:
+        said += ("reference", line.bank_reference)
+    else:
+        texts = (line.end_to_end_id, line.payer_account, line.payer_name, line.structured_reference, line.text)
+        said += ("text", *("".join(text.split()).upper() for text in texts))
+    return repr(said)
+
+
+def identities(lines: Iterable[Line], seen: Counter[str] | None = None) -> Iterator[str]:
+    """What each line says, and which one it is of those that say the same; `seen`: of other statements."""
+    seen = Counter() if seen is None else seen
     for line in lines:
-        said: tuple[Any, ...] = (line.booked_on.isoformat(), line.amount, line.currency)
-        if line.bank_reference:
-            said += ("reference", line.bank_reference)
-        else:
-            texts = (line.end_to_end_id, line.payer_account, line.payer_name, line.structured_reference, line.text)
-            said += ("text", *("".join(text.split()).upper() for text in texts))
-        seen[key := repr(said)] += 1
+        seen[key := _says(line)] += 1
         yield hashlib.sha256(f"{key} {seen[key]}".encode()).hexdigest()
 
 
-def _insert(rows: dict[uuid.UUID, BankTransaction]) -> set[uuid.UUID]:
-    """Those of these transactions that no file had brought."""
-    inserted: set[uuid.UUID] = set()
-    for chunk in _chunks(sorted(rows)):
-        there = set(BankTransaction.objects.filter(pk__in=chunk).values_list("pk", flat=True))
-        new = [rows[pk] for pk in chunk if pk not in there]
-        inserted |= many_rows.insert(BankTransaction, new, absent=True)
-    return inserted
-
-
-def _insert_lines(statements: list[BankStatement], transactions: list[list[BankTransaction]]) -> None:
-    lines = (
-        StatementLine(statement=statement, number=each.number, place=place, transaction_id=each.pk)
-        for statement, found in zip(statements, transactions, strict=True)
-        for place, each in enumerate(found, 1)
+def _told_by_neighbours(row: BankStatement, said: ParsedStatement, before: Sequence[ParsedStatement]) -> Counter[str]:
+    """What the statements say that this one follows on, or that follow on it. Two statements of one day share no line,
+    so what says the same in both is two transactions, and not one that came twice."""
+    told: Counter[str] = Counter()
+    if not said.lines or said.opening is None:
+        return told
+    days = {line.booked_on for line in said.lines}
+    for other in before:
+        if (other.account, other.currency) == (said.account, said.currency) and _adjoin(said, other):
+            told.update(_says(line) for line in other.lines if line.booked_on in days)
+    neighbours = BankStatement.objects.filter(account=row.account, currency=row.currency).exclude(
+        file_hash=row.file_hash
     )
-    StatementLine.objects.bulk_create(lines, batch_size=ROWS_AT_ONCE)
+    neighbours = neighbours.filter(Q(closing=said.opening) | Q(opening=said.closing))
+    counted: set[tuple[Any, ...]] = set()
+    for each in neighbours:
+        same = (each.format, each.number, each.opening, each.closing, each.begins_on, each.ends_on)
+        if not _adjoin(said, each) or same in counted:
+            continue  # the same statement may have come in several files
+        counted.add(same)
+        lines = BankTransaction.objects.filter(lines__statement=each, booked_on__in=days)
+        told.update(map(_says, lines.iterator()))
+    return told
+
+
+def _adjoin(one: ParsedStatement | BankStatement, other: ParsedStatement | BankStatement) -> bool:
+    """Whether one begins with the balance with which the other ends, and they are not the same."""
+    if (one.opening, one.closing) == (other.opening, other.closing) or other.opening is None:
+        return False
+    return one.opening == other.closing or one.closing == other.opening
+
+
+def _insert_lines(rows: list[BankStatement], statements: Sequence[ParsedStatement], ids: list[list[uuid.UUID]]) -> None:
+    for row, said, found in zip(rows, statements, ids, strict=True):
+        for begin in range(0, len(found), ROWS_AT_ONCE):
+            StatementLine.objects.bulk_create(
+                StatementLine(statement=row, number=line.number, place=place, transaction_id=pk)
+                for place, (line, pk) in enumerate(
+                    zip(said.lines[begin : begin + ROWS_AT_ONCE], found[begin : begin + ROWS_AT_ONCE], strict=True),
+                    begin + 1,
+                )
+            )
 
 
 def _chunks(ids: Sequence[uuid.UUID]) -> Iterator[list[uuid.UUID]]:
@@ -253,54 +307,95 @@ def _chunks(ids: Sequence[uuid.UUID]) -> Iterator[list[uuid.UUID]]:
 # --- what a transaction has to do with earlier ones -------------------------------------------------------------------
 
 
-def _look_back(new: list[BankTransaction]) -> None:
+def _look_back(new: list[BankTransaction], earlier: _Earlier) -> None:
     """Finds for each new transaction the credit that it returns, and one of another file that it may be again."""
-    alike, returned = _alike(new), _returned(new)
+    returned = _returned(new)
     found = []
     for each in new:
-        each.undoes, each.resembles = returned.get(each.pk), alike.get(each.pk)
+        each.undoes, each.resembles_id = returned.get(each.pk), earlier.like(each)
         if each.undoes is not None:
             each.state = State.RETURNED
-        if each.undoes or each.resembles:
+        if each.undoes or each.resembles_id:
             found.append(each)
     many_rows.update(BankTransaction, found, ["undoes_id", "resembles_id", "state"])
 
 
-def _alike(new: list[BankTransaction]) -> dict[uuid.UUID, BankTransaction]:
-    """Credits of another file with the same day and amount. Another format words a line in another way, so without a
-    reference of the bank's nobody can tell whether it is the same."""
-    found: dict[uuid.UUID, BankTransaction] = {}
-    credits = {(each.account, each.booked_on, each.amount): each for each in new if each.amount > 0}
-    if not credits:
-        return {}
-    earlier: dict[tuple[Any, ...], list[BankTransaction]] = {}
-    others = BankTransaction.objects.filter(
-        account__in={account for account, _day, _amount in credits},
-        booked_on__in={day for _account, day, _amount in credits},
-        amount__in={amount for _account, _day, amount in credits},
-    )
-    for other in others.select_related("statement").order_by("statement__uploaded_at", "pk"):
-        earlier.setdefault((other.account, other.booked_on, other.amount), []).append(other)
-    hashes = dict(
-        BankStatement.objects.filter(pk__in={each.statement_id for each in new}).values_list("pk", "file_hash")
-    )
-    for each in new:
-        if each.amount <= 0:
-            continue
-        for other in earlier.get((each.account, each.booked_on, each.amount), ()):
-            elsewhere = other.statement.file_hash != hashes.get(each.statement_id)
-            # Two references of the bank's that differ are two transactions.
-            told_apart = each.bank_reference and other.bank_reference
-            if elsewhere and not told_apart and _payers_agree(each, other):
-                found[each.pk] = other
-                break
-    return found
+class _Credit(NamedTuple):
+    """Of a credit that another file brought: what tells whether a new one may be the same."""
+
+    pk: uuid.UUID
+    booked_on: date
+    amount: int
+    bank_reference: str
+    payer_account: str
+    end_to_end_id: str
+    entry_reference: str
+    entry_amount: int | None
+    format: str
 
 
-def _payers_agree(one: BankTransaction, other: BankTransaction) -> bool:
-    """False where both name the payer's account, or both their reference, and these differ."""
-    pairs = ((one.payer_account, other.payer_account), (one.end_to_end_id, other.end_to_end_id))
-    return all(not first or not second or first == second for first, second in pairs)
+class _Earlier:
+    """The credits of other files on the accounts and days of these statements, by what another format would say of them
+    too: account, day and amount. Another format words a line in another way, has other references or none, and tells a
+    batch as one or by its transactions, so nobody can tell whether it is the same."""
+
+    def __init__(self, rows: list[BankStatement], statements: Sequence[ParsedStatement]) -> None:
+        self.formats = {row.pk: row.format for row in rows}
+        self.found: dict[tuple[str, date, int], list[_Credit]] = {}
+        days: dict[str, set[date]] = {}
+        for row, said in zip(rows, statements, strict=True):
+            days.setdefault(row.account, set()).update(line.booked_on for line in said.lines if line.amount > 0)
+        for account, booked in days.items():
+            if not booked:
+                continue
+            others = BankTransaction.objects.filter(
+                account__in=sorted(writings(account)), booked_on__range=(min(booked), max(booked)), amount__gt=0
+            ).exclude(statement__file_hash=rows[0].file_hash)
+            columns = (
+                *("pk", "booked_on", "amount", "bank_reference", "payer_account", "end_to_end_id"),
+                *("entry_reference", "entry_amount", "statement__format"),
+            )
+            found = others.order_by("statement__uploaded_at", "pk").values_list(*columns)
+            for other in map(_Credit._make, found.iterator(chunk_size=ROWS_AT_ONCE)):
+                for amount in {other.amount, other.entry_amount}:
+                    if amount is not None:
+                        self.found.setdefault((account, other.booked_on, amount), []).append(other)
+
+    def like(self, new: BankTransaction) -> uuid.UUID | None:
+        if new.amount <= 0:
+            return None
+        for other in self.found.get((new.account, new.booked_on, new.amount), ()):
+            if other.amount == new.amount:
+                told_apart = not _payers_agree(new, other) or (
+                    self._same_format(new, other) and _differ(new.end_to_end_id, other.end_to_end_id)
+                )
+                if not told_apart and self._may_be(new, other, new.bank_reference, other.bank_reference):
+                    return other.pk
+            elif self._may_be(new, other, new.bank_reference, other.entry_reference):
+                return other.pk  # a transaction of the batch that the new one is
+        if new.entry_amount is not None:
+            for other in self.found.get((new.account, new.booked_on, new.entry_amount), ()):
+                whole = other.amount == new.entry_amount
+                if whole and self._may_be(new, other, new.entry_reference, other.bank_reference):
+                    return other.pk
+        return None
+
+    def _may_be(self, new: BankTransaction, other: _Credit, reference: str, other_reference: str) -> bool:
+        """Two references of one format that differ are two transactions; another format has references of its own."""
+        return not (self._same_format(new, other) and _differ(reference, other_reference))
+
+    def _same_format(self, new: BankTransaction, other: _Credit) -> bool:
+        return self.formats[new.statement_id] == other.format
+
+
+def _differ(one: str, other: str) -> bool:
+    return bool(one and other and one != other)
+
+
+def _payers_agree(one: BankTransaction, other: _Credit) -> bool:
+    """False where both name the payer by an IBAN, and these differ: other formats cut references and other numbers."""
+    named = is_iban(one.payer_account) and is_iban(other.payer_account)
+    return not named or one.payer_account == other.payer_account
 
 
 def _returned(new: list[BankTransaction]) -> dict[uuid.UUID, BankTransaction]:

@@ -116,7 +116,9 @@ def _statement(
         raise BadStatement(_("A statement names no account."), element.line)
     opening, closing = _balances(balances)
     if kind == "camt.053" and (opening is None or closing is None):
-        message = _("Statement {number} of account {account} has no opening or no closing balance, so nothing proves it.")
+        message = _(
+            "Statement {number} of account {account} lacks an opening or closing balance, so nothing proves it."
+        )
         raise BadStatement(message.format(number=element.said("Id") or "–", account=number), element.line)
     currencies = {element.said("Acct/Ccy").lower(), *(line.currency for line in lines)} - {""}
     currencies |= {each.currency for each in (opening, closing) if each}
@@ -124,8 +126,10 @@ def _statement(
         message = _("The statement of account {account} is in more than one currency, or in none.")
         raise BadStatement(message.format(account=number), element.line)
     days = [line.booked_on for line in lines]
-    begins = _day(element.find("FrToDt"), "FrDtTm", "FrDt") or (min(days) if days else opening and opening.day)
-    ends = _day(element.find("FrToDt"), "ToDtTm", "ToDt") or (closing and closing.day) or (max(days) if days else None)
+    begins = _day(element.find("FrToDt"), "FrDtTm", "FrDt") or (min(days) if days else None)
+    begins = begins or (opening.day if opening else None)
+    ends = _day(element.find("FrToDt"), "ToDtTm", "ToDt") or (closing.day if closing else None)
+    ends = ends or (max(days) if days else None)
     both = opening is not None and closing is not None  # one alone proves nothing
     return ParsedStatement(
         format=kind,
@@ -207,9 +211,7 @@ def _lines(entry: _Element, ours: str) -> Iterator[Line]:
         )
 
 
-def _parts(
-    entry: _Element, details: list[_Element], amount: int, currency: str
-) -> tuple[list[int] | None, int]:
+def _parts(entry: _Element, details: list[_Element], amount: int, currency: str) -> tuple[list[int] | None, int]:
     """The amount of each transaction of a batch, and what the bank kept of the whole for itself; None where they do not
     add up to what it booked."""
     sign = 1 if amount >= 0 else -1
@@ -299,16 +301,20 @@ def _line(
         returns=tuple(filter(None, dict.fromkeys(map(reference, [end_to_end, *references]))))
         if undoes and amount < 0
         else (),
-        return_reason=joined([returned.said("Rsn/Cd", "Rsn/Prtry") or " ".join(t.text for t in returned.all("AddtlInf"))])
-        if returned is not None
-        else "",
+        return_reason=_reason(returned),
         entry=whole,
     )
 
 
+def _reason(returned: _Element | None) -> str:
+    if returned is None:
+        return ""
+    return returned.said("Rsn/Cd", "Rsn/Prtry") or joined(each.text for each in returned.all("AddtlInf"))
+
+
 def _other_side(detail: _Element, amount: int, ours: str) -> tuple[str, str]:
-    """Name and account of the other side. A return keeps the sides of the transaction that it returns, so that of the two
-    the one with our account is us."""
+    """Name and account of the other side. A return keeps the sides of the transaction that it returns, so that of the
+    two the one with our account is us."""
 
     def side(role: str) -> tuple[str, str]:
         parties = "RltdPties/"
@@ -339,9 +345,7 @@ def _local(tag: Any) -> str:
 
 
 def _tree(element: Any, depth: int = 0) -> _Element:
-    read_here = _Element(
-        element.sourceline or 0, (element.text or "").strip(), element.get("Ccy", "").strip().lower()
-    )
+    read_here = _Element(element.sourceline or 0, (element.text or "").strip(), element.get("Ccy", "").strip().lower())
     if depth > DEEPEST:
         raise BadStatement(_("The elements of the file are nested too deep."), read_here.line)
     for child in element:

@@ -1,7 +1,7 @@
 """MT940 (SWIFT): statements of banks as lines of text. The library `mt-940` reads each tag; here they become lines.
 
-The file is cut into its tags here and not by the library: so each tag knows its line, what follows on the last balance is
-not taken for the text of the last transaction, and a large file is never held as the library's objects.
+The file is cut into its tags here and not by the library: so each tag knows its line, what follows on the last balance
+is not taken for the text of the last transaction, and a large file is never held as the library's objects.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ SLASHED = re.compile(
 
 
 class _Booking(Statement):
-    """Tag :61: as banks write it: references longer than SWIFT's, several lines behind it, and an amount that is not cut
-    where it has a point for decimals."""
+    """Tag :61: as banks write it: references longer than SWIFT's, several lines behind it, and an amount that is not
+    cut where it has a point for decimals."""
 
     pattern = r"""^
     (?P<year>[0-9]{2})(?P<month>[0-9]{2})(?P<day>[0-9]{2})
@@ -166,7 +166,7 @@ def _pages(text: str) -> Iterator[_Page]:
             page = _Page(number)
         elif page is None:
             continue
-        elif tag == "25" or tag == "25P":
+        elif tag in ("25", "25P"):
             page.account = page.account or our_account(value[0])
         elif tag in ("28", "28C"):
             page.number = value[0].strip()

@@ -29,7 +29,9 @@ class Line:
     code: str = ""  # the bank's code of the kind of transaction
     returns: tuple[str, ...] = ()  # references of the earlier transaction that this one undoes; empty: it undoes none
     return_reason: str = ""
-    entry: tuple[str, int] | None = None  # of which it is a part: the bank's reference and its amount; None: it is whole
+    entry: tuple[str, int] | None = (
+        None  # of which it is a part: the bank's reference and its amount; None: it is whole
+    )
 
 
 @dataclass(frozen=True)
