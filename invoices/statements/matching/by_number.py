@@ -12,6 +12,9 @@ from invoices.statements.matching.proposal import Confidence, Credit, Part, Prop
 from invoices.statements.matching.reasons import ReasonCode
 from invoices.statements.matching.sums import only_sum
 
+OTHER_PAYER = (ReasonCode.NAME_OTHER, ReasonCode.NAME_OF_ANOTHER, ReasonCode.PAYER_OF_OTHERS)
+BELOW_OWN = 52  # the weight of named invoices where the payer owes this amount; SURE in by_payer.py is above it
+
 
 def by_numbers(credit: Credit, known: Known, payable: list[Hit], notes: list[Reason]) -> list[Weighed]:
     if not payable:
@@ -52,6 +55,10 @@ def _exact(credit: Credit, known: Known, chosen: Sequence[Hit], notes: list[Reas
     if against:
         confidence = Confidence.LOW if grave and len(against) > 1 else Confidence.MEDIUM
     weight = 100 - 5 * len(against)
+    if rival := _rival(credit, known, chosen):
+        against, confidence = [*against, rival], min(confidence, Confidence.MEDIUM)
+    if own := _own(credit, known, chosen):
+        against, confidence, weight = [*against, own], Confidence.LOW, BELOW_OWN
     return Weighed(weight, Proposal(parts, confidence, (*reasons, *against)))
 
 
@@ -83,7 +90,7 @@ def _inexact(credit: Credit, known: Known, chosen: list[Hit], notes: list[Reason
     elif open_amount:
         reasons.append(with_amount(ReasonCode.OVERPAID, open_amount, credit))
     against += [*of_invoices(credit, known, [hit.row for hit in taken]), *refused, *notes]
-    other_payer = any(reason.code in (ReasonCode.NAME_OTHER, ReasonCode.PAYER_OF_OTHERS) for reason in against)
+    other_payer = any(reason.code in OTHER_PAYER for reason in against)
     low = other_payer or not all(hit.plain and hit.exact for hit in taken)
     proposal = Proposal(
         tuple(Part(hit.row.id, amount) for hit, amount in parts),
@@ -134,6 +141,33 @@ def _of_numbers(credit: Credit, known: Known, chosen: Sequence[Hit]) -> tuple[li
     if len({hit.row.customer for hit in chosen}) > 1:
         against.append(reason(ReasonCode.SEVERAL_CUSTOMERS))
     return [*reasons, *for_it], against, unclear
+
+
+def _rival(credit: Credit, known: Known, chosen: Sequence[Hit]) -> Reason | None:
+    """Another customer owes exactly this amount, and the payer's name is as much like theirs: a family's or a group's.
+    Then the number alone tells them apart, and it may be the wrong one."""
+    customers = {hit.row.customer for hit in chosen}
+    if any(known.times(credit, customer) for customer in customers):
+        return None
+    like = max(known.likeness(credit, hit.row) for hit in chosen)
+    if like != Likeness.PARTLY:
+        return None
+    for row in known.amounts.get((credit.currency, credit.amount), ()):
+        if row.customer not in customers and known.likeness(credit, row) >= like:
+            return reason(ReasonCode.RIVAL, row)
+    return None
+
+
+def _own(credit: Credit, known: Known, chosen: Sequence[Hit]) -> Reason | None:
+    """The payer is a customer, to whom none of the named invoices belongs, and owes exactly this amount: a wrong number
+    was copied more often than somebody paid for another what is owed by both."""
+    payers = known.named.get(credit.id, set())  # by name alone: an account may be one of a service for several
+    if not payers or any(hit.row.customer in payers for hit in chosen):
+        return None
+    if any(known.likeness(credit, hit.row) == Likeness.SAME for hit in chosen):
+        return None
+    owed = [row for customer in payers for row in open_of(credit, known, customer) if known.left(row) == credit.amount]
+    return reason(ReasonCode.OWN_INVOICE, owed[0]) if owed else None
 
 
 def _twins(credit: Credit, known: Known, chosen: Sequence[Hit]) -> list[Reason]:

@@ -13,13 +13,15 @@ from invoices.statements.matching.reasons import ReasonCode
 from invoices.statements.matching.rows import Row
 from invoices.statements.matching.sums import only_sum
 
+SURE = 55  # the weight of an invoice of exactly this amount, of the payer's own
+
 
 def by_payer(credit: Credit, known: Known, payable: list[Hit], notes: list[Reason]) -> list[Weighed]:
     """Invoices that are not named: of the payer's customers, and those with this amount."""
     named = {hit.row.id for hit in payable}
     plainly_named = any(hit.plain and hit.exact and not hit.piece.expanded for hit in payable)
     of_named = {hit.row.customer for hit in known.hits[credit.id] if hit.row.customer}
-    customers = {*known.payers.get(credit.id, {}), *known.named.get(credit.id, ())}
+    customers = known.customers_of_payer(credit)
     pool = {row.id: row for row in known.near.get(credit.id, ())}
     pool |= {row.id: row for row in known.amounts.get((credit.currency, credit.amount), ())}
     for customer in {*customers, *of_named}:
@@ -29,6 +31,8 @@ def by_payer(credit: Credit, known: Known, payable: list[Hit], notes: list[Reaso
         for row in sorted(pool.values(), key=lambda row: row.age)
         if row.id not in named and row.currency == credit.currency and known.left(row) == credit.amount
     ]
+    if notes:  # the text names an invoice that takes nothing: it is not about one of somebody else's
+        usable = [row for row in usable if row.customer in {*of_named, *customers}]
     clues = [(_clue(credit, known, row, row.customer in of_named), row) for row in usable]
     found: list[Weighed] = []
     best = max((clue[0] for clue, _row in clues), default=0)
@@ -59,7 +63,8 @@ def _clue(credit: Credit, known: Known, row: Row, of_named: bool) -> tuple[int, 
     times, likeness = known.times(credit, row.customer), known.likeness(credit, row)
     sure = bool(times) or likeness == Likeness.SAME
     reasons, _against = of_payer(credit, known, [row])
-    piece, last = near_piece(reading, row), ending(reading, row)
+    named = any(hit.plain and hit.exact for hit in known.hits[credit.id])
+    piece, last = near_piece(reading, row), "" if named else ending(reading, row)
     if piece is not None:
         reasons.insert(0, reason(ReasonCode.NUMBER_NEAR, row, written=piece.written))
         return (70 if sure else {Likeness.PARTLY: 60, Likeness.UNKNOWN: 50}.get(likeness, 30)), reasons
@@ -67,7 +72,7 @@ def _clue(credit: Credit, known: Known, row: Row, of_named: bool) -> tuple[int, 
         reasons.insert(0, reason(ReasonCode.NUMBER_TAIL, row, written=last))
         return (66 if sure else {Likeness.PARTLY: 52, Likeness.UNKNOWN: 32}.get(likeness, 22)), reasons
     if sure:
-        return 55, reasons
+        return SURE, reasons
     if of_named:
         return 40, reasons
     others = known.amounts.get((row.currency, credit.amount), ())

@@ -59,10 +59,15 @@ def of_payer(credit: Credit, known: Known, chosen: Iterable[Row]) -> tuple[list[
             against["others"] = reason(ReasonCode.PAYER_OF_OTHERS)
         if likeness == Likeness.SAME:
             for_it["name"] = reason(ReasonCode.NAME)
+        elif not times and known.named.get(credit.id):
+            against["name"] = reason(ReasonCode.NAME_OF_ANOTHER)
         elif likeness == Likeness.PARTLY:
             for_it["name"] = reason(ReasonCode.NAME_PARTLY)
         elif likeness == Likeness.OTHER and not times:
             against["name"] = reason(ReasonCode.NAME_OTHER)
+    if "name" in for_it and "name" in against:
+        del for_it["name"]
+        against["name"] = reason(ReasonCode.NAME_OF_SOME)
     return list(for_it.values()), list(against.values())
 
 

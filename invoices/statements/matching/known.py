@@ -15,6 +15,7 @@ from invoices.statements.matching.rows import Hindrances, Row
 from invoices.statements.matching.spelling import one_mistake, with_one_mistake
 
 SHORTEST_NEAR = 6  # characters of a number's key in which one mistake may be
+MOST_OF_PAYER = 5  # customers for whom one payer pays; of more it is a bank or a payment service
 NEAR_PIECES = 3  # of a credit that names nothing: so many are looked up with one mistake
 
 
@@ -43,12 +44,22 @@ class Known:
             self.taken[part.invoice] = self.taken.get(part.invoice, 0) + part.amount
             self.takers.setdefault(part.invoice, []).append(credit)
 
+    def known_customers(self, credit: Credit) -> Mapping[str, int]:
+        """For whom this payer paid before, and how often that was confirmed. One who pays for many is a bank or a
+        payment service, and tells nobody."""
+        known = self.payers.get(credit.id, {})
+        return known if len(known) <= MOST_OF_PAYER else {}
+
+    def customers_of_payer(self, credit: Credit) -> set[str]:
+        """Who the payer is: by the name, and for whom they paid before."""
+        return {*self.known_customers(credit), *self.named.get(credit.id, ())}
+
     def times(self, credit: Credit, customer: str) -> int:
         """How often it was confirmed that this payer pays for the customer."""
-        return self.payers.get(credit.id, {}).get(customer, 0)
+        return self.known_customers(credit).get(customer, 0)
 
     def pays_for_others(self, credit: Credit, customer: str) -> bool:
-        return bool(self.payers.get(credit.id)) and not self.times(credit, customer)
+        return bool(self.known_customers(credit)) and not self.times(credit, customer)
 
     def likeness(self, credit: Credit, row: Row) -> Likeness:
         if row.customer in self.named.get(credit.id, ()):

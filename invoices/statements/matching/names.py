@@ -31,6 +31,7 @@ _COMMON = frozenset(
     holding group gruppe groep groupe service services international deutschland germany europe europa consulting
     beratung solutions software media medien design digital trading handel handels verwaltung verwaltungs beteiligung
     beteiligungs system systems systeme technology technologies technik studio shop online store bank praxis kanzlei
+    catering print druck energie energy metallbau solar optik optics dental elektro garten auto
     immobilien logistics logistik partner partners management marketing agentur agency global world bau customer kunde
     client company vertrieb vertriebs verlag hotel restaurant apotheke stadt gemeinde
     """.split()

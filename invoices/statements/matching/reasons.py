@@ -30,6 +30,10 @@ class ReasonCode(models.TextChoices):
     NAME = "name"
     NAME_PARTLY = "name_partly"
     NAME_OTHER = "name_other"
+    NAME_OF_ANOTHER = "name_of_another"
+    NAME_OF_SOME = "name_of_some"
+    OWN_INVOICE = "own_invoice"
+    RIVAL = "rival"
     ONLY_AMOUNT = "only_amount"
     SAME_AMOUNT = "same_amount"
     TWIN = "twin"
@@ -64,6 +68,10 @@ SENTENCES: Mapping[str, str] = {
     ReasonCode.NAME: gettext_noop("The payer's name is the customer's."),
     ReasonCode.NAME_PARTLY: gettext_noop("The payer's name is in part like the customer's."),
     ReasonCode.NAME_OTHER: gettext_noop("The payer's name is not the customer's."),
+    ReasonCode.NAME_OF_ANOTHER: gettext_noop("The payer's name is another customer's."),
+    ReasonCode.NAME_OF_SOME: gettext_noop("The payer's name is that of one of the customers, not of all."),
+    ReasonCode.OWN_INVOICE: gettext_noop("Invoice {number} of the payer's own has this amount too."),
+    ReasonCode.RIVAL: gettext_noop("Invoice {number} has this amount too, and its customer a name like the payer's."),
     ReasonCode.ONLY_AMOUNT: gettext_noop("Nothing but the amount points to it."),
     ReasonCode.SAME_AMOUNT: gettext_noop("Several open invoices have this amount: the oldest was taken."),
     ReasonCode.TWIN: gettext_noop("Invoice {number} has the same amount and nearly the same number."),
