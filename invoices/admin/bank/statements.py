@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import date
 from typing import Any
 
 from django import forms
@@ -48,17 +49,10 @@ ROLES = (
     ("bank_reference", gettext_noop("The bank’s reference, different for each line"), False),
     ("valued_on", gettext_noop("Value date"), False),
     ("balance", gettext_noop("Balance after the line"), False),
+    ("fee", gettext_noop("Fee that the bank took besides the amount"), False),
+    ("status", gettext_noop("Booked or pending, if a column says so"), False),
 )
-DATE_LABELS = {
-    "%d.%m.%Y": "31.12.2026",
-    "%d.%m.%y": "31.12.26",
-    "%Y-%m-%d": "2026-12-31",
-    "%d/%m/%Y": "31/12/2026",
-    "%m/%d/%Y": "12/31/2026",
-    "%d-%m-%Y": "31-12-2026",
-    "%Y%m%d": "20261231",
-    "%d/%m/%y": "31/12/26",
-}
+DATE_LABELS = {each: date(2026, 12, 31).strftime(each) for each in DATE_FORMATS}
 
 
 class UploadForm(forms.Form):
@@ -91,6 +85,13 @@ class LayoutForm(forms.Form):
         max_length=40, required=False, label=gettext_lazy("What the column of credit or debit says of a debit")
     )
 
+    status_of_booked = forms.CharField(
+        max_length=100,
+        required=False,
+        label=gettext_lazy("What the column of booked or pending says of what is booked"),
+        help_text=gettext_lazy("Other lines are left out. Several words with commas."),
+    )
+
     def __init__(self, table: Table, data: Any = None, suggested: CsvLayout | None = None) -> None:
         initial = suggested.to_json() if suggested else {}
         super().__init__(data, initial=initial, prefix="layout")
@@ -108,7 +109,8 @@ class LayoutForm(forms.Form):
             help_text=_("All columns that have a part of it."),
         )
         self.fields["date_format"] = forms.ChoiceField(
-            label=_("How days are written"), choices=[(each, DATE_LABELS[each]) for each in DATE_FORMATS]
+            label=_("How days are written"),
+            choices=[("", _("Choose one")), *((each, DATE_LABELS[each]) for each in DATE_FORMATS)],
         )
         self.fields["decimal_mark"] = forms.ChoiceField(
             label=_("How amounts are written"),
@@ -124,9 +126,11 @@ class LayoutForm(forms.Form):
             self.add_error("amount", _("Choose the column of the amount."))
         if cleaned.get("sign") and not cleaned.get("sign_of_debit"):
             self.add_error("sign_of_debit", _("Say what this column says of a debit."))
+        if cleaned.get("status") and not cleaned.get("status_of_booked"):
+            self.add_error("status_of_booked", _("Say what this column says of what is booked."))
         if not cleaned.get("currency") and not cleaned.get("currency_column"):
             self.add_error("currency", _("Give the currency, or choose its column."))
-        if not cleaned.get("account") and not cleaned.get("account_column"):
+        if not (cleaned.get("account") or cleaned.get("account_column") or self.table.account):
             self.add_error("account", _("Give the account, or choose its column."))
         return cleaned
 

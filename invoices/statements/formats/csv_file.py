@@ -9,23 +9,31 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import itertools
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from django.utils.translation import gettext as _
 
 from invoices import money
 from invoices.statements.formats.parsed import MAX_LINES, BadStatement, Line, ParsedStatement
-from invoices.statements.formats.references import account_number, joined, reference
+from invoices.statements.formats.references import account_number, is_iban, joined, our_account, reference
 
 DELIMITERS = (";", ",", "\t", "|")
 DECIMAL_MARKS = (",", ".")
-DATE_FORMATS = ("%d.%m.%Y", "%d.%m.%y", "%Y-%m-%d", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%Y%m%d", "%d/%m/%y")
+DATE_FORMATS = (
+    *("%d.%m.%Y", "%d.%m.%y", "%Y-%m-%d", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y%m%d", "%d/%m/%y"),
+    *("%m/%d/%y", "%Y/%m/%d", "%Y.%m.%d", "%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%d-%b-%y", "%b %d, %Y"),
+)
+TIME = re.compile(r"[ T,]+[0-9]{1,2}:[0-9]{2}.*$")  # behind a day
+DAY_LIKE = re.compile(r"[0-9]{1,4}[-./ ]([0-9]{1,2}|[A-Za-z]{3,9})[-./ ][0-9]{2,4}")
+SIGNS_OF_MONEY = r"US\$|AU\$|A\$|CA\$|C\$|R\$|[€$£¥₹₺₩]|kr\.?|zł|Fr\."
 ENCODINGS = ("utf-8-sig", "utf-16", "cp1252")
 LONGEST_PREAMBLE = 30  # lines before the labels of the columns
 SAMPLE_ROWS = 5
@@ -55,7 +63,10 @@ class CsvLayout:
     bank_reference: str = ""
     balance: str = ""  # after the line
     account_column: str = ""
-    account: str = ""  # where no column has it
+    account: str = ""  # where no column has it, nor what stands above the labels
+    fee: str = ""  # what the bank kept besides the amount
+    status: str = ""  # a column that tells what is booked from what is not
+    status_of_booked: str = ""  # what it says of what is booked; several with commas
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -71,7 +82,7 @@ class CsvLayout:
         single = (
             *(self.booked_on, self.amount, self.credit, self.debit, self.sign, self.valued_on, self.currency_column),
             *(self.payer_name, self.payer_account, self.structured_reference, self.end_to_end_id),
-            *(self.bank_reference, self.balance, self.account_column),
+            *(self.bank_reference, self.balance, self.account_column, self.fee, self.status),
         )
         return {*filter(None, single), *self.text}
 
@@ -82,6 +93,7 @@ class Table:
 
     labels: tuple[str, ...]
     rows: list[tuple[int, list[str]]]
+    account: str = ""  # the IBAN that stands above the labels
 
     @property
     def key(self) -> str:
@@ -106,20 +118,44 @@ def table_of(content: bytes) -> Table:
         raise BadStatement(_("This is neither camt.053, camt.054, MT940 nor CSV. Ask the bank for one of these."))
     delimiter = _delimiter(text)
     rows: list[tuple[int, list[str]]] = []
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    # Strictly: a quotation mark that is never closed would take the lines behind it for one text.
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    begin = 1
     try:
         for row in reader:
             if any(cell.strip() for cell in row):
-                rows.append((reader.line_num, [cell.strip() for cell in row]))
+                rows.append((begin, [cell.strip() for cell in row]))
+            begin = reader.line_num + 1
             if len(rows) > MAX_LINES + LONGEST_PREAMBLE:
                 message = _("The file has more than {limit} lines. Ask the bank for a shorter period.")
                 raise BadStatement(message.format(limit=f"{MAX_LINES:,}"))
     except csv.Error as error:
-        raise BadStatement(_("This line cannot be read as CSV."), reader.line_num) from error
+        raise BadStatement(_("This line cannot be read as CSV."), begin) from error
     place = _place_of_labels(rows)
     if place is None:
         raise BadStatement(_("This is neither camt.053, camt.054, MT940 nor CSV. Ask the bank for one of these."))
-    return Table(tuple(rows[place][1]), rows[place + 1 :])
+    return Table(_labels(rows[place][1]), rows[place + 1 :], _account_above(rows[:place]))
+
+
+def _labels(row: Sequence[str]) -> tuple[str, ...]:
+    """The labels, each once: where a bank has one twice, the second is called `Currency (2)`."""
+    seen: Counter[str] = Counter()
+    labels = []
+    for label in row[: _width(row)]:
+        seen[label] += 1
+        labels.append(f"{label} ({seen[label]})" if label and seen[label] > 1 else label)
+    return tuple(labels)
+
+
+def _account_above(rows: Sequence[tuple[int, list[str]]]) -> str:
+    """The only IBAN that stands above the labels: then it is that of the account."""
+    found = set()
+    for _number, row in rows:
+        for cell in row:
+            for part in re.findall(r"[A-Z]{2}[0-9]{2}[A-Z0-9 ]{11,40}", cell):
+                found.add(next((each for each in (account_number(part),) if is_iban(each)), ""))
+    found.discard("")
+    return found.pop() if len(found) == 1 else ""
 
 
 def _decoded(content: bytes) -> str:
@@ -149,18 +185,24 @@ def _delimiter(text: str) -> str:
 
 def _place_of_labels(rows: Sequence[tuple[int, list[str]]]) -> int | None:
     """The first row as wide as most rows, whose cells are all labels: none is a number or a day, none comes twice."""
-    widths = Counter(len(row) for _number, row in rows)
+    widths = Counter(_width(row) for _number, row in rows)
     usual = max((width for width in widths if width >= 3), key=lambda width: widths[width], default=0)
     for place, (_number, row) in enumerate(rows[: LONGEST_PREAMBLE + 1]):
         named = [cell for cell in row if cell]
         is_label = len(named) >= 3 and not any(_looks_like_value(cell) for cell in named)
-        if len(row) >= usual > 0 and is_label and len(set(named)) == len(named):
+        if _width(row) >= usual > 0 and is_label:
             return place
     return None
 
 
+def _width(row: Sequence[str]) -> int:
+    """The cells of a row, without empty ones at its end."""
+    return max((place for place, cell in enumerate(row, 1) if cell), default=0)
+
+
 def _looks_like_value(cell: str) -> bool:
-    return not any(letter.isalpha() for letter in cell)
+    letters, digits = any(each.isalpha() for each in cell), any(each.isdigit() for each in cell)
+    return (digits and not letters) or bool(DAY_LIKE.search(cell))
 
 
 def read(content: bytes, layout: CsvLayout) -> list[ParsedStatement]:
@@ -173,44 +215,96 @@ def read_table(table: Table, layout: CsvLayout) -> list[ParsedStatement]:
     if missing := sorted(layout.columns() - set(table.labels)):
         raise BadStatement(_("The file has no column “{label}”.").format(label=missing[0]))
     place = {label: number for number, label in enumerate(table.labels)}
-    of_account: dict[tuple[str, str], list[tuple[Line, int | None]]] = {}
-    width = max(place[label] for label in layout.columns()) + 1
+    of_account: dict[tuple[str, str], list[_Row]] = {}
+    undated: list[tuple[_Cells, tuple[str, str]]] = []
+    width = max(place[label] for label in layout.columns() if label != layout.balance) + 1
+    signs = _Signs(layout, (_Cells(number, row, place, layout)("debit") for number, row in table.rows))
+    booked = {each.strip().casefold() for each in layout.status_of_booked.split(",")}
+    key = ("", "")
     for number, row in table.rows:
         cells = _Cells(number, row, place, layout)
-        if not cells("booked_on") and not any(cells(name) for name in ("amount", "credit", "debit")):
-            continue  # a line of totals or of notes
-        if len(row) < width:
+        if layout.status and cells("status").casefold() not in booked and cells("status"):
+            continue
+        has_amount = any(cells(name) for name in ("amount", "credit", "debit"))
+        if not has_amount and not (cells.has_day("booked_on")):
+            continue  # a line of notes
+        account = our_account(cells("account_column")) or table.account or layout.account
+        key = (account, (cells("currency_column") or layout.currency).lower()) if cells("booked_on") else key
+        if not cells("booked_on"):
+            undated.append((cells, key))
+            continue
+        if has_amount and len(row) < width and not cells.has_day("booked_on"):
             raise BadStatement(_("This line has fewer columns than the labels."), number)
-        account = account_number(cells("account_column") or layout.account)
-        currency = (cells("currency_column") or layout.currency).lower()
-        if not account or len(currency) != 3 or not currency.isalpha() or not currency.isascii():
+        account, currency = key
+        if not account or not re.fullmatch("[a-z]{3}", currency):
             raise BadStatement(_("This line has no account or no currency."), number)
-        line = cells.line(currency)
         balance = cells.amount("balance", currency) if cells("balance") else None
-        of_account.setdefault((account, currency), []).append((line, balance))
-    if not of_account:
+        if not has_amount and balance is None:
+            raise BadStatement(_("This line has a date and no amount."), number)
+        lines = [cells.line(currency, signs)] if has_amount else []  # otherwise a balance that is brought forward
+        if has_amount and cells("fee") and (fee := abs(cells.amount("fee", currency))):
+            first = lines[0]
+            lines.append(replace(first, amount=-fee, text=f"{layout.fee} {first.text}", bank_reference="", code="FEE"))
+        of_account.setdefault(key, []).append(_Row(number, cells.day("booked_on"), tuple(lines), balance))
+        if len(of_account) > MAX_STATEMENTS:
+            raise BadStatement(_("This file has too many accounts. Choose the right column for the account."), number)
+    found = [_statement(*each, rows) for each, rows in of_account.items()]
+    found = [each for each in found if each.lines]
+    if not found:
         raise BadStatement(_("There is no statement in this file."))
-    return [_statement(account, currency, rows) for (account, currency), rows in of_account.items()]
+    for cells, each in undated:
+        _check_total(cells, next((one for one in found if (one.account, one.currency) == each), found[0]))
+    return found
 
 
-def _statement(account: str, currency: str, rows: list[tuple[Line, int | None]]) -> ParsedStatement:
+MAX_STATEMENTS = 100
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One row of an account: its line, also that of a fee; none where it only brings a balance forward."""
+
+    number: int
+    day: date
+    lines: tuple[Line, ...]
+    balance: int | None
+
+    @property
+    def amount(self) -> int:
+        return sum(line.amount for line in self.lines)
+
+
+def _check_total(cells: _Cells, statement: ParsedStatement) -> None:
+    """A row with an amount and without a day is a total or a balance. Raises BadStatement where it is none of them."""
+    amounts = [line.amount for line in statement.lines]
+    sums = {
+        *(sum(amounts), sum(each for each in amounts if each > 0), sum(each for each in amounts if each < 0)),
+        *(each for each in (statement.opening, statement.closing) if each is not None),
+    }
+    for name in ("amount", "credit", "debit"):
+        if cells(name) and abs(cells.amount(name, statement.currency)) not in set(map(abs, sums)):
+            raise BadStatement(_("This line has an amount and no date, and is no total of the file."), cells.number)
+
+
+def _statement(account: str, currency: str, rows: list[_Row]) -> ParsedStatement:
     """Balances follow from those beside the lines; each must follow from the one before. Lines come oldest or newest
-    first."""
-    lines = [line for line, _balance in rows]
+    first, and within a day in the same or in the other order."""
     opening = closing = None
-    if all(balance is not None for _line, balance in rows):
-        balances: list[int] = [balance for _line, balance in rows if balance is not None]
-        forwards, backwards = _first_break(lines, balances), _first_break(lines[::-1], balances[::-1])
-        if forwards is None:
-            opening, closing = balances[0] - lines[0].amount, balances[-1]
-        elif backwards is None:
-            opening, closing = balances[-1] - lines[-1].amount, balances[0]
-        else:
+    if len(rows) > 0 and all(row.balance is not None for row in rows):
+        by_day = sorted(rows, key=lambda row: row.day)
+        turned = rows[::-1]
+        orders = (rows, turned, by_day, sorted(turned, key=lambda row: row.day))
+        order = next((each for each in orders if _first_break(each) is None), None)
+        if order is None:
+            newest_first = rows[0].day > rows[-1].day
             message = _(
                 "The balance of this line does not follow from the one before. Ask the bank for the whole file."
             )
-            raise BadStatement(message, forwards)
-    days = [line.booked_on for line in lines]
+            raise BadStatement(message, _first_break(rows[::-1] if newest_first else rows))
+        first, last = order[0].balance, order[-1].balance
+        assert first is not None and last is not None  # noqa: S101  for the type checker
+        opening, closing = first - order[0].amount, last
+    days = [row.day for row in rows]
     return ParsedStatement(
         format="CSV",
         account=account,
@@ -220,16 +314,35 @@ def _statement(account: str, currency: str, rows: list[tuple[Line, int | None]])
         ends_on=max(days),
         opening=opening,
         closing=closing,
-        lines=tuple(lines),
+        lines=tuple(line for row in rows for line in row.lines),
     )
 
 
-def _first_break(lines: Sequence[Line], balances: Sequence[int]) -> int | None:
+def _first_break(rows: Sequence[_Row]) -> int | None:
     """The line whose balance does not follow from the one before; None where all do."""
-    for place in range(1, len(lines)):
-        if balances[place - 1] + lines[place].amount != balances[place]:
-            return lines[place].number
+    for before, row in itertools.pairwise(rows):
+        if before.balance is None or before.balance + row.amount != row.balance:
+            return row.number
     return None
+
+
+class _Signs:
+    """How this file marks debits: in a column of their own with a minus or without, or by one of two words."""
+
+    def __init__(self, layout: CsvLayout, debits: Iterable[str]) -> None:
+        self.layout = layout
+        self.word_of_credit = ""
+        self.debits_have_minus = all(re.search(r"[-−(]", each) for each in debits if re.search("[1-9]", each))
+
+    def is_debit(self, word: str, line: int) -> bool:
+        word = word.casefold()
+        if word == self.layout.sign_of_debit.casefold().strip():
+            return True
+        self.word_of_credit = self.word_of_credit or word
+        if not word or word != self.word_of_credit:
+            message = _("“{word}” says neither credit nor debit.")
+            raise BadStatement(message.format(word=word[:40]), line)
+        return False
 
 
 @dataclass
@@ -249,13 +362,16 @@ class _Cells:
         place = self.place.get(label, -1) if label else -1
         return self.row[place].strip() if 0 <= place < len(self.row) else ""
 
-    def line(self, currency: str) -> Line:
+    def has_day(self, name: str) -> bool:
+        return _day_of(self(name), self.layout.date_format) is not None
+
+    def line(self, currency: str, signs: _Signs) -> Line:
         booked = self.day("booked_on")
         return Line(
             number=self.number,
             booked_on=booked,
             valued_on=self.day("valued_on") if self("valued_on") else None,
-            amount=self._signed(currency),
+            amount=self._signed(currency, signs),
             currency=currency,
             bank_reference=reference(self("bank_reference")),
             end_to_end_id=reference(self("end_to_end_id")),
@@ -265,31 +381,42 @@ class _Cells:
             structured_reference=reference(self("structured_reference")),
         )
 
-    def _signed(self, currency: str) -> int:
+    def _signed(self, currency: str, signs: _Signs) -> int:
         layout = self.layout
         if not layout.amount:
             credit = self.amount("credit", currency) if self("credit") else 0
             debit = self.amount("debit", currency) if self("debit") else 0
             if credit and debit:
                 raise BadStatement(_("This line has both a credit and a debit."), self.number)
-            return abs(credit) - abs(debit)
+            return credit + debit if signs.debits_have_minus else credit - debit
         amount = self.amount("amount", currency)
         if not layout.sign:
             return amount
-        is_debit = self("sign").casefold() == layout.sign_of_debit.casefold()
-        return -abs(amount) if is_debit else abs(amount)
+        if signs.is_debit(self("sign"), self.number):
+            return -abs(amount)
+        if amount < 0:
+            raise BadStatement(_("This line says that it is a credit, and its amount is below zero."), self.number)
+        return amount
 
     def amount(self, name: str, currency: str) -> int:
         """Minor units. Raises BadStatement for anything that the layout does not say how to read."""
         return amount_of(self(name), self.layout.decimal_mark, currency, self.number)
 
     def day(self, name: str) -> date:
-        written = self(name)
-        try:
-            return datetime.strptime(written, self.layout.date_format).date()
-        except ValueError:
+        found = _day_of(self(name), self.layout.date_format)
+        if found is None:
             message = _("“{day}” is no date of the kind that was chosen.")
-            raise BadStatement(message.format(day=written[:40]), self.number) from None
+            raise BadStatement(message.format(day=self(name)[:40]), self.number)
+        return found
+
+
+@lru_cache(maxsize=5000)
+def _day_of(written: str, format: str) -> date | None:
+    """The day, also of a moment. None: it is not written so."""
+    try:
+        return datetime.strptime(TIME.sub("", written).strip(), format).date()
+    except ValueError:
+        return None
 
 
 def amount_of(written: str, decimal_mark: str, currency: str, line: int) -> int:
@@ -299,10 +426,11 @@ def amount_of(written: str, decimal_mark: str, currency: str, line: int) -> int:
         _("“{amount}” is no amount with “{mark}” for decimals.").format(amount=written[:40], mark=decimal_mark), line
     )
     plain = written.strip().replace("\u2212", "-")
-    plain = re.sub(
-        rf"^{re.escape(currency)}\s*|\s*{re.escape(currency)}$|[€$£]", "", plain, flags=re.IGNORECASE
-    ).strip()
     negative = False
+    if word := re.fullmatch(r"([^-+(]+?)\s*(CR|DR)\.?", plain, re.IGNORECASE):
+        negative, plain = word[2].upper() == "DR", word[1]
+    money_sign = rf"(?:{re.escape(currency)}|{SIGNS_OF_MONEY})"
+    plain = re.sub(rf"^([-+(]?)\s*{money_sign}\s*|\s*{money_sign}\s*([-+)]?)$", r"\1\2", plain, flags=re.IGNORECASE)
     if plain.startswith("(") and plain.endswith(")"):
         negative, plain = True, plain[1:-1]
     if plain[-1:] in "+-" and plain[:1] not in "+-":
@@ -311,14 +439,16 @@ def amount_of(written: str, decimal_mark: str, currency: str, line: int) -> int:
         negative, plain = negative != (plain[0] == "-"), plain[1:].strip()
     other = "." if decimal_mark == "," else ","
     whole, mark, decimals = plain.partition(decimal_mark)
-    # Digits stand together, or in threes.
+    # Digits stand together, in threes, or as in India: 12,34,567.
     grouped = re.fullmatch(rf"[0-9]+|[0-9]{{1,3}}([{re.escape(other + GROUPING)}][0-9]{{3}})+", whole)
+    grouped = grouped or (re.fullmatch("[0-9]{1,2}(,[0-9]{2})+,[0-9]{3}", whole) if other == "," else None)
+    grouped = grouped or (re.fullmatch("", whole) if decimals else None)
     if not grouped or (mark and not re.fullmatch("[0-9]+", decimals)):
         raise wrong
     if len({each for each in whole if not each.isdigit()}) > 1:
         raise wrong
     digits = "".join(each for each in whole if each.isdigit())
-    minor = Decimal(f"{digits}.{decimals or 0}").scaleb(money.exponent(currency))
+    minor = Decimal(f"{digits or 0}.{decimals or 0}").scaleb(money.exponent(currency))
     if minor != minor.to_integral_value():
         message = _("{amount} has more decimals than {currency} has.")
         raise BadStatement(message.format(amount=written[:40], currency=currency.upper()), line)
@@ -367,8 +497,11 @@ _LABELS: dict[str, tuple[str, ...]] = {
         *("transaction id", "transferwise id", "id", "transactiereferentie", "bankreferenz", "transaktionsnummer"),
     ),
     "balance": ("saldo", "saldo nach buchung", "balance", "running balance", "saldo na trn", "saldo in eur"),
+    "fee": ("fee", "fees", "total fees"),
+    "status": ("state", "status", "info"),
     "account_column": ("auftragskonto", "iban auftragskonto", "rekening", "iban/bban", "account"),
 }  # fmt: skip
+_BOOKED = frozenset({"completed", "gebucht", "umsatz gebucht", "booked", "posted", "cleared", "settled"})
 _DEBIT_SIGNS = ("s", "soll", "d", "dr", "debit", "af", "dbit")
 
 
@@ -398,19 +531,20 @@ def suggested(table: Table) -> CsvLayout:
     if found.get("sign"):
         signs = {each for each in values(found["sign"]) if each.casefold() in _DEBIT_SIGNS}
         found["sign_of_debit"] = next(iter(sorted(signs)), "")
+    if found.get("status"):
+        booked = {each for each in values(found["status"]) if each.casefold() in _BOOKED}
+        if booked:
+            found["status_of_booked"] = next(iter(sorted(booked)))
+        else:
+            found.pop("status")
+    # Where two ways fit all days (03/04/2026), a person says which one it is.
+    ways = [each for each in DATE_FORMATS if days and all(_day_of(day, each) for day in days)]
+    ways = [each for each in ways if each.replace("%B", "%b") not in ways or each == each.replace("%B", "%b")]
     return CsvLayout(
-        date_format=next((each for each in DATE_FORMATS if days and all(_is_day(day, each) for day in days)), ""),
+        date_format=ways[0] if len(ways) == 1 else "",
         decimal_mark=_decimal_mark(amounts),
         **{"booked_on": "", **found},
     )
-
-
-def _is_day(written: str, format: str) -> bool:
-    try:
-        datetime.strptime(written, format)
-    except ValueError:
-        return False
-    return True
 
 
 def _decimal_mark(amounts: Sequence[str]) -> str:
