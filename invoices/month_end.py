@@ -303,6 +303,7 @@ TOTALS: dict[str, tuple[str, tuple[str, ...]]] = {
     "issued": ("issued", ()),
     "voided": ("write_offs", ("void",)),
     "written_off": ("write_offs", ("uncollectible",)),
+    "outstanding": ("receivables", ()),
 }
 NOT_KNOWN = "not_known"  # of the totals: how many rows of each report are in none
 
@@ -364,9 +365,10 @@ def _sums(reading: reports.Pass, groups: tuple[str, ...]) -> dict[str, int]:
 
 
 def _figure(report: str, entry: reports.Entry) -> list[Any]:
-    """What counts of it in this month. What an issued invoice has become since is no change of the month."""
-    figure = [entry.currency, entry.amount, int(entry.at.timestamp()) if entry.at else None]
-    return figure if report == "issued" else [*figure, entry.group]
+    """What counts of it in this month. What an issued invoice has become since is no change of the month, nor is the
+    age of what was outstanding, which goes by the due date of today."""
+    figure = [entry.currency, entry.amount, _second(entry.at)]
+    return figure if report in ("issued", "receivables") else [*figure, entry.group]
 
 
 def _credit_notes(month: Month) -> dict[str, list[Any]]:
@@ -519,7 +521,7 @@ _CAME = {
     "operation": gettext_noop("was recorded"),
     "bank_transaction": gettext_noop("was uploaded"),
 }
-_OF_REPORTS = {"payments": "invoice_payment", "issued": "invoice", "write_offs": "invoice"}
+_OF_REPORTS = {"payments": "invoice_payment", "issued": "invoice", "write_offs": "invoice", "receivables": "invoice"}
 
 
 def later_changes(closing: MonthClose, now: Reading | None = None) -> Later:
@@ -544,7 +546,9 @@ def _otherwise(kind: str, key: str, old: list[Any] | None, new: list[Any] | None
     object_type, id = _OF_REPORTS.get(kind, kind), key.partition(" ")[0]
     if kind == "payments" and id.startswith("in_"):  # marked as paid: it has no payment
         object_type = "invoice"
-    if old is None:
+    if kind == "receivables":
+        what = gettext_noop("is outstanding at the month’s end with another amount")
+    elif old is None:
         what = _CAME.get(kind, gettext_noop("came"))
     else:
         what = gettext_noop("changed") if new else gettext_noop("does not count any more")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.core.management import CommandError, call_command
-from django.db import connections
+from django.db import connection, connections
 from django.test import Client
 
 from invoices import changes, clock, journal, month_end
@@ -38,6 +38,7 @@ from tests.factories import CreditNoteObject, InvoiceObject, InvoicePaymentObjec
 from tests.helpers import bank
 from tests.helpers.admin_pages import hidden
 from tests.helpers.admin_pages import text as content_of
+from tests.helpers.database import without_triggers
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PAGE = "/admin/invoices/monthclose/"
@@ -231,6 +232,16 @@ class TestClosing:
         with pytest.raises(Exception, match="journal"):
             MonthClose.objects.filter(pk=made.pk).update(totals={})
 
+    def test_what_it_has_kept_cannot_be_forged(self, last: Month, finance: User) -> None:
+        """Past the triggers, by the owner of the database: the chain tells."""
+        paid(last, "inpay_1", 700)
+        made = month_end.close(last, by=finance, seen=0, reason="x")
+        journal.chain()
+        with without_triggers(), connection.cursor() as cursor:
+            cursor.execute("UPDATE invoices_monthclose SET figures = replace(figures, '700', '900')")
+        finding = journal.verify().finding
+        assert finding is not None and str(made.pk).replace("-", "") in str(finding).replace("-", "")
+
 
 class TestLaterChanges:
     def test_what_changed_at_stripe_since(self, last: Month, finance: User) -> None:
@@ -266,12 +277,15 @@ class TestLaterChanges:
         now = int(clock.now().timestamp())
         credit = CreditNoteObject(id="cn_1", invoice="in_2", created=issued + 60, amount=100, pre_payment_amount=100)
         stored(credit)
-        for id in ("in_1", "in_2", "in_3"):
+        for id in ("in_1", "in_3"):
             stored(InvoiceObject(id=id, status="open", status_transitions=moments(finalized_at=issued)))
+        credited = InvoiceObject(id="in_2", status_transitions=moments(finalized_at=issued))
+        stored(credited, amount_due=900, amount_remaining=900, pre_payment_credit_notes_amount=100)
         made = month_end.close(last, by=finance, seen=0, reason="x")
         stored(InvoiceObject(id="in_1", status="paid", status_transitions=moments(finalized_at=issued, paid_at=now)))
         stored(InvoiceObject(id="in_3", status="void", status_transitions=moments(finalized_at=issued, voided_at=now)))
         stored({**credit, "status": "void", "voided_at": now})
+        stored(credited)
         changes.number_all()
         assert Change.objects.filter(sequence__gt=made.change_sequence).exists()
         assert month_end.later_changes(made).changes == []
@@ -319,6 +333,22 @@ class TestLaterChanges:
         monkeypatch.undo()
         assert made.totals["collected"] == {}
         assert [each.amount for each in month_end.later_changes(made).changes] == [700, 300]
+
+    def test_a_credit_note_that_is_learned_of_late_changes_what_was_outstanding(
+        self, last: Month, finance: User
+    ) -> None:
+        """It was made the month before, and voided in the closed one; nobody knew when that was closed."""
+        begun = int(last.before.begin.timestamp()) + 60
+        note = CreditNoteObject(id="cn_1", invoice="in_1", created=begun + 60, amount=400, pre_payment_amount=400)
+        stored(note)
+        given = {"id": "in_1", "status_transitions": moments(finalized_at=begun), "created": begun}
+        stored(InvoiceObject(amount_due=600, amount_remaining=600, pre_payment_credit_notes_amount=400, **given))
+        made = month_end.close(last, by=finance, seen=0, reason="x")
+        assert made.totals["outstanding"] == {"usd": 600}
+        stored({**note, "status": "void", "voided_at": int(last.begin.timestamp()) + 60})
+        stored(InvoiceObject(amount_due=1000, amount_remaining=1000, pre_payment_credit_notes_amount=0, **given))
+        (found,) = month_end.later_changes(made).changes
+        assert (found.object_id, found.before, found.amount) == ("in_1", 600, 1000)
 
     def test_years_later_it_is_listed_all_the_same(self, last: Month, finance: User) -> None:
         """However many changes of other months came between."""
@@ -437,9 +467,11 @@ class TestPages:
     def test_what_it_came_to_leads_to_the_reports(self, room: Client, last: Month) -> None:
         found = text(room.get(f"{PAGE}check/?month={last}&zone=Europe/Berlin"))
         links = [unescape(each) for each in re.findall(r'<dt><a href="([^"]+)"', found)]
-        assert [each.split("/")[3] for each in links] == ["payments", "issued", "write_offs", "write_offs"]
+        names = ["payments", "issued", "write_offs", "write_offs", "receivables"]
+        assert [each.split("/")[3] for each in links] == names
         for each in links:
-            assert f"from={last.first}&to={last.last_day}&tz=Europe%2FBerlin" in each
+            days = f"as_of={last.last_day}" if "receivables" in each else f"from={last.first}&to={last.last_day}"
+            assert f"{days}&tz=Europe%2FBerlin" in each
             assert room.get(each).status_code == 200
 
     def test_home_says_that_the_month_is_not_closed_where_months_are(

@@ -38,6 +38,7 @@ TOTALS = {
     "issued": gettext_noop("Issued"),
     "voided": gettext_noop("Voided"),
     "written_off": gettext_noop("Written off"),
+    "outstanding": gettext_noop("Outstanding at its end"),
 }
 PAGES_OF = {
     "invoice": "invoice",
