@@ -246,9 +246,12 @@ class BankStatementAdmin(RecordAdmin):
             messages.info(request, said)
         else:
             messages.success(request, wording.kept_in_words(kept.new, kept.known))
+        address = reverse("admin:invoices_bankstatement_changelist")
         if len(kept.statements) == 1:
-            return redirect(page_url(kept.statements[0]))
-        return redirect(reverse("admin:invoices_bankstatement_changelist"))
+            address = page_url(kept.statements[0])
+        if request.headers.get("HX-Request") == "true":
+            return HttpResponse(headers={"HX-Redirect": address})
+        return redirect(address)
 
     # --- the page -----------------------------------------------------------------------------------------------------
 

@@ -137,6 +137,17 @@
     form.dataset.sent = "1";
     form.querySelectorAll("button").forEach((button) => { button.disabled = true; button.classList.add("busy"); });
   });
+  // A form that is sent in the background is shown as it is refused, and can be sent again.
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    if (!event.detail.requestConfig.elt.matches("form[data-in-background]")) return;
+    if ([400, 422].includes(event.detail.xhr.status)) Object.assign(event.detail, { shouldSwap: true, isError: false });
+  });
+  document.addEventListener("htmx:afterRequest", (event) => {
+    const form = event.detail.requestConfig.elt;
+    if (!form.matches("form[data-in-background]") || event.detail.xhr.getResponseHeader("HX-Redirect")) return;
+    delete form.dataset.sent;
+    form.querySelectorAll("button").forEach((button) => { button.disabled = false; button.classList.remove("busy"); });
+  });
   window.addEventListener("pageshow", (event) => {
     if (!event.persisted) return;
     document.querySelectorAll("form[data-sent]").forEach((form) => {
