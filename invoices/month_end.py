@@ -6,7 +6,7 @@ A month is that of a stated time zone: from its first midnight there to that of 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -319,17 +319,22 @@ class Reading:
     figures: Figures = field(default_factory=dict)
 
 
-def totals(month: Month) -> dict[str, dict[str, int]]:
+def _go_on() -> None:
+    pass
+
+
+def totals(month: Month, between: Callable[[], None] = _go_on) -> dict[str, dict[str, int]]:
     """What the month came to, in minor units by currency: the totals of the reports, so that both say the same. What is
-    not known is in none of them, and counted under NOT_KNOWN."""
+    not known is in none of them, and counted under NOT_KNOWN. `between`: called between two pages of rows; what it
+    raises ends the reading."""
     with reports.snapshot():
-        return _of_reports(month, with_rows=False).totals
+        return _of_reports(month, between, with_rows=False).totals
 
 
-def read(month: Month) -> Reading:
+def read(month: Month, between: Callable[[], None] = _go_on) -> Reading:
     """All that is known of the month, as of one moment."""
     with reports.snapshot():
-        found = _of_reports(month, with_rows=True)
+        found = _of_reports(month, between, with_rows=True)
         found.figures |= {
             "credit_note": _credit_notes(month),
             "refund": _refunds(month),
@@ -339,13 +344,14 @@ def read(month: Month) -> Reading:
         return found
 
 
-def _of_reports(month: Month, *, with_rows: bool) -> Reading:
+def _of_reports(month: Month, between: Callable[[], None], *, with_rows: bool) -> Reading:
     found = Reading({name: {} for name in (*TOTALS, NOT_KNOWN)})
     asked = reports.Asked(month.first, month.last_day, month.zone)
     for name in dict.fromkeys(report for report, _groups in TOTALS.values()):
         reading = reports.Pass(reports.REPORTS[name], asked)
         rows = found.figures.setdefault(name, {}) if with_rows else {}
         for page in reading.entries():
+            between()
             if with_rows:
                 rows.update((entry.pk, _figure(name, entry)) for entry in page if entry.group != reports.NOT_KNOWN)
         for what, (of, groups) in TOTALS.items():

@@ -17,7 +17,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection, connections
 from django.test import Client
 
-from invoices import changes, clock, journal, month_end
+from invoices import changes, clock, journal, month_end, thresholds
 from invoices.models import (
     Batch,
     Change,
@@ -453,6 +453,15 @@ class TestPages:
             found = text(client.get(page)).partition('class="columns"')[2].partition("</main>")[0]
             links = {each for each in re.findall(r'href="([^"#]+)"', found) if each.startswith("/")}
             assert not [each for each in links if client.get(each).status_code != 200], page
+
+    def test_what_takes_too_long_is_not_waited_for(
+        self, room: Client, last: Month, finance: User, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        paid(last, "inpay_1")
+        made = month_end.close(last, by=finance, seen=0, reason="x")
+        monkeypatch.setattr(thresholds, "REPORT_LOOK", timedelta(0))
+        for page in (f"{PAGE}check/?month={last}&zone=UTC", f"{PAGE}{made.pk}/"):
+            assert "takes too long to add this up" in text(room.get(page)), page
 
     def test_what_is_not_known_is_counted_and_leads_to_its_rows(self, room: Client, last: Month) -> None:
         undated = InvoicePaymentObject(

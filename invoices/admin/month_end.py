@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from django import forms
@@ -21,7 +23,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, gettext_noop
 
-from invoices import money, month_end, recorded, reports, request_origin
+from invoices import money, month_end, recorded, reports, request_origin, thresholds
 from invoices.admin.base import Facts, RecordAdmin
 from invoices.admin.days import in_words as day_in_words
 from invoices.admin.formatting import ago, moment, number
@@ -32,6 +34,7 @@ from invoices.models import MonthClose
 from invoices.month_end import BadMonth, Check, LaterChange, Month
 from invoices.operations import Refusal
 from invoices.reports import REPORTS
+from invoices.search.time_limit import Limit, TakesTooLong
 
 TOTALS = {
     "collected": gettext_noop("Collected"),
@@ -49,6 +52,7 @@ PAGES_OF = {
     "bank_transaction": "banktransaction",
 }
 LATER_SHOWN = 200
+Found = TypeVar("Found")
 MONTHS_OFFERED = 12
 
 
@@ -126,6 +130,7 @@ class MonthCloseAdmin(RecordAdmin):
         checks = month_end.checks(month)
         blocking = [check for check in checks if check.blocks and not check.met]
         may = request.user.has_perm(month_end.CLOSE)
+        sums = _in_time(partial(month_end.totals, month))
         status = 400 if problem or form is not None else 200
         if form is not None:  # the page is as it is now, and what was typed stays
             form.data = {**request.POST.dict(), "seen": str(before.number if before else 0)}
@@ -142,7 +147,7 @@ class MonthCloseAdmin(RecordAdmin):
             "can_be_closed": not blocking,
             "before": before,
             "before_page": page_url(before) if before else "",
-            "totals": _totals(month_end.totals(month), _reports(request, month)),
+            "totals": _totals(sums, _reports(request, month)) if sums is not None else None,
             "form": asked if may and month.is_over else None,
             "may": may,
             "months": [(str(each), _address(each)) for each in _months(month.zone.key)],
@@ -153,8 +158,8 @@ class MonthCloseAdmin(RecordAdmin):
 
     def page_context(self, request: HttpRequest, record: MonthClose) -> dict[str, Any]:
         month = Month.read(str(record), record.time_zone)
-        now = month_end.read(month)
-        later = month_end.later_changes(record, now)
+        now = _in_time(partial(month_end.read, month))
+        later = month_end.later_changes(record, now) if now else month_end.Later([])
         return {
             "title": _("{month}, closed").format(month=record),
             "record": record,
@@ -162,9 +167,10 @@ class MonthCloseAdmin(RecordAdmin):
             "checks": [Check(**each) for each in record.checks],
             "shown": [(_(each["title"]), each["met"], Check(**each).in_words()) for each in record.checks],
             "totals": _totals(record.totals),
-            "now": _totals(now.totals, _reports(request, month)),
+            "is_long": now is None,
+            "now": _totals(now.totals, _reports(request, month)) if now else None,
             "later": [_later(request, each) for each in later.changes[:LATER_SHOWN]],
-            "later_count": number(len(later.changes)),
+            "later_count": number(len(later.changes)) if now and later.is_known else "–",
             "is_cut": len(later.changes) > LATER_SHOWN,
             "is_known": later.is_known,
             "check": _address(month),
@@ -203,6 +209,14 @@ class MonthCloseAdmin(RecordAdmin):
 
 
 _PAGE = "admin:invoices_monthclose_check"
+
+
+def _in_time(read: Callable[[Callable[[], None]], Found]) -> Found | None:
+    """What is read of a month; None where it takes longer than a page may."""
+    try:
+        return read(Limit(thresholds.REPORT_LOOK).check)
+    except TakesTooLong:
+        return None
 
 
 def _address(month: Month) -> str:
