@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 import uuid
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,7 +17,8 @@ from django.test import Client
 from invoices import refetch
 from invoices.models import BankDecision, BankMatch, BankStatement, BankTransaction, Batch, Invoice, StatementLayout
 from invoices.operations import batch as batches
-from invoices.statements import proposing, recording
+from invoices.statements import layouts, proposing, recording
+from invoices.statements.formats import csv_file
 from tests.factories import customer_at, invoice_at
 from tests.helpers import bank, bank_files
 from tests.helpers.admin_pages import hidden
@@ -96,10 +98,27 @@ class TestUpload:
             "account_column": "Auftragskonto",
             "balance": "Saldo nach Buchung",
         }
-        answer = upload(room, content, "umsatz.csv", **{f"layout-{name}": value for name, value in given.items()})
+        layout = {f"layout-{name}": value for name, value in given.items()}
+        shown = text(upload(room, content, "umsatz.csv", **layout))
+        assert "how the first lines are understood" in shown and "EUR 9.50" in shown and "Invoice" in shown
+        assert not BankTransaction.objects.exists() and not StatementLayout.objects.exists()
+        seen = dict(re.findall(r'name="(seen)" value="([^"]*)"', shown))
+        changed = {**layout, "layout-decimal_mark": "."}  # other than what was shown: not taken
+        assert upload(room, content, "umsatz.csv", **changed, **seen).status_code == 400
+        assert not BankTransaction.objects.exists()
+        answer = upload(room, content, "umsatz.csv", **layout, **seen)
         assert answer.status_code == 302 and BankTransaction.objects.get().amount == 950
+        assert BankStatement.objects.get().file_name == "umsatz.csv"
         assert StatementLayout.objects.get().name == "My bank"
         assert upload(room, bank_files.csv_bytes(bank.ACCOUNT, [bank.line(700)]), "b.csv").status_code in (200, 302)
+
+    def test_columns_that_were_said_wrongly_can_be_said_again(self, room: Client, finance: Any) -> None:
+        content = bank_files.csv_bytes(bank.ACCOUNT, [bank.line(950, "Invoice")])
+        table = csv_file.table_of(content)
+        wrong = replace(csv_file.suggested(table), text=("IBAN Zahlungsbeteiligter",))
+        layouts.remember(table, wrong, name="B", by=finance)
+        assert "What are the columns" in text(upload(room, content, "umsatz.csv", anew="on"))
+        assert not BankStatement.objects.exists()
 
     def test_a_layout_that_is_not_whole_is_asked_for_again(self, room: Client) -> None:
         content = bank_files.csv_bytes(bank.ACCOUNT, [bank.line(950)])

@@ -34,10 +34,13 @@ def test_the_columns_are_asked_for_and_the_file_stays_chosen(upload: Page, tmp_p
     upload.get_by_role("button", name="Upload").click()
     expect(upload.get_by_text("What are the columns of this bank’s files?")).to_be_visible()
     expect(upload.get_by_text("Choose the file above once more")).to_be_hidden()
-    upload.get_by_role("button", name="Upload").click()  # the name of the bank is missing
+    upload.get_by_role("button", name="Show how it is understood").click()  # the name of the bank is missing
     expect(upload.locator(".field.wrong").get_by_label("Name of the bank")).to_be_visible()
     upload.get_by_label("Name of the bank").fill("My bank")
-    upload.get_by_role("button", name="Upload").click()
+    upload.get_by_role("button", name="Show how it is understood").click()
+    expect(upload.get_by_role("cell", name="EUR 1,234.50")).to_be_visible()
+    assert not BankTransaction.objects.exists()
+    upload.get_by_role("button", name="Take these statements").click()
     expect(upload.get_by_text("1 new transaction was taken.")).to_be_visible()
     assert BankTransaction.objects.get().amount == 123_450 and StatementLayout.objects.get().name == "My bank"
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import uuid
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
@@ -65,6 +68,12 @@ class UploadForm(forms.Form):
             "required": gettext_lazy("Choose the file that the bank gave you."),
             "empty": gettext_lazy("The file is empty. Choose the file that the bank gave you."),
         },
+    )
+
+    anew = forms.BooleanField(
+        required=False,
+        label=gettext_lazy("Say again what the columns of this CSV file are"),
+        help_text=gettext_lazy("Where they were said wrongly before. What was taken already stays as it was read."),
     )
 
 
@@ -195,6 +204,9 @@ class BankStatementAdmin(RecordAdmin):
             statements: list[ParsedStatement] = (
                 [] if known else read(content, lambda table: self._layout(request, table, asked))
             )
+            if asked and request.POST.get("seen") != _digest(asked[0].layout()):
+                keeping.check(statements)
+                return self._ask(request, form, asked[0], understood=statements)
             kept = keeping.keep(
                 content,
                 statements,
@@ -203,14 +215,15 @@ class BankStatementAdmin(RecordAdmin):
                 **request_origin.origin(request),
             )
         except NeedsLayout as needs:
-            layout = asked[0] if asked else LayoutForm(needs.table, suggested=needs.suggested)
-            return self._ask(request, form, layout, needs.table)
+            before = layouts.layout_of(needs.table)
+            layout = asked[0] if asked else LayoutForm(needs.table, suggested=before or needs.suggested)
+            return self._ask(request, form, layout)
         except BadStatement as bad:
             where = (
                 _("Line {line}: {sentence}").format(line=bad.line, sentence=bad.sentence) if bad.line else bad.sentence
             )
             form.add_error("file", where)
-            return self._ask(request, form, *((asked[0],) if asked else ()))
+            return self._ask(request, form, asked[0] if asked else None)
         except Refusal as refusal:
             form.add_error(None, refusal.message)
             return self._ask(request, form)
@@ -221,20 +234,29 @@ class BankStatementAdmin(RecordAdmin):
     def _layout(self, request: HttpRequest, table: Table, asked: list[LayoutForm]) -> CsvLayout | None:
         """What the columns are: as this form says, else as somebody said before. None: ask."""
         if "layout-name" not in request.POST:
-            return layouts.layout_of(table)
+            return None if request.POST.get("anew") else layouts.layout_of(table)
         form = LayoutForm(table, request.POST)
         asked.append(form)
         return form.layout() if form.is_valid() else None
 
     def _ask(
-        self, request: HttpRequest, form: UploadForm, layout: LayoutForm | None = None, table: Table | None = None
+        self,
+        request: HttpRequest,
+        form: UploadForm,
+        layout: LayoutForm | None = None,
+        *,
+        understood: Sequence[ParsedStatement] = (),
     ) -> HttpResponse:
+        """The form; with `layout` what the columns are, and with `understood` how the file is read with them."""
+        table = layout.table if layout else None
         context = {
             "title": _("Upload a bank statement"),
             "form": form,
             "layout": layout,
             "labels": table.labels if table else (),
             "sample": [row for _line, row in table.rows[:5]] if table else (),
+            "understood": [each for statement in understood for each in _first_lines(statement)][:ROWS_SHOWN],
+            "seen": _digest(layout.layout()) if layout and understood else "",
             "back": reverse("admin:invoices_bankstatement_changelist"),
         }
         status = 400 if form.is_bound and (form.errors or (layout and layout.is_bound and layout.errors)) else 200
@@ -320,6 +342,28 @@ class BankStatementAdmin(RecordAdmin):
     @admin.display(description=gettext_lazy("Uploaded"))
     def when(self, record: BankStatement) -> SafeString:
         return ago(record.uploaded_at)
+
+
+ROWS_SHOWN = 10  # of a file, as it was understood
+
+
+def _digest(layout: CsvLayout) -> str:
+    return hashlib.sha256(json.dumps(layout.to_json(), sort_keys=True).encode()).hexdigest()
+
+
+def _first_lines(statement: ParsedStatement) -> list[tuple[int, str, str, str, str, str]]:
+    """Line of the file, day, amount, payer, text and account, as they would be kept."""
+    return [
+        (
+            line.number,
+            day_in_words(line.booked_on),
+            money.text(line.amount, line.currency),
+            " ".join(filter(None, (line.payer_name, line.payer_account))) or "–",
+            line.text or "–",
+            statement.account,
+        )
+        for line in statement.lines[:ROWS_SHOWN]
+    ]
 
 
 def _period(record: BankStatement) -> str:
