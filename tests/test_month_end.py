@@ -383,6 +383,7 @@ class TestPages:
         page = f"{PAGE}check/?month={last}&zone=UTC"
         found = text(room.get(page))
         assert "Not everything is as it should be" in found and "Proved equal" in found
+        assert "optional" not in found  # the reason is needed now
         refused = text(room.post(page, hidden(found)), status=400)
         assert "Please say why" in refused and not MonthClose.objects.exists()
         answer = room.post(page, {**hidden(refused), "reason": "the proof runs tonight"})

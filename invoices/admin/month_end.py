@@ -135,6 +135,7 @@ class MonthCloseAdmin(RecordAdmin):
         if form is not None:  # the page is as it is now, and what was typed stays
             form.data = {**request.POST.dict(), "seen": str(before.number if before else 0)}
         asked = form or CloseForm(initial={"closing": uuid.uuid4(), "seen": before.number if before else 0})
+        asked.fields["reason"].required = bool(blocking or before)  # as `month_end.close` asks for it
         context = {
             "title": _("Month’s end: {month}").format(month=month),
             "month": month,
