@@ -112,6 +112,19 @@ class TestUpload:
         assert StatementLayout.objects.get().name == "My bank"
         assert upload(room, bank_files.csv_bytes(bank.ACCOUNT, [bank.line(700)]), "b.csv").status_code in (200, 302)
 
+    def test_a_second_account_of_the_bank(self, room: Client, finance: Any, tmp_path: Any) -> None:
+        """Its file has the same columns, and was taken for one of the first account."""
+        content = b"Date;Text;Amount\n2026-11-13;Invoice 17;9.50\n"
+        table = csv_file.table_of(content)
+        said = replace(csv_file.suggested(table), account="FIRST", currency="eur", text=("Text",))
+        layouts.remember(table, said, name="B", by=finance)
+        assert upload(room, content, "a.csv", account="DE02 1203 0000 0000 2020 51").status_code == 302
+        file = tmp_path / "b.csv"
+        file.write_bytes(content + b"\n")
+        call_command("statement", str(file), account="THIRD")
+        assert upload(room, content + b"\n\n", "c.csv").status_code == 302
+        assert set(BankStatement.objects.values_list("account", flat=True)) == {bank.ACCOUNT, "THIRD", "FIRST"}
+
     def test_columns_that_were_said_wrongly_can_be_said_again(self, room: Client, finance: Any) -> None:
         content = bank_files.csv_bytes(bank.ACCOUNT, [bank.line(950, "Invoice")])
         table = csv_file.table_of(content)

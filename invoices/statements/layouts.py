@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from django.contrib.auth.models import User
 
 from invoices import clock
 from invoices.models import StatementLayout
 from invoices.statements.formats.csv_file import CsvLayout, Table
+from invoices.statements.formats.references import our_account
 
 
-def layout_of(table: Table) -> CsvLayout | None:
-    """None: nobody has said yet what these columns are."""
+def layout_of(table: Table, account: str = "") -> CsvLayout | None:
+    """None: nobody has said yet what these columns are. `account`: where the file does not say it, and it
+    is another one of the bank's than the first time."""
     known = StatementLayout.objects.filter(key=table.key).first()
-    return CsvLayout.from_json(known.layout) if known else None
+    if known is None:
+        return None
+    layout = CsvLayout.from_json(known.layout)
+    return replace(layout, account=our_account(account)) if account else layout
 
 
 def remember(table: Table, layout: CsvLayout, *, name: str, by: User) -> None:

@@ -70,6 +70,12 @@ class UploadForm(forms.Form):
         },
     )
 
+    account = forms.CharField(
+        max_length=64,
+        required=False,
+        label=gettext_lazy("Our account, if a CSV file does not say it"),
+        help_text=gettext_lazy("Empty: the one that was given when its columns were named."),
+    )
     anew = forms.BooleanField(
         required=False,
         label=gettext_lazy("Say again what the columns of this CSV file are"),
@@ -234,7 +240,7 @@ class BankStatementAdmin(RecordAdmin):
     def _layout(self, request: HttpRequest, table: Table, asked: list[LayoutForm]) -> CsvLayout | None:
         """What the columns are: as this form says, else as somebody said before. None: ask."""
         if "layout-name" not in request.POST:
-            return None if request.POST.get("anew") else layouts.layout_of(table)
+            return None if request.POST.get("anew") else layouts.layout_of(table, request.POST.get("account", ""))
         form = LayoutForm(table, request.POST)
         asked.append(form)
         return form.layout() if form.is_valid() else None

@@ -26,6 +26,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("files", nargs="+", metavar="FILE")
+        parser.add_argument("--account", default="", help="ours, for CSV that does not say it: else as remembered")
         parser.add_argument("--dry-run", action="store_true", help="read and check, and keep nothing")
         parser.add_argument("--json", action="store_true", help="one JSON object for each file")
 
@@ -33,13 +34,13 @@ class Command(BaseCommand):
         refused = 0
         with recorded.in_english():
             for name in options["files"]:
-                came_to = self._take(Path(name), dry_run=options["dry_run"])
+                came_to = self._take(Path(name), options["account"], dry_run=options["dry_run"])
                 refused += "refused" in came_to
                 self._tell(came_to, as_json=options["json"])
         if refused:
             raise CommandError(f"{refused} of {len(options['files'])} files were refused.", returncode=1)
 
-    def _take(self, path: Path, *, dry_run: bool) -> dict[str, Any]:
+    def _take(self, path: Path, account: str, *, dry_run: bool) -> dict[str, Any]:
         said: dict[str, Any] = {"file": path.name}
         try:
             keeping.check_size_of(path.stat().st_size)
@@ -48,7 +49,7 @@ class Command(BaseCommand):
             keeping.check_size(content)
             if keeping.taken(keeping.hash_of(content)):
                 return {**said, "again": True}
-            statements = read(content, layout_of)
+            statements = read(content, lambda table: layout_of(table, account))
             if dry_run:
                 keeping.check(statements)
                 lines = sum(len(each.lines) for each in statements)
