@@ -11,9 +11,12 @@ State = BankTransaction.State
 
 
 def locked(ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, BankTransaction]:
-    """In a transaction. In one order everywhere, so that two people wait for each other once, and not both ways."""
-    found = BankTransaction.objects.select_for_update(of=("self",)).filter(pk__in=list(ids)).order_by("pk")
-    return {each.pk: each for each in found}
+    """In a transaction. In one order everywhere, so that two people wait for each other once, and not both ways.
+
+    Without the key: an upload names known transactions in the order of its file, and need not wait for this.
+    """
+    found = BankTransaction.objects.select_for_update(of=("self",), no_key=True).filter(pk__in=list(ids))
+    return {each.pk: each for each in found.order_by("pk")}
 
 
 def save(credit: BankTransaction) -> None:

@@ -136,7 +136,8 @@ def _is_taken(operation: uuid.UUID) -> bool:
 
 def _check_operation(credit: BankTransaction, pk: uuid.UUID | None) -> None:
     """Raises Invalid."""
-    operation = Operation.objects.filter(pk=pk).first() if pk else None
+    # Locked, so that two people do not say of two credits at once that they are this payment.
+    operation = Operation.objects.select_for_update(of=("self",), no_key=True).filter(pk=pk).first() if pk else None
     if operation is None or operation.action not in _RECORDING or operation.state != Operation.State.SUCCEEDED:
         raise Invalid("operation", _("Choose the payment that was recorded already."))
     if operation.currency != credit.currency or _amount_of(operation) != credit.left:

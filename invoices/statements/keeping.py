@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
@@ -40,6 +40,7 @@ from invoices.wakeups import wake
 UPLOAD, VIEW = "invoices.add_bankstatement", "invoices.view_bankstatement"
 # Of the ids of statements and transactions, which follow from what they hold.
 NAMESPACE = uuid.UUID("3f0cf9e2-1f4b-4a5e-9a55-6f5f6f0c6f2a")
+LOCK = 7_203_004_215  # of PostgreSQL's advisory locks: who holds it keeps statements
 ROWS_AT_ONCE = 1000
 LONGEST_RETURN = timedelta(days=400)  # between a credit and the debit that returns it
 LONGEST_WITHOUT_NAME = timedelta(days=60)  # the same, where the debit names neither a reference nor the payer
@@ -132,6 +133,9 @@ def keep(
     check(statements)
     kept = Kept([])
     with transaction.atomic():
+        _one_after_the_other()
+        if known := taken(digest):
+            return Kept(known, again=True)  # somebody took the same file at the same moment
         rows = []
         for place, each in enumerate(statements):
             rows.append(
@@ -157,15 +161,20 @@ def keep(
                 )
             )
         ids = _keep_transactions(rows, statements, kept)
-        if not many_rows.insert(BankStatement, rows[:1], absent=True):
-            transaction.set_rollback(True)
-            return Kept(taken(digest), again=True)  # somebody took the same file at the same moment
-        many_rows.insert(BankStatement, rows[1:])
+        many_rows.insert(BankStatement, rows)
         _insert_lines(rows, statements, ids)
         kept.statements = rows
         kept.known = sum(row.known_count for row in rows)
         transaction.on_commit(partial(wake, "propose_matches"), robust=True)
     return kept
+
+
+def _one_after_the_other() -> None:
+    """In a transaction: only one file is kept at a time. Two files with the same days in two formats do not know each
+    other's lines by their identity, so the second must see what the first has kept."""
+    if connection.vendor == "postgresql":  # SQLite has one writer at a time
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
 
 
 def taken(digest: str) -> list[BankStatement]:
@@ -309,15 +318,31 @@ def _chunks(ids: Sequence[uuid.UUID]) -> Iterator[list[uuid.UUID]]:
 
 def _look_back(new: list[BankTransaction], earlier: _Earlier) -> None:
     """Finds for each new transaction the credit that it returns, and one of another file that it may be again."""
-    returned = _returned(new)
+    before = _returns_before(new)
+    returned = _returned([*new, *before])
     found = []
-    for each in new:
+    for each in [*new, *(debit for debit in before if debit.pk in returned)]:
         each.undoes, each.resembles_id = returned.get(each.pk), earlier.like(each)
         if each.undoes is not None:
             each.state = State.RETURNED
         if each.undoes or each.resembles_id:
             found.append(each)
     many_rows.update(BankTransaction, found, ["undoes_id", "resembles_id", "state"])
+
+
+def _returns_before(new: list[BankTransaction]) -> list[BankTransaction]:
+    """Debits that came before the credit that they may return: people upload the newer statement first."""
+    credits = [each for each in new if each.amount > 0]
+    if not credits:
+        return []
+    there = {each.pk for each in new}
+    debits = BankTransaction.objects.filter(
+        account__in={each.account for each in credits},
+        amount__in={-each.amount for each in credits},
+        booked_on__gte=min(each.booked_on for each in credits),
+        undoes=None,
+    )
+    return [each for each in debits.order_by("booked_on", "pk") if each.pk not in there]
 
 
 class _Credit(NamedTuple):

@@ -68,7 +68,7 @@ def may_be_a_payment(row: BankTransaction) -> bool:
 def _confidence(row: BankTransaction, proposals: Sequence[Proposal]) -> Confidence:
     """Of the best proposal. A credit that may be one of another file again is nothing that is confirmed unseen."""
     best = next((each.confidence for each in proposals if each.parts), Confidence.NONE)
-    return min(best, Confidence.MEDIUM) if row.resembles_id else best
+    return min(best, Confidence.LOW) if row.resembles_id else best
 
 
 def _credit(row: BankTransaction) -> Credit:

@@ -102,6 +102,15 @@ def confirm(
     return made
 
 
+def is_sent(batch: str, credit: BankTransaction, by: Any) -> bool:
+    """Whether this person's form with this id was taken before, for this credit."""
+    try:
+        id = uuid.UUID(batch)
+    except ValueError:
+        return False
+    return BankMatch.objects.filter(batch=id, transaction=credit, confirmed_by=by).exists()
+
+
 def _assigned(words: Iterable[Confirmed]) -> Counter[uuid.UUID]:
     amounts: Counter[uuid.UUID] = Counter()
     for word in words:
@@ -118,10 +127,19 @@ def _check(words: Sequence[Confirmed], rows: dict[uuid.UUID, BankTransaction], i
             "transaction_id", "invoice"
         )
     )
+    debits = BankTransaction.objects.filter(undoes__in=list(rows)).order_by("booked_on", "pk")
+    returned = {debit.undoes_id: debit for debit in debits}
     for word in words:
         credit, invoice = rows.get(word.transaction), invoices.get(word.invoice)
         if credit is None or credit.amount <= 0:
             raise Refusal(Code.RESOURCE_MISSING, _("There is no such credit."))
+        if debit := returned.get(credit.pk):
+            message = _(
+                "The bank took the transfer of {payer} back on {day}. Set it aside. If that debit returns another "
+                "transfer, first record the payment on the invoice’s page."
+            )
+            shown = {"payer": credit.payer_name or credit.text[:60], "day": debit.booked_on.isoformat()}
+            raise Refusal(Code.INVOICE_CHANGED, message.format(**shown))
         if invoice is None:
             raise Invalid("invoices", _("No such invoice: '{id}'").format(id=word.invoice[:255]))
         if word.amount <= 0:
@@ -223,8 +241,12 @@ def reference_of(credit: BankTransaction) -> str:
 def settle_due() -> int:
     """Looks at what came of the matches that are being recorded; how many have ended. A job does this."""
     ended = Exists(Operation.objects.filter(pk=OuterRef("pk"), state__in=Operation.FINAL))
+    begun = Exists(Operation.objects.filter(pk=OuterRef("pk")))
     over = Exists(Batch.objects.filter(pk=OuterRef("batch"), finished_at__isnull=False))
-    waiting = BankMatch.objects.filter(ended | over, state=BankMatch.State.CONFIRMED).order_by("confirmed_at")
+    # Those that go on although their batch is over, such as unknown outcomes, would keep the others waiting.
+    waiting = BankMatch.objects.filter(ended | (over & ~begun), state=BankMatch.State.CONFIRMED).order_by(
+        "confirmed_at"
+    )
     return settle(set(waiting.values_list("transaction_id", flat=True)[:SETTLED_AT_ONCE]))
 
 
@@ -263,7 +285,8 @@ def _end(pk: uuid.UUID, ends: Sequence[tuple[BankMatch, tuple[str, str]]]) -> in
     number = 0
     with transaction.atomic():
         credit = credits.locked([pk])[pk]
-        for match, (state, message) in ends:
+        # The customers that a payer has paid for are written in one order everywhere.
+        for match, (state, message) in sorted(ends, key=lambda each: each[0].customer):
             waiting = BankMatch.objects.filter(pk=match.pk, state=BankMatch.State.CONFIRMED)
             if not waiting.update(state=state, ended_at=clock.now(), message=message):
                 continue  # another process has seen it

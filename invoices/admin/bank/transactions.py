@@ -248,6 +248,9 @@ class BankTransactionAdmin(RecordAdmin):
     def match_view(self, request: HttpRequest, object_id: Any) -> HttpResponse:
         """Records the invoices of a proposal, or those that were typed."""
         record = self._credit(request, object_id)
+        # A second click, or a page that was sent again: what was typed may no longer fit, because it is recorded.
+        if recording.is_sent(request.POST.get("batch", ""), record, request.user):
+            return redirect(page_url(record))
         form = MatchForm(record, wording.shown([record])[record.pk], request.POST, locale=locale_of(request))
         if form.is_valid():
             given = form.cleaned_data

@@ -1,0 +1,217 @@
+"""Attacks on the recording of credits: two people, two formats, returns that come at a bad moment, pages sent again."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connections, transaction
+from django.test import Client
+
+from invoices import operations
+from invoices.models import BankDecision, BankMatch, BankTransaction, Batch, Operation
+from invoices.operations import batch as batches
+from invoices.statements import credits, decisions, proposing, recording
+from tests.helpers import bank
+from tests.sandbox_process import SandboxProcess
+from tests.test_bank_pages import TRANSACTIONS, hidden, page, room, text
+from tests.test_bank_recording import confirmed, credit_of, open_invoice, recorded_at, run, word
+
+__all__ = ["room"]
+pytestmark = pytest.mark.django_db(transaction=True)
+ONE_WRITER = "SQLite has one writer at a time"
+
+
+def at_once(*tasks: Callable[[], Any]) -> list[Exception]:
+    """What these raise, begun at the same moment, each in a thread."""
+    barrier, raised = threading.Barrier(len(tasks)), []
+
+    def play(task: Callable[[], Any]) -> None:
+        try:
+            barrier.wait(10)
+            task()
+        except Exception as error:
+            raised.append(error)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=play, args=(task,)) for task in tasks]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return raised
+
+
+class TestUploads:
+    def test_two_formats_of_one_day_at_once_know_each_other(self) -> None:
+        """Neither transaction saw the other's lines, so that both credits could be recorded without a warning."""
+        camt = [bank.line(5000 + number, f"Invoice {number}") for number in range(40)]
+        mt940 = [bank.line(5000 + number, f"INV {number}", bank_reference="") for number in range(40)]
+        raised = at_once(
+            lambda: bank.keep(bank.statement(*camt), content=b"camt"),
+            lambda: bank.keep(bank.statement(*mt940, format="MT940"), content=b"mt940"),
+        )
+        assert not raised and BankTransaction.objects.filter(resembles__isnull=False).count() == 40
+
+    def test_the_same_file_five_times_at_once(self) -> None:
+        said = bank.statement(*(bank.line(5000 + number) for number in range(40)))
+        raised = at_once(*[lambda: bank.keep(said, content=b"one") for _ in range(5)])
+        assert not raised and BankTransaction.objects.count() == 40
+
+    @pytest.mark.skipif("connection.vendor != 'postgresql'", reason=ONE_WRITER)
+    def test_an_upload_does_not_wait_for_a_confirmation(self) -> None:
+        """It names known transactions in the order of its file, and a confirmation locks them in another: both waited
+        for each other, and one of two people met an error."""
+        lines = [bank.line(5000 + number) for number in range(3)]
+        rows = bank.credits_of(*lines)
+        with transaction.atomic():
+            credits.locked([row.pk for row in rows])
+            assert not at_once(lambda: bank.keep(bank.statement(*lines, bank.line(700)), content=b"overlaps"))
+        assert BankTransaction.objects.count() == 4
+
+    def test_a_return_whose_statement_came_first(self, sandbox: SandboxProcess, finance: User) -> None:
+        """People upload the newer statement first: the credit that comes later was returned already."""
+        invoice = open_invoice(sandbox)
+        debit = bank.line(-5000, returns=("E2E-0815-4711",), booked_on=bank.DAY)
+        credit = bank.line(
+            5000, f"Invoice {invoice.number}", end_to_end_id="E2E-0815-4711", booked_on=bank.DAY - timedelta(days=2)
+        )
+        (taken_back,) = bank.credits_of(debit, number="2")
+        (row,) = bank.credits_of(credit, number="1")
+        taken_back.refresh_from_db()
+        assert taken_back.undoes == row
+        proposing.propose_due()
+        row.refresh_from_db()
+        assert row.confidence == 0
+
+
+class TestReturned:
+    def test_a_credit_that_was_returned_after_the_page_was_opened(self, room: Client, sandbox: SandboxProcess) -> None:
+        invoice = open_invoice(sandbox)
+        (credit,) = bank.credits_of(bank.line(5000, f"Invoice {invoice.number}", end_to_end_id="E2E-0815-4711"))
+        proposing.propose_due()
+        one, many = text(room.get(page(credit))), text(room.get(f"{TRANSACTIONS}confirm/"))
+        bank.credits_of(bank.line(-5000, returns=("E2E-0815-4711",)), number="2")
+        given = {**hidden(one), "choice": "0", "reason": "it is there"}
+        assert "took the transfer" in text(room.post(f"{page(credit)}match/", given), status=400)
+        given = {**hidden(many), "sum_eur": "50", "reason": "x"}
+        answer = room.post(f"{TRANSACTIONS}confirm/", given)
+        assert answer.status_code == 302 and "took the transfer" in text(room.get(answer["Location"]))
+        run()
+        assert recorded_at(sandbox) == 0 and not Batch.objects.exists()
+
+    def test_a_return_while_it_is_under_way_is_shown_beside_it(self, room: Client, sandbox: SandboxProcess) -> None:
+        invoice, credit = open_invoice(sandbox), credit_of(end_to_end_id="E2E-0815-4711")
+        confirmed(word(credit, invoice), by=User.objects.get(username="finance"))
+        (debit,) = bank.credits_of(bank.line(-5000, returns=("E2E-0815-4711",)), number="2")
+        run()
+        assert "report a refund" in text(room.get(page(credit))) and "report a refund" in text(room.get(page(debit)))
+
+    def test_a_return_of_a_credit_over_three_invoices_names_all(self, room: Client, sandbox: SandboxProcess) -> None:
+        invoices = [open_invoice(sandbox, 1000 + number) for number in range(3)]
+        credit = credit_of(3003, end_to_end_id="E2E-0815-4711")
+        words = [word(credit, each, each.amount_remaining) for each in invoices]
+        confirmed(*words, by=User.objects.get(username="finance"))
+        run()
+        (debit,) = bank.credits_of(bank.line(-3003, returns=("E2E-0815-4711",)), number="2")
+        found = text(room.get(page(debit)))
+        assert [each.number for each in invoices if str(each.number) not in found] == []
+
+
+class TestTwoPeople:
+    def test_parts_of_one_credit_are_never_more_than_it(
+        self, sandbox: SandboxProcess, finance: User, manager: User
+    ) -> None:
+        one, two, credit = open_invoice(sandbox), open_invoice(sandbox), credit_of(6000)
+        raised = at_once(
+            lambda: confirmed(word(credit, one, 4000), by=finance),
+            lambda: confirmed(word(credit, two, 4000), by=manager),
+        )
+        assert [type(each) for each in raised] == [operations.Refusal]
+        run()
+        credit.refresh_from_db()
+        assert credit.left == 2000 and recorded_at(sandbox) == 1
+
+    def test_one_confirms_what_the_other_ignores(self, sandbox: SandboxProcess, finance: User, manager: User) -> None:
+        for _ in range(4):
+            invoice, credit = open_invoice(sandbox), credit_of()
+            raised = at_once(
+                lambda credit=credit, invoice=invoice: confirmed(word(credit, invoice), by=finance),
+                lambda credit=credit: decisions.decide(credit.pk, "ignored", by=manager, reason="interest"),
+            )
+            assert [type(each) for each in raised] == [operations.Refusal]
+            assert credit.matches.count() + credit.decisions.count() == 1
+
+    def test_two_credits_do_not_stand_for_one_payment(
+        self, sandbox: SandboxProcess, finance: User, manager: User
+    ) -> None:
+        invoice = open_invoice(sandbox)
+        params = {"amount": 5000, "method": "Bank transfer", "received_on": "2026-11-02"}
+        made = operations.execute(
+            "attach_out_of_band_payment", invoice.pk, actor=finance, source="admin", reason="x", params=params
+        )
+        rows: Sequence[BankTransaction] = bank.credits_of(bank.line(5000), bank.line(5000))
+        raised = at_once(
+            *[
+                lambda row=row, by=by: decisions.decide(
+                    row.pk, "already_recorded", by=by, reason="by hand", operation=made.pk
+                )
+                for row, by in zip(rows, (finance, manager), strict=True)
+            ]
+        )
+        assert [type(each) for each in raised] == [operations.Invalid] and BankDecision.objects.count() == 1
+
+
+class TestSentAgain:
+    def test_by_hand_after_it_was_recorded(self, room: Client, sandbox: SandboxProcess) -> None:
+        """The invoice is paid by then, and nothing is left: the second click read that there is no such invoice."""
+        invoice, credit = open_invoice(sandbox), credit_of()
+        sent = {"batch": str(uuid.uuid4()), "choice": "hand", "number_0": str(invoice.number), "reason": "x"}
+        for _ in range(3):
+            answer = room.post(f"{page(credit)}match/", sent)
+            assert answer.status_code == 302 and answer["Location"] == page(credit)
+            run()
+        assert recorded_at(sandbox) == 1
+
+    def test_a_voided_invoice_of_a_page_of_before(self, room: Client, sandbox: SandboxProcess) -> None:
+        invoice = open_invoice(sandbox)
+        (credit,) = bank.credits_of(bank.line(5000, f"Invoice {invoice.number}"))
+        found = text(room.get(page(credit)))
+        sandbox.client().v1.invoices.void_invoice(invoice.pk)
+        room.post(f"{page(credit)}match/", {**hidden(found), "choice": "0", "reason": "x"})
+        run()
+        credit.refresh_from_db()
+        assert credit.left == 5000 and recorded_at(sandbox) == 0
+
+
+def test_unknown_outcomes_do_not_keep_others_waiting(
+    wire: Any, sandbox: SandboxProcess, finance: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The batch of an operation that goes on can be over: such matches filled the look, and no other ever ended."""
+    monkeypatch.setattr(recording, "SETTLED_AT_ONCE", 1)
+    wire.arm("/attach_payment", "cut_after")
+    batch = confirmed(word(credit_of(), open_invoice(sandbox)), by=finance)
+    batches.run_due()
+    assert Operation.objects.get().state == Operation.State.UNKNOWN
+    assert Batch.objects.get(pk=batch.pk).finished_at
+    later = credit_of()
+    confirmed(word(later, open_invoice(sandbox)), by=finance)
+    batches.run_due()
+    recording.settle_due()
+    assert later.matches.get().state == BankMatch.State.RECORDED
+
+
+def test_a_credit_that_may_be_of_another_file_is_never_confirmed_unseen(room: Client, sandbox: SandboxProcess) -> None:
+    """It was medium, and so among those that can be confirmed at once."""
+    invoice = open_invoice(sandbox)
+    bank.keep(bank.statement(bank.line(5000, "no idea", bank_reference=""), number="1"))
+    bank.keep(bank.statement(bank.line(5000, f"INV {invoice.number}", bank_reference=""), number="2"))
+    proposing.propose_due()
+    again = BankTransaction.objects.get(resembles__isnull=False)
+    assert again.confidence == 1 and str(again.pk.hex) not in text(room.get(f"{TRANSACTIONS}confirm/?least=2"))
