@@ -6,15 +6,16 @@ import threading
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connections, transaction
+from django.db import connection, connections, transaction
 from django.test import Client
 
 from invoices import operations
-from invoices.models import BankDecision, BankMatch, BankTransaction, Batch, Operation
+from invoices.models import BankDecision, BankMatch, BankTransaction, Batch, Operation, StatementLine
 from invoices.operations import batch as batches
 from invoices.statements import credits, decisions, proposing, recording
 from tests.helpers import bank
@@ -64,7 +65,7 @@ class TestUploads:
         raised = at_once(*[lambda: bank.keep(said, content=b"one") for _ in range(5)])
         assert not raised and BankTransaction.objects.count() == 40
 
-    @pytest.mark.skipif("connection.vendor != 'postgresql'", reason=ONE_WRITER)
+    @pytest.mark.skipif(connection.vendor != "postgresql", reason=ONE_WRITER)
     def test_an_upload_does_not_wait_for_a_confirmation(self) -> None:
         """It names known transactions in the order of its file, and a confirmation locks them in another: both waited
         for each other, and one of two people met an error."""
@@ -142,8 +143,8 @@ class TestTwoPeople:
         for _ in range(4):
             invoice, credit = open_invoice(sandbox), credit_of()
             raised = at_once(
-                lambda credit=credit, invoice=invoice: confirmed(word(credit, invoice), by=finance),
-                lambda credit=credit: decisions.decide(credit.pk, "ignored", by=manager, reason="interest"),
+                partial(confirmed, word(credit, invoice), by=finance),
+                partial(decisions.decide, credit.pk, "ignored", by=manager, reason="interest"),
             )
             assert [type(each) for each in raised] == [operations.Refusal]
             assert credit.matches.count() + credit.decisions.count() == 1
@@ -215,3 +216,71 @@ def test_a_credit_that_may_be_of_another_file_is_never_confirmed_unseen(room: Cl
     proposing.propose_due()
     again = BankTransaction.objects.get(resembles__isnull=False)
     assert again.confidence == 1 and str(again.pk.hex) not in text(room.get(f"{TRANSACTIONS}confirm/?least=2"))
+
+
+class TestAnotherPayment:
+    @staticmethod
+    def known_again() -> tuple[BankTransaction, StatementLine]:
+        """Two customers' transfers say the same, in two files of one day."""
+        said = {"bank_reference": "", "payer_name": "Ada"}
+        (credit,) = bank.credits_of(bank.line(5000, "thank you", **said), number="1")
+        bank.keep(bank.statement(bank.line(5000, "thank you", **said), number="2"))
+        return credit, credit.lines.exclude(statement=credit.statement_id).get()
+
+    def test_a_line_that_was_known_again_becomes_a_credit(self, room: Client, sandbox: SandboxProcess) -> None:
+        credit, line = self.known_again()
+        assert "Known again" in text(room.get(page(credit)))
+        answer = room.post(f"{page(credit)}another/", {"line": line.pk, "reason": "two customers"})
+        made = BankTransaction.objects.exclude(pk=credit.pk).get()
+        assert answer["Location"] == page(made) and "two customers" in text(room.get(page(made)))
+        assert (made.left, made.state, made.identity != credit.identity) == (5000, "open", True)
+        finance = User.objects.get(username="finance")
+        confirmed(word(credit, open_invoice(sandbox)), word(made, open_invoice(sandbox)), by=finance)
+        run()
+        assert recorded_at(sandbox) == 2
+
+    def test_a_file_with_both_knows_both(self, finance: User) -> None:
+        credit, line = self.known_again()
+        decisions.say_it_is_another(credit.pk, by=finance, reason="two customers", line=line.pk)
+        said = {"bank_reference": "", "payer_name": "Ada"}
+        kept = bank.keep(bank.statement(*(bank.line(5000, "thank you", **said) for _ in range(2)), number="3"))
+        assert (kept.new, kept.known) == (0, 2) and BankTransaction.objects.count() == 2
+
+    def test_two_people_say_so_at_once(self, finance: User, manager: User) -> None:
+        credit, line = self.known_again()
+        raised = at_once(
+            *[
+                lambda by=by: decisions.say_it_is_another(credit.pk, by=by, reason="two customers", line=line.pk)
+                for by in (finance, manager)
+            ]
+        )
+        assert [type(each) for each in raised] == [operations.Refusal]
+        assert BankTransaction.objects.count() == 2 and BankDecision.objects.count() == 1
+
+    def test_one_that_resembles_is_proposed_as_any_other(self, room: Client, sandbox: SandboxProcess) -> None:
+        invoice = open_invoice(sandbox)
+        bank.keep(bank.statement(bank.line(5000, "no idea", bank_reference=""), number="1"))
+        bank.keep(bank.statement(bank.line(5000, f"Invoice {invoice.number}", bank_reference=""), number="2"))
+        again = BankTransaction.objects.get(resembles__isnull=False)
+        assert "This is another payment" in text(room.get(page(again)))
+        room.post(f"{page(again)}another/", {"reason": "another customer's"})
+        proposing.propose_due()
+        again.refresh_from_db()
+        assert (again.confidence, again.left, decisions.decided(again)) == (3, 5000, 0)
+        room.post(f"{page(again)}another/", {"reason": "twice"})
+        assert BankDecision.objects.count() == 1
+
+    def test_what_is_recorded_is_never_the_same_again(self, sandbox: SandboxProcess, finance: User) -> None:
+        credit, line = self.known_again()
+        made = decisions.say_it_is_another(credit.pk, by=finance, reason="x", line=line.pk).transaction
+        confirmed(word(made, open_invoice(sandbox)), by=finance)
+        run()
+        with pytest.raises(operations.Refusal):
+            decisions.decide(made.pk, "ignored", by=finance, reason="it was the same")
+
+    def test_it_needs_a_reason_and_the_permission(self, finance: User, auditor: User) -> None:
+        credit, line = self.known_again()
+        for by, reason in ((finance, " "), (auditor, "x")):
+            with pytest.raises(operations.Refusal):
+                decisions.say_it_is_another(credit.pk, by=by, reason=reason, line=line.pk)
+        assert BankTransaction.objects.count() == 1

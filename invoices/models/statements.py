@@ -237,6 +237,7 @@ class BankDecision(ImmutableModel):
         NOT_OURS = "not_ours", gettext_lazy("Not ours")
         ALREADY_RECORDED = "already_recorded", gettext_lazy("Recorded already")
         REOPENED = "reopened", gettext_lazy("Taken up again")
+        ANOTHER = "another", gettext_lazy("Another payment")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     transaction = models.ForeignKey(BankTransaction, db_index=False, on_delete=models.PROTECT, related_name="decisions")

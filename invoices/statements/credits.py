@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable
 
-from invoices.models import BankMatch, BankTransaction
+from invoices.models import BankDecision, BankMatch, BankTransaction
 
 State = BankTransaction.State
 
@@ -28,3 +28,9 @@ def save(credit: BankTransaction) -> None:
         credit.state = State.RECORDING if going_on else State.DONE
     credit.proposals, credit.confidence, credit.proposed_at = None, BankTransaction.Confidence.NONE, None
     credit.save(update_fields=["left", "state", "proposals", "confidence", "proposed_at"])
+
+
+def said_to_be_another(ids: Iterable[uuid.UUID]) -> set[uuid.UUID]:
+    """Those of which a person said that they are not the one of another file that they resemble."""
+    said = BankDecision.objects.filter(transaction__in=list(ids), what=BankDecision.What.ANOTHER)
+    return set(said.values_list("transaction_id", flat=True))

@@ -10,9 +10,9 @@ from django.db.models import Sum
 from django.utils.translation import gettext as _
 
 from invoices import clock, money, written
-from invoices.models import BankDecision, BankMatch, BankTransaction, Code, Operation
+from invoices.models import BankDecision, BankMatch, BankTransaction, Code, Operation, StatementLine
 from invoices.operations import Invalid, Refusal
-from invoices.statements import credits
+from invoices.statements import credits, keeping
 from invoices.statements.recording import ACTION, MATCH
 
 MAX_REASON_LENGTH = 500  # characters
@@ -91,13 +91,60 @@ def take_up_again(
     return made
 
 
+def say_it_is_another(
+    pk: uuid.UUID,
+    *,
+    by: User,
+    reason: str,
+    line: int | None = None,
+    address: str | None = None,
+    request_id: str = "",
+) -> BankDecision:
+    """A credit that may be one of another file is another payment; or, where `line` is given, that line of a statement,
+    which was taken for this credit, is a credit of its own. Nothing takes this back: it can be set aside until it is
+    recorded.
+
+    Raises Invalid, Refusal.
+    """
+    _check_person(by)
+    cleaned = written.clean(reason, "reason", most=MAX_REASON_LENGTH, called=_("The reason"))
+    if not cleaned:
+        raise Invalid("reason", _("Please say why: the reason stands in the journal."))
+    with transaction.atomic():
+        keeping.one_after_the_other()
+        credit = credits.locked([pk]).get(pk)
+        if credit is not None and line is not None:
+            credit = _of_line(credit, line)
+        elif credit is None or not credit.left or not credit.resembles_id or credits.said_to_be_another([pk]):
+            credit = None
+        if credit is None:
+            raise Refusal(Code.INVOICE_CHANGED, _("Somebody decided on this already. Open it again."))
+        made = BankDecision.objects.create(
+            transaction=credit,
+            what=What.ANOTHER,
+            amount=credit.amount,
+            reason=cleaned,
+            decided_by=by,
+            decided_at=clock.now(),
+            address=address,
+            request_id=request_id[:255],
+        )
+        credits.save(credit)
+    return made
+
+
+def _of_line(credit: BankTransaction, pk: int) -> BankTransaction | None:
+    line = StatementLine.objects.filter(pk=pk, transaction=credit).exclude(statement=credit.statement_id).first()
+    return keeping.of_its_own(line, credit) if line and credit.amount > 0 else None
+
+
 def standing(credit: BankTransaction) -> list[BankDecision]:
     """The decisions on a credit that hold: those since it was last taken up again, oldest first."""
     found: list[BankDecision] = []
     for each in credit.decisions.order_by("decided_at", "pk").select_related("decided_by"):
         if each.what == What.REOPENED:
             found = []
-        else:
+        elif each.what != What.ANOTHER:
             found.append(each)
     return found
 
@@ -155,6 +202,6 @@ def _check_person(by: User) -> None:
 def sums_set_aside(statement: uuid.UUID) -> int:
     """What of the credits of a statement stands set aside, in minor units."""
     made = BankDecision.objects.filter(transaction__lines__statement=statement)
-    given = made.exclude(what=What.REOPENED).aggregate(sum=Sum("amount"))["sum"] or 0
+    given = made.exclude(what__in=(What.REOPENED, What.ANOTHER)).aggregate(sum=Sum("amount"))["sum"] or 0
     back = made.filter(what=What.REOPENED).aggregate(sum=Sum("amount"))["sum"] or 0
     return given - back

@@ -133,7 +133,7 @@ def keep(
     check(statements)
     kept = Kept([])
     with transaction.atomic():
-        _one_after_the_other()
+        one_after_the_other()
         if known := taken(digest):
             return Kept(known, again=True)  # somebody took the same file at the same moment
         rows = []
@@ -169,7 +169,7 @@ def keep(
     return kept
 
 
-def _one_after_the_other() -> None:
+def one_after_the_other() -> None:
     """In a transaction: only one file is kept at a time. Two files with the same days in two formats do not know each
     other's lines by their identity, so the second must see what the first has kept."""
     if connection.vendor == "postgresql":  # SQLite has one writer at a time
@@ -262,7 +262,34 @@ def identities(lines: Iterable[Line], seen: Counter[str] | None = None) -> Itera
     seen = Counter() if seen is None else seen
     for line in lines:
         seen[key := _says(line)] += 1
-        yield hashlib.sha256(f"{key} {seen[key]}".encode()).hexdigest()
+        yield _identity(key, seen[key])
+
+
+def _identity(says: str, number: int) -> str:
+    return hashlib.sha256(f"{says} {number}".encode()).hexdigest()
+
+
+def of_its_own(line: StatementLine, credit: BankTransaction) -> BankTransaction | None:
+    """A line that was taken for this credit, which another file had brought, becomes a credit of its own. In a
+    transaction, the credit locked after `one_after_the_other`. None: it is that of another transaction by now.
+
+    Its identity is that of the next one of those that say the same, so that a file with both knows both again.
+    """
+    says, number = _says(credit), 2
+    while BankTransaction.objects.filter(account=credit.account, identity=_identity(says, number)).exists():
+        number += 1
+    names = [each.attname for each in BankTransaction._meta.concrete_fields]
+    made = BankTransaction(**{name: getattr(credit, name) for name in names})
+    made.identity = _identity(says, number)
+    made.pk = uuid.uuid5(NAMESPACE, f"{credit.account} {made.identity}")
+    made.statement_id, made.number = line.statement_id, line.number
+    made.state, made.left, made.undoes_id, made.resembles_id = State.OPEN, credit.amount, None, credit.pk
+    made.proposals, made.confidence, made.proposed_at = None, BankTransaction.Confidence.NONE, None
+    made.save(force_insert=True)
+    if not StatementLine.objects.filter(pk=line.pk, transaction=credit).update(transaction=made):
+        return None
+    transaction.on_commit(partial(wake, "propose_matches"), robust=True)
+    return made
 
 
 def _told_by_neighbours(row: BankStatement, said: ParsedStatement, before: Sequence[ParsedStatement]) -> Counter[str]:

@@ -11,6 +11,7 @@ from django.db.models import F, Q
 
 from invoices import clock, interruption
 from invoices.models import BankTransaction, many_rows
+from invoices.statements.credits import said_to_be_another
 from invoices.statements.matching.proposal import Confidence, Credit, Proposal
 from invoices.statements.matching.propose import propose
 from invoices.statements.payers import known_payers
@@ -47,11 +48,11 @@ def renew(rows: Iterable[BankTransaction]) -> None:
 def _renew(credits: Sequence[BankTransaction]) -> None:
     asked = [row for row in credits if may_be_a_payment(row)]
     found = propose([_credit(row) for row in asked], known_payers(asked))
-    now = clock.now()
+    now, another = clock.now(), said_to_be_another(row.pk for row in credits if row.resembles_id)
     for row in credits:
         proposals: Sequence[Proposal] = found.get(row.pk, ())
         row.proposals = [each.to_json() for each in proposals]
-        row.confidence = int(_confidence(row, proposals))
+        row.confidence = int(_confidence(row, proposals, row.pk in another))
         row.proposed_at = now
     # A decision that was made meanwhile has taken the proposals away: it stays so.
     ids = [row.pk for row in credits]
@@ -65,10 +66,10 @@ def may_be_a_payment(row: BankTransaction) -> bool:
     return not row.returns and not row.returned_by.exists()
 
 
-def _confidence(row: BankTransaction, proposals: Sequence[Proposal]) -> Confidence:
+def _confidence(row: BankTransaction, proposals: Sequence[Proposal], is_another: bool) -> Confidence:
     """Of the best proposal. A credit that may be one of another file again is nothing that is confirmed unseen."""
     best = next((each.confidence for each in proposals if each.parts), Confidence.NONE)
-    return min(best, Confidence.LOW) if row.resembles_id else best
+    return min(best, Confidence.LOW) if row.resembles_id and not is_another else best
 
 
 def _credit(row: BankTransaction) -> Credit:

@@ -72,7 +72,7 @@ def _journal() -> Iterator[Row]:
 def _finance() -> Iterator[Row]:
     yield from form("bankstatement", "invoices_bankstatement_upload", "view_bankstatement add_bankstatement")
     yield from form("banktransaction", "invoices_banktransaction_confirm", MATCH)
-    for button in ("match", "decide", "reopen"):
+    for button in ("match", "decide", "reopen", "another"):
         yield send("banktransaction", f"invoices_banktransaction_{button}", MATCH)
     yield read("monthclose", "invoices_monthclose_check", "view_monthclose")
     yield send("monthclose", "invoices_monthclose_check", "view_monthclose close_month")

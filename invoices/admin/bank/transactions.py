@@ -31,7 +31,15 @@ from invoices.admin.links import page_url
 from invoices.admin.locale import locale_of
 from invoices.admin.sorting import Sort
 from invoices.keyset import Order
-from invoices.models import BankMatch, BankStatement, BankTransaction, Invoice, Operation
+from invoices.models import (
+    BankDecision,
+    BankMatch,
+    BankStatement,
+    BankTransaction,
+    Invoice,
+    Operation,
+    StatementLine,
+)
 from invoices.operations import Refusal
 from invoices.statements import decisions, keeping, proposing, recording
 from invoices.statements.matching.proposal import Confidence
@@ -133,6 +141,7 @@ class BankTransactionAdmin(RecordAdmin):
             self.at("<uuid:object_id>/match/", self.match_view, "match"),
             self.at("<uuid:object_id>/decide/", self.decide_view, "decide"),
             self.at("<uuid:object_id>/reopen/", self.reopen_view, "reopen"),
+            self.at("<uuid:object_id>/another/", self.another_view, "another"),
         ]
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
@@ -190,6 +199,8 @@ class BankTransactionAdmin(RecordAdmin):
             "matches": matches,
             "in_progress": any(match["row"].state == BankMatch.State.CONFIRMED for match in matches),
             "decisions": [wording.what_is_decided(each) for each in decisions.standing(record)],
+            "is_another": [each for each in record.decisions.all() if each.what == BankDecision.What.ANOTHER],
+            "again": self._again(record),
             "returned_by": list(record.returned_by.all()),
             "candidates": keeping.may_be_returned_by(record) if record.state == BankTransaction.State.RETURNED else [],
             "undone": list(self._matches(record.undoes)) if record.undoes else [],
@@ -234,6 +245,13 @@ class BankTransactionAdmin(RecordAdmin):
             }
             for row in rows
         ]
+
+    def _again(self, record: BankTransaction) -> list[StatementLine]:
+        """The lines of other statements that were taken for this credit."""
+        if record.amount <= 0:
+            return []
+        lines = record.lines.exclude(statement=record.statement_id).select_related("statement")
+        return list(lines.order_by("statement__uploaded_at", "pk")[:50])
 
     def _credit(self, request: HttpRequest, object_id: Any) -> BankTransaction:
         """The credit that a form is about. Raises PermissionDenied, Http404."""
@@ -313,6 +331,25 @@ class BankTransactionAdmin(RecordAdmin):
         else:
             messages.success(request, _("It is to be matched again."))
         return redirect(page_url(record))
+
+    @method_decorator(require_POST)
+    def another_view(self, request: HttpRequest, object_id: Any) -> HttpResponse:
+        """It is not the credit of another file for which it was taken."""
+        record = self._credit(request, object_id)
+        line = request.POST.get("line", "")
+        try:
+            made = decisions.say_it_is_another(
+                record.pk,
+                by=request.user,  # type: ignore[arg-type]
+                reason=request.POST.get("reason", ""),
+                line=int(line) if line.isdecimal() and line.isascii() and len(line) < 16 else None,
+                **request_origin.origin(request),
+            )
+        except Refusal as refusal:
+            messages.warning(request, refusal.message)
+            return redirect(page_url(record))
+        messages.success(request, _("Noted. It is a credit of its own now, to be matched."))
+        return redirect(page_url(made.transaction))
 
     def facts(self, record: BankTransaction) -> Facts:
         statement = record.statement
