@@ -10,12 +10,12 @@ from functools import partial
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.db import connection, connections, transaction
 from django.test import Client
 
 from invoices import operations
-from invoices.models import BankDecision, BankMatch, BankTransaction, Batch, Operation, StatementLine
+from invoices.models import BankDecision, BankMatch, BankTransaction, Batch, Invoice, Operation, StatementLine
 from invoices.operations import batch as batches
 from invoices.statements import credits, decisions, proposing, recording
 from tests.helpers import bank
@@ -284,3 +284,96 @@ class TestAnotherPayment:
             with pytest.raises(operations.Refusal):
                 decisions.say_it_is_another(credit.pk, by=by, reason=reason, line=line.pk)
         assert BankTransaction.objects.count() == 1
+
+
+class TestWhatChangesBeforeItIsRecorded:
+    """Between a person's word and the moment at which Stripe is told."""
+
+    @pytest.fixture
+    def waiting(self, sandbox: SandboxProcess, finance: User) -> tuple[Batch, Invoice, BankTransaction]:
+        """A match that a second person has to agree to."""
+        invoice, credit = open_invoice(sandbox, 200_000), credit_of(200_000)
+        return confirmed(word(credit, invoice), by=finance), invoice, credit
+
+    def free_again(self, credit: BankTransaction, sandbox: SandboxProcess) -> str:
+        """That nothing was recorded, and what the credit's page says."""
+        credit.refresh_from_db()
+        match = credit.matches.get()
+        assert (match.state, credit.left, credit.state) == ("released", credit.amount, "open")
+        assert recorded_at(sandbox) == 0
+        return match.message
+
+    @pytest.mark.parametrize("how", ["paid", "void", "credited"])
+    def test_an_invoice_that_changed_while_it_waited(
+        self, sandbox: SandboxProcess, manager: User, waiting: tuple[Batch, Invoice, BankTransaction], how: str
+    ) -> None:
+        batch, invoice, credit = waiting
+        stripe = sandbox.client().v1
+        if how == "paid":
+            stripe.invoices.pay(invoice.pk)
+        elif how == "void":
+            stripe.invoices.void_invoice(invoice.pk)
+        else:
+            stripe.credit_notes.create({"invoice": invoice.pk, "amount": 150_000})
+        batches.approve(batch, approver=manager)  # the mirror knows nothing of it yet
+        run()
+        assert self.free_again(credit, sandbox)
+
+    def test_the_person_who_asked_does_not_approve(
+        self, sandbox: SandboxProcess, finance: User, waiting: tuple[Batch, Invoice, BankTransaction]
+    ) -> None:
+        finance.user_permissions.add(Permission.objects.get(codename="approve_operation"))
+        batch, _invoice, _credit = waiting
+        with pytest.raises(operations.Refusal):
+            batches.approve(batch, approver=User.objects.get(pk=finance.pk))
+        run()
+        assert recorded_at(sandbox) == 0
+
+    def test_a_right_that_was_taken_away_meanwhile(self, sandbox: SandboxProcess, finance: User) -> None:
+        invoice, credit = open_invoice(sandbox), credit_of()
+        confirmed(word(credit, invoice), by=finance)
+        finance.groups.clear()
+        run()
+        assert self.free_again(credit, sandbox)
+
+    def test_a_request_that_nobody_decides_on_expires(
+        self,
+        sandbox: SandboxProcess,
+        manager: User,
+        waiting: tuple[Batch, Invoice, BankTransaction],
+        later: Callable[[float], None],
+    ) -> None:
+        batch, _invoice, credit = waiting
+        later(40 * 86400)
+        run()
+        with pytest.raises(operations.Refusal):
+            batches.approve(Batch.objects.get(pk=batch.pk), approver=manager)
+        run()
+        assert self.free_again(credit, sandbox)
+
+    @pytest.mark.parametrize("fault", ["error_500", "error_500_after", "error_429", "drop_reply"])
+    @pytest.mark.parametrize("call", ["POST /v1/payment_records/*", "POST /v1/invoices/*/attach_payment"])
+    def test_stripe_fails_in_the_middle(
+        self, sandbox: SandboxProcess, finance: User, later: Callable[[float], None], fault: str, call: str
+    ) -> None:
+        """It is recorded once at most, and ends as recorded or as free again: never as both, never as neither."""
+        invoice, credit = open_invoice(sandbox), credit_of()
+        sandbox.faults(**{fault: 1}, only=[call])
+        confirmed(word(credit, invoice), by=finance)
+        run()
+        sandbox.clear_faults()
+        for _ in range(4):
+            later(600)
+            Operation.objects.filter(state="unknown").update(settle_at=None)
+            operations.settle_due()
+            run()
+        credit.refresh_from_db()
+        match, paid = credit.matches.get(), sandbox.client().v1.invoices.retrieve(invoice.pk).amount_paid
+        assert (match.state, paid, credit.left) in (("recorded", 5000, 0), ("released", 0, 5000))
+        if match.state == "released":
+            confirmed(word(credit, invoice), by=finance)
+            run()
+            credit.refresh_from_db()
+            assert credit.state == "done"
+        payments = sandbox.client().v1.invoice_payments.list({"invoice": invoice.pk, "status": "paid"}).data
+        assert [each.amount_paid for each in payments] == [5000]

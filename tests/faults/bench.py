@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.faults.desk import Desk, Load
+from tests.faults.desk import Asked, Desk, Load
 from tests.faults.servers import LOCALHOST, Cluster, Rabbit, Redis, Wire, free_port, wait_until
 from tests.sandbox_process import ROOT, SandboxProcess
 
@@ -159,7 +159,7 @@ class Bench:
         ]
         return ", ".join(found)
 
-    def check(self, fault: str, load: Load, began: float, *, restored: bool = False) -> Result:
+    def check(self, fault: str, load: Asked, began: float, *, restored: bool = False) -> Result:
         """Waits until everything is settled, reconciles, and holds every promise against what is there. `began`: when
         the fault ended. `restored`: the database lost its last seconds."""
         load.no_more(SETTLES_WITHIN)

@@ -16,15 +16,17 @@ from typing import Any
 
 from tests.faults.bench import CLOCK, NAME, RUNTIME, WORKER_SEEN, Bench, Result
 from tests.faults.servers import LOCALHOST, CannotPlay, Cluster, Wire, free_port, wait_until
+from tests.faults.statements import Statements, make_people
 
 
 @dataclass(frozen=True)
 class Length:
-    """Seconds of the outages; of Stripe's; of the random kills."""
+    """Seconds of the outages; of Stripe's; of the random kills; of those while statements are uploaded."""
 
     outage: float = 20
     stripe_outage: float = 3600
     kills: float = 300
+    statements: float = 90
 
 
 @dataclass(frozen=True)
@@ -340,6 +342,29 @@ def processes_killed_and_frozen(length: Length) -> Result:
         began = time.monotonic()
         before()
         return bench.check("processes-killed-and-frozen", load, began)
+
+
+@fault(
+    "Two people upload the same statement of a bank five times each, and another one that overlaps, and confirm all "
+    "that is proposed; every 1 to 4 s for {statements:.0f} s a process chosen at random is killed (SIGKILL)",
+    "each credit is kept once and recorded once at Stripe, with one payment for each invoice",
+)
+def statements_while_killed(length: Length) -> Result:
+    dice = random.Random(2)
+    with Bench() as bench:
+        make_people(bench)
+        load = Statements(bench).start()
+        end, killed = time.monotonic() + length.statements, 0
+        while time.monotonic() < end:
+            dice.choice(list(bench.desk.processes.values())).signal(signal.SIGKILL)
+            killed += 1
+            time.sleep(dice.uniform(1, 4))
+        bench.notes.append(f"{killed} processes were killed")
+        began = time.monotonic()
+        result = bench.check("statements-while-killed", load, began)
+        result.problems += load.problems()
+        result.paid = load.recorded()
+        return result
 
 
 @fault(

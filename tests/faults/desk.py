@@ -18,7 +18,7 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tests.sandbox_process import ROOT, SandboxProcess
 
@@ -137,6 +137,16 @@ class Desk:
             each.signal(signal.SIGTERM)
         for each in self.processes.values():
             each.end()
+
+
+class Asked(Protocol):
+    """What a load made and was told."""
+
+    made: list[str]
+    paid: set[str]
+    answers: Counter[str]
+
+    def no_more(self, seconds: float) -> None: ...
 
 
 class Load:

@@ -28,7 +28,7 @@ VIOLATIONS = """
 """
 # Which pages are the same: the ids in an address are left out.
 ID = re.compile(r"(?<=/)(?:(?:in|cus|pi|inpay|evt)_\w+|\d+|[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{40,})(?=/)")
-MOST_PAGES = 80
+MOST_PAGES = 120
 
 
 @pytest.fixture
