@@ -121,6 +121,8 @@ def test_sent_twice_it_is_one_batch(desk: Client, payer: Payer) -> None:
     assert first["Location"] == second["Location"]
     batches.run_due()
     assert payer.recorded() == [1000, 1500, 0] and Batch.objects.count() == 1
+    later = payer.confirm(desk, preview)  # by Back, when the invoices are paid and the page would be another one
+    assert later["Location"] == first["Location"] and Batch.objects.count() == 1
 
 
 def test_what_changed_meanwhile_is_shown_before_it_is_recorded(desk: Client, payer: Payer) -> None:

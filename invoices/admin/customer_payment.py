@@ -17,7 +17,7 @@ from invoices.admin.invoices import wording
 from invoices.admin.invoices.forms import ActingForm, add_parameters, clean_parameters
 from invoices.admin.links import page_url
 from invoices.admin.locale import locale_of
-from invoices.models import BatchItem, Customer, Invoice
+from invoices.models import Batch, BatchItem, Customer, Invoice
 from invoices.operations import ACTIONS, Action, Refusal, approval, batch, eligibility, spreading
 from invoices.operations.spreading import Share
 
@@ -128,6 +128,8 @@ class PaymentForm(ActingForm):
 def pay(admin: Any, request: HttpRequest, customer: Customer) -> HttpResponse:
     """GET shows the form; POST shows how the payment is spread, and records it when that was confirmed."""
     action = ACTIONS[ACTION]
+    if "confirmed" in request.POST and (made := _made_of(request)):
+        return redirect(page_url(made))
     owed_in = spreading.currencies(customer.pk)
     currency = request.GET.get("currency", "").lower()
     currency = currency if currency in owed_in else (owed_in[0] if owed_in else "")
@@ -168,6 +170,15 @@ def pay(admin: Any, request: HttpRequest, customer: Customer) -> HttpResponse:
     return admin.show(
         request, "admin/customers/payment_preview.html", {**context, **_preview(request, form), "changed": changed}
     )
+
+
+def _made_of(request: HttpRequest) -> Batch | None:
+    """What was made of this form already: a second click, or Back and once more, asks for nothing else."""
+    try:
+        id = uuid.UUID(request.POST.get("batch", ""))
+    except ValueError:
+        return None
+    return Batch.objects.filter(pk=id, actor=request.user.pk).first()
 
 
 def may(request: HttpRequest) -> bool:
