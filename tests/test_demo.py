@@ -255,6 +255,19 @@ def test_any_other_command_works_with_the_reported_environment(demo: Demo) -> No
     assert json.loads(done.stdout)["seen"] > 0
 
 
+def test_the_banks_file_of_the_tour_is_taken_and_proposed(demo: Demo) -> None:
+    def manage(*words: str) -> str:
+        command, env = [sys.executable, "manage.py", *words], os.environ | demo.report["env"]
+        return subprocess.run(command, cwd=HOUSE, env=env, capture_output=True, text=True, check=True).stdout
+
+    assert f"{demo.report['url']}/admin/invoices/bankstatement/upload/" in demo.output.read_text()
+    manage("statement", str(demo.folder / "statement.sta"))
+    question = "from invoices.statements import proposing; from invoices.models import BankTransaction as each; "
+    question += "proposing.propose_due(); print(sorted(each.objects.values_list('confidence', flat=True)))"
+    found = json.loads(manage("shell", "-c", question).splitlines()[-1])
+    assert len(found) >= 7 and found.count(3) >= 4
+
+
 def test_a_worker_killed_in_the_middle_loses_nothing_and_comes_back(demo: Demo) -> None:
     (worker,) = demo.processes("worker")
     invoices = []

@@ -18,6 +18,7 @@ from django.db import Error as DatabaseError
 from invoices import clock
 from invoices.health.checks import reach_broker
 from invoices.management.demo.environment import LOCALHOST, shell_exports, write_json, write_private
+from invoices.management.demo.statement import bank_statement
 from invoices.management.demo.supervisor import Child, StartupFailed, StopRequested, Supervisor
 from invoices.management.demo.tour import Addresses, tour
 from invoices.management.demo.users import create_service, create_users
@@ -171,6 +172,13 @@ class Demo:
             },
         )
 
+    def statement(self) -> Path | None:
+        """A bank's file for the tour, written once; None where too few invoices are open."""
+        file = self.folder / "statement.sta"
+        if not file.exists() and (content := bank_statement(clock.now().date())):
+            file.write_text(content)
+        return relative(file) if file.exists() else None
+
     def welcome(self, users: list[dict[str, str]]) -> None:
         addresses = Addresses(
             self.url,
@@ -178,6 +186,7 @@ class Demo:
             self.secrets["stripe_key"],
             relative(self.folder / "env"),
             str(relative(Path(sys.executable))),
+            self.statement(),
         )
         self.print_line(f"\n  Admin     {self.url}/admin/")
         for user in users:

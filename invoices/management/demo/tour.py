@@ -1,4 +1,4 @@
-"""The tour that the demo prints: five steps, with invoices of its data and commands that run as printed."""
+"""The tour that the demo prints: six steps, with invoices of its data and commands that run as printed."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ class Addresses:
     stripe_key: str
     env_file: Path
     python: str
+    statement: Path | None = None  # a bank's file to upload
 
     def invoice_page(self, invoice: Invoice | None) -> str:
         """The invoice's page, or the list if there is no such invoice."""
@@ -56,7 +57,11 @@ def tour(addresses: Addresses) -> Iterator[str]:
     yield f"     {addresses.stripe_command('POST', f'/v1/invoices/{_id(missed)}/mark_uncollectible')}"
     yield f"     {addresses.manage_command('reconcile')}"
     yield f"     {addresses.faults_command('DELETE')}"
-    yield "5. See who did what. Every action with its person, reason and outcome, and what reconcile found:"
+    if addresses.statement:
+        yield "5. Record what the bank received. Sign in as finance, upload this file, and confirm what is proposed:"
+        yield f"     {addresses.statement}"
+        yield f"     {addresses.list_page('bankstatement')}upload/"
+    yield "6. See who did what. Every action with its person, reason and outcome, and what reconcile found:"
     yield f"     {addresses.list_page('operation')}"
     yield f"     {addresses.list_page('drift')}"
 
