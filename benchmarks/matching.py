@@ -65,9 +65,12 @@ class Bill:
     number: str
     customer: Customer
     currency: str
-    left: int  # minor units
+    amount: int  # minor units
     month: int
     status: str = "open"
+
+    def __post_init__(self) -> None:
+        self.left = self.amount
 
 
 @dataclass
@@ -415,31 +418,39 @@ KINDS: dict[str, tuple[Callable[[World, int], Made], float]] = {
 
 
 def fill(world: World) -> None:
+    from tests.factories import CustomerObject
+
+    store([CustomerObject(id=each.id, name=each.name, email=None) for each in world.customers])
+    store([invoice_of(bill) for bill in world.bills])
+
+
+def invoice_of(bill: Bill) -> Any:
+    from tests.factories import InvoiceObject
+
+    made = datetime(2026, 8, 15, tzinfo=UTC) + timedelta(days=30 * bill.month)
+    left = 0 if bill.status == "paid" else bill.left
+    return InvoiceObject(
+        id=bill.id,
+        number=bill.number,
+        status=bill.status,
+        customer=bill.customer.id,
+        customer_name=bill.customer.name,
+        currency=bill.currency,
+        collection_method="send_invoice",
+        created=int(made.timestamp()),
+        total=bill.amount,
+        amount_due=bill.amount,
+        amount_paid=bill.amount - left,
+        amount_remaining=left,
+    )
+
+
+def store(objects: Sequence[Any]) -> None:
+    """As reads of this moment bring them."""
     from invoices import clock, mirror
     from invoices.snapshot import Snapshot
-    from tests.factories import CustomerObject, InvoiceObject
 
-    now = datetime.now(UTC).replace(microsecond=0)
-    objects: list[Any] = [CustomerObject(id=each.id, name=each.name, email=None) for each in world.customers]
-    for bill in world.bills:
-        made = datetime(2026, 8, 15, tzinfo=UTC) + timedelta(days=30 * bill.month)
-        objects.append(
-            InvoiceObject(
-                id=bill.id,
-                number=bill.number,
-                status=bill.status,
-                customer=bill.customer.id,
-                customer_name=bill.customer.name,
-                currency=bill.currency,
-                collection_method="send_invoice",
-                created=int(made.timestamp()),
-                total=bill.left,
-                amount_due=bill.left,
-                amount_paid=bill.left if bill.status == "paid" else 0,
-                amount_remaining=0 if bill.status == "paid" else bill.left,
-            )
-        )
-    span = timedelta(seconds=3)
+    now, span = datetime.now(UTC).replace(microsecond=0), timedelta(seconds=3)
     for begin in range(0, len(objects), 500):
         mirror.store(
             [
@@ -471,19 +482,17 @@ def payer_of(credit: Any) -> str:
 
 def confirm(cases: Sequence[Case], world: World, memory: dict[str, Counter[str]]) -> None:
     """What a person does at the end of the month: all that is true is recorded, and its payers are learnt."""
-    from django.db.models import F
-
-    from invoices.models import Invoice
-
     bills = {bill.id: bill for bill in world.bills}
     for case in cases:
-        customers = {bills[invoice].customer.id for invoice in case.pays}
         for invoice, amount in case.pays.items():
-            Invoice.rows.filter(pk=invoice).update(amount_remaining=F("amount_remaining") - amount)
-        for customer in customers:
+            bills[invoice].left -= amount
+        for customer in {bills[invoice].customer.id for invoice in case.pays}:
             if payer := payer_of(case.credit):
                 memory.setdefault(payer, Counter())[customer] += 1
-    Invoice.rows.filter(amount_remaining=0, status__in=("open", "uncollectible")).update(status="paid")
+    paid = [bills[id] for id in dict.fromkeys(invoice for case in cases for invoice in case.pays)]
+    for bill in paid:
+        bill.status = bill.status if bill.left else "paid"
+    store([invoice_of(bill) for bill in paid])
 
 
 Score = dict[tuple[str, int], Counter[str]]  # by kind and month

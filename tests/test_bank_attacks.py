@@ -19,13 +19,29 @@ from invoices.models import BankDecision, BankMatch, BankTransaction, Batch, Inv
 from invoices.operations import batch as batches
 from invoices.statements import credits, decisions, proposing, recording
 from tests.helpers import bank
+from tests.helpers.admin_pages import hidden
+from tests.helpers.bank_desk import (
+    TRANSACTIONS,
+    confirmed,
+    credit_of,
+    open_invoice,
+    page,
+    recorded_at,
+    run,
+    text,
+    word,
+)
 from tests.sandbox_process import SandboxProcess
-from tests.test_bank_pages import TRANSACTIONS, hidden, page, room, text
-from tests.test_bank_recording import confirmed, credit_of, open_invoice, recorded_at, run, word
 
-__all__ = ["room"]
 pytestmark = pytest.mark.django_db(transaction=True)
 ONE_WRITER = "SQLite has one writer at a time"
+
+
+@pytest.fixture
+def room(client: Client, finance: User) -> Client:
+    """The admin, with somebody of finance signed in."""
+    client.force_login(finance)
+    return client
 
 
 def at_once(*tasks: Callable[[], Any]) -> list[Exception]:

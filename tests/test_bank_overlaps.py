@@ -12,7 +12,7 @@ from invoices.statements import keeping
 from invoices.statements.formats.parsed import BadStatement
 from invoices.statements.formats.read import read
 from tests.helpers import bank, bank_files
-from tests.test_bank_camt import batch, detail, document, entry, notification, part
+from tests.helpers.camt import batch, detail, document, entry, notification, part
 
 pytestmark = pytest.mark.django_db
 PAYER = "DE89370400440532013000"

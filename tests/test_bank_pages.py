@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 import uuid
 from dataclasses import replace
@@ -14,19 +13,16 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 from django.test import Client
 
-from invoices import refetch
-from invoices.models import BankDecision, BankMatch, BankStatement, BankTransaction, Batch, Invoice, StatementLayout
+from invoices.models import BankDecision, BankMatch, BankStatement, BankTransaction, Batch, StatementLayout
 from invoices.operations import batch as batches
 from invoices.statements import layouts, proposing, recording
 from invoices.statements.formats import csv_file
-from tests.factories import customer_at, invoice_at
 from tests.helpers import bank, bank_files
 from tests.helpers.admin_pages import hidden
-from tests.helpers.admin_pages import text as content_of
+from tests.helpers.bank_desk import STATEMENTS, TRANSACTIONS, open_invoice, page, text
 from tests.sandbox_process import SandboxProcess
 
 pytestmark = pytest.mark.django_db(transaction=True)
-STATEMENTS, TRANSACTIONS = "/admin/invoices/bankstatement/", "/admin/invoices/banktransaction/"
 
 
 @pytest.fixture
@@ -36,24 +32,8 @@ def room(client: Client, finance: User) -> Client:
     return client
 
 
-def text(response: Any, status: int = 200) -> str:
-    """What a page says, without marks of HTML's own."""
-    assert response.status_code == status, content_of(response)[:2000]
-    return html.unescape(content_of(response))
-
-
 def upload(room: Client, content: bytes, name: str = "statement.xml", **more: str) -> Any:
     return room.post(f"{STATEMENTS}upload/", {"file": SimpleUploadedFile(name, content), **more})
-
-
-def open_invoice(sandbox: SandboxProcess, amount: int = 5000) -> Invoice:
-    made = invoice_at(sandbox, customer=customer_at(sandbox).id, amount=amount, currency="eur")
-    refetch.refetch("invoice", made.id)
-    return Invoice.objects.get(pk=made.id)
-
-
-def page(credit: BankTransaction) -> str:
-    return f"{TRANSACTIONS}{credit.pk}/"
 
 
 class TestUpload:

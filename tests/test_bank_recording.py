@@ -15,40 +15,13 @@ from invoices import erasure, operations, refetch
 from invoices.models import BankMatch, BankTransaction, Batch, Code, Invoice, KnownPayer, Operation, personal
 from invoices.operations import batch as batches
 from invoices.statements import decisions, recording
-from invoices.statements.recording import Confirmed, confirm
-from tests.factories import customer_at, invoice_at
+from invoices.statements.recording import Confirmed
 from tests.helpers import bank
+from tests.helpers.bank_desk import confirmed, credit_of, open_invoice, recorded_at, run, word
 from tests.sandbox_process import SandboxProcess
 
 pytestmark = pytest.mark.django_db(transaction=True)
 State = BankTransaction.State
-
-
-def open_invoice(sandbox: SandboxProcess, amount: int = 5000, **given: Any) -> Invoice:
-    made = invoice_at(sandbox, customer=customer_at(sandbox).id, amount=amount, currency="eur", **given)
-    refetch.refetch("invoice", made.id)
-    return Invoice.objects.get(pk=made.id)
-
-
-def credit_of(amount: int = 5000, text: str = "", **more: Any) -> BankTransaction:
-    return bank.credits_of(bank.line(amount, text, **more))[0]
-
-
-def word(credit: BankTransaction, invoice: Invoice, amount: int | None = None) -> Confirmed:
-    return Confirmed(credit.pk, invoice.pk, amount or credit.left)
-
-
-def confirmed(*words: Confirmed, by: User, id: uuid.UUID | None = None) -> Batch:
-    return confirm(words, by=by, reason="The money is on our bank account", batch_id=id or uuid.uuid4())
-
-
-def recorded_at(sandbox: SandboxProcess) -> int:
-    return sandbox.stats()["requests"].get("POST /v1/payment_records/report_payment", 0)
-
-
-def run() -> None:
-    batches.run_due()
-    recording.settle_due()
 
 
 def test_a_credit_is_recorded_with_the_banks_day_and_reference(sandbox: SandboxProcess, finance: User) -> None:

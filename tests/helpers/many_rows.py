@@ -24,7 +24,7 @@ from invoices.admin import exports, footers
 from invoices.admin.bank.statements import AccountFilter
 from invoices.admin.bank.transactions import StatementFilter
 from invoices.admin.base import RecordAdmin
-from invoices.admin.filters import AmountRangeFilter, CurrencyFilter, DayRangeFilter
+from invoices.admin.filters import AmountRangeFilter, CurrencyFilter, DayRangeFilter, EarlierFilter
 from invoices.admin.invoices.timeline import SOURCES
 from invoices.admin.operations.person_filters import PersonFilter
 from invoices.api import filters
@@ -317,6 +317,8 @@ def offered(model_admin: RecordAdmin, day: datetime) -> list[list[dict[str, str]
             found.append([{}, {each.parameter_name: "lists"}, {each.parameter_name: "nobody"}])
         elif issubclass(each, CurrencyFilter):  # which would ask the database what it has
             found.append([{}, *({each.parameter_name: value} for value in ("usd", "jpy"))])
+        elif issubclass(each, EarlierFilter):
+            found.append([{}, {each.parameters[0]: day.isoformat()}])
         elif issubclass(each, AccountFilter | StatementFilter):  # which ask it too; there are no statements here
             found.append([{}])
         else:

@@ -147,6 +147,8 @@
     if (!form.matches("form[data-in-background]") || event.detail.xhr.getResponseHeader("HX-Redirect")) return;
     delete form.dataset.sent;
     form.querySelectorAll("button").forEach((button) => { button.disabled = false; button.classList.remove("busy"); });
+    const said = form.querySelector("[data-said]"); // the button that had the focus was disabled: it goes to what is new
+    (said?.querySelector(".wrong :is(input, select, textarea)") || said)?.focus();
   });
   window.addEventListener("pageshow", (event) => {
     if (!event.persisted) return;
