@@ -66,6 +66,8 @@ class Migration(migrations.Migration):
                 ('code', models.CharField(blank=True, help_text="The bank's code of the kind of transaction", max_length=255)),
                 ('returns', invoices.models.fields.ObjectField(default=list, help_text='References of the earlier transaction that it undoes')),
                 ('return_reason', models.CharField(blank=True, max_length=255)),
+                ('entry_reference', models.CharField(blank=True, default='', help_text="The bank's, of the batch of which it is a part", max_length=255)),
+                ('entry_amount', models.BigIntegerField(blank=True, help_text='Minor units of that batch; empty: it is no part of one', null=True)),
                 ('state', models.CharField(choices=[('open', 'To match'), ('recording', 'Being recorded'), ('done', 'Done'), ('returned', 'Returned transfer'), ('debit', 'Debit')], default='open', max_length=16)),
                 ('left', models.BigIntegerField(default=0, help_text='Minor units of a credit on which nobody has decided')),
                 ('proposals', invoices.models.fields.ObjectField(blank=True, help_text='statements.matching.Proposal, best first', null=True)),
@@ -108,7 +110,7 @@ class Migration(migrations.Migration):
             name='BankDecision',
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, primary_key=True, serialize=False)),
-                ('what', models.CharField(choices=[('ignored', 'Set aside'), ('not_ours', 'Not ours'), ('already_recorded', 'Recorded already'), ('reopened', 'Taken up again')], max_length=32)),
+                ('what', models.CharField(choices=[('ignored', 'Set aside'), ('not_ours', 'Not ours'), ('already_recorded', 'Recorded already'), ('reopened', 'Taken up again'), ('another', 'Another payment')], max_length=32)),
                 ('amount', models.BigIntegerField(help_text='Minor units of the credit that it is about')),
                 ('reason', models.TextField()),
                 ('operation', models.UUIDField(blank=True, help_text='That recorded the payment already', null=True)),

@@ -44,6 +44,7 @@ class Migration(migrations.Migration):
                 ('reason', models.TextField(blank=True, help_text='Needed where a check was not met, or the month was closed before')),
                 ('checks', invoices.models.fields.ObjectField(default=list, help_text='month_end.Check as JSON: what each said at that moment')),
                 ('totals', invoices.models.fields.ObjectField(default=dict, help_text='What → currency → minor units, of the month')),
+                ('figures', invoices.models.fields.ObjectField(help_text='What of the month was known then: kind → id → what counts of it', null=True)),
                 ('head_position', models.BigIntegerField(blank=True, help_text="The journal's last link at that moment", null=True)),
                 ('head_hash', models.CharField(blank=True, max_length=64)),
                 ('change_sequence', models.BigIntegerField(default=0, help_text='The last change of the mirror that it has seen')),
