@@ -1,4 +1,4 @@
-"""Takes the pictures of the handbooks from a demo: a journey as the agent, one as the manager.
+"""Takes the pictures of the handbooks from a demo: a journey as the agent, one as the manager, one as finance.
 
     make screenshots                                       # starts a fresh demo, writes *.png beside this file
     .venv/bin/python docs/images/take.py .demo/demo.json   # from a demo that runs, whose data it changes
@@ -67,6 +67,18 @@ def main(report: dict[str, Any]) -> None:
         find(manager, report, invoices.declined.id)
         picture(manager, "invoice")
         manager.locator("#timeline").screenshot(path=HERE / "timeline.png")
+        finance = sign_in(browser.new_page(viewport=WIDE), report, "finance")
+        finance.goto(f"{report['admin_url']}invoices/bankstatement/upload/")
+        finance.locator("input[type=file]").set_input_files(Path(report["env"]["DATA_DIR"]) / "statement.sta")
+        finance.get_by_role("button", name="Upload").click()
+        finance.get_by_text("How far it is").wait_for()
+        finance.goto(f"{report['admin_url']}invoices/banktransaction/confirm/")
+        picture(finance, "bank")
+        finance.goto(f"{report['admin_url']}reports/payments/")
+        finance.get_by_role("link", name="This month").click()
+        picture(finance, "report")
+        finance.goto(f"{report['admin_url']}invoices/monthclose/check/")
+        picture(finance, "month")
         browser.close()
 
 
