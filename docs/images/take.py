@@ -67,19 +67,23 @@ def main(report: dict[str, Any]) -> None:
         find(manager, report, invoices.declined.id)
         picture(manager, "invoice")
         manager.locator("#timeline").screenshot(path=HERE / "timeline.png")
-        finance = sign_in(browser.new_page(viewport=WIDE), report, "finance")
-        finance.goto(f"{report['admin_url']}invoices/bankstatement/upload/")
-        finance.locator("input[type=file]").set_input_files(Path(report["env"]["DATA_DIR"]) / "statement.sta")
-        finance.get_by_role("button", name="Upload").click()
-        finance.get_by_text("How far it is").wait_for()
-        finance.goto(f"{report['admin_url']}invoices/banktransaction/confirm/")
-        picture(finance, "bank")
-        finance.goto(f"{report['admin_url']}reports/payments/")
-        finance.get_by_role("link", name="This month").click()
-        picture(finance, "report")
-        finance.goto(f"{report['admin_url']}invoices/monthclose/check/")
-        picture(finance, "month")
+        take_finance(sign_in(browser.new_page(viewport=WIDE), report, "finance"), report)
         browser.close()
+
+
+def take_finance(page: Page, report: dict[str, Any]) -> None:
+    """A bank's file, a report, and the month's end."""
+    page.goto(f"{report['admin_url']}invoices/bankstatement/upload/")
+    page.locator("input[type=file]").set_input_files(Path(report["env"]["DATA_DIR"]) / "statement.sta")
+    page.get_by_role("button", name="Upload").click()
+    page.get_by_text("How far it is").wait_for()
+    page.goto(f"{report['admin_url']}invoices/banktransaction/confirm/")
+    picture(page, "bank")
+    page.goto(f"{report['admin_url']}reports/payments/")
+    page.get_by_role("link", name="This month").click()
+    picture(page, "report")
+    page.goto(f"{report['admin_url']}invoices/monthclose/check/")
+    picture(page, "month")
 
 
 class Invoices:
