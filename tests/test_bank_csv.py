@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from invoices.statements.formats.csv_file import CsvLayout, NeedsLayout, amount_of, suggested, table_of
+from invoices.statements.formats.csv_file import (
+    CsvLayout,
+    NeedsLayout,
+    amount_of,
+    sign_of_debits,
+    suggested,
+    table_of,
+)
 from invoices.statements.formats.parsed import BadStatement, ParsedStatement, difference
 from invoices.statements.formats.read import read
 
@@ -67,9 +74,144 @@ def test_signs_in_columns_of_their_own(credit: str, debit: str, wanted: list[int
     assert amounts(f"Date,Description,Paid in,Paid out\n01/11/2026,A,{credit},{debit}\n", layout) == wanted
 
 
-def test_a_debit_that_was_taken_back() -> None:
-    content = "Date,Description,Paid in,Paid out\n01/11/2026,A,,5.00\n02/11/2026,B,,-5.00\n"
-    assert amounts(content, replace(UK, balance="")) == [-500, 500]
+@pytest.mark.parametrize("debits", [("5.00", "-5.00"), ("-5.00", "5.00"), ("(5.00)", "5.00"), ("5.00", "5.00 DR")])
+def test_a_column_of_debits_with_both_signs_is_refused(debits: tuple[str, str]) -> None:
+    """One was taken back, and which one followed from the other lines of the file."""
+    rows = "".join(f"0{number}/11/2026,A,,{debit}\n" for number, debit in enumerate(debits, 1))
+    assert refused(f"Date,Description,Paid in,Paid out\n{rows}", replace(UK, balance="")).line == 3
+
+
+@pytest.mark.parametrize(("debit", "debits"), [("5.00", "minus"), ("-5.00", "plus")])
+def test_debits_are_written_as_in_the_file_by_which_the_columns_were_said(debit: str, debits: str) -> None:
+    """A file whose only debit was taken back has the sign of the others turned."""
+    content = f"Date,Description,Paid in,Paid out\n01/11/2026,A,,{debit}\n"
+    assert "another sign" in refused(content, replace(UK, balance="", debits=debits)).sentence
+    layout = replace(UK, balance="", debits=sign_of_debits(table_of(content.encode()), UK))
+    assert amounts(content, layout) == [-500]
+
+
+VOLKSBANK = (
+    "Buchungstag;Empfänger;IBAN;Vorgang/Verwendungszweck;Währung;Umsatz;Soll/Haben\n"
+    "20.11.2026;Mill Ltd;DE89370400440532013000;RE-2026-1001;EUR;119,00;H\n"
+    "20.11.2026;Strom AG;DE89370400440532013000;Strom;EUR;50,00;S\n"
+)
+GERMAN = CsvLayout(
+    date_format="%d.%m.%Y", decimal_mark=",", booked_on="Buchungstag", amount="Umsatz", sign="Soll/Haben",
+    sign_of_debit="S", currency_column="Währung", payer_name="Empfänger", payer_account="IBAN",
+    text=("Vorgang/Verwendungszweck",), account=OURS,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("day", ["20.11.2026", ""])
+@pytest.mark.parametrize(
+    ("opening", "closing"),
+    [
+        ("Anfangssaldo", "Endsaldo"),
+        ("Saldovortrag", "Neuer Kontostand"),
+        ("Opening balance", "CLOSING BALANCE"),
+        ("Saldo inicial", "Saldo final"),
+        ("Ancien solde", "Nouveau solde au 20.11.2026"),
+    ],
+)
+def test_lines_that_are_balances_are_no_credits_and_prove_the_others(day: str, opening: str, closing: str) -> None:
+    before, behind = f"{day};;;{opening};EUR;1.000,00;S\n", f"{day};;;{closing};EUR;931,00;S\n"
+    head, lines = VOLKSBANK.split("\n", 1)
+    for content in (f"{VOLKSBANK}{before}{behind}", f"{head}\n{before}{lines}{behind}"):
+        found = only(content, GERMAN)
+        assert [each.amount for each in found.lines] == [11_900, -5_000]
+        assert (found.opening, found.closing) == (-100_000, -93_100)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "20.11.2026;;;Anfangssaldo;EUR;1.000,00;H",  # alone it proves nothing
+        "20.11.2026;;;Endsaldo;EUR;1.069,00;H",
+        "20.11.2026;;;Kontostand am 20.11.2026;EUR;1.069,00;H",
+        "20.11.2026;;;Anfangssaldo;EUR;1.000,00;H\n20.11.2026;;;Endsaldo;EUR;1.068,00;H",
+        "20.11.2026;;;Summe;EUR;69,00;H",
+        "20.11.2026;;;Total Gutschriften;EUR;119,00;H",
+    ],
+)
+def test_a_balance_that_does_not_tie_and_a_total_with_a_day_are_refused(row: str) -> None:
+    assert refused(f"{VOLKSBANK}{row}\n", GERMAN).line == 4
+
+
+@pytest.mark.parametrize("text", ["Saldo", "Total", "Endsaldo"])
+def test_what_somebody_paid_is_no_balance_whatever_they_call_it(text: str) -> None:
+    content = f"{VOLKSBANK}20.11.2026;Mill Ltd;;{text};EUR;5,00;H\n20.11.2026;;;{text} RE-1;EUR;6,00;H\n"
+    assert amounts(content, GERMAN) == [11_900, -5_000, 500, 600]
+
+
+@pytest.mark.parametrize(
+    ("balances", "said"),
+    [
+        (("105.00", "", "118.00"), (10_000, 11_800)),
+        (("", "112.00", "118.00"), (10_000, 11_800)),
+        (("105.00", "", ""), None),  # the lines behind it may have come before
+        (("105.00", "", "119.00"), 4),
+        (("105.00", "113.00", ""), 3),
+    ],
+)
+def test_balances_beside_some_lines_prove_those_between_them(balances: tuple[str, ...], said: Any) -> None:
+    rows = zip(("5.00", "7.00", "6.00"), balances, strict=True)
+    content = "Date,Description,Paid in,Paid out,Balance\n" + "".join(
+        f"0{number}/11/2026,A,{amount},,{balance}\n" for number, (amount, balance) in enumerate(rows, 1)
+    )
+    if isinstance(said, int):
+        assert refused(content, UK).line == said
+    else:
+        found = only(content, UK)
+        assert (found.opening, found.closing) == (said or (None, None))
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        '20.11.2026;"Zwei;50,00;EUR\n20.11.2026;Drei";1,00;EUR\n',
+        '20.11.2026;"Zwei;50,00;EUR\n21.12.2026;Drei;2,00;EUR\n20.11.2026;"";1,00;EUR\n',
+        '20.11.2026;"Zwei;50,00;EUR\n;Drei";1,00;EUR\n',
+    ],
+)
+def test_a_stray_quotation_mark_takes_no_line_for_a_text(rows: str) -> None:
+    content = f'Datum;Text;Betrag;Währung\n20.11.2026;Mill 5" Rohr;119,00;EUR\n{rows}'
+    layout = replace(
+        GERMAN, booked_on="Datum", amount="Betrag", text=("Text",), sign="", payer_name="", payer_account=""
+    )
+    assert refused(content, layout).line == 3
+
+
+def test_a_text_of_several_lines() -> None:
+    content = (
+        "Buchungstag;Umsatz;Währung;Vorgang\n"
+        '20.11.2026;119,00;EUR;"Rechnung RE-2026-10\n01 und ""mehr""; danke;\nvom 20.11.2026"\n20.11.2026;-1,00;EUR;x\n'
+    )
+    layout = replace(GERMAN, text=("Vorgang",), sign="", payer_name="", payer_account="")
+    found = only(content, layout)
+    assert [(each.amount, each.number) for each in found.lines] == [(11_900, 2), (-100, 5)]
+    assert found.lines[0].text == 'Rechnung RE-2026-10 01 und "mehr"; danke; vom 20.11.2026'
+
+
+@pytest.mark.parametrize("lines", [1, 40])
+def test_one_comma_in_each_amount_is_no_mark_between_columns(lines: int) -> None:
+    """comdirect: each line has one comma, and the lines above and below the table have fewer semicolons."""
+    content = (
+        ';\n"Umsätze Girokonto";"Zeitraum: 30 Tage";\n"Neuer Kontostand";"1.069,00 EUR";\n\n'
+        '"Buchungstag";"Wertstellung (Valuta)";"Vorgang";"Buchungstext";"Umsatz in EUR";\n'
+        + '"20.11.2026";"20.11.2026";"Übertrag";" Auftraggeber: Mill Ltd Buchungstext: RE-1 Ref. 8K1234/1";"119,00";\n'
+        * lines
+        + '\n"Alter Kontostand";"1.000,00 EUR";\n'
+    )
+    layout = replace(
+        GERMAN, amount="Umsatz in EUR", currency_column="", currency="eur", text=("Buchungstext",), sign="",
+        payer_name="", payer_account="",
+    )  # fmt: skip
+    assert amounts(content, layout) == [11_900] * lines
+
+
+def test_a_name_in_place_of_an_amount_below_the_lines_is_no_amount() -> None:
+    content = "Date,Text,Amount,Saldo\n2026-11-02,A,5.00,15.00\n,,#Saldo końcowe,15.00\n"
+    assert amounts(content, replace(SIGNED, balance="Saldo")) == [500]
 
 
 @pytest.mark.parametrize(("word", "line"), [("H", 0), ("", 3), ("X", 3)])

@@ -285,3 +285,37 @@ def test_an_account_of_a_german_bank_is_known_in_both_writings() -> None:
 
     assert OURS in writings("12030000/202051") and "12030000/202051" in writings(OURS)
     assert mt940.looks_like(statement(closing="C261102EUR1000,00"))
+
+
+def page(number: str, opening: str, booked: str, closing: str, *, further: bool, goes_on: bool) -> bytes:
+    """A page of a statement: its balances are those of a page (M) where others stand before or behind it."""
+    content = statement(booked, opening=opening, closing=closing, number=number)
+    content = content.replace(b":60F:", b":60M:") if further else content
+    return content.replace(b":62F:", b":62M:") if goes_on else content
+
+
+FIRST = page("200/1", "C261101EUR1000,00", BOOKED, "C261102EUR1100,00", further=False, goes_on=True)
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        page("200/3", "C261102EUR1500,00", BOOKED, "C261102EUR1600,00", further=True, goes_on=False),
+        page("200/2", "C261102EUR1500,00", BOOKED, "C261102EUR1600,00", further=True, goes_on=False),
+        page("201/1", "C261102EUR1500,00", BOOKED, "C261102EUR1600,00", further=False, goes_on=False),
+        # the page that is missing adds up to nothing
+        page("200/3", "C261102EUR1100,00", BOOKED, "C261102EUR1200,00", further=True, goes_on=False),
+    ],
+)
+def test_a_page_that_is_missing_is_named_with_its_amounts(second: bytes) -> None:
+    """Each page ties to its own balances, so that nothing else tells that lines are missing between them."""
+    error = refused(FIRST + second)
+    assert "page 200/1" in error.sentence and "EUR 1,100.00" in error.sentence and error.line == 8
+
+
+def test_pages_and_statements_of_several_accounts_in_any_order() -> None:
+    second = page("200/00002", "C261102EUR1100,00", BOOKED, "C261102EUR1200,00", further=True, goes_on=False)
+    other = statement(BOOKED, closing="C261102EUR1100,00", account="12030000/999999")
+    newer = statement(BOOKED, opening="C261102EUR1200,00", closing="C261103EUR1300,00", number="201/1")
+    for content in (FIRST + second + other + newer, newer + other + FIRST + second, other + FIRST + second):
+        assert sum(len(each.lines) for each in read(content, lambda table: None)) in (3, 4)

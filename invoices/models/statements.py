@@ -93,6 +93,9 @@ class BankTransaction(models.Model):
     text = models.TextField(blank=True)
     structured_reference = models.CharField(max_length=255, blank=True)
     code = models.CharField(max_length=255, blank=True, help_text="The bank's code of the kind of transaction")
+    is_return = models.BooleanField(
+        default=False, db_default=False, help_text="It undoes an earlier one, or came back of a transfer of our own"
+    )
     returns = ObjectField(default=list, help_text="References of the earlier transaction that it undoes")
     return_reason = models.CharField(max_length=255, blank=True)
     entry_reference = models.CharField(
@@ -238,6 +241,7 @@ class BankDecision(ImmutableModel):
         ALREADY_RECORDED = "already_recorded", gettext_lazy("Recorded already")
         REOPENED = "reopened", gettext_lazy("Taken up again")
         ANOTHER = "another", gettext_lazy("Another payment")
+        SETTLED = "settled", gettext_lazy("Settled at Stripe")  # of a debit that took a recorded credit back
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     transaction = models.ForeignKey(BankTransaction, db_index=False, on_delete=models.PROTECT, related_name="decisions")

@@ -17,6 +17,7 @@ from invoices.statements.recording import ACTION, MATCH
 
 MAX_REASON_LENGTH = 500  # characters
 What = BankDecision.What
+_OF_NO_AMOUNT = (What.ANOTHER, What.SETTLED)  # they set nothing of a credit aside
 
 
 def decide(
@@ -144,7 +145,7 @@ def standing(credit: BankTransaction) -> list[BankDecision]:
     for each in credit.decisions.order_by("decided_at", "pk").select_related("decided_by"):
         if each.what == What.REOPENED:
             found = []
-        elif each.what != What.ANOTHER:
+        elif each.what not in _OF_NO_AMOUNT:
             found.append(each)
     return found
 
@@ -202,6 +203,6 @@ def _check_person(by: User) -> None:
 def sums_set_aside(statement: uuid.UUID) -> int:
     """What of the credits of a statement stands set aside, in minor units."""
     made = BankDecision.objects.filter(transaction__lines__statement=statement)
-    given = made.exclude(what__in=(What.REOPENED, What.ANOTHER)).aggregate(sum=Sum("amount"))["sum"] or 0
+    given = made.exclude(what__in=(What.REOPENED, *_OF_NO_AMOUNT)).aggregate(sum=Sum("amount"))["sum"] or 0
     back = made.filter(what=What.REOPENED).aggregate(sum=Sum("amount"))["sum"] or 0
     return given - back

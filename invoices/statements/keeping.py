@@ -5,16 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 import uuid
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.contrib.auth.models import User
 from django.db import connection, transaction
-from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from invoices import clock, money
@@ -35,16 +33,16 @@ from invoices.statements.formats.parsed import (
     difference,
 )
 from invoices.statements.formats.references import is_iban, writings
+from invoices.statements.known_lines import NAMESPACE, ROWS_AT_ONCE, KnownLines, chunks, identity_of, pk_of, says
 from invoices.wakeups import wake
 
 UPLOAD, VIEW = "invoices.add_bankstatement", "invoices.view_bankstatement"
-# Of the ids of statements and transactions, which follow from what they hold.
-NAMESPACE = uuid.UUID("3f0cf9e2-1f4b-4a5e-9a55-6f5f6f0c6f2a")
 LOCK = 7_203_004_215  # of PostgreSQL's advisory locks: who holds it keeps statements
-ROWS_AT_ONCE = 1000
+BOOKED_AHEAD = timedelta(days=31)  # a bank may name the day on which money counts; a year that is wrong is farther off
 LONGEST_RETURN = timedelta(days=400)  # between a credit and the debit that returns it
 LONGEST_WITHOUT_NAME = timedelta(days=60)  # the same, where the debit names neither a reference nor the payer
 SHORTEST_REFERENCE = 6  # characters of what is taken for a reference
+NEAR = timedelta(days=5)  # between the days on which two files book one payment
 State = BankTransaction.State
 
 
@@ -86,12 +84,16 @@ def check(statements: Sequence[ParsedStatement]) -> None:
     if sum(len(each.lines) for each in statements) > MAX_LINES:
         message = _("The file has more than {limit} lines. Ask the bank for a shorter period.")
         raise BadStatement(message.format(limit=f"{MAX_LINES:,}"))
+    latest = clock.now().date() + BOOKED_AHEAD
     for each in statements:
         if foreign := next((line for line in each.lines if line.currency != each.currency), None):
             message = _("A line is in {currency}, and the account in {other}.")
             raise BadStatement(
                 message.format(currency=foreign.currency.upper(), other=each.currency.upper()), foreign.number
             )
+        if late := next((line for line in each.lines if line.booked_on > latest), None):
+            message = _("A line is of {day}, which is yet to come. Is the year right? Nothing was taken.")
+            raise BadStatement(message.format(day=late.booked_on.isoformat()), late.number)
         if off := difference(each):
             message = _(
                 "Statement {number} of account {account} does not tie: its lines add up to {sum}, its balances differ "
@@ -170,8 +172,8 @@ def keep(
 
 
 def one_after_the_other() -> None:
-    """In a transaction: only one file is kept at a time. Two files with the same days in two formats do not know each
-    other's lines by their identity, so the second must see what the first has kept."""
+    """In a transaction: only one file is kept at a time. Which lines of a file are known follows from what the file
+    before it has kept."""
     if connection.vendor == "postgresql":  # SQLite has one writer at a time
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
@@ -189,33 +191,26 @@ def _keep_transactions(
     rows: list[BankStatement], statements: Sequence[ParsedStatement], kept: Kept
 ) -> list[list[uuid.UUID]]:
     """Inserts what is new of the statements' lines, in chunks, and counts it. The ids of each statement's lines."""
-    ids: list[list[uuid.UUID]] = []
+    lines = KnownLines(rows, statements)
     of_id: dict[uuid.UUID, tuple[int, int, str]] = {}  # the statement, the line in it, both from 0, and its identity
-    for place, (row, said) in enumerate(zip(rows, statements, strict=True)):
-        found = identities(said.lines, _told_by_neighbours(row, said, statements[:place]))
-        keys = [(uuid.uuid5(NAMESPACE, f"{row.account} {identity}"), identity) for identity in found]
-        ids.append([pk for pk, _identity in keys])
-        for number, (pk, identity) in enumerate(keys):
-            of_id.setdefault(pk, (place, number, identity))
-    known = set(of_id)
-    earlier = _Earlier(rows, statements)
+    for place, found in enumerate(lines.found):
+        for number, each in enumerate(found):
+            if each.identity:
+                of_id.setdefault(each.pk, (place, number, each.identity))
+    earlier = _Earlier(rows, statements, lines)
     # In one order everywhere, so that two files with the same lines wait for each other once, and not both ways.
-    for chunk in _chunks(sorted(of_id)):
-        there = set(BankTransaction.objects.filter(pk__in=chunk).values_list("pk", flat=True))
+    for chunk in chunks(sorted(of_id)):
         new = []
         for pk in chunk:
-            if pk not in there:
-                place, number, identity = of_id[pk]
-                new.append(_transaction(pk, identity, rows[place], statements[place].lines[number]))
-        inserted = many_rows.insert(BankTransaction, new, absent=True)
-        known -= inserted
-        new = [each for each in new if each.pk in inserted]
+            place, number, identity = of_id[pk]
+            new.append(_transaction(pk, identity, rows[place], statements[place].lines[number]))
+        many_rows.insert(BankTransaction, new)
         _look_back(new, earlier)
         kept.new += len(new)
         kept.credits += sum(each.amount > 0 for each in new)
-    for row, found_ids in zip(rows, ids, strict=True):
-        row.known_count = sum(pk in known for pk in found_ids)
-    return ids
+    for row, found in zip(rows, lines.found, strict=True):
+        row.known_count = sum(not each.identity for each in found)
+    return [[each.pk for each in found] for found in lines.found]
 
 
 def _transaction(pk: uuid.UUID, identity: str, statement: BankStatement, line: Line) -> BankTransaction:
@@ -237,36 +232,14 @@ def _transaction(pk: uuid.UUID, identity: str, statement: BankStatement, line: L
         text=line.text,
         structured_reference=line.structured_reference[:255],
         code=line.code[:255],
+        is_return=line.is_return,
         returns=list(line.returns),
         return_reason=line.return_reason[:255],
         entry_reference=line.entry[0][:255] if line.entry else "",
         entry_amount=line.entry[1] if line.entry else None,
-        state=State.OPEN if credit else State.RETURNED if line.returns else State.DEBIT,
+        state=State.OPEN if credit else State.RETURNED if line.is_return else State.DEBIT,
         left=line.amount if credit else 0,
     )
-
-
-def _says(line: Line | BankTransaction) -> str:
-    """By what a line is known in another file: the bank's own reference, or else all that it says."""
-    said: tuple[Any, ...] = (line.booked_on.isoformat(), line.amount, line.currency)
-    if line.bank_reference:
-        said += ("reference", line.bank_reference)
-    else:
-        texts = (line.end_to_end_id, line.payer_account, line.payer_name, line.structured_reference, line.text)
-        said += ("text", *("".join(text.split()).upper() for text in texts))
-    return repr(said)
-
-
-def identities(lines: Iterable[Line], seen: Counter[str] | None = None) -> Iterator[str]:
-    """What each line says, and which one it is of those that say the same; `seen`: of other statements."""
-    seen = Counter() if seen is None else seen
-    for line in lines:
-        seen[key := _says(line)] += 1
-        yield _identity(key, seen[key])
-
-
-def _identity(says: str, number: int) -> str:
-    return hashlib.sha256(f"{says} {number}".encode()).hexdigest()
 
 
 def of_its_own(line: StatementLine, credit: BankTransaction) -> BankTransaction | None:
@@ -275,13 +248,13 @@ def of_its_own(line: StatementLine, credit: BankTransaction) -> BankTransaction 
 
     Its identity is that of the next one of those that say the same, so that a file with both knows both again.
     """
-    says, number = _says(credit), 2
-    while BankTransaction.objects.filter(account=credit.account, identity=_identity(says, number)).exists():
+    said, number = says(credit), 2
+    while BankTransaction.objects.filter(account=credit.account, identity=identity_of(said, number)).exists():
         number += 1
     names = [each.attname for each in BankTransaction._meta.concrete_fields]
     made = BankTransaction(**{name: getattr(credit, name) for name in names})
-    made.identity = _identity(says, number)
-    made.pk = uuid.uuid5(NAMESPACE, f"{credit.account} {made.identity}")
+    made.identity = identity_of(said, number)
+    made.pk = pk_of(credit.account, made.identity)
     made.statement_id, made.number = line.statement_id, line.number
     made.state, made.left, made.undoes_id, made.resembles_id = State.OPEN, credit.amount, None, credit.pk
     made.proposals, made.confidence, made.proposed_at = None, BankTransaction.Confidence.NONE, None
@@ -290,38 +263,6 @@ def of_its_own(line: StatementLine, credit: BankTransaction) -> BankTransaction 
         return None
     transaction.on_commit(partial(wake, "propose_matches"), robust=True)
     return made
-
-
-def _told_by_neighbours(row: BankStatement, said: ParsedStatement, before: Sequence[ParsedStatement]) -> Counter[str]:
-    """What the statements say that this one follows on, or that follow on it. Two statements of one day share no line,
-    so what says the same in both is two transactions, and not one that came twice."""
-    told: Counter[str] = Counter()
-    if not said.lines or said.opening is None:
-        return told
-    days = {line.booked_on for line in said.lines}
-    for other in before:
-        if (other.account, other.currency) == (said.account, said.currency) and _adjoin(said, other):
-            told.update(_says(line) for line in other.lines if line.booked_on in days)
-    neighbours = BankStatement.objects.filter(account=row.account, currency=row.currency).exclude(
-        file_hash=row.file_hash
-    )
-    neighbours = neighbours.filter(Q(closing=said.opening) | Q(opening=said.closing))
-    counted: set[tuple[Any, ...]] = set()
-    for each in neighbours:
-        same = (each.format, each.number, each.opening, each.closing, each.begins_on, each.ends_on)
-        if not _adjoin(said, each) or same in counted:
-            continue  # the same statement may have come in several files
-        counted.add(same)
-        lines = BankTransaction.objects.filter(lines__statement=each, booked_on__in=days)
-        told.update(map(_says, lines.iterator()))
-    return told
-
-
-def _adjoin(one: ParsedStatement | BankStatement, other: ParsedStatement | BankStatement) -> bool:
-    """Whether one begins with the balance with which the other ends, and they are not the same."""
-    if (one.opening, one.closing) == (other.opening, other.closing) or other.opening is None:
-        return False
-    return one.opening == other.closing or one.closing == other.opening
 
 
 def _insert_lines(rows: list[BankStatement], statements: Sequence[ParsedStatement], ids: list[list[uuid.UUID]]) -> None:
@@ -336,20 +277,18 @@ def _insert_lines(rows: list[BankStatement], statements: Sequence[ParsedStatemen
             )
 
 
-def _chunks(ids: Sequence[uuid.UUID]) -> Iterator[list[uuid.UUID]]:
-    return (list(ids[begin : begin + ROWS_AT_ONCE]) for begin in range(0, len(ids), ROWS_AT_ONCE))
-
-
 # --- what a transaction has to do with earlier ones -------------------------------------------------------------------
 
 
 def _look_back(new: list[BankTransaction], earlier: _Earlier) -> None:
-    """Finds for each new transaction the credit that it returns, and one of another file that it may be again."""
+    """Finds for each new transaction the credit that it returns, and the one of another file that it may be again."""
     before = _returns_before(new)
     returned = _returned([*new, *before])
     found = []
+    for each in new:
+        each.resembles_id = earlier.like(each)
     for each in [*new, *(debit for debit in before if debit.pk in returned)]:
-        each.undoes, each.resembles_id = returned.get(each.pk), earlier.like(each)
+        each.undoes = returned.get(each.pk)
         if each.undoes is not None:
             each.state = State.RETURNED
         if each.undoes or each.resembles_id:
@@ -372,50 +311,62 @@ def _returns_before(new: list[BankTransaction]) -> list[BankTransaction]:
     return [each for each in debits.order_by("booked_on", "pk") if each.pk not in there]
 
 
-class _Credit(NamedTuple):
-    """Of a credit that another file brought: what tells whether a new one may be the same."""
+class _Other(NamedTuple):
+    """Of a transaction that another file brought: what tells whether a new one may be the same."""
 
     pk: uuid.UUID
     booked_on: date
     amount: int
     bank_reference: str
+    payer_name: str
     payer_account: str
     end_to_end_id: str
+    text: str
     entry_reference: str
     entry_amount: int | None
+    statement: uuid.UUID
     format: str
 
 
 class _Earlier:
-    """The credits of other files on the accounts and days of these statements, by what another format would say of them
-    too: account, day and amount. Another format words a line in another way, has other references or none, and tells a
-    batch as one or by its transactions, so nobody can tell whether it is the same."""
+    """The transactions of other files on the accounts and days of these statements, by what another format would say of
+    them too: account, day and amount. Another format words a line in another way, has other references or none, and
+    tells a batch as one or by its transactions, so nobody can tell whether it is the same. One that names the same
+    payment may be the same on another day as well: a file has the day of booking, and another that of value."""
 
-    def __init__(self, rows: list[BankStatement], statements: Sequence[ParsedStatement]) -> None:
+    def __init__(self, rows: list[BankStatement], statements: Sequence[ParsedStatement], lines: KnownLines) -> None:
         self.formats = {row.pk: row.format for row in rows}
-        self.found: dict[tuple[str, date, int], list[_Credit]] = {}
+        self.places = {row.pk: place for place, row in enumerate(rows)}
+        self.lines = lines
+        self.found: dict[tuple[str, date, int], list[_Other]] = {}
+        self.named: dict[tuple[str, date, int, str, str], list[_Other]] = {}
         days: dict[str, set[date]] = {}
         for row, said in zip(rows, statements, strict=True):
-            days.setdefault(row.account, set()).update(line.booked_on for line in said.lines if line.amount > 0)
+            days.setdefault(row.account, set()).update(line.booked_on for line in said.lines)
         for account, booked in days.items():
             if not booked:
                 continue
             others = BankTransaction.objects.filter(
-                account__in=sorted(writings(account)), booked_on__range=(min(booked), max(booked)), amount__gt=0
+                account__in=sorted(writings(account)), booked_on__range=(min(booked) - NEAR, max(booked) + NEAR)
             ).exclude(statement__file_hash=rows[0].file_hash)
             columns = (
-                *("pk", "booked_on", "amount", "bank_reference", "payer_account", "end_to_end_id"),
-                *("entry_reference", "entry_amount", "statement__format"),
+                *("pk", "booked_on", "amount", "bank_reference", "payer_name", "payer_account", "end_to_end_id"),
+                *("text", "entry_reference", "entry_amount", "statement_id", "statement__format"),
             )
             found = others.order_by("statement__uploaded_at", "pk").values_list(*columns)
-            for other in map(_Credit._make, found.iterator(chunk_size=ROWS_AT_ONCE)):
+            for other in map(_Other._make, found.iterator(chunk_size=ROWS_AT_ONCE)):
                 for amount in {other.amount, other.entry_amount}:
                     if amount is not None:
                         self.found.setdefault((account, other.booked_on, amount), []).append(other)
+                for name in _names_of_payment(other):
+                    self.named.setdefault((account, other.booked_on, other.amount, *name), []).append(other)
 
     def like(self, new: BankTransaction) -> uuid.UUID | None:
-        if new.amount <= 0:
+        if not new.amount:
             return None
+        return self.lines.repeated.get(new.pk) or self._like_on_its_day(new) or self._like_on_another_day(new)
+
+    def _like_on_its_day(self, new: BankTransaction) -> uuid.UUID | None:
         for other in self.found.get((new.account, new.booked_on, new.amount), ()):
             if other.amount == new.amount:
                 told_apart = not _payers_agree(new, other) or (
@@ -432,11 +383,25 @@ class _Earlier:
                     return other.pk
         return None
 
-    def _may_be(self, new: BankTransaction, other: _Credit, reference: str, other_reference: str) -> bool:
+    def _like_on_another_day(self, new: BankTransaction) -> uuid.UUID | None:
+        """One that names the same payment a few days before or after, unless the balances tell that it stands behind
+        this one: then somebody paid twice."""
+        for name in _names_of_payment(new):
+            for days in range(-NEAR.days, NEAR.days + 1):
+                day = new.booked_on + timedelta(days=days)
+                for other in self.named.get((new.account, day, new.amount, *name), ()):
+                    may_be = _payers_agree(new, other) and self._may_be(
+                        new, other, new.bank_reference, other.bank_reference
+                    )
+                    if days and may_be and self.lines.may_meet(self.places[new.statement_id], other.statement):
+                        return other.pk
+        return None
+
+    def _may_be(self, new: BankTransaction, other: _Other, reference: str, other_reference: str) -> bool:
         """Two references of one format that differ are two transactions; another format has references of its own."""
         return not (self._same_format(new, other) and _differ(reference, other_reference))
 
-    def _same_format(self, new: BankTransaction, other: _Credit) -> bool:
+    def _same_format(self, new: BankTransaction, other: _Other) -> bool:
         return self.formats[new.statement_id] == other.format
 
 
@@ -444,7 +409,16 @@ def _differ(one: str, other: str) -> bool:
     return bool(one and other and one != other)
 
 
-def _payers_agree(one: BankTransaction, other: _Credit) -> bool:
+def _names_of_payment(each: BankTransaction | _Other) -> Iterator[tuple[str, str]]:
+    """What the payer called this payment: a reference of their own, or who they are and what they wrote."""
+    if each.end_to_end_id:
+        yield "", each.end_to_end_id
+    payer = each.payer_account or each.payer_name
+    if payer and each.text:
+        yield payer, "".join(each.text.split()).upper()
+
+
+def _payers_agree(one: BankTransaction, other: _Other) -> bool:
     """False where both name the payer by an IBAN, and these differ: other formats cut references and other numbers."""
     named = is_iban(one.payer_account) and is_iban(other.payer_account)
     return not named or one.payer_account == other.payer_account
@@ -469,7 +443,7 @@ def _returned(new: list[BankTransaction]) -> dict[uuid.UUID, BankTransaction]:
     taken: set[uuid.UUID] = set()
     for debit in new:
         candidates = [credit for name in sorted(named.get(debit.pk, ())) for credit in by_reference.get(name, ())]
-        if not candidates and debit.amount < 0 and debit.returns:
+        if not candidates and debit.amount < 0 and debit.is_return:
             candidates = may_be_returned_by(debit)
             candidates = candidates if len(candidates) == 1 else []  # of several a person chooses
         for credit in candidates:

@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 
 from invoices import clock
 from invoices.models import StatementLayout
-from invoices.statements.formats.csv_file import CsvLayout, Table
+from invoices.statements.formats.csv_file import CsvLayout, Table, sign_of_debits
 from invoices.statements.formats.references import our_account
 
 
@@ -24,5 +24,10 @@ def layout_of(table: Table, account: str = "") -> CsvLayout | None:
 
 def remember(table: Table, layout: CsvLayout, *, name: str, by: User) -> None:
     """From now on files with these columns are read so. `name`: of the bank."""
-    said = {"name": name, "layout": layout.to_json(), "changed_by": by, "changed_at": clock.now()}
+    said = {
+        "name": name,
+        "layout": replace(layout, debits=sign_of_debits(table, layout)).to_json(),
+        "changed_by": by,
+        "changed_at": clock.now(),
+    }
     StatementLayout.objects.update_or_create(key=table.key, defaults=said)

@@ -12,13 +12,14 @@ from django.db.models import F, Q
 from invoices import clock, interruption
 from invoices.models import BankTransaction, many_rows
 from invoices.statements.credits import said_to_be_another
-from invoices.statements.matching.proposal import Confidence, Credit, Proposal
+from invoices.statements.matching.proposal import Confidence, Credit, Part, Proposal
 from invoices.statements.matching.propose import propose
 from invoices.statements.payers import known_payers
 
 AT_ONCE = 500  # credits that are matched together
 OLD_AFTER = timedelta(minutes=10)  # the job looks again at what was proposed before
 LOOKED_AT_FOR = timedelta(days=120)  # an older credit is matched anew by its page alone
+OTHERS_LOOKED_AT = 1_000  # credits
 PROPOSED_AT_ONCE = 5_000  # by one run of the job
 
 
@@ -47,7 +48,7 @@ def renew(rows: Iterable[BankTransaction]) -> None:
 
 def _renew(credits: Sequence[BankTransaction]) -> None:
     asked = [row for row in credits if may_be_a_payment(row)]
-    found = propose([_credit(row) for row in asked], known_payers(asked))
+    found = propose([_credit(row) for row in asked], known_payers(asked), _taken_by_others(credits))
     now, another = clock.now(), said_to_be_another(row.pk for row in credits if row.resembles_id)
     for row in credits:
         proposals: Sequence[Proposal] = found.get(row.pk, ())
@@ -61,9 +62,19 @@ def _renew(credits: Sequence[BankTransaction]) -> None:
     many_rows.update(BankTransaction, unchanged, ["proposals", "confidence", "proposed_at"])
 
 
+def _taken_by_others(credits: Sequence[BankTransaction]) -> list[tuple[Credit, tuple[Part, ...]]]:
+    """What the surest of the other credits would pay, as it was proposed last: two payments of one invoice need not
+    stand on one page of a list. The newest OTHERS_LOOKED_AT."""
+    there = {row.pk for row in credits}
+    sure = BankTransaction.objects.filter(state=BankTransaction.State.OPEN, confidence=int(Confidence.HIGH))
+    others = [row for row in sure.order_by("-booked_on", "-pk")[: OTHERS_LOOKED_AT + len(there)] if row.pk not in there]
+    best = ((row, next((each for each in proposals_of(row) if each.parts), None)) for row in others[:OTHERS_LOOKED_AT])
+    return [(_credit(row), proposal.parts) for row, proposal in best if proposal]
+
+
 def may_be_a_payment(row: BankTransaction) -> bool:
     """Not what came back of a transfer of our own, nor what went back to its payer."""
-    return not row.returns and not row.returned_by.exists()
+    return not row.is_return and not row.returned_by.exists()
 
 
 def _confidence(row: BankTransaction, proposals: Sequence[Proposal], is_another: bool) -> Confidence:

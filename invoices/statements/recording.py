@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,6 +103,12 @@ def confirm(
     return made
 
 
+def check(words: Sequence[Confirmed]) -> None:
+    """Whether these could be recorded as things are now, for a look before it. Raises as `confirm` does."""
+    rows = BankTransaction.objects.in_bulk({word.transaction for word in words})
+    _check(words, rows, Invoice.objects.in_bulk({word.invoice for word in words}))
+
+
 def is_sent(batch: str, credit: BankTransaction, by: Any) -> bool:
     """Whether this person's form with this id was taken before, for this credit."""
     try:
@@ -130,43 +137,73 @@ def _check(words: Sequence[Confirmed], rows: dict[uuid.UUID, BankTransaction], i
     debits = BankTransaction.objects.filter(undoes__in=list(rows)).order_by("booked_on", "pk")
     returned = {debit.undoes_id: debit for debit in debits}
     for word in words:
-        credit, invoice = rows.get(word.transaction), invoices.get(word.invoice)
-        if credit is None or credit.amount <= 0:
-            raise Refusal(Code.RESOURCE_MISSING, _("There is no such credit."))
-        if debit := returned.get(credit.pk):
-            message = _(
-                "The bank took the transfer of {payer} back on {day}. Set it aside. If that debit returns another "
-                "transfer, first record the payment on the invoice’s page."
-            )
-            shown = {"payer": credit.payer_name or credit.text[:60], "day": debit.booked_on.isoformat()}
-            raise Refusal(Code.INVOICE_CHANGED, message.format(**shown))
-        if invoice is None:
-            raise Invalid("invoices", _("No such invoice: '{id}'").format(id=word.invoice[:255]))
-        if word.amount <= 0:
-            raise Invalid("amount", _("The amount must be more than nothing."))
-        if invoice.currency != credit.currency:
-            message = _("Invoice {number} is in {currency}, and the credit in {other}.")
-            codes = {"currency": (invoice.currency or "?").upper(), "other": credit.currency.upper()}
-            raise Invalid("invoices", message.format(number=invoice.number or invoice.pk, **codes))
-        if (word.transaction, word.invoice) in live:
-            message = _("This credit pays invoice {number} already.")
-            raise Refusal(Code.INVOICE_CHANGED, message.format(number=invoice.number or invoice.pk))
-        if word.amount > (invoice.amount_remaining or 0):
-            message = _("Of invoice {number} {amount} remain, which is less. What is over stays with the credit.")
-            remains = money.text(invoice.amount_remaining or 0, invoice.currency)
-            raise Invalid("amount", message.format(number=invoice.number or invoice.pk, amount=remains))
+        with _named(rows.get(word.transaction), among=len(rows)):
+            _check_one(word, rows.get(word.transaction), invoices.get(word.invoice), live, returned)
     for pk, amount in _assigned(words).items():
-        if amount > rows[pk].left:
-            message = _("Of this credit {left} are left, and {amount} are assigned. Open it again.")
-            shown = {
-                each: money.text(value, rows[pk].currency)
-                for each, value in (("left", rows[pk].left), ("amount", amount))
-            }
-            raise Refusal(Code.INVOICE_CHANGED, message.format(**shown))
+        with _named(rows[pk], among=len(rows)):
+            _check_left(rows[pk], amount)
     before = BankMatch.objects.filter(transaction__in=list(rows), state=BankMatch.State.RELEASED).values("pk")
     if Contradiction.objects.filter(operation__in=before, resolved_at=None).exists():
         message = _("Stripe says otherwise than the journal about an earlier try. A manager must look at that first.")
         raise Refusal(Code.OUTCOME_UNKNOWN, message)
+
+
+def _check_one(
+    word: Confirmed,
+    credit: BankTransaction | None,
+    invoice: Invoice | None,
+    live: set[tuple[uuid.UUID, str]],
+    returned: dict[Any, BankTransaction],
+) -> None:
+    """`live`: the transactions and invoices between which a match stands; `returned`: by its id, the debit that took a
+    credit back."""
+    if credit is None or credit.amount <= 0:
+        raise Refusal(Code.RESOURCE_MISSING, _("There is no such credit."))
+    if debit := returned.get(credit.pk):
+        message = _(
+            "The bank took the transfer of {payer} back on {day}. Set it aside. If that debit returns another "
+            "transfer, first record the payment on the invoice’s page."
+        )
+        shown = {"payer": credit.payer_name or credit.text[:60], "day": debit.booked_on.isoformat()}
+        raise Refusal(Code.INVOICE_CHANGED, message.format(**shown))
+    if invoice is None:
+        raise Invalid("invoices", _("No such invoice: '{id}'").format(id=word.invoice[:255]))
+    if word.amount <= 0:
+        raise Invalid("amount", _("The amount must be more than nothing."))
+    if invoice.currency != credit.currency:
+        message = _("Invoice {number} is in {currency}, and the credit in {other}.")
+        codes = {"currency": (invoice.currency or "?").upper(), "other": credit.currency.upper()}
+        raise Invalid("invoices", message.format(number=invoice.number or invoice.pk, **codes))
+    if (word.transaction, word.invoice) in live:
+        message = _("This credit pays invoice {number} already.")
+        raise Refusal(Code.INVOICE_CHANGED, message.format(number=invoice.number or invoice.pk))
+    if word.amount > (invoice.amount_remaining or 0):
+        message = _("Of invoice {number} {amount} remain, which is less. What is over stays with the credit.")
+        remains = money.text(invoice.amount_remaining or 0, invoice.currency)
+        raise Invalid("amount", message.format(number=invoice.number or invoice.pk, amount=remains))
+
+
+def _check_left(credit: BankTransaction, assigned: int) -> None:
+    if assigned > credit.left:
+        message = _("Of this credit {left} are left, and {amount} are assigned. Open it again.")
+        left, amount = money.text(credit.left, credit.currency), money.text(assigned, credit.currency)
+        raise Refusal(Code.INVOICE_CHANGED, message.format(left=left, amount=amount))
+
+
+@contextmanager
+def _named(credit: BankTransaction | None, *, among: int) -> Iterator[None]:
+    """A refusal because of one of several credits says of which."""
+    try:
+        yield
+    except Refusal as refusal:
+        if credit is not None and among > 1:
+            credit_is = _("{payer}, {day}, {amount}").format(
+                payer=credit.payer_name or credit.text[:60],
+                day=credit.booked_on.isoformat(),
+                amount=money.text(credit.amount, credit.currency),
+            )
+            refusal.message = f"{credit_is}: {refusal.message}"
+        raise
 
 
 def operation_id(credit: BankTransaction, invoice: str, attempt: int) -> uuid.UUID:

@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from invoices.models import BankTransaction
 from invoices.statements import keeping
 from invoices.statements.formats.parsed import Line, ParsedStatement
+from invoices.statements.formats.read import read
 
 ACCOUNT = "DE02120300000000202051"
 DAY = datetime.now(UTC).date()  # money comes after the invoice, which the sandbox makes now
@@ -21,6 +22,7 @@ def line(amount: int, text: str = "", **more: Any) -> Line:
     """A credit or debit of the account, in euro unless said, with a reference of the bank's own."""
     number = next(_numbers)
     given = {"booked_on": DAY, "valued_on": DAY, "currency": "eur", "bank_reference": f"REF-{number:06}", **more}
+    given.setdefault("is_return", bool(given.get("returns")))
     return Line(number=number, amount=amount, text=text, **given)
 
 
@@ -50,3 +52,8 @@ def credits_of(*lines: Line, **more: Any) -> list[BankTransaction]:
     """These lines as transactions, in their order."""
     kept = keep(statement(*lines, **more))
     return [each.transaction for each in kept.statements[0].lines.order_by("place").select_related("transaction")]
+
+
+def take(content: bytes) -> keeping.Kept:
+    """A file, read and kept as an upload does."""
+    return keeping.keep(content, read(content, lambda table: None), file_name="statement", by=None)

@@ -298,6 +298,7 @@ def _line(
         text=text,
         structured_reference=structured[0] if structured else "",
         code=code,
+        is_return=undoes,
         returns=tuple(filter(None, dict.fromkeys(map(reference, [end_to_end, *references]))))
         if undoes and amount < 0
         else (),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from invoices import money
+from invoices.statements.formats.balance_words import CLOSING, OPENING, TOTAL, kind_of
 from invoices.statements.formats.parsed import MAX_LINES, BadStatement, Line, ParsedStatement
 from invoices.statements.formats.references import account_number, is_iban, joined, our_account, reference
 
@@ -37,6 +37,8 @@ SIGNS_OF_MONEY = r"US\$|AU\$|A\$|CA\$|C\$|R\$|[€$£¥₹₺₩]|kr\.?|zł|Fr\.
 ENCODINGS = ("utf-8-sig", "utf-16", "cp1252")
 LONGEST_PREAMBLE = 30  # lines before the labels of the columns
 SAMPLE_ROWS = 5
+MINUS, PLUS = "minus", "plus"
+DEBIT_SIGN = re.compile(r"[-−(]|DR", re.IGNORECASE)
 GROUPING = " \u00a0\u202f'’"  # besides the other one of point and comma
 
 
@@ -67,6 +69,7 @@ class CsvLayout:
     fee: str = ""  # what the bank kept besides the amount
     status: str = ""  # a column that tells what is booked from what is not
     status_of_booked: str = ""  # what it says of what is booked; several with commas
+    debits: str = ""  # how the first file wrote those of a column of their own: MINUS or PLUS
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -118,13 +121,17 @@ def table_of(content: bytes) -> Table:
         raise BadStatement(_("This is neither camt.053, camt.054, MT940 nor CSV. Ask the bank for one of these."))
     delimiter = _delimiter(text)
     rows: list[tuple[int, list[str]]] = []
+    lines = list(io.StringIO(text, newline=""))
+    several: list[tuple[int, int]] = []  # rows of several lines: the first of them, and the last
     # Strictly: a quotation mark that is never closed would take the lines behind it for one text.
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     begin = 1
     try:
         for row in reader:
             if any(cell.strip() for cell in row):
                 rows.append((begin, [cell.strip() for cell in row]))
+            if reader.line_num > begin:
+                several.append((begin, reader.line_num))
             begin = reader.line_num + 1
             if len(rows) > MAX_LINES + LONGEST_PREAMBLE:
                 message = _("The file has more than {limit} lines. Ask the bank for a shorter period.")
@@ -134,7 +141,24 @@ def table_of(content: bytes) -> Table:
     place = _place_of_labels(rows)
     if place is None:
         raise BadStatement(_("This is neither camt.053, camt.054, MT940 nor CSV. Ask the bank for one of these."))
+    for begin, end in several:
+        if begin != rows[place][0] and _swallows(lines[begin - 1 : end], delimiter, len(rows[place][1])):
+            message = _(
+                "A quotation mark in this line takes the next line for its text. Ask the bank for another format."
+            )
+            raise BadStatement(message, begin)
     return Table(_labels(rows[place][1]), rows[place + 1 :], _account_above(rows[:place]))
+
+
+def _swallows(lines: Sequence[str], delimiter: str, width: int) -> bool:
+    """Whether lines that quotation marks make one row are rows of their own: a later one begins as the first does, with
+    a day of the same writing, or each has as many cells as there are labels."""
+    cells = [[cell.strip(' "\r\n') for cell in line.split(delimiter)] for line in lines]
+    shapes = [re.sub("[0-9]", "9", row[0]) for row in cells]
+    begins_alike = "9" in shapes[0] and any(
+        len(row) > 1 and shape == shapes[0] for row, shape in zip(cells[1:], shapes[1:], strict=True)
+    )
+    return begins_alike or all(len(row) == width for row in cells)
 
 
 def _labels(row: Sequence[str]) -> tuple[str, ...]:
@@ -170,15 +194,21 @@ def _decoded(content: bytes) -> str:
 
 
 def _delimiter(text: str) -> str:
-    """The mark that stands equally often in most lines."""
+    """The mark that makes labels of one line, and as many cells of the lines below it. Each amount of a file may have
+    one comma too, which is no mark between columns: no label has it."""
     lines = [line for line in text.splitlines() if line.strip()][: LONGEST_PREAMBLE * 4]
 
-    def agreement(mark: str) -> tuple[int, int]:
-        counts = Counter(len(next(csv.reader([line], delimiter=mark), [])) for line in lines)
-        columns, number = max(
-            ((each, counts[each]) for each in counts if each > 1), key=lambda it: it[1], default=(1, 0)
-        )
-        return number, columns
+    def agreement(mark: str) -> tuple[bool, int, int]:
+        rows = [
+            (number, [cell.strip() for cell in next(csv.reader([line], delimiter=mark), [])])
+            for number, line in enumerate(lines)
+        ]
+        place = _place_of_labels(rows)
+        if place is None:  # such as labels of several lines
+            widths = Counter(len(row) for _number, row in rows if len(row) > 1)
+            return False, *max(((number, width) for width, number in widths.items()), default=(0, 0))
+        width = len(rows[place][1])
+        return True, sum(len(row) == width for _number, row in rows[place + 1 :]), width
 
     return max(DELIMITERS, key=agreement)
 
@@ -217,8 +247,9 @@ def read_table(table: Table, layout: CsvLayout) -> list[ParsedStatement]:
     place = {label: number for number, label in enumerate(table.labels)}
     of_account: dict[tuple[str, str], list[_Row]] = {}
     undated: list[tuple[_Cells, tuple[str, str]]] = []
+    balances: list[tuple[_Cells, tuple[str, str]]] = []
     width = max(place[label] for label in layout.columns() if label != layout.balance) + 1
-    signs = _Signs(layout, (_Cells(number, row, place, layout)("debit") for number, row in table.rows))
+    signs = _Signs(layout, ((number, _Cells(number, row, place, layout)("debit")) for number, row in table.rows))
     booked = {each.strip().casefold() for each in layout.status_of_booked.split(",")}
     key = ("", "")
     for number, row in table.rows:
@@ -230,6 +261,9 @@ def read_table(table: Table, layout: CsvLayout) -> list[ParsedStatement]:
             continue  # a line of notes
         account = our_account(cells("account_column")) or table.account or layout.account
         key = (account, (cells("currency_column") or layout.currency).lower()) if cells("booked_on") else key
+        if has_amount and cells.is_balance():
+            balances.append((cells, key))
+            continue
         if not cells("booked_on"):
             undated.append((cells, key))
             continue
@@ -252,9 +286,14 @@ def read_table(table: Table, layout: CsvLayout) -> list[ParsedStatement]:
     found = [each for each in found if each.lines]
     if not found:
         raise BadStatement(_("There is no statement in this file."))
+    of_statement = {(one.account, one.currency): one for one in found[::-1]}
+    elsewhere = (found[0].account, found[0].currency)  # of what stands before the first line
+    for each, statement in of_statement.items():
+        own = [cells for cells, told in balances if (told if told in of_statement else elsewhere) == each]
+        of_statement[each] = _with_balances(statement, own, signs)
     for cells, each in undated:
-        _check_total(cells, next((one for one in found if (one.account, one.currency) == each), found[0]))
-    return found
+        _check_total(cells, of_statement.get(each, of_statement[elsewhere]))
+    return [of_statement[one.account, one.currency] for one in found]
 
 
 MAX_STATEMENTS = 100
@@ -274,6 +313,24 @@ class _Row:
         return sum(line.amount for line in self.lines)
 
 
+def _with_balances(statement: ParsedStatement, balances: list[_Cells], signs: _Signs) -> ParsedStatement:
+    """The statement with the balances that stand in lines of their own. Raises BadStatement where they do not tie."""
+    said = [(cells.balance_or_total(), cells.signed(statement.currency, signs), cells.number) for cells in balances]
+    amounts = {kind: amount for kind, amount, _number in said}
+    booked = sum(line.amount for line in statement.lines)
+    if statement.opening is None and OPENING in amounts and amounts.get(CLOSING) == amounts[OPENING] + booked:
+        statement = replace(statement, opening=amounts[OPENING], closing=amounts[CLOSING])
+    known = {OPENING: {statement.opening}, CLOSING: {statement.closing}}
+    for kind, amount, number in said:
+        if amount not in known.get(kind, {statement.opening, statement.closing}):
+            message = _(
+                "This line reads like a balance, and does not tie with the lines. Ask the bank for the whole file, or "
+                "for camt.053 or MT940."
+            )
+            raise BadStatement(message, number)
+    return statement
+
+
 def _check_total(cells: _Cells, statement: ParsedStatement) -> None:
     """A row with an amount and without a day is a total or a balance. Raises BadStatement where it is none of them."""
     amounts = [line.amount for line in statement.lines]
@@ -282,28 +339,32 @@ def _check_total(cells: _Cells, statement: ParsedStatement) -> None:
         *(each for each in (statement.opening, statement.closing) if each is not None),
     }
     for name in ("amount", "credit", "debit"):
-        if cells(name) and abs(cells.amount(name, statement.currency)) not in set(map(abs, sums)):
+        # Where a name of the amount stands in its place, the amount is not that of a payment.
+        if any(each.isdigit() for each in cells(name)) and abs(cells.amount(name, statement.currency)) not in set(
+            map(abs, sums)
+        ):
             raise BadStatement(_("This line has an amount and no date, and is no total of the file."), cells.number)
 
 
 def _statement(account: str, currency: str, rows: list[_Row]) -> ParsedStatement:
-    """Balances follow from those beside the lines; each must follow from the one before. Lines come oldest or newest
-    first, and within a day in the same or in the other order."""
+    """Balances follow from those beside the lines; each must follow from the one before and the lines between them.
+    Lines come oldest or newest first, and within a day in the same or in the other order."""
     opening = closing = None
-    if len(rows) > 0 and all(row.balance is not None for row in rows):
+    if any(row.balance is not None for row in rows):
         by_day = sorted(rows, key=lambda row: row.day)
         turned = rows[::-1]
         orders = (rows, turned, by_day, sorted(turned, key=lambda row: row.day))
-        order = next((each for each in orders if _first_break(each) is None), None)
-        if order is None:
+        tied = [each for each in orders if _first_break(each) is None]
+        if not tied:
             newest_first = rows[0].day > rows[-1].day
             message = _(
                 "The balance of this line does not follow from the one before. Ask the bank for the whole file."
             )
             raise BadStatement(message, _first_break(rows[::-1] if newest_first else rows))
-        first, last = order[0].balance, order[-1].balance
-        assert first is not None and last is not None  # noqa: S101  for the type checker
-        opening, closing = first - order[0].amount, last
+        openings = [_opening_of(each) for each in tied]
+        # Where only some lines have a balance, the lines before them may have come before or after it.
+        if all(row.balance is not None for row in rows) or len(set(openings)) == 1:
+            opening, closing = openings[0], openings[0] + sum(row.amount for row in rows)
     days = [row.day for row in rows]
     return ParsedStatement(
         format="CSV",
@@ -320,19 +381,66 @@ def _statement(account: str, currency: str, rows: list[_Row]) -> ParsedStatement
 
 def _first_break(rows: Sequence[_Row]) -> int | None:
     """The line whose balance does not follow from the one before; None where all do."""
-    for before, row in itertools.pairwise(rows):
-        if before.balance is None or before.balance + row.amount != row.balance:
+    balance: int | None = None
+    for row in rows:
+        balance = None if balance is None else balance + row.amount
+        if row.balance is not None and balance not in (None, row.balance):
             return row.number
+        balance = row.balance if row.balance is not None else balance
     return None
+
+
+def _opening_of(rows: Sequence[_Row]) -> int:
+    """The balance before the first line, from the first that has one."""
+    lines = 0
+    for row in rows:
+        lines += row.amount
+        if row.balance is not None:
+            return row.balance - lines
+    raise AssertionError("one of them has a balance")
+
+
+def sign_of_debits(table: Table, layout: CsvLayout) -> str:
+    """How this file writes the debits of their own column, as other files of the bank will: MINUS, PLUS, or nothing
+    where it has none."""
+    place = table.labels.index(layout.debit) if layout.debit in table.labels else -1
+    written = [row[place] for _number, row in table.rows if layout.debit and 0 <= place < len(row)]
+    signs = {MINUS if DEBIT_SIGN.search(each) else PLUS for each in written if re.search("[1-9]", each)}
+    return signs.pop() if len(signs) == 1 else ""
 
 
 class _Signs:
     """How this file marks debits: in a column of their own with a minus or without, or by one of two words."""
 
-    def __init__(self, layout: CsvLayout, debits: Iterable[str]) -> None:
+    def __init__(self, layout: CsvLayout, debits: Iterable[tuple[int, str]]) -> None:
         self.layout = layout
         self.word_of_credit = ""
-        self.debits_have_minus = all(re.search(r"[-−(]", each) for each in debits if re.search("[1-9]", each))
+        self.debits_have_minus = self._have_minus(debits)
+
+    def _have_minus(self, debits: Iterable[tuple[int, str]]) -> bool:
+        """Whether this bank writes debits with a minus. Where a file has both, one of them was taken back, or is
+        something else: nobody can tell, and the sign of a line must not follow from the others."""
+        first: bool | None = None
+        for number, written in debits:
+            if not re.search("[1-9]", written):
+                continue
+            has_minus = bool(DEBIT_SIGN.search(written))
+            if first is None:
+                first = has_minus
+            elif first is not has_minus:
+                message = _(
+                    "The debit of this line has another sign than those before, so that nobody can tell whether money "
+                    "came or went. Ask the bank for camt.053 or MT940."
+                )
+                raise BadStatement(message, number)
+        said = self.layout.debits
+        if first is not None and said and first is not (said == MINUS):
+            message = _(
+                "The debits of this file have another sign than those of the file by which the columns were said. Say "
+                "again what the columns are, and compare the signs."
+            )
+            raise BadStatement(message)
+        return bool(first)
 
     def is_debit(self, word: str, line: int) -> bool:
         word = word.casefold()
@@ -371,7 +479,7 @@ class _Cells:
             number=self.number,
             booked_on=booked,
             valued_on=self.day("valued_on") if self("valued_on") else None,
-            amount=self._signed(currency, signs),
+            amount=self.signed(currency, signs),
             currency=currency,
             bank_reference=reference(self("bank_reference")),
             end_to_end_id=reference(self("end_to_end_id")),
@@ -381,7 +489,30 @@ class _Cells:
             structured_reference=reference(self("structured_reference")),
         )
 
-    def _signed(self, currency: str, signs: _Signs) -> int:
+    def balance_or_total(self) -> str:
+        """Which one this row is by its text, where nobody paid it; else nothing."""
+        if any(self(name) for name in ("payer_name", "payer_account", "end_to_end_id", "bank_reference")):
+            return ""
+        layout = self.layout
+        others = layout.columns() - set(layout.text)
+        for label, place in self.place.items():
+            cell = self.row[place] if label not in others and place < len(self.row) else ""
+            if kind := kind_of(cell):
+                return kind
+        return ""
+
+    def is_balance(self) -> bool:
+        """Raises BadStatement for a total with a day: nobody can tell it from a payment that somebody called so."""
+        kind = self.balance_or_total()
+        if kind == TOTAL and self("booked_on"):
+            message = _(
+                "This line reads like a total, and has a day as a payment has. If it is a total, take it out of the "
+                "file."
+            )
+            raise BadStatement(message, self.number)
+        return kind not in ("", TOTAL)
+
+    def signed(self, currency: str, signs: _Signs) -> int:
         layout = self.layout
         if not layout.amount:
             credit = self.amount("credit", currency) if self("credit") else 0

@@ -221,9 +221,14 @@ def _put_balance(page: _Page, tag: str, value: str, number: int) -> None:
 
 
 def _whole(pages: Sequence[_Page]) -> Iterator[ParsedStatement]:
-    """Pages that follow on each other become one statement."""
+    """Pages that follow on each other become one statement. Raises BadStatement where one is missing between them."""
     held: list[_Page] = []
+    last: dict[tuple[str, str], _Page] = {}  # of each account
     for page in pages:
+        before = last.get((page.account, page.currency))
+        if before and _is_missing_between(before, page):
+            raise BadStatement(_missing(before, page), page.line)
+        last[page.account, page.currency] = page
         if held and not (page.is_further and held[-1].goes_on and _follows(held[-1], page)):
             yield _joined(held)
             held = []
@@ -234,6 +239,31 @@ def _whole(pages: Sequence[_Page]) -> Iterator[ParsedStatement]:
 
 def _follows(one: _Page, other: _Page) -> bool:
     return (one.account, one.currency, one.closing) == (other.account, other.currency, other.opening)
+
+
+def _is_missing_between(one: _Page, other: _Page) -> bool:
+    """Whether one goes on with a page that the file does not have, or the other continues such a page. A page may add
+    up to nothing, so its balances do not tell that it is missing; its number does."""
+    if not (one.goes_on or other.is_further):
+        return False
+    numbers = [re.fullmatch(r"(.*?)/0*([0-9]{1,5})", page.number) for page in (one, other)]
+    first, second = numbers
+    leaves_out = bool(first and second and first[1] == second[1] and int(second[2]) > int(first[2]) + 1)
+    return one.closing != other.opening or leaves_out
+
+
+def _missing(one: _Page, other: _Page) -> str:
+    message = _(
+        "Between page {one} and page {other} of account {account} a page is missing: one ends with {closing}, the "
+        "other begins with {opening}. Nothing was taken; ask the bank for the whole file."
+    )
+    return message.format(
+        one=one.number or "–",
+        other=other.number or "–",
+        account=one.account,
+        closing=money.text(one.closing or 0, one.currency),
+        opening=money.text(other.opening or 0, other.currency),
+    )
 
 
 def _joined(pages: list[_Page]) -> ParsedStatement:
@@ -271,7 +301,7 @@ def _line(data: dict[str, Any], lines: list[str], currency: str, number: int) ->
     code, posting = str(data["id"]), details.get("posting", "")
     mark = str(data["status"]).upper()
     returned = mark.startswith("R") or code[1:4].upper() in RETURN_CODES or posting in RETURN_CODES_OF_SEPA
-    returned = (returned or bool(details.get("reason"))) and amount < 0
+    returned = returned or bool(details.get("reason"))
     end_to_end = reference(details.get("end_to_end"))
     own = reference(data.get("bank_reference"))
     named = [end_to_end, customer_reference, own]
@@ -289,7 +319,8 @@ def _line(data: dict[str, Any], lines: list[str], currency: str, number: int) ->
         text=text,
         structured_reference=reference(details.get("structured")),
         code="/".join(filter(None, (code, posting))),
-        returns=tuple(filter(None, dict.fromkeys(named))) if returned else (),
+        is_return=returned,
+        returns=tuple(filter(None, dict.fromkeys(named))) if returned and amount < 0 else (),
         return_reason=details.get("reason", ""),
     )
 

@@ -27,7 +27,8 @@ class Line:
     text: str = ""  # what the payer wrote, as one text
     structured_reference: str = ""  # a reference in a field of its own, such as ISO 11649 (RF…)
     code: str = ""  # the bank's code of the kind of transaction
-    returns: tuple[str, ...] = ()  # references of the earlier transaction that this one undoes; empty: it undoes none
+    is_return: bool = False  # a debit undoes an earlier credit, or a credit came back of a transfer of our own
+    returns: tuple[str, ...] = ()  # references of the earlier transaction that a debit undoes, where it names any
     return_reason: str = ""
     entry: tuple[str, int] | None = (
         None  # of which it is a part: the bank's reference and its amount; None: it is whole

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from invoices.statements.matching.clues import Weighed, is_small, of_invoices, of_payer, open_of, reason, with_amount
 from invoices.statements.matching.hits import Hit
@@ -10,6 +11,7 @@ from invoices.statements.matching.known import Known
 from invoices.statements.matching.names import Likeness
 from invoices.statements.matching.proposal import Confidence, Credit, Part, Proposal, Reason
 from invoices.statements.matching.reasons import ReasonCode
+from invoices.statements.matching.rows import MOST_OF_AMOUNT
 from invoices.statements.matching.sums import only_sum
 
 OTHER_PAYER = (ReasonCode.NAME_OTHER, ReasonCode.NAME_OF_ANOTHER, ReasonCode.PAYER_OF_OTHERS)
@@ -19,30 +21,46 @@ BELOW_OWN = 52  # the weight of named invoices where the payer owes this amount;
 def by_numbers(credit: Credit, known: Known, payable: list[Hit], notes: list[Reason]) -> list[Weighed]:
     if not payable:
         return []
+    unclear = [*notes, reason(ReasonCode.UNCLEAR_NUMBER)]
     for chosen in _sets(payable):
         if sum(known.left(hit.row) for hit in chosen) == credit.amount:
-            return [_exact(credit, known, chosen, notes)]
-    lefts = [known.left(hit.row) for hit in payable]
-    if (some := only_sum(lefts, credit.amount)) is not None:
-        chosen = [payable[place] for place in some]
-        return [_exact(credit, known, chosen, [*notes, reason(ReasonCode.UNCLEAR_NUMBER)])]
+            return [_exact(credit, known, chosen, notes if len(chosen) == len(payable) else unclear)]
     alone = [hit for hit in payable if known.left(hit.row) == credit.amount]
-    if len(alone) == 1:
-        return [_exact(credit, known, alone, [*notes, reason(ReasonCode.UNCLEAR_NUMBER)])]
+    plain = [hit for hit in alone if hit.plain]
+    if len(plain) != 1 and len(alone) > 1:
+        return _several(credit, known, plain or alone, notes)
+    if plain:
+        return [_exact(credit, known, plain, unclear)]
+    written = [hit for hit in payable if not hit.piece.expanded]
+    if sum(known.left(hit.row) for hit in written) == credit.amount:
+        return [_exact(credit, known, written, unclear)]
+    if (some := only_sum([known.left(hit.row) for hit in payable], credit.amount)) is not None:
+        return [_exact(credit, known, [payable[place] for place in some], unclear)]
+    if alone:
+        return [_exact(credit, known, alone, unclear)]
     return _inexact(credit, known, [hit for hit in payable if _counts(credit, known, hit)], notes)
+
+
+def _several(credit: Credit, known: Known, alone: Sequence[Hit], notes: list[Reason]) -> list[Weighed]:
+    """Of each of these exactly this amount remains, and one is paid: nobody can tell which."""
+    found: list[Weighed] = []
+    for hit in alone:
+        other = next(each for each in alone if each is not hit)
+        weighed = _exact(credit, known, [hit], [*notes, reason(ReasonCode.NAMED_TOO, other.row)])
+        found.append(Weighed(weighed.weight, replace(weighed.proposal, confidence=Confidence.LOW)))
+    return found
 
 
 def _counts(credit: Credit, known: Known, hit: Hit) -> bool:
     """Whether a number counts though its amount does not fit: it is plain, or who paid points to it too."""
-    sure = known.times(credit, hit.row.customer) or known.likeness(credit, hit.row) >= Likeness.PARTLY
-    return hit.piece.expanded != "range" and (hit.plain or bool(sure))
+    sure = known.times(credit, hit.row.customer) or known.likeness(credit, hit.row) >= Likeness.RELATED
+    return hit.piece.expanded != "range" and not hit.joined and (hit.plain or bool(sure))
 
 
 def _sets(payable: list[Hit]) -> list[list[Hit]]:
-    """What the text may mean: all that is written, also the short forms, also what lies between two numbers."""
-    written = [hit for hit in payable if not hit.piece.expanded]
+    """What the text may mean: all that is written, also the short forms; and what lies between two numbers."""
     listed = [hit for hit in payable if hit.piece.expanded != "range"]
-    return [each for each in (listed, payable, written) if each]
+    return [each for each in (listed, payable) if each]
 
 
 def _exact(credit: Credit, known: Known, chosen: Sequence[Hit], notes: list[Reason]) -> Weighed:
@@ -54,6 +72,8 @@ def _exact(credit: Credit, known: Known, chosen: Sequence[Hit], notes: list[Reas
     confidence = Confidence.HIGH
     if against:
         confidence = Confidence.LOW if grave and len(against) > 1 else Confidence.MEDIUM
+    if any(each.code == ReasonCode.RECORDED_BEFORE for each in against):
+        confidence = Confidence.LOW  # it may be this very payment, from another file or by hand
     weight = 100 - 5 * len(against)
     if rival := _rival(credit, known, chosen):
         against, confidence = [*against, rival], min(confidence, Confidence.MEDIUM)
@@ -150,9 +170,12 @@ def _rival(credit: Credit, known: Known, chosen: Sequence[Hit]) -> Reason | None
     if any(known.times(credit, customer) for customer in customers):
         return None
     like = max(known.likeness(credit, hit.row) for hit in chosen)
-    if like != Likeness.PARTLY:
+    if like not in (Likeness.RELATED, Likeness.PARTLY):
         return None
-    for row in known.amounts.get((credit.currency, credit.amount), ()):
+    same_amount = known.amounts.get((credit.currency, credit.amount), [])
+    if len(same_amount) > MOST_OF_AMOUNT:  # there may be such a one among those that were not looked at
+        return reason(ReasonCode.COMMON_AMOUNT)
+    for row in same_amount:
         if row.customer not in customers and known.likeness(credit, row) >= like:
             return reason(ReasonCode.RIVAL, row)
     return None
@@ -180,7 +203,7 @@ def _twins(credit: Credit, known: Known, chosen: Sequence[Hit]) -> list[Reason]:
             if twin.id in named or twin.currency != credit.currency or twin.remaining != hit.row.remaining:
                 continue
             same_customer = twin.customer == hit.row.customer
-            like = known.likeness(credit, twin) >= Likeness.PARTLY or known.times(credit, twin.customer)
+            like = known.likeness(credit, twin) >= Likeness.RELATED or known.times(credit, twin.customer)
             if same_customer or not sure or like:
                 return [reason(ReasonCode.TWIN, twin)]
     return []

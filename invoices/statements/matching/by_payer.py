@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from invoices.models import Invoice
 from invoices.statements.matching.clues import Weighed, is_small, of_invoices, of_payer, open_of, reason, with_amount
 from invoices.statements.matching.hits import Hit
 from invoices.statements.matching.known import Known, ending, near_piece
@@ -50,10 +51,13 @@ def by_payer(credit: Credit, known: Known, payable: list[Hit], notes: list[Reaso
             Confidence.MEDIUM if medium else Confidence.LOW,
             (*reasons, reason(ReasonCode.AMOUNT, row), *against),
         )
-        found.append(Weighed(weight, proposal))
+        place = weight - (row.status == Invoice.Status.UNCOLLECTIBLE)  # of equal ones first what is still asked for
+        found.append(Weighed(place, proposal))
+    if not payable and not notes:
+        found += _of_endings(credit, known, customers)
+        found += _combined(credit, known, customers) if best < SURE else []
     if not found and not payable and not notes:
-        found = [*_combined(credit, known, customers), *_short_payment(credit, known, customers)]
-        found += _near_part(credit, known)
+        found = [*_short_payment(credit, known, customers), *_near_part(credit, known)]
     return found
 
 
@@ -61,26 +65,40 @@ def _clue(credit: Credit, known: Known, row: Row, of_named: bool) -> tuple[int, 
     """How much points to an invoice with exactly this amount, besides the amount; 0: too little."""
     reading = known.readings[credit.id]
     times, likeness = known.times(credit, row.customer), known.likeness(credit, row)
-    sure = bool(times) or likeness == Likeness.SAME
+    sure, is_like = bool(times) or likeness == Likeness.SAME, likeness >= Likeness.RELATED
     reasons, _against = of_payer(credit, known, [row])
     named = any(hit.plain and hit.exact for hit in known.hits[credit.id])
-    piece, last = near_piece(reading, row), "" if named else ending(reading, row)
+    piece, last = near_piece(reading, row, known.hits[credit.id]), "" if named else ending(reading, row)
     if piece is not None:
         reasons.insert(0, reason(ReasonCode.NUMBER_NEAR, row, written=piece.written))
-        return (70 if sure else {Likeness.PARTLY: 60, Likeness.UNKNOWN: 50}.get(likeness, 30)), reasons
+        return (70 if sure else 60 if is_like else 50 if likeness == Likeness.UNKNOWN else 30), reasons
     if last:
         reasons.insert(0, reason(ReasonCode.NUMBER_TAIL, row, written=last))
-        return (66 if sure else {Likeness.PARTLY: 52, Likeness.UNKNOWN: 32}.get(likeness, 22)), reasons
+        return (66 if sure else 52 if is_like else 32 if likeness == Likeness.UNKNOWN else 22), reasons
     if sure:
         return SURE, reasons
     if of_named:
         return 40, reasons
     others = known.amounts.get((row.currency, credit.amount), ())
-    if likeness == Likeness.PARTLY:
+    if is_like:
         return 42, reasons
     if likeness == Likeness.UNKNOWN and len(others) == 1:
         return 15, [*reasons, reason(ReasonCode.ONLY_AMOUNT)]
     return 0, reasons
+
+
+def _of_endings(credit: Credit, known: Known, customers: Iterable[str]) -> list[Weighed]:
+    """Several of a customer's invoices of which the text has the end of the number, and which add up to the amount."""
+    found: list[Weighed] = []
+    reading = known.readings[credit.id]
+    for customer in customers:
+        said = [(row, last) for row in open_of(credit, known, customer) if (last := ending(reading, row))]
+        chosen = [row for row, _last in said]
+        if len(chosen) < 2 or sum(known.left(row) for row in chosen) != credit.amount:
+            continue
+        tails = [reason(ReasonCode.NUMBER_TAIL, row, written=last) for row, last in said]
+        found.append(Weighed(58, _together(credit, known, chosen, before=tails)))
+    return found
 
 
 def _combined(credit: Credit, known: Known, customers: Iterable[str]) -> list[Weighed]:
@@ -92,14 +110,21 @@ def _combined(credit: Credit, known: Known, customers: Iterable[str]) -> list[We
         if places is None:
             continue
         chosen = [open_rows[place] for place in places]
-        for_it, against = of_payer(credit, known, chosen)
-        against += of_invoices(credit, known, chosen)
-        reasons = (*for_it, reason(ReasonCode.SUM), reason(ReasonCode.LEAST_SUM), *against)
-        parts = tuple(Part(row.id, known.left(row)) for row in chosen)
-        found.append(Weighed(50, Proposal(parts, Confidence.LOW if against else Confidence.MEDIUM, reasons)))
+        found.append(Weighed(50, _together(credit, known, chosen, behind=[reason(ReasonCode.LEAST_SUM)])))
     if len(found) > 1:
         found = [Weighed(45, Proposal(each.proposal.parts, Confidence.LOW, each.proposal.reasons)) for each in found]
     return found
+
+
+def _together(
+    credit: Credit, known: Known, chosen: list[Row], *, before: Iterable[Reason] = (), behind: Iterable[Reason] = ()
+) -> Proposal:
+    """All that remains of these invoices, which is the credit. `before` and `behind`: what else points to them."""
+    for_it, against = of_payer(credit, known, chosen)
+    against += of_invoices(credit, known, chosen)
+    parts = tuple(Part(row.id, known.left(row)) for row in chosen)
+    reasons = (*before, *for_it, reason(ReasonCode.SUM), *behind, *against)
+    return Proposal(parts, Confidence.LOW if against else Confidence.MEDIUM, reasons)
 
 
 def _short_payment(credit: Credit, known: Known, customers: Iterable[str]) -> list[Weighed]:
@@ -123,7 +148,7 @@ def _near_part(credit: Credit, known: Known) -> list[Weighed]:
         left = known.left(row)
         sure = known.times(credit, row.customer) or known.likeness(credit, row) == Likeness.SAME
         if row.currency == credit.currency and left > credit.amount and row.takes_parts and sure:
-            piece = near_piece(known.readings[credit.id], row)
+            piece = near_piece(known.readings[credit.id], row, known.hits[credit.id])
             said = [reason(ReasonCode.NUMBER_NEAR, row, written=piece.written)] if piece else []
             found.append(_part(credit, known, row, said, 33))
     return found

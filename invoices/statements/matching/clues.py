@@ -61,7 +61,9 @@ def of_payer(credit: Credit, known: Known, chosen: Iterable[Row]) -> tuple[list[
             for_it["name"] = reason(ReasonCode.NAME)
         elif not times and known.named.get(credit.id):
             against["name"] = reason(ReasonCode.NAME_OF_ANOTHER)
-        elif likeness == Likeness.PARTLY:
+        elif likeness == Likeness.RELATED and not times:
+            against["name"] = reason(ReasonCode.NAME_RELATED)
+        elif likeness >= Likeness.RELATED:
             for_it["name"] = reason(ReasonCode.NAME_PARTLY)
         elif likeness == Likeness.OTHER and not times:
             against["name"] = reason(ReasonCode.NAME_OTHER)
@@ -72,8 +74,10 @@ def of_payer(credit: Credit, known: Known, chosen: Iterable[Row]) -> tuple[list[
 
 
 def of_invoices(credit: Credit, known: Known, chosen: Iterable[Row]) -> list[Reason]:
-    """What else is going on with these invoices."""
+    """What else is going on with these invoices, or with the credit."""
     found: list[Reason] = []
+    if purpose := known.readings[credit.id].other_purpose:
+        found.append(reason(ReasonCode.OTHER_PURPOSE, written=purpose))
     money_came = datetime.combine(credit.booked_on, time.max, UTC)
     for row in chosen:
         if row.status == Invoice.Status.UNCOLLECTIBLE:
@@ -84,6 +88,6 @@ def of_invoices(credit: Credit, known: Known, chosen: Iterable[Row]) -> list[Rea
             found.append(reason(ReasonCode.RECORDED_BEFORE, row))
         if known.taken.get(row.id):
             found.append(reason(ReasonCode.SHARED, row))
-        if row.created is not None and row.created > money_came + EARLIER_THAN_INVOICE:
+        if row.since is not None and row.since > money_came + EARLIER_THAN_INVOICE:
             found.append(reason(ReasonCode.LATER_INVOICE, row))
     return found

@@ -22,6 +22,7 @@ class Hit:
     piece: Piece
     exact: bool  # read as it is written, but for dividers that were left out or changed
     plain: bool = True  # it stands alone, and what it is cannot be something else
+    joined: bool = False  # only if a blank is left out, and what stands before it is a number of its own
 
 
 def hits(reading: Reading, rows: Mapping[str, list[Row]]) -> list[Hit]:
@@ -32,6 +33,7 @@ def hits(reading: Reading, rows: Mapping[str, list[Row]]) -> list[Hit]:
         for row in rows.get(piece.key, ())
     ]
     found = [hit for hit in found if not any(_covers(other, hit) for other in found)]
+    found = [_beside_shorter(hit, found) for hit in found]
     found = [replace(hit, plain=hit.plain and _stands_alone(hit, found)) for hit in found]
     best: dict[str, Hit] = {}
     for hit in found:
@@ -58,11 +60,29 @@ def _without_namesakes(found: Iterable[Hit]) -> list[Hit]:
 
 
 def _covers(other: Hit, hit: Hit) -> bool:
-    """A longer number holds a shorter one, such as 2026-0012 holds 0012."""
+    """A longer number holds a shorter one, such as 2026-0012 holds 0012. Not where the longer one is there only if a
+    blank is left out: RE-10 of `RE-10 12 months` may be meant as well as RE-1012."""
+    return _holds(other, hit) and not _is_joined(other, hit)
+
+
+def _holds(other: Hit, hit: Hit) -> bool:
     one, two = other.piece, hit.piece
     if one.field != two.field or one.expanded or other.row.id == hit.row.id:
         return False
     return one.start <= two.start and two.end <= one.end and (one.start, one.end) != (two.start, two.end)
+
+
+def _is_joined(longer: Hit, shorter: Hit) -> bool:
+    said = _groups(shorter.row.number)
+    as_written = _groups(shorter.piece.written) == said and longer.piece.start == shorter.piece.start
+    return as_written and bool(_ends_of(_groups(longer.piece.written)) - _ends_of(_groups(longer.row.number)))
+
+
+def _beside_shorter(hit: Hit, found: list[Hit]) -> Hit:
+    """Of a longer number and the shorter one that it may hold nobody knows which is meant."""
+    joined = any(_holds(hit, other) and _is_joined(hit, other) for other in found)
+    begun = any(_holds(other, hit) and _is_joined(other, hit) for other in found)
+    return replace(hit, joined=joined, plain=hit.plain and not joined and not begun) if joined or begun else hit
 
 
 def _stands_alone(hit: Hit, found: list[Hit]) -> bool:
@@ -115,7 +135,7 @@ def _tells(piece: Piece, number: str, reading: Reading) -> bool:
     said = "".join(_groups(number))
     if re.search("[A-Z]", said):
         return len(said) >= SHORT or piece.after_invoice
-    alone = piece.written.strip() in [line.strip() for line in reading.words.splitlines()]
+    alone = piece.written.strip() in reading.lines
     if piece.after_invoice or alone:
         return len(said.lstrip("0")) > 2
     return len(said) >= SHORT_DIGITS and _groups(piece.written) == _groups(number) and len(_groups(number)) > 1

@@ -86,12 +86,16 @@ def look_up(credits: Sequence[Credit], payers: Mapping[Any, Mapping[str, int]]) 
     return Known(readings, found, near, amounts, of_customers, named, payers, twins, hindrances)
 
 
-def near_piece(reading: Reading, row: Row) -> Piece | None:
-    """What of the text is one mistake away from this invoice's number."""
+def near_piece(reading: Reading, row: Row, found: Iterable[Hit]) -> Piece | None:
+    """What of the text is one mistake away from this invoice's number. What is another's number in full is no mistake:
+    `found` are the invoices that the text names."""
     key = rows.number_key(row.number)
     if len(key) < SHORTEST_NEAR:
         return None
+    right = {(hit.piece.field, hit.piece.start, hit.piece.end) for hit in found if hit.exact and hit.row.id != row.id}
     for piece in reading.pieces:
+        if (piece.field, piece.start, piece.end) in right:
+            continue
         if piece.expanded or abs(len(piece.key) - len(key)) > 1 or len(piece.key) < SHORTEST_NEAR:
             continue
         if (piece.key[:3] == key[:3] or piece.key[-3:] == key[-3:]) and one_mistake(piece.key, key):

@@ -12,8 +12,9 @@ from invoices.statements.matching.spelling import one_mistake
 class Likeness(IntEnum):
     OTHER = 0
     UNKNOWN = 1  # one of them has no name
-    PARTLY = 2  # a word, such as a family's name
-    SAME = 3
+    RELATED = 2  # a word, but each has another one too: of two people or companies with one name
+    PARTLY = 3  # a word, and nothing says otherwise, such as a family's name alone
+    SAME = 4
 
 
 # Legal forms, titles and joining words: they tell nobody from anybody.
@@ -41,12 +42,13 @@ _FREE_MAIL = frozenset(
     "orange free laposte libero wanadoo t-online".split()
 )
 MOST_BEGINNINGS = 8
-_LONG_ENOUGH = 8  # characters of a name that the bank cut off, to count as the same
+_CUT_OFF_AT = 20  # characters: banks cut a name off at 27 or 35, with its blanks and legal form
+_LETTERS = str.maketrans({"ß": "ss", "ø": "o", "æ": "a", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "œ": "o", "ı": "i"})
 
 
 def words(name: str) -> list[str]:
     """The words that tell a name from others. `Müller`, `Mueller` and `MULLER` are one word: banks write all three."""
-    plain = unicodedata.normalize("NFKD", name.lower().replace("ß", "ss").replace("ø", "o").replace("æ", "a"))
+    plain = unicodedata.normalize("NFKD", name.lower().translate(_LETTERS))
     plain = plain.encode("ascii", "ignore").decode()
     plain = re.sub(r"(?<=[b-df-hj-np-tv-z])([aou])e", r"\1", re.sub(r"\b([aou])e", r"\1", plain))
     plain = re.sub(r"\b(?:[a-z]\.){2,}", lambda short: short[0].replace(".", "") + " ", plain)  # g.m.b.h. → gmbh
@@ -56,7 +58,7 @@ def words(name: str) -> list[str]:
 def likeness(payer: str, customer: str, email: str = "") -> Likeness:
     """Of the payer's name with the customer's, or where that says nothing with the customer's e-mail address."""
     by_name = _of_words(words(payer), words(customer))
-    if by_name in (Likeness.SAME, Likeness.PARTLY) or not email:
+    if by_name >= Likeness.RELATED or not email:
         return by_name
     by_email = _of_email(words(payer), email)
     return by_email if by_email == Likeness.PARTLY else by_name
@@ -66,22 +68,27 @@ def _of_words(payer: list[str], customer: list[str]) -> Likeness:
     if not payer or not customer:
         return Likeness.UNKNOWN
     one, other = "".join(payer), "".join(customer)
-    if one == other or (min(len(one), len(other)) >= _LONG_ENOUGH and (one.startswith(other) or other.startswith(one))):
+    if one == other or (len(one) >= _CUT_OFF_AT and other.startswith(one)):
         return Likeness.SAME
     few, many = sorted((payer, list(customer)), key=len)
-    left, telling, found = list(many), 0, 0
+    left, alone, telling, found = list(many), list[str](), 0, 0
     for word in few:
         partner = next((each for each in left if _alike(word, each)), None)
         if partner is None:
+            alone.append(word)
             continue
         left.remove(partner)
         found += 1
-        telling += min(len(word), len(partner)) > 2 and word not in _COMMON and not word.isdigit()
+        telling += _tells(word) and len(partner) > 2
     if not telling:
         return Likeness.OTHER
     if found == len(few) and (found >= 2 or len(many) == 1):
         return Likeness.SAME
-    return Likeness.PARTLY
+    return Likeness.RELATED if alone and left else Likeness.PARTLY
+
+
+def _tells(word: str) -> bool:
+    return len(word) > 2 and word not in _COMMON and not word.isdigit()
 
 
 def _alike(one: str, other: str) -> bool:

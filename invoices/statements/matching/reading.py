@@ -36,9 +36,37 @@ _OTHER = re.compile(
     \b(?: KUNDEN? | KD | CUSTOMER | CLIENTE? | KLANT | DEBITOREN? | DEB | MANDATS? | MANDATE | MREF | VERTRAGS? | VERTR
         | CONTRACT | CONTRAT | ORDER | BESTELL(?:UNG|UNGS)? | AUFTRAGS? | COMMANDE | MITGLIEDS? | MEMBER | POLICE
         | POLICY | STEUER | TAX | UST | VAT | TVA | BTW | TEL(?:EFON)? | FON | PHONE | MOBIL | FAX | PLZ | BIC | CRED
-        | GLAEUBIGER | CREDITOR | TICKET | FILIALE | TERMINAL | CARD | KARTE )
+        | GLAEUBIGER | CREDITOR | TICKET | FILIALE | TERMINAL | CARD | KARTE | KONTO | KTO | ACCOUNT | ACCT | COMPTE
+        | CUENTA | ZAEHLER | ZÄHLER | METER | HANDY | MOBILE )
     [.\-\ ]{0,2} (?: NUMMER | NUMBER | NR | NO | IDENT | IDNR | ID | CODE | REF )? [.:\#\-\ ]{0,3}
     (?P<said> [A-Z0-9][A-Z0-9/-]*[0-9][A-Z0-9/-]* )
+    """,
+    re.VERBOSE,
+)
+# Behind one of these it may be an invoice's all the same: people take one word for the other.
+_OTHER_PAPER = re.compile(
+    r"""
+    \b(?: P\.?\ ?O | PURCHASE\ ORDER | ANGEBOTS? | OFFERTE | OFFER | OFERTA | DEVIS | QUOTE | QUOTATION | ESTIMATE
+        | KOSTENVORANSCHLAG | LIEFERSCHEIN | LS | DELIVERY\ NOTE | DELIVERY | PROJEKT | PROJECT | PROJET | PROYECTO
+        | PROFORMA | PRO-FORMA | (?<![A-Z]\ )AB | OUR | YOUR | IHR | UNSER | MEIN | NOTRE | VOTRE | NUESTRA | ZEICHEN
+        | AKTENZEICHEN | AKTE | AZ | VORGANGS? | CASE | FALL | OBJEKT | WOHNUNG | SENDUNG | SHIPMENT | TRACKING
+        | BOOKING | BUCHUNG | RESERVATION | CN | GS | (?<![A-Z][-\ ])GUTSCHRIFTS? | KREDITNOTA | AVOIR )
+    [.\-\ ]{0,2} (?: NUMMER | NUMBER | NR | NO | IDENT | IDNR | ID | CODE | REF | REFERENCE | ZEICHEN | NOTE )?
+    [.:\#\-\ ]{0,3}
+    (?P<said> [A-Z0-9][A-Z0-9/-]*[0-9][A-Z0-9/-]* )
+    """,
+    re.VERBOSE,
+)
+# Money that came back, or a text that says what is not paid. Not `GUTSCHRIFT` alone: banks call every credit so.
+_OTHER_PURPOSE = re.compile(
+    r"""
+    (?<![A-Z0-9ÄÖÜß])(?: STORNO\w* | R(?:UE|Ü)CK(?:UEBERWEISUNG | ÜBERWEISUNG | ZAHLUNG | BUCHUNG | GABE | LASTSCHRIFT
+        | ERSTATTUNG | LAEUFER | LÄUFER | TRANSFER | RUF )\w* | \w*ERSTATTUNG | RETOURE\w* | RETOUR | RETURNED
+        | RETURN\ OF | REFUND(?:ED|S)? | REVERSAL | REVERSED | CHARGEBACK | REIMBURSEMENT | CREDIT\ NOTE | KREDITNOTA
+        | REMBOURSEMENT | AVOIR | RIMBORSO | REEMBOLSO | DEVOLUCI[OÓ]N | TERUGBETALING | (?:AC|AG|AM|MD|MS)0\d | AC13
+        | BEREITS\ (?:BEZAHLT | BEGLICHEN | GEZAHLT | UEBERWIESEN | ÜBERWIESEN) | ALREADY\ PAID | DEJA\ PAY\w*
+        | NICHT\ (?:F(?:UE|Ü)R | RECHNUNG) | NOT\ FOR | SPENDE | DONATION | ANSTATT | STATT | INSTEAD | NIET\ VOOR
+        | KONTO\ ERLOSCHEN | ACCOUNT\ CLOSED )(?![A-Z0-9ÄÖÜß])
     """,
     re.VERBOSE,
 )
@@ -87,11 +115,12 @@ class Reading:
 
     pieces: tuple[Piece, ...]
     endings: frozenset[str]  # numbers of digits alone, which may be the end of an invoice's
-    words: str  # all fields, in capital letters
+    lines: frozenset[str]  # of the text and the structured reference, in capital letters
+    other_purpose: str  # words by which the money may be for something else; empty: none
 
 
 def read(credit: Credit) -> Reading:
-    return _read((credit.text, credit.structured_reference, credit.end_to_end_id))
+    return _read((credit.text, credit.structured_reference, credit.end_to_end_id))  # the last is the payer's program's
 
 
 @lru_cache(maxsize=2048)
@@ -108,7 +137,10 @@ def _read(fields: tuple[str, ...]) -> Reading:
         for word in re.finditer(r"(?<![A-Z0-9])[A-Z]{0,10}?(\d{2,10})(?![A-Z0-9])", text):
             if not any(start <= word.start(1) < end for start, end in taken):
                 endings.add(word[1])
-    return Reading(tuple(pieces.values()), frozenset(endings), "\n".join(texts))
+    said = texts[:-1] if fields[-1] and fields[-1] not in fields[:-1] else texts
+    lines = frozenset(line.strip() for text in said for line in text.splitlines())
+    purpose = next((match[0] for text in texts if (match := _OTHER_PURPOSE.search(text))), "")
+    return Reading(tuple(pieces.values()), frozenset(endings), lines, " ".join(purpose.split()))
 
 
 # --- what is no number ------------------------------------------------------------------------------------------------
@@ -123,7 +155,7 @@ def _closed(text: str) -> list[tuple[int, int]]:
             if _is_iban(spaced[:end].replace(" ", "")):
                 found.append((match.start(), match.start() + end))
                 break
-    found += [match.span("said") for match in _OTHER.finditer(text) if match["said"].replace("-", "").isdigit()]
+    found += [match.span("said") for match in _OTHER.finditer(text) if re.sub("[-/]", "", match["said"]).isdigit()]
     return found
 
 
@@ -144,7 +176,7 @@ class _Word:
 
 def _pieces(field: int, text: str, closed: list[tuple[int, int]]) -> Iterator[Piece]:
     words = [_Word(match.start(), match.end(), match[0]) for match in _WORD.finditer(text)]
-    named_otherwise = [match.span("said") for match in _OTHER.finditer(text)]
+    named_otherwise = [match.span("said") for pattern in (_OTHER, _OTHER_PAPER) for match in pattern.finditer(text)]
     yield from _creditor_reference(field, text)
     for first in range(len(words)):
         for start, named in _starts(words, first):

@@ -29,6 +29,7 @@ class ReasonCode(models.TextChoices):
     PAYER_OF_OTHERS = "payer_of_others"
     NAME = "name"
     NAME_PARTLY = "name_partly"
+    NAME_RELATED = "name_related"
     NAME_OTHER = "name_other"
     NAME_OF_ANOTHER = "name_of_another"
     NAME_OF_SOME = "name_of_some"
@@ -38,6 +39,9 @@ class ReasonCode(models.TextChoices):
     SAME_AMOUNT = "same_amount"
     TWIN = "twin"
     UNCLEAR_NUMBER = "unclear_number"
+    OTHER_PURPOSE = "other_purpose"
+    NAMED_TOO = "named_too"
+    COMMON_AMOUNT = "common_amount"
     SEVERAL_CUSTOMERS = "several_customers"
     DUPLICATE = "duplicate"
     SHARED = "shared"
@@ -67,6 +71,7 @@ SENTENCES: Mapping[str, str] = {
     ReasonCode.PAYER_OF_OTHERS: gettext_noop("This payer paid for another customer before."),
     ReasonCode.NAME: gettext_noop("The payer's name is the customer's."),
     ReasonCode.NAME_PARTLY: gettext_noop("The payer's name is in part like the customer's."),
+    ReasonCode.NAME_RELATED: gettext_noop("The payer and the customer share a name, and each has another one too."),
     ReasonCode.NAME_OTHER: gettext_noop("The payer's name is not the customer's."),
     ReasonCode.NAME_OF_ANOTHER: gettext_noop("The payer's name is another customer's."),
     ReasonCode.NAME_OF_SOME: gettext_noop("The payer's name is that of one of the customers, not of all."),
@@ -76,6 +81,11 @@ SENTENCES: Mapping[str, str] = {
     ReasonCode.SAME_AMOUNT: gettext_noop("Several open invoices have this amount: the oldest was taken."),
     ReasonCode.TWIN: gettext_noop("Invoice {number} has the same amount and nearly the same number."),
     ReasonCode.UNCLEAR_NUMBER: gettext_noop("The number is not plainly written."),
+    ReasonCode.OTHER_PURPOSE: gettext_noop("The text says “{written}”: it may not be a payment of this invoice."),
+    ReasonCode.NAMED_TOO: gettext_noop("The text names invoice {number} too, and the same remains of it."),
+    ReasonCode.COMMON_AMOUNT: gettext_noop(
+        "More open invoices have this amount than were looked at, and the payer's name is not the customer's in full."
+    ),
     ReasonCode.SEVERAL_CUSTOMERS: gettext_noop("The invoices are of several customers."),
     ReasonCode.DUPLICATE: gettext_noop("Another credit pays all that remains of invoice {number}: a second payment?"),
     ReasonCode.SHARED: gettext_noop("Another credit would pay a part of invoice {number}."),

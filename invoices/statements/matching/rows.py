@@ -31,6 +31,7 @@ FIELDS = (
     "customer_name",
     "customer_email",
     "created",
+    "finalized_at",
     "due_date",
     "subscription",
     "collection_method",
@@ -49,6 +50,7 @@ class Row(NamedTuple):
     name: str
     email: str
     created: datetime | None
+    finalized: datetime | None
     due: datetime | None
     subscription: str
     method: str
@@ -57,6 +59,11 @@ class Row(NamedTuple):
     def age(self) -> tuple[datetime, str]:
         """The oldest first: by the day on which it is due, else by when it was made."""
         return (self.due or self.created or LAST, self.id)
+
+    @property
+    def since(self) -> datetime | None:
+        """From when on somebody could know it: a draft is made long before it is sent."""
+        return max((moment for moment in (self.created, self.finalized) if moment), default=None)
 
     @property
     def takes_parts(self) -> bool:
@@ -175,8 +182,8 @@ def _grouped(ids: Iterable[str], group: Callable[[Row], Any]) -> dict[Any, list[
 
 
 def _row(values: Sequence[Any]) -> Row:
-    id, number, currency, remaining, status, customer, name, email, created, due, subscription, method = values
-    texts = (customer or "", name or "", email or "", created, due, subscription or "", method or "")
+    id, number, currency, remaining, status, customer, name, email, *moments, subscription, method = values
+    texts = (customer or "", name or "", email or "", *moments, subscription or "", method or "")
     return Row(id, number or "", currency or "", remaining or 0, status or "", *texts)
 
 
