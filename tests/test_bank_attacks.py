@@ -118,8 +118,7 @@ class TestReturned:
         given = {**hidden(one), "choice": "0", "reason": "it is there"}
         assert "took the transfer" in text(room.post(f"{page(credit)}match/", given), status=400)
         given = {**hidden(many), "sum_eur": "50", "reason": "x"}
-        answer = room.post(f"{TRANSACTIONS}confirm/", given)
-        assert answer.status_code == 302 and "took the transfer" in text(room.get(answer["Location"]))
+        assert "took the transfer" in text(room.post(f"{TRANSACTIONS}confirm/", given), status=400)
         run()
         assert recorded_at(sandbox) == 0 and not Batch.objects.exists()
 
@@ -190,6 +189,7 @@ class TestSentAgain:
         """The invoice is paid by then, and nothing is left: the second click read that there is no such invoice."""
         invoice, credit = open_invoice(sandbox), credit_of()
         sent = {"batch": str(uuid.uuid4()), "choice": "hand", "number_0": str(invoice.number), "reason": "x"}
+        sent |= hidden(text(room.post(f"{page(credit)}match/", sent)))  # what is typed by hand is shown first
         for _ in range(3):
             answer = room.post(f"{page(credit)}match/", sent)
             assert answer.status_code == 302 and answer["Location"] == page(credit)

@@ -13,10 +13,12 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 from django.test import Client
 
-from invoices.models import BankDecision, BankMatch, BankStatement, BankTransaction, Batch, StatementLayout
+from invoices import clock, operations, refetch
+from invoices.models import BankDecision, BankMatch, BankStatement, BankTransaction, Batch, Invoice, StatementLayout
 from invoices.operations import batch as batches
 from invoices.statements import layouts, proposing, recording
 from invoices.statements.formats import csv_file
+from tests.factories import customer_at, invoice_at
 from tests.helpers import bank, bank_files
 from tests.helpers.admin_pages import hidden
 from tests.helpers.bank_desk import STATEMENTS, TRANSACTIONS, open_invoice, page, text
@@ -123,6 +125,17 @@ class TestUpload:
     def test_what_is_no_statement(self, room: Client, content: bytes) -> None:
         assert upload(room, content).status_code == 400 and not BankStatement.objects.exists()
 
+    def test_the_name_of_the_file_is_no_account(self, room: Client) -> None:
+        content = bank_files.csv_bytes(bank.ACCOUNT, [bank.line(950, "Invoice 17")], opening=0)
+        refused = text(upload(room, content, "November.csv", account="november.CSV"), status=400)
+        assert "This is the name of the file" in refused and not BankStatement.objects.exists()
+
+    def test_days_that_are_yet_to_come_are_a_wrong_year(self, room: Client) -> None:
+        day = clock.now().date().replace(day=1, year=clock.now().year + 36)
+        content = bank_files.camt053(bank.ACCOUNT, "eur", 100, [bank.line(950, "Invoice 17", booked_on=day)], day=day)
+        refused = text(upload(room, content), status=400)
+        assert "Is the year right?" in refused and f"{day}" in refused and not BankStatement.objects.exists()
+
     def test_no_file_at_all(self, room: Client) -> None:
         assert "Choose the file" in text(room.post(f"{STATEMENTS}upload/", {}), status=400)
 
@@ -178,7 +191,10 @@ class TestOneCredit:
         german = {"accept-language": "de"}
         found = text(room.get(page(credit), headers=german))
         given = {"choice": "hand", "number_0": first.number, "amount_0": "9,50", "number_1": second.number}
-        answer = room.post(f"{page(credit)}match/", {**hidden(found), **given, "reason": "it is there"}, headers=german)
+        sent = {**hidden(found), **given, "reason": "it is there"}
+        shown = text(room.post(f"{page(credit)}match/", sent, headers=german))
+        assert not Batch.objects.exists()
+        answer = room.post(f"{page(credit)}match/", {**sent, **hidden(shown)}, headers=german)
         assert answer.status_code == 302
         assert sorted(BankMatch.objects.values_list("amount", flat=True)) == [950, 5000]
 
@@ -203,6 +219,55 @@ class TestOneCredit:
         sent |= {"batch": str(uuid.uuid4()), "reason": "x"}
         assert said in text(room.post(f"{page(credit)}match/", sent), status=400)
         assert not Batch.objects.exists()
+
+    def test_by_hand_is_shown_before_it_is_recorded(self, room: Client, sandbox: SandboxProcess, finance: User) -> None:
+        """The number of another customer's invoice was recorded at the first click."""
+        customer = customer_at(sandbox, name="Acme Trading GmbH").id
+        made = invoice_at(sandbox, customer=customer, amount=5000, currency="eur")
+        refetch.refetch("invoice", made.id)
+        params = {"amount": 2000, "method": "Bank transfer", "received_on": "2026-11-02"}
+        operations.execute(
+            "attach_out_of_band_payment", made.id, actor=finance, source="admin", reason="x", params=params
+        )
+        refetch.refetch("invoice", made.id)
+        invoice = Invoice.objects.get(pk=made.id)
+        (credit,) = bank.credits_of(bank.line(2500, "thank you", payer_name="Paul Zimmermann"))
+        sent = {**hidden(text(room.get(page(credit)))), "choice": "hand", "reason": "seen"}
+        sent |= {"number_0": str(invoice.number), "amount_0": "20"}
+        shown = text(room.post(f"{page(credit)}match/", sent))
+        for words in (
+            "Nothing was recorded yet",
+            "Acme Trading GmbH",
+            "EUR 30.00",  # what remains
+            "EUR 10.00",  # what remains then
+            "EUR 5.00 of the credit would be left",
+            "The payer Paul Zimmermann is not called like the customer Acme Trading GmbH.",
+            "A payment of EUR 20.00 was recorded on this invoice before",
+        ):
+            assert words in shown
+        assert f'value="{invoice.number}"' in shown and re.search(r">\s*seen</textarea>", shown), "it stays"
+        assert not BankMatch.objects.exists()
+        second = {**sent, **hidden(shown)}
+        changed = room.post(f"{page(credit)}match/", {**second, "amount_0": "19"})
+        assert "EUR 11.00" in text(changed) and not BankMatch.objects.exists(), "it is shown again"
+        assert room.post(f"{page(credit)}match/", second).status_code == 302
+        assert BankMatch.objects.get().amount == 2000
+
+    def test_what_is_no_number_is_marked_and_invoices_are_offered(self, room: Client, sandbox: SandboxProcess) -> None:
+        customer = customer_at(sandbox, name="Zebra Stripes Ltd").id
+        made = invoice_at(sandbox, customer=customer, amount=5000, currency="eur")
+        refetch.refetch("customer", customer)
+        refetch.refetch("invoice", made.id)
+        number = Invoice.objects.get(pk=made.id).number
+        (credit,) = bank.credits_of(bank.line(5000, "thank you"))
+        sent = {"choice": "hand", "batch": str(uuid.uuid4()), "reason": "x"}
+        for typed in ("zebra", "50.00"):
+            found = text(room.post(f"{page(credit)}match/", {**sent, "number_0": typed}), status=400)
+            assert f'data-fill="#id_number_0" data-value="{number}"' in found and "Zebra Stripes Ltd" in found
+            assert f'value="{typed}"' in found and 'id="id_number_0_error" role="alert"' in found
+            assert re.search(r'<input[^>]*name="number_0"[^>]*aria-invalid="true"', found)
+        found = text(room.post(f"{page(credit)}match/", {**sent, "number_0": "nobody"}), status=400)
+        assert "Search for the customer at the top of the page" in found and "data-fill" not in found
 
     def test_set_aside_and_taken_up_again(self, room: Client) -> None:
         (credit,) = bank.credits_of(bank.line(5000, "interest"))
@@ -279,6 +344,47 @@ class TestMany:
         again = room.post(f"{TRANSACTIONS}confirm/", {**hidden(found), "sum_eur": "150.03", "reason": "x"})
         assert again["Location"] == right["Location"] and Batch.objects.count() == 1
 
+    def test_a_refusal_names_the_credit_and_keeps_what_was_typed(self, room: Client, sandbox: SandboxProcess) -> None:
+        invoices = [open_invoice(sandbox, 5000 + number) for number in range(3)]
+        bank.credits_of(*(bank.line(each.amount_remaining or 0, f"Invoice {each.number}") for each in invoices))
+        proposing.propose_due()
+        found = text(room.get(f"{TRANSACTIONS}confirm/"))
+        Invoice.objects.filter(pk=invoices[1].pk).update(amount_remaining=100)  # a colleague recorded a part
+        typed = {**hidden(found), "sum_eur": "150.03", "reason": "seen on the account"}
+        refused = text(room.post(f"{TRANSACTIONS}confirm/", typed), status=400)
+        assert f"Nothing was recorded. Invoice {invoices[1].number}, " in refused
+        assert f"EUR 50.01: Of invoice {invoices[1].number} EUR 1.00 remain" in refused
+        assert "seen on the account" in refused and "2 credits" in refused
+        assert not Batch.objects.exists()
+        assert set(BankTransaction.objects.values_list("state", flat=True)) == {"open"}
+
+    def test_the_column_adds_up_to_the_sum_and_says_what_stays(self, room: Client, sandbox: SandboxProcess) -> None:
+        invoice = open_invoice(sandbox, 4400)
+        (credit,) = bank.credits_of(bank.line(5400, f"Invoice {invoice.number}"))
+        proposing.propose_due()
+        credit.refresh_from_db()
+        least = min(int(credit.confidence), 2)
+        assert least == 2, "the proposal is not sure enough for this page"
+        found = text(room.get(f"{TRANSACTIONS}confirm/?least={least}"))
+        cells = re.findall(r'<td class="num">(EUR [\d.]+)(?:<small>([^<]*)</small>)?</td>', found)
+        assert cells == [("EUR 44.00", "EUR 10.00 stay with the credit")]
+        assert "EUR 54.00" not in found
+
+    def test_from_the_list_of_one_statement_only_its_credits_are_confirmed(
+        self, room: Client, sandbox: SandboxProcess
+    ) -> None:
+        mine, other = open_invoice(sandbox, 5000), open_invoice(sandbox, 6100)
+        line = bank.line(5000, f"Invoice {mine.number}")
+        statement = bank.keep(bank.statement(line, number="1")).statements[0]
+        bank.keep(bank.statement(bank.line(6100, f"Invoice {other.number}"), number="2"))
+        proposing.propose_due()
+        listed = text(room.get(f"{TRANSACTIONS}?statement={statement.pk}"))
+        assert f"Confirm proposals of {statement}" in listed
+        (link,) = re.findall(r'href="([^"]*/confirm/[^"]*)"', listed)
+        found = text(room.get(link))
+        assert str(statement) in found and str(mine.number) in found and str(other.number) not in found
+        assert "All statements" not in found and "All statements" in text(room.get(f"{TRANSACTIONS}confirm/"))
+
     def test_nothing_to_confirm(self, room: Client) -> None:
         assert "Nothing is proposed with this confidence" in text(room.get(f"{TRANSACTIONS}confirm/"))
 
@@ -326,6 +432,15 @@ class TestList:
         for term in (credit.bank_reference, invoice.number, invoice.pk):
             found = text(room.get(f"{TRANSACTIONS}?q={term}"))
             assert "Alpha" in found and "Beta" not in found
+
+    @pytest.mark.parametrize("term", ["ada", "lovelace", "Danke", "50.00", "50,00", "DE89 3704 0044 0532 0130 00"])
+    def test_it_is_searched_by_payer_text_and_amount(self, room: Client, term: str) -> None:
+        bank.credits_of(
+            bank.line(5000, "vielen Dank, danke", payer_name="Ada Lovelace", payer_account="DE89370400440532013000"),
+            bank.line(700, "other", payer_name="Somebody"),
+        )
+        found = text(room.get(TRANSACTIONS, {"q": term}))
+        assert "Ada Lovelace" in found and "Somebody" not in found
 
     def test_of_one_statement(self, room: Client) -> None:
         one = bank.keep(bank.statement(bank.line(5000, "Alpha"), number="1")).statements[0]

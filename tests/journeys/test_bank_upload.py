@@ -45,6 +45,13 @@ def test_the_columns_are_asked_for_and_the_file_stays_chosen(upload: Page, tmp_p
     assert BankTransaction.objects.get().amount == 123_450 and StatementLayout.objects.get().name == "My bank"
 
 
+def test_the_name_of_the_file_is_written_nowhere(upload: Page, tmp_path: Path) -> None:
+    file = tmp_path / "november.csv"
+    file.write_bytes(b"Date,Amount,Currency,Text\n2026-11-02,9.50,EUR,Invoice 17\n")
+    upload.get_by_label("File of the bank").set_input_files(file)
+    expect(upload.get_by_label("Our account, if a CSV file does not say it")).to_have_value("")
+
+
 def test_after_a_file_that_does_not_tie_another_is_chosen(upload: Page, tmp_path: Path) -> None:
     whole = bank_files.camt053(bank.ACCOUNT, "eur", 100, [bank.line(950, "Invoice 17")], day=date(2026, 11, 2))
     bad, good = tmp_path / "bad.xml", tmp_path / "good.xml"

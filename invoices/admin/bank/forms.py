@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, gettext_noop
 
 from invoices import money
+from invoices.admin.bank import by_hand
 from invoices.admin.bank.wording import ShownProposal
 from invoices.admin.invoices.forms import ActingForm
 from invoices.models import BankDecision, BankTransaction, Invoice
@@ -27,6 +28,8 @@ class MatchForm(ActingForm):
     the id that the batch will have, so that a form sent twice makes one batch, and the proposals as they were shown."""
 
     batch = forms.UUIDField(widget=forms.HiddenInput)
+    # What was shown of the invoices by hand (by_hand.Preview.seen); empty: nothing yet.
+    seen = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput)
 
     def __init__(
         self,
@@ -39,6 +42,8 @@ class MatchForm(ActingForm):
         self.reasons = REASONS
         super().__init__(data, initial={"batch": uuid.uuid4(), "reason_choice": REASONS[0]})
         self.credit, self.proposals, self.locale = credit, proposals, locale
+        self.preview: by_hand.Preview | None = None
+        self.meant: dict[str, list[by_hand.Row]] = {}  # field → invoices that may be meant by what was typed there
         usable = [each for each in proposals if each.parts]
         choices = [*((str(each.index), str(each.index)) for each in usable), (BY_HAND, BY_HAND)]
         # What a sent form says of its proposals counts: they may be others by now.
@@ -71,9 +76,21 @@ class MatchForm(ActingForm):
     def chosen(self) -> str:
         return str(self["choice"].value() or "")
 
-    def rows(self) -> list[tuple[forms.BoundField, forms.BoundField]]:
-        """The fields for invoices by hand."""
-        return [(self[f"number_{place}"], self[f"amount_{place}"]) for place in range(ROWS_BY_HAND)]
+    def rows(self) -> list[tuple[forms.BoundField, forms.BoundField, list[by_hand.Row]]]:
+        """The fields for invoices by hand, and which invoices may be meant."""
+        numbers = [(f"number_{place}", f"amount_{place}") for place in range(ROWS_BY_HAND)]
+        return [(self[number], self[amount], self.meant.get(number, [])) for number, amount in numbers]
+
+    def is_to_be_shown(self) -> bool:
+        """Whether what is typed by hand has not been shown as it is now: then it is shown, and nothing recorded.
+        Raises Invalid, Refusal."""
+        if self.cleaned_data["choice"] != BY_HAND:
+            return False
+        self.preview = by_hand.preview(self.credit, self.cleaned_data["words"])
+        if self.cleaned_data["seen"] == self.preview.seen:
+            return False
+        self.data = {**self.data.dict(), "seen": self.preview.seen}  # type: ignore[attr-defined]
+        return True
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
@@ -104,7 +121,7 @@ class MatchForm(ActingForm):
                 continue
             invoice = named(typed)
             if invoice is None:
-                self.add_error(f"number_{place}", _("There is no open invoice with this number."))
+                self._say_what_may_be_meant(f"number_{place}", typed)
                 continue
             try:
                 amount = (
@@ -121,6 +138,14 @@ class MatchForm(ActingForm):
             left -= amount
             yield Confirmed(self.credit.pk, invoice.pk, amount)
 
+    def _say_what_may_be_meant(self, name: str, typed: str) -> None:
+        message = _("There is no open invoice with this number.")
+        self.meant[name] = by_hand.may_be_meant(typed, self.credit)
+        if not self.meant[name]:
+            how = _("Search for the customer at the top of the page, and copy the number from there.")
+            message = f"{message} {how}"
+        self.add_error(name, message)
+
     def refuse(self, param: str | None, message: str) -> None:
         """A refusal of the recording, above the form."""
         self.add_error(None, message)
@@ -132,7 +157,7 @@ class MatchForm(ActingForm):
 
 def named(typed: str) -> Invoice | None:
     """The invoice that is payable and has this number or id; None where there is none, or more than one."""
-    payable = Invoice.objects.filter(status__in=("open", "uncollectible"), deleted_at=None)
+    payable = by_hand.payable()
     if typed.startswith("in_"):
         return payable.filter(pk=typed).first()
     found = list(payable.filter(number__in={typed, typed.upper()})[:2])

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from invoices import money, request_origin
 from invoices.admin.bank import wording
 from invoices.admin.bank.forms import ManyForm, from_field, to_field
-from invoices.admin.bank.statements import statement_of
+from invoices.admin.bank.statements import named_statement
 from invoices.admin.formatting import number
 from invoices.admin.links import page_url
 from invoices.admin.locale import locale_of
@@ -42,7 +42,18 @@ class Row:
 
     @property
     def amount(self) -> str:
-        return money.text(self.credit.left, self.credit.currency)
+        """What would be recorded of it: the column adds up to the sum that is typed."""
+        return money.text(self._recorded, self.credit.currency)
+
+    @property
+    def stays(self) -> str:
+        """What nobody has decided on afterwards; empty: nothing."""
+        left = self.credit.left - self._recorded
+        return money.text(left, self.credit.currency) if left else ""
+
+    @property
+    def _recorded(self) -> int:
+        return sum(part.amount for part in self.best.parts)
 
     @property
     def words(self) -> list[Confirmed]:
@@ -71,7 +82,7 @@ def confirm(admin: Any, request: HttpRequest) -> HttpResponse:
         )
     except Refusal as refusal:
         messages.warning(request, _("Nothing was recorded. {why}").format(why=refusal.message))
-        return redirect(request.get_full_path())
+        return _ask(admin, request, form)
     return redirect(page_url(batch))
 
 
@@ -90,7 +101,7 @@ def _sums(words: list[Confirmed]) -> dict[str, int]:
 def _ask(admin: Any, request: HttpRequest, form: ManyForm | None = None) -> HttpResponse:
     """What is proposed now. A form that is shown again keeps what was typed, over what is proposed now."""
     least = _least(request)
-    statement = _statement(request)
+    statement = named_statement(request.GET.get("statement", ""))
     rows, is_more = _rows(statement, least)
     words = [word for row in rows for word in row.words]
     sums = _sums(words)
@@ -140,11 +151,6 @@ def _ask(admin: Any, request: HttpRequest, form: ManyForm | None = None) -> Http
 def _least(request: HttpRequest) -> Confidence:
     given = request.GET.get("least", "")
     return Confidence.MEDIUM if given == str(int(Confidence.MEDIUM)) else Confidence.HIGH
-
-
-def _statement(request: HttpRequest) -> BankStatement | None:
-    pk = statement_of(request.GET.get("statement", ""))
-    return BankStatement.objects.filter(pk=pk).first() if pk else None
 
 
 def _rows(statement: BankStatement | None, least: Confidence) -> tuple[list[Row], bool]:

@@ -82,6 +82,13 @@ class UploadForm(forms.Form):
         help_text=gettext_lazy("Where they were said wrongly before. What was taken already stays as it was read."),
     )
 
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        file, account = cleaned.get("file"), cleaned.get("account", "")
+        if file and account and account.casefold() == (file.name or "").casefold():
+            self.add_error("account", _("This is the name of the file. Write the account’s number, or leave it empty."))
+        return cleaned
+
 
 class LayoutForm(forms.Form):
     """What the columns of a bank's CSV files are."""
@@ -393,9 +400,10 @@ def _states(record: BankStatement) -> list[tuple[str, str, int, str]]:
     ]
 
 
-def statement_of(value: str) -> uuid.UUID | None:
-    """The id of a statement as an address names it; None where it is none."""
+def named_statement(value: str) -> BankStatement | None:
+    """The statement whose id an address names; None where there is none."""
     try:
-        return uuid.UUID(value)
+        pk = uuid.UUID(value)
     except ValueError:
         return None
+    return BankStatement.objects.filter(pk=pk).first()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+from itertools import product
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern
@@ -18,10 +22,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, gettext_noop, pgettext_lazy
 from django.views.decorators.http import require_POST
 
-from invoices import money, recorded, request_origin
+from invoices import clock, money, recorded, request_origin
 from invoices.admin.bank import many, wording
 from invoices.admin.bank.forms import DecisionForm, MatchForm
-from invoices.admin.bank.statements import AccountFilter, statement_of
+from invoices.admin.bank.returned_filter import ReturnedFilter
+from invoices.admin.bank.statements import AccountFilter, named_statement
 from invoices.admin.base import Facts, RecordAdmin
 from invoices.admin.days import in_words as day_in_words
 from invoices.admin.filters import ChoiceFilter, Choices, DayRangeFilter, Filter, Input, TabFilter
@@ -34,17 +39,28 @@ from invoices.keyset import Order
 from invoices.models import (
     BankDecision,
     BankMatch,
-    BankStatement,
     BankTransaction,
     Invoice,
     Operation,
     StatementLine,
 )
 from invoices.operations import Refusal
-from invoices.statements import decisions, keeping, proposing, recording
+from invoices.statements import decisions, keeping, proposing, recording, returned
+from invoices.statements.formats.references import account_number
 from invoices.statements.matching.proposal import Confidence
 
+SEARCHED_FOR = timedelta(days=400)  # of texts and amounts, which have no index
 TEXT_LENGTH = 60  # characters of a text in the list
+
+
+def _said(term: str) -> Q:
+    """The transactions whose payer, account or text has this, or that are of this amount."""
+    found = Q(payer_name__icontains=term) | Q(text__icontains=term) | Q(payer_account=account_number(term))
+    for locale, currency in product((money.PLAIN, "de"), ("eur", "jpy", "kwd")):  # two decimals, none, three
+        with suppress(money.BadAmount):
+            minor = money.parse(term, currency, locale)
+            found |= Q(amount__in=[minor, -minor])
+    return found
 
 
 class DaysFilter(DayRangeFilter):
@@ -91,8 +107,7 @@ class StatementFilter(Filter):
 
     def read(self) -> None:
         value = self.values["statement"]
-        pk = statement_of(value)
-        self.found = BankStatement.objects.filter(pk=pk).first() if pk else None
+        self.found = named_statement(value)
         if value and self.found is None:
             self.problems["statement"] = _("There is no such statement.")
 
@@ -119,6 +134,7 @@ class BankTransactionAdmin(RecordAdmin):
         ConfidenceFilter,
         DaysFilter.on("booked_on", gettext_noop("booked")),
         AccountFilter,
+        ReturnedFilter,
         StatementFilter,
     )
     sorts: ClassVar = {"booked": Sort("booked_", Order("booked_on"))}
@@ -133,7 +149,10 @@ class BankTransactionAdmin(RecordAdmin):
                 return queryset.filter(**{column: term})
         numbered = Invoice.objects.filter(number__in={term, term.upper()}).values_list("pk", flat=True)
         matched = BankMatch.objects.filter(invoice__in=[term, *numbered[:50]]).values("transaction")
-        return queryset.filter(pk__in=list(matched.values_list("transaction", flat=True)[:500]))
+        pays = list(matched.values_list("transaction", flat=True)[:500])
+        if pays:
+            return queryset.filter(pk__in=pays)
+        return queryset.filter(_said(term), booked_on__gte=clock.now().date() - SEARCHED_FOR)
 
     def extra_urls(self) -> list[URLPattern]:
         return [
@@ -148,6 +167,7 @@ class BankTransactionAdmin(RecordAdmin):
         may = {
             "may_upload": request.user.has_perm("invoices.add_bankstatement"),
             "may_match": request.user.has_perm(recording.MATCH),
+            "of_statement": named_statement(request.GET.get("statement", "")),  # what is confirmed is of this list
         }
         return super().changelist_view(request, {**(extra_context or {}), **may})
 
@@ -180,6 +200,9 @@ class BankTransactionAdmin(RecordAdmin):
         is_open = record.state == BankTransaction.State.OPEN and record.left > 0
         by_hand = self._recorded_by_hand(record) if is_open else []
         matches = self._matches(record)
+        is_still_recorded = returned.still_recorded().filter(pk=record.pk).exists()
+        standing = [(each, wording.what_is_decided(each)) for each in decisions.standing(record)]
+        held = {each.pk for each, _words in standing}
         return {
             "title": f"{wording.payer(record)}, {money.text(record.amount, record.currency)}",
             "record": record,
@@ -197,13 +220,23 @@ class BankTransactionAdmin(RecordAdmin):
             "decision": decision or (DecisionForm(recorded=by_hand) if is_open and may else None),
             "by_hand": by_hand,
             "matches": matches,
+            "live": _live(matches),
+            "any_recorded": any(match["row"].state == BankMatch.State.RECORDED for match in matches),
             "in_progress": any(match["row"].state == BankMatch.State.CONFIRMED for match in matches),
-            "decisions": [wording.what_is_decided(each) for each in decisions.standing(record)],
+            "decisions": standing,
+            "earlier": [
+                (each, wording.what_is_decided(each))
+                for each in record.decisions.order_by("decided_at", "pk").select_related("decided_by")
+                if each.what not in (BankDecision.What.ANOTHER, returned.SETTLED) and each.pk not in held
+            ],
             "is_another": [each for each in record.decisions.all() if each.what == BankDecision.What.ANOTHER],
             "again": self._again(record),
             "returned_by": list(record.returned_by.all()),
             "candidates": keeping.may_be_returned_by(record) if record.state == BankTransaction.State.RETURNED else [],
-            "undone": list(self._matches(record.undoes)) if record.undoes else [],
+            "is_still_recorded": is_still_recorded,
+            "is_to_be_settled": may and is_still_recorded,
+            "settled": [each for each in record.decisions.all() if each.what == returned.SETTLED],
+            "undone": _live(self._matches(record.undoes)) if record.undoes else [],
         }
 
     def _recorded_by_hand(self, record: BankTransaction) -> list[tuple[Operation, str]]:
@@ -236,6 +269,7 @@ class BankTransactionAdmin(RecordAdmin):
         return [
             {
                 "row": row,
+                "confidence": wording.confidence_of(row),
                 "number": invoice_wording.number(invoices[row.invoice]) if row.invoice in invoices else row.invoice,
                 "amount": money.text(row.amount, row.currency),
                 "state": (row.get_state_display(), wording.MATCH_TONES[BankMatch.State(row.state)]),
@@ -264,7 +298,7 @@ class BankTransactionAdmin(RecordAdmin):
 
     @method_decorator(require_POST)
     def match_view(self, request: HttpRequest, object_id: Any) -> HttpResponse:
-        """Records the invoices of a proposal, or those that were typed."""
+        """Records the invoices of a proposal; those that were typed are shown first, with whose they are."""
         record = self._credit(request, object_id)
         # A second click, or a page that was sent again: what was typed may no longer fit, because it is recorded.
         if recording.is_sent(request.POST.get("batch", ""), record, request.user):
@@ -273,6 +307,8 @@ class BankTransactionAdmin(RecordAdmin):
         if form.is_valid():
             given = form.cleaned_data
             try:
+                if form.is_to_be_shown():
+                    return self.show(request, self.page_template, self._context(request, record, form=form))
                 batch = recording.confirm(
                     given["words"],
                     by=request.user,  # type: ignore[arg-type]
@@ -294,8 +330,10 @@ class BankTransactionAdmin(RecordAdmin):
 
     @method_decorator(require_POST)
     def decide_view(self, request: HttpRequest, object_id: Any) -> HttpResponse:
-        """Sets what is left of a credit aside."""
+        """Sets what is left of a credit aside; of a debit that took a recorded credit back: it is settled."""
         record = self._credit(request, object_id)
+        if record.amount < 0:
+            return self._said(request, record, returned.settle, _("Noted: it is settled at Stripe."))
         form = DecisionForm(request.POST, recorded=self._recorded_by_hand(record))
         if form.is_valid():
             given = form.cleaned_data
@@ -315,22 +353,21 @@ class BankTransactionAdmin(RecordAdmin):
                 return redirect(page_url(record))
         return self.show(request, self.page_template, self._context(request, record, decision=form), status=400)
 
+    def _said(self, request: HttpRequest, record: BankTransaction, say: Callable[..., Any], noted: str) -> HttpResponse:
+        """Says something about a transaction with the reason that was typed, and leads back to its page."""
+        try:
+            say(record.pk, by=request.user, reason=request.POST.get("reason", ""), **request_origin.origin(request))
+        except Refusal as refusal:
+            messages.warning(request, refusal.message)
+        else:
+            messages.success(request, noted)
+        return redirect(page_url(record))
+
     @method_decorator(require_POST)
     def reopen_view(self, request: HttpRequest, object_id: Any) -> HttpResponse:
         """What was set aside is to be matched again."""
         record = self._credit(request, object_id)
-        try:
-            decisions.take_up_again(
-                record.pk,
-                by=request.user,  # type: ignore[arg-type]
-                reason=request.POST.get("reason", ""),
-                **request_origin.origin(request),
-            )
-        except Refusal as refusal:
-            messages.warning(request, refusal.message)
-        else:
-            messages.success(request, _("It is to be matched again."))
-        return redirect(page_url(record))
+        return self._said(request, record, decisions.take_up_again, _("It is to be matched again."))
 
     @method_decorator(require_POST)
     def another_view(self, request: HttpRequest, object_id: Any) -> HttpResponse:
@@ -408,3 +445,8 @@ class BankTransactionAdmin(RecordAdmin):
     @admin.display(description=gettext_lazy("Our account"))
     def account_(self, record: BankTransaction) -> str:
         return record.account
+
+
+def _live(matches: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those that are recorded, or are being recorded."""
+    return [match for match in matches if match["row"].state in BankMatch.LIVE]

@@ -117,6 +117,11 @@ def payer(credit: BankTransaction) -> str:
     return credit.payer_name or credit.payer_account or _("payer not named")
 
 
+def confidence_of(match: BankMatch) -> str:
+    """Of the proposal that was confirmed, in words."""
+    return _("by hand") if match.confidence is None else str(match.get_confidence_display())
+
+
 def what_is_decided(decision: BankDecision) -> str:
     """`Set aside EUR 5.00: interest of the bank`."""
     amount = money.text(decision.amount, decision.transaction.currency)

@@ -22,6 +22,7 @@ from django.views.decorators.http import require_POST
 
 from invoices import clock, money, operations, recorded, request_origin, second_factor
 from invoices.admin import access
+from invoices.admin.bank import evidence
 from invoices.admin.base import Facts, RecordAdmin
 from invoices.admin.filters import ChoiceFilter, Choices, EarlierFilter
 from invoices.admin.formatting import ago, badge, moment, number
@@ -86,6 +87,7 @@ class BatchAdmin(RecordAdmin):
         label, ended = _(action.label), total - unfinished
         state = request.GET.get("state", "")
         pages = paging(request, INVOICES_PER_PAGE, counts.get(state, 0) if state else total)
+        items = _items(record, state, pages.begin)
         return {
             "title": ngettext("{action}: {number} invoice", "{action}: {number} invoices", total).format(
                 action=label, number=number(total)
@@ -100,11 +102,12 @@ class BatchAdmin(RecordAdmin):
             "in_progress": unfinished > 0 and not record.awaiting_approval and not _is_outlived(record),
             "finished_in_words": _("{ended} of {total} finished").format(ended=number(ended), total=number(total)),
             "percent_ended": round(100 * ended / total) if total else 100,
-            "rows": list(batch_csv.rows(record, _items(record, state, pages.begin))),
+            "rows": list(batch_csv.rows(record, items)),
             "pages": pages,
             "facts": self.facts(record),
             "may_cancel": bool(unfinished) and not is_over and access.may(request, action),
             **_decision(request, record, is_over=is_over),
+            **evidence.of_batch(request, record, [item.operation_id(record.pk) for item in items]),
         }
 
     @method_decorator(require_POST)

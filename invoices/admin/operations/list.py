@@ -8,7 +8,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import URLPattern
+from django.urls import URLPattern, reverse
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, gettext_noop, pgettext
 from django.views.decorators.http import require_POST
 
-from invoices import operations, recorded, second_factor
+from invoices import customer_names, operations, recorded, second_factor
 from invoices.admin.base import RecordAdmin
 from invoices.admin.filters import Choices, ColumnFilter, DayRangeFilter, EarlierFilter, TabFilter
 from invoices.admin.formatting import DASH, ago, amount, badge
@@ -95,6 +95,24 @@ class OperationAdmin(RecordAdmin):
     search_help_text = gettext_lazy("Invoice's number or id, cus_…, user name, operation id")
     empty_hint = gettext_noop("Nobody asked for such a thing yet. Actions are taken on an invoice's page.")
 
+    def empty_words(self, chosen: dict[str, str | None]) -> str:
+        """The two lists that wait for a manager say what they are about, and lead to each other and to the batches."""
+        batches = reverse("admin:invoices_batch_changelist") + f"?turn={TurnFilter.MINE}"
+        if chosen.get("state") == "undecided":
+            words = _(
+                "Outcomes that are not known stand here, for a manager to find out: there are none. What waits for a "
+                'second person is in <a href="{}">My approvals</a> and <a href="{}">Batches</a>.'
+            )
+            return format_html(words, f"?turn={TurnFilter.MINE}", batches)
+        if chosen.get("turn") == TurnFilter.MINE:
+            words = _(
+                "Requests on which you decide as the second person stand here: none waits. Many invoices at once are "
+                'one request in <a href="{}">Batches</a>; outcomes that are not known are in '
+                '<a href="{}">For a manager</a>.'
+            )
+            return format_html(words, batches, "?state=undecided")
+        return super().empty_words(chosen)
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Operation]:
         number = Invoice.objects.filter(pk=OuterRef("invoice")).values("number")[:1]
         return super().get_queryset(request).annotate(invoice_number=Subquery(number))
@@ -159,11 +177,12 @@ class OperationAdmin(RecordAdmin):
         return [name for name in super().get_list_display(request) if name not in hidden]
 
     def prepare(self, records: list[Any]) -> None:
-        """The invoices as they are now, in one query."""
+        """The invoices and their customers' names as they are now, by a fixed number of queries."""
         columns = ("currency", "customer_id", "customer_name", "customer_email")
         found = Invoice.objects.only(*columns).in_bulk({record.invoice for record in records})
+        names = customer_names.of_invoices(found.values())
         for record in records:
-            record.invoice_now = found.get(record.invoice)
+            record.invoice_now, record.customer_now = found.get(record.invoice), names.get(record.invoice, "")
 
     # --- the list -----------------------------------------------------------------------------------------------
 
@@ -180,7 +199,7 @@ class OperationAdmin(RecordAdmin):
     @admin.display(description=gettext_lazy("Customer"))
     def customer_(self, operation: Any) -> SafeString:
         invoice = operation.invoice_now
-        name = ((invoice.customer_name or "").title() or invoice.customer_email) if invoice else ""
+        name = operation.customer_now or (invoice.customer_email if invoice else "")
         customer = operation.customer or (invoice.customer_id if invoice else "")
         if not customer:
             return format_html("{}", name or DASH)

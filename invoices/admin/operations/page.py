@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
 
 from invoices import recorded
+from invoices.admin.bank import evidence
 from invoices.admin.base import Facts
 from invoices.admin.formatting import moment, number, pretty
 from invoices.admin.invoices import declined, waiting
@@ -16,8 +17,9 @@ from invoices.admin.invoices.page import InvoicePage
 from invoices.admin.invoices.wording import FIELD_LABELS, field_value
 from invoices.admin.links import dashboard_url
 from invoices.admin.operations import contradictions, decisions, wording
-from invoices.models import Invoice, InvoicePayment, Operation, RecordedCall
+from invoices.models import BankMatch, Invoice, InvoicePayment, Operation, RecordedCall
 from invoices.operations import label_of
+from invoices.statements.recording import ACTION as RECORDING
 
 MAX_PAYMENTS_READ = 100  # of the invoice
 
@@ -31,7 +33,9 @@ def context(request: HttpRequest, record: Operation) -> dict[str, Any]:
         "title": f"{_(label_of(record.action))} · {invoice_wording.number(invoice) if invoice else record.invoice}",
         "operation": record,
         "invoice": invoice,
-        "facts": _facts(record),
+        "facts": [*_facts(record), *_bank(request, record)],
+        "was_it_wrong": record.action == RECORDING and record.state == Operation.State.SUCCEEDED,
+        "from_statement": BankMatch.objects.filter(pk=record.pk).exists(),
         "calls": [_call(call, invoice) for call in record.calls],
         "before_and_after": _before_and_after(record, invoice),
         "contradicted": contradicted,
@@ -64,6 +68,11 @@ def _facts(record: Operation) -> Facts:
         (_("Operation"), str(record.pk)),
     ]
     return [(label, value) for label, value in facts if value]
+
+
+def _bank(request: HttpRequest, record: Operation) -> Facts:
+    found = evidence.of_operation(request, record)
+    return [(_("Bank transaction"), found)] if found else []
 
 
 def _times(count: int) -> str:

@@ -48,7 +48,10 @@ class PauseForm(ReasonForm):
             ("", gettext_lazy("Every action")),
             *((each.name, gettext_lazy(each.label)) for each in ACTIONS.values()),
         ],
-        help_text=gettext_lazy("Nothing new of it is sent to Stripe. Reading, and settling what was sent, go on."),
+        help_text=gettext_lazy(
+            "Nothing new of it is sent to Stripe. Reading, and settling what was sent, go on. With Pay, charges of a "
+            "part are paused, too."
+        ),
     )
     until = forms.ChoiceField(
         label=gettext_lazy("Until when"),
