@@ -161,19 +161,20 @@ def shown(client: Client, invoice: str) -> str:
 def test_taken_given_and_released_on_the_page(desk: Client, invoice: str, agent: User, manager: User) -> None:
     assert "Nobody has taken this invoice." in shown(desk, invoice)
     assert send(desk, invoice, what="take", seen="").status_code == 302
-    assert "<h3>Who has it</h3>" in shown(desk, invoice) and "Release it" in shown(desk, invoice)
+    assert "You have this invoice now." in shown(desk, invoice) and "Release it" in shown(desk, invoice)
     first = Assignment.objects.get()
     assert (
         send(desk, invoice, what="give", seen=first.pk, person="manager", note="Call <b>Friday</b>").status_code == 302
     )
     page = shown(desk, invoice)
+    assert "manager has this invoice now." in page
     assert "manager has this invoice. Speak to manager before you act on it." in page
     assert "Call &lt;b&gt;Friday" in page and "Take it over" in page
     form = text(desk.get(action_url(invoice, "void")))
     assert "Speak to manager before you act on it." in form and 'name="reason"' in form  # a caution, no refusal
     last = assignments.current(invoice)
     assert last is not None and send(desk, invoice, what="release", seen=last.pk).status_code == 302
-    assert "Nobody has taken this invoice." in shown(desk, invoice)
+    assert "The invoice is released" in (page := shown(desk, invoice)) and "Nobody has taken this invoice." in page
 
 
 def test_an_old_page_is_told_who_has_it(desk: Client, invoice: str, manager: User) -> None:

@@ -42,7 +42,16 @@ def declined(decline_code: str, **changes: Any) -> PaymentIntent:
             "Die Rechnung N-1 über 1.234,50 EUR wurde am 14. November 2023 bezahlt.",
         ),
         ({"status": "void"}, "was cancelled. You do not need to pay it.", "wurde storniert."),
-        ({"status": "uncollectible", "amount_remaining": 123450}, "EUR 1,234.50 is still open.", "sind noch offen."),
+        (
+            {"status": "uncollectible", "amount_remaining": 123450},
+            "We are not asking you to pay it now; EUR 1,234.50 remains",
+            "Wir bitten Sie derzeit nicht um Zahlung; 1.234,50 EUR stehen",
+        ),
+        (
+            {"status": "uncollectible", "amount_paid": 20130, "amount_remaining": 103320},
+            "EUR 201.30 has been received. We are not asking you to pay the rest now; EUR 1,033.20 remains",
+            "201,30 EUR sind eingegangen. Um den Rest bitten wir Sie derzeit nicht; 1.033,20 EUR stehen",
+        ),
         (
             {"amount_paid": 100000, "amount_remaining": 23450},
             "EUR 1,000.00 has been received, and EUR 234.50 is left to pay.",
@@ -86,7 +95,41 @@ def test_what_is_not_certain_asks_for_nothing(known: dict[str, Any], language: s
         known = known | {"unfinished": Operation(**known["unfinished"])}
     said = text(language, known, amount_remaining=77_00, hosted_invoice_url=PAGE)
     assert PAGE not in said and "77" not in said
-    assert ("do not pay it yet" if language == ENGLISH else "noch nicht") in said
+    assert ("give us a moment" if language == ENGLISH else "einen Moment") in said
+
+
+WAIT = {ENGLISH: "do not pay it yet", GERMAN: "noch nicht"}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize(
+    ("action", "state", "asks_to_wait"),
+    [
+        ("pay", "unknown", True),
+        ("charge_part", "running", True),
+        ("attach_out_of_band_payment", "unknown", True),
+        ("pay", "awaiting_approval", False),
+        ("mark_uncollectible", "awaiting_approval", False),
+        ("mark_uncollectible", "unknown", False),
+        ("void", "unknown", False),
+    ],
+)
+def test_only_a_running_payment_asks_to_wait(action: str, state: str, asks_to_wait: bool, language: str) -> None:
+    said = text(language, {"unfinished": Operation(action=action, state=state)}, hosted_invoice_url=PAGE)
+    assert (WAIT[language] in said) is asks_to_wait and PAGE not in said
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_was_written_off_is_not_dunned(language: str) -> None:
+    """It may be disputed, or the customer may be bankrupt: no link to pay, and no sentence that asks to."""
+    changes: dict[str, Any] = {
+        "status": "uncollectible",
+        "amount_paid": 20130,
+        "amount_remaining": 103320,
+        "hosted_invoice_url": PAGE,
+    }
+    said = text(language, **changes)
+    assert PAGE not in said and "has not been paid" not in said and "wurde nicht bezahlt" not in said
 
 
 def test_after_a_decline_it_says_what_helps() -> None:

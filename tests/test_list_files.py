@@ -467,3 +467,39 @@ def test_a_download_is_not_posted(desk: Client) -> None:
 def test_an_auditor_may_download(client: Client) -> None:
     client.force_login(user_in_group("auditor", "Auditor"))
     assert table(client.get("/admin/invoices/operation/download.csv")) == []
+
+
+@pytest.mark.parametrize("format", ["csv", "xlsx"])
+@pytest.mark.parametrize("model", ["user", "group"])
+def test_users_and_groups_have_files_too(admin_client: Client, agent: User, model: str, format: str) -> None:
+    page = admin_client.get(f"/admin/auth/{model}/").content.decode()
+    assert f"/admin/auth/{model}/download.{format}" in page
+    answer = admin_client.get(f"/admin/auth/{model}/download.{format}")
+    body = b"".join(answer.streaming_content)  # type: ignore[attr-defined]
+    assert answer.status_code == 200
+    if format == "xlsx":
+        assert openpyxl.load_workbook(io.BytesIO(body)).active.max_row > 1
+        return
+    rows = list(csv.DictReader(io.StringIO(body.decode().removeprefix("\ufeff"))))
+    if model == "user":
+        [row] = [row for row in rows if row["User name"] == agent.username]
+        assert (row["Staff"], row["Superuser"], row["Groups"]) == ("yes", "no", "Support agent")
+    else:
+        [row] = [row for row in rows if row["Group"] == "Support agent"]
+        assert row["Members"] == agent.username
+        assert "view_invoice" in row["Permissions"]
+
+
+def test_the_file_of_users_has_what_the_list_matches_and_is_in_the_journal(admin_client: Client, agent: User) -> None:
+    User.objects.create_user("=someone", is_staff=False)
+    answer = admin_client.get("/admin/auth/user/download.csv?is_staff__exact=0")
+    rows = list(csv.reader(io.StringIO(b"".join(answer.streaming_content).decode())))  # type: ignore[attr-defined]
+    assert [row[0] for row in rows[1:]] == ["'=someone"]
+    assert SignInRecord.objects.filter(what=SignInRecord.What.LIST_DOWNLOADED).latest("pk").detail == (
+        "Users as CSV: a part"
+    )
+
+
+def test_who_may_not_see_users_gets_no_file_of_them(desk: Client) -> None:
+    for model in ("user", "group"):
+        assert desk.get(f"/admin/auth/{model}/download.csv").status_code == 403

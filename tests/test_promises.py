@@ -266,10 +266,11 @@ def test_recorded_and_withdrawn_on_the_page(desk: Client) -> None:
     answer = page(desk, "promise/", amount="40.00", day=in_days(2), note="Asked <b>Jane</b>", new=hidden(shown)["new"])
     assert answer.status_code == 302 and answer["Location"].endswith("/in_owed/#work")
     shown = text(page(desk))
+    assert "The promise is recorded." in shown
     assert "USD 40.00" in shown and "Asked &lt;b&gt;Jane" in shown and "Record the promise" not in shown
     made = Promise.objects.get()
     assert page(desk, f"promise/{made.pk}/withdraw/", because="x").status_code == 302
-    assert "withdrawn" in text(page(desk))
+    assert "The promise is withdrawn." in text(page(desk))
 
 
 @pytest.mark.parametrize(
@@ -291,6 +292,7 @@ def test_nothing_typed_is_lost(desk: Client, given: dict[str, str], says: str) -
     assert answer.status_code == 400 and says in shown and not Promise.objects.exists()
     for value in typed.values():
         assert value in shown
+    assert 'href="#promise-' in shown and "To the form" in shown  # above, because the form stands below the fold
 
 
 def test_a_day_as_it_is_written_elsewhere(desk: Client) -> None:

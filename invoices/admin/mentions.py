@@ -12,7 +12,7 @@ from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from invoices import colleagues, mentions, notes
+from invoices import colleagues, customer_names, mentions, notes
 from invoices.admin.base import RecordAdmin
 from invoices.admin.invoices import wording
 from invoices.admin.links import url_of
@@ -25,11 +25,11 @@ SUGGESTED = 8  # names, while one types
 class ShownMention:
     """One mention, with its note as it is now and its invoice."""
 
-    def __init__(self, row: Mention, invoice: Invoice | None) -> None:
+    def __init__(self, row: Mention, invoice: Invoice | None, customer: str) -> None:
         self.row, self.note = row, row.note
         self.text = row.note.last_version.text
         self.number = wording.number(invoice) if invoice else row.note.invoice
-        self.customer = (invoice.customer_name or "").title() if invoice else ""
+        self.customer = customer
         self.address = f"{url_of('invoice', row.note.invoice)}#note-{row.note_id}"
 
 
@@ -98,4 +98,5 @@ class MentionAdmin(RecordAdmin):
 def _shown(rows: QuerySet[Mention], most: int) -> list[ShownMention]:
     found = list(rows.select_related("note__author").prefetch_related("note__versions")[:most])
     invoices = Invoice.objects.defer("data").in_bulk([row.note.invoice for row in found])
-    return [ShownMention(row, invoices.get(row.note.invoice)) for row in found]
+    names = customer_names.of_invoices(invoices.values())
+    return [ShownMention(row, invoices.get(row.note.invoice), names.get(row.note.invoice, "")) for row in found]

@@ -34,7 +34,10 @@ SENTENCES = {
         "credited": "{about} was credited{on}. You do not need to pay it.",
         "part_credited": " {credited} of it was credited to you.",
         "void": "{about} was cancelled{on}. You do not need to pay it.",
-        "uncollectible": "{about} has not been paid; {remaining} is still open.",
+        "uncollectible": "{about} was not paid. We are not asking you to pay it now; {remaining} remains on our books. "
+        "If you have a question about it, please write to us.",
+        "part_uncollectible": "{about}: {paid} has been received. We are not asking you to pay the rest now; "
+        "{remaining} remains on our books. If you have a question about it, please write to us.",
         "open": "{about} is open.",
         "open_due": "{about} is open and is due{on}.",
         "overdue": "{about} is open and was due{on}.",
@@ -59,7 +62,10 @@ SENTENCES = {
         "credited": "{about} wurde{on} gutgeschrieben. Sie brauchen sie nicht zu bezahlen.",
         "part_credited": " Davon wurden Ihnen {credited} gutgeschrieben.",
         "void": "{about} wurde{on} storniert. Sie brauchen sie nicht zu bezahlen.",
-        "uncollectible": "{about} wurde nicht bezahlt; {remaining} sind noch offen.",
+        "uncollectible": "{about} wurde nicht bezahlt. Wir bitten Sie derzeit nicht um Zahlung; {remaining} stehen "
+        "noch in unseren Büchern. Wenn Sie eine Frage dazu haben, schreiben Sie uns bitte.",
+        "part_uncollectible": "{about}: {paid} sind eingegangen. Um den Rest bitten wir Sie derzeit nicht; {remaining} "
+        "stehen noch in unseren Büchern. Wenn Sie eine Frage dazu haben, schreiben Sie uns bitte.",
         "open": "{about} ist offen.",
         "open_due": "{about} ist offen und{on} fällig.",
         "overdue": "{about} ist offen und war{on} fällig.",
@@ -92,14 +98,17 @@ def chosen(wanted: str, customer: Any) -> str:
 
 def text(situation: Situation, language: str = ENGLISH, *, card_link: str = "") -> str:
     """The text. `card_link`: the address on which the customer updates the card, if one was just made. It names no
-    amount to pay, and asks nobody to pay, while the state may be another one at Stripe."""
+    amount to pay, and asks nobody to pay, while the state may be another one at Stripe. It asks to wait with a payment
+    only while one is running, and asks nobody to pay what was written off: it may be disputed."""
     invoice, name = situation.invoice, situation.name
     say = _Sentences(situation, language)
     match name:
         case Name.CONTRADICTED | Name.UNKNOWN | Name.WAITING | Name.AWAITING:
-            return say("checking")
+            return say("checking" if situation.is_paying else "unreadable")
         case Name.DELETED | Name.DRAFT | Name.UNREADABLE:
             return say(name.value)
+        case Name.RETURNED:  # neither paid nor to be paid: it is billed again
+            return say("unreadable")
         case Name.PAID:
             return say("paid", invoice.paid_at) + (say("part_credited") if situation.credited else "")
         case Name.CREDITED:
@@ -107,7 +116,7 @@ def text(situation: Situation, language: str = ENGLISH, *, card_link: str = "") 
         case Name.VOID:
             return say("void", invoice.voided_at)
         case Name.UNCOLLECTIBLE:
-            return say("uncollectible") + _pay_here(say, invoice)
+            return say("part_uncollectible" if invoice.amount_paid else "uncollectible")  # no link: it is no reminder
     part = "part_" if invoice.amount_paid else ""
     kind = "open" if not invoice.due_date else "overdue" if wording.overdue(invoice) else "open_due"
     if kind == "overdue" and situation.is_promised:

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, gettext_noop, pgettext
 from django.views.decorators.http import require_POST
 
-from invoices import money
+from invoices import customer_names, money
 from invoices.admin import access, search
 from invoices.admin.base import RecordAdmin
 from invoices.admin.filters import AmountRangeFilter, CurrencyFilter, DayRangeFilter
@@ -126,7 +126,7 @@ class InvoiceAdmin(RecordAdmin):
     def customer_(self, invoice: Invoice) -> SafeString:
         """Name and e-mail as the customer has them today; else those on the invoice, fixed when it was finalized."""
         customer = invoice.customer.data if invoice.customer and invoice.customer.data else {}
-        name = text(customer, "name") or (invoice.customer_name or "").title()
+        name = text(customer, "name") or invoice.name_on_it  # type: ignore[attr-defined]
         email = text(customer, "email") or invoice.customer_email or ""
         return format_html(
             '<span class="two"><span>{}</span><small>{}</small></span>',
@@ -205,6 +205,10 @@ class InvoiceAdmin(RecordAdmin):
 
     def prepare(self, records: list[Invoice]) -> None:
         work.prepare(records)
+        nameless = [each for each in records if not text(each.customer.data if each.customer else None, "name")]
+        names = customer_names.on_invoices(nameless)
+        for invoice in records:
+            invoice.name_on_it = names.get(invoice.pk, "")  # type: ignore[attr-defined]
 
     # --- the page -----------------------------------------------------------------------------------------------
 

@@ -98,6 +98,8 @@ class Offers:
     def way_back(self) -> str:
         """How a debt that was given up can be billed again; empty where the question does not arise."""
         found = wording.WAYS_BACK.get(self.invoice.status or "") if not self.invoice.deleted_at else None
+        if found and self.invoice.status == "uncollectible" and self.invoice.amount_paid:
+            found = wording.NO_WAY_TO_VOID
         return _(found) if found else ""
 
     @property
@@ -111,5 +113,8 @@ def _names(actions: Iterable[Action]) -> str:
 
 
 def _main_action(invoice: Invoice) -> Action | None:
-    """The first action for this status, whoever looks, and whatever is possible now."""
+    """The first action for this status, whoever looks, and whatever is possible now. Of a draft it is Finalize: nothing
+    is owed before."""
+    if invoice.status == "draft":
+        return ACTIONS["finalize"]
     return next((action for action in ACTIONS.values() if invoice.status in action.statuses), None)

@@ -7,7 +7,7 @@ from django.http import HttpRequest
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 
-from invoices import scheduled_refetches
+from invoices import money, scheduled_refetches
 from invoices.admin import access
 from invoices.admin.formatting import web_address
 from invoices.admin.invoices import declined, page_lines, waiting, wording
@@ -18,6 +18,7 @@ from invoices.admin.invoices.page_payments import (
     Payment,
     attempt_from_error,
     attempt_from_event,
+    with_charges,
 )
 from invoices.admin.invoices.page_words import PageWords
 from invoices.admin.invoices.timeline import Timeline
@@ -27,6 +28,8 @@ from invoices.admin.operations import wording as operation_wording
 from invoices.admin.operations.contradictions import contradictions_of
 from invoices.admin.stripe_screens import Screen, screens
 from invoices.models import (
+    BankTransaction,
+    Charge,
     Contradiction,
     CreditNote,
     Customer,
@@ -39,6 +42,7 @@ from invoices.models import (
 )
 from invoices.models.reading import member, printable
 from invoices.operations import ACTIONS
+from invoices.statements import returned
 
 MAX_ROWS = 100  # of payments, operations, attempts and events; newer ones first
 
@@ -68,8 +72,8 @@ class InvoicePage:
 
     @property
     def has_remaining(self) -> bool:
-        """Whether something can still be left to pay. Of a void or deleted invoice nothing is."""
-        return self.invoice.status != "void" and not self.invoice.deleted_at
+        """Whether something can be left to pay. Not of a draft, and no more of a void or deleted one."""
+        return self.invoice.status not in {"draft", "void"} and not self.invoice.deleted_at
 
     @cached_property
     def words(self) -> PageWords:
@@ -126,6 +130,15 @@ class InvoicePage:
         may = self.request.user.has_perm("invoices.view_operation")
         return contradictions_of(self.invoice.pk) if may else []
 
+    @cached_property
+    def returned(self) -> list[tuple[BankTransaction, str, bool]]:
+        """The debits that took a recorded transfer back, what was recorded of it here, and whether the reader may see
+        the debit. Whoever reads the page: it must not look paid."""
+        may = self.request.user.has_perm("invoices.view_banktransaction")
+        return [
+            (debit, money.text(amount, debit.currency), may) for debit, amount in returned.of_invoice(self.invoice.pk)
+        ]
+
     @property
     def unfinished(self) -> Operation | None:
         """The newest operation that has not ended, or that waits for approval."""
@@ -175,19 +188,30 @@ class InvoicePage:
         return list(found[:MAX_ROWS])
 
     def _attempts(self) -> dict[str, list[Attempt]]:
-        """The attempts to charge each PaymentIntent, newest first. They come from events; where those did not reach us,
-        the PaymentIntent itself still holds its last failure."""
+        """The attempts to charge each PaymentIntent, newest first. Failures come from the charges that the mirror
+        holds, the others from events; where neither reached us, the PaymentIntent still holds its last failure."""
         found: dict[str, list[Attempt]] = {}
         events = Event.objects.filter(object_id__in=list(self._intents), type__in=ATTEMPT_EVENTS).order_by(
             "-created", "-id"
         )
         for event in events[:MAX_ROWS]:
             found.setdefault(event.object_id, []).append(attempt_from_event(event))
+        failed: dict[str, list[Charge]] = {}
+        for charge in self._failed_charges():
+            failed.setdefault(charge.payment_intent or "", []).append(charge)
+        for pk, charges in failed.items():
+            found[pk] = with_charges(found.get(pk, []), charges)
         for pk, intent in self._intents.items():
             error = member(intent.data, "last_payment_error")
             if error and not any(attempt.tone == "red" for attempt in found.get(pk, [])):
                 found.setdefault(pk, []).append(attempt_from_error(error))
         return found
+
+    def _failed_charges(self) -> list[Charge]:
+        if not self._intents or not self.request.user.has_perm("invoices.view_charge"):
+            return []
+        found = Charge.objects.filter(payment_intent__in=list(self._intents), status="failed")
+        return list(found.order_by("-created", "-id")[:MAX_ROWS])
 
     @property
     def tries(self) -> int:

@@ -2,17 +2,18 @@
 
 import json
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from invoices import money
+from invoices.admin import days
 from invoices.admin.events import wording as event_wording
 from invoices.admin.payments import wording as payment_wording
-from invoices.models import Event, InvoicePayment, Operation, PaymentIntent
-from invoices.models.reading import member
+from invoices.models import Charge, Event, InvoicePayment, Operation, PaymentIntent
+from invoices.models.reading import integer, member, text
 
 # The events that tell of an attempt to charge a PaymentIntent.
 ATTEMPT_EVENTS = (
@@ -21,6 +22,7 @@ ATTEMPT_EVENTS = (
     "payment_intent.processing",
     "payment_intent.succeeded",
 )
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass
@@ -31,6 +33,7 @@ class Attempt:
     tone: str
     words: str
     type: str = ""  # of the event that told of it
+    amount: str = ""  # what was charged, with its currency; empty where it is not known
 
 
 @dataclass
@@ -81,13 +84,32 @@ class Payment:
         return _("Charged through Stripe") if self.row.status == "paid" else _("Through Stripe")
 
     @property
+    def received_on(self) -> str:
+        """The day on which money outside Stripe came, as was said when it was recorded; empty if not known."""
+        said = str(self.made_by.params.get("received_on") or "") if self.made_by else ""
+        try:
+            return days.in_words(date.fromisoformat(said))
+        except ValueError:
+            return ""
+
+    @property
+    def _declined(self) -> Attempt | None:
+        """The newest attempt, of a payment that was declined."""
+        return next((each for each in self.attempts if each.tone == "red"), None) if self.state[1] == "red" else None
+
+    @property
     def amount(self) -> str:
+        """Of a declined payment what was charged then: Stripe asks for what remains now, which may be less."""
+        if self._declined is not None and self._declined.amount:
+            return self._declined.amount
         amount = self.row.amount_requested if self.row.amount_paid is None else self.row.amount_paid
         return money.text(amount, self.row.currency)
 
     @property
     def when(self) -> datetime | None:
-        return self.row.paid_at or self.row.canceled_at or self.row.created
+        """Of a declined payment when it was tried: Stripe makes the payment some time before it charges."""
+        tried = self._declined.when if self._declined is not None else None
+        return self.row.paid_at or self.row.canceled_at or tried or self.row.created
 
     @property
     def ids(self) -> list[str]:
@@ -103,10 +125,32 @@ def attempt_from_event(event: Event) -> Attempt:
         tone = "green" if event.type.endswith("succeeded") else "violet"
         return Attempt(event.created, tone, event_wording.title(event.type), event.type)
     try:
-        error = member(json.loads(event.body), "data", "object", "last_payment_error")
+        intent = member(json.loads(event.body), "data", "object")
     except ValueError:
-        error = None
-    return attempt_from_error(error, event.created)
+        intent = None
+    attempt = attempt_from_error(member(intent, "last_payment_error"), event.created)
+    attempt.amount = _amount(integer(intent, "amount"), text(intent, "currency", limit=8))
+    return attempt
+
+
+def attempt_from_charge(charge: Charge) -> Attempt:
+    """A failed attempt, as its own charge tells it."""
+    why, amount = payment_wording.charge_failure(charge.data), _amount(charge.amount, charge.currency)
+    return Attempt(charge.created, "red", why, amount=amount)
+
+
+def with_charges(told: list[Attempt], failed: list[Charge]) -> list[Attempt]:
+    """What events told, newest first, with the failures as the failed charges tell them: unless events know of more."""
+    failures = [each for each in told if each.tone == "red"]
+    if not failed or len(failed) < len(failures):
+        return told
+    others = [each for each in told if each.tone != "red"]
+    found = [*others, *(attempt_from_charge(charge) for charge in failed)]
+    return sorted(found, key=lambda each: each.when or BEGINNING, reverse=True)
+
+
+def _amount(amount: int | None, currency: str | None) -> str:
+    return "" if amount is None or not currency else money.text(amount, currency)
 
 
 def attempt_from_error(error: Any, when: datetime | None = None) -> Attempt:

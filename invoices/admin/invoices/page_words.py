@@ -40,6 +40,7 @@ class PageWords:
             contradicted=bool(page.contradictions),
             unfinished=page.unfinished,
             waits=page.waiting is not None,
+            returned=bool(page.returned),
             processing=sum(processing) if processing else None,
             intent=intent,
             card=self._card if intent and intent.error_message else "",

@@ -10,12 +10,17 @@ from invoices.models import Invoice, Operation, PaymentIntent, Promise
 from invoices.operations import outcomes
 from invoices.operations.advice import DEFAULT, HOSTED, Advice, advise
 
+PAYING = frozenset(
+    {"pay", "charge_part", "attach_payment", "attach_out_of_band_payment"}
+)  # they charge or record money
+
 
 class Name(StrEnum):
     DELETED = "deleted"
     CONTRADICTED = "contradicted"  # Stripe says otherwise than our journal
     UNKNOWN = "unknown"  # an operation has not ended, or its outcome is unknown
     WAITING = "waiting"  # Stripe has a newer state, which is being read
+    RETURNED = "returned"  # the bank took a transfer back that is still recorded as its payment
     PAID = "paid"
     CREDITED = "credited"  # closed by credit notes alone: nothing was paid
     VOID = "void"
@@ -34,10 +39,11 @@ class Name(StrEnum):
 class Situation:
     """What is known of an invoice. Amounts are in minor units of its currency.
 
-    `unfinished`: the newest operation that has not ended, or that waits for approval. `processing`: what a bank is
-    still processing. `intent`: the PaymentIntent of the newest payment that is still open. `card`: what it was charged
-    to, such as `Visa •••• 4242`. `reason`: why it was declined, in words. `advice`: what helps after the last decline;
-    the journal may know of it before the mirror does. `credited`: the sum of its credit notes.
+    `returned`: the bank took a transfer back that is still recorded. `unfinished`: the newest operation that has
+    not ended, or that waits for approval. `processing`: what a bank is still processing. `intent`: the
+    PaymentIntent of the newest payment that is still open. `card`: what it was charged to, such as `Visa ••••
+    4242`. `reason`: why it was declined, in words. `advice`: what helps after the last decline; the journal may
+    know of it before the mirror does. `credited`: the sum of its credit notes.
     `paused`: why nothing can be charged now. `promise`: the customer's last one, while it stands (`is_promised`) or
     when it was broken.
     """
@@ -46,6 +52,7 @@ class Situation:
     contradicted: bool = False
     unfinished: Operation | None = None
     waits: bool = False
+    returned: bool = False
     processing: int | None = None
     intent: PaymentIntent | None = None
     card: str = ""
@@ -68,6 +75,8 @@ class Situation:
             return Name.UNKNOWN
         if self.waits:
             return Name.WAITING
+        if self.returned:
+            return Name.RETURNED
         match invoice.status:
             case "paid":
                 return Name.CREDITED if self.credited and not invoice.amount_paid else Name.PAID
@@ -91,6 +100,13 @@ class Situation:
         if self.help is not None:
             return Name.DECLINED
         return Name.OVERDUE if wording.overdue(self.invoice) else Name.OPEN
+
+    @property
+    def is_paying(self) -> bool:
+        """Whether a payment may be running: an operation that charges or records one was begun, and its outcome is
+        not known. What waits for approval was not sent."""
+        operation = self.unfinished
+        return operation is not None and operation.state in Operation.UNFINISHED and operation.action in PAYING
 
     @property
     def help(self) -> Advice | None:

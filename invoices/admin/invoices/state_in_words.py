@@ -47,7 +47,7 @@ def _owed(situation: Situation) -> str:
             return _("Nothing is owed, and nothing was paid: {amount} was credited.").format(amount=credited)
         case Name.DRAFT:
             return _("Nothing is owed yet. It would be over {amount}.").format(amount=due)
-        case Name.CONTRADICTED | Name.UNKNOWN | Name.WAITING | Name.UNREADABLE:
+        case Name.CONTRADICTED | Name.UNKNOWN | Name.WAITING | Name.RETURNED | Name.UNREADABLE:
             return _("What is owed is not certain at this moment.")
     if invoice.amount_paid:
         return _("{remaining} of {amount} is owed.").format(remaining=remaining, amount=due) + was_credited
@@ -72,6 +72,11 @@ def _why_and_next(situation: Situation, invoice: Invoice, sees_operation: bool, 
             return _(UNKNOWN[operation.approver_id is not None]).format(**_asked(operation)), next_
         case Name.WAITING:
             return _("Stripe has a newer state than this page."), _("Wait some seconds: it is being read.")
+        case Name.RETURNED:
+            return (
+                _("The bank took a transfer back that is still recorded as a payment."),
+                _("Report a refund on the payment record in Stripe's dashboard, then bill the customer again."),
+            )
         case Name.PAID:
             return _on(_("It was paid on {day}."), _("It was paid."), invoice.paid_at), ""
         case Name.CREDITED:
@@ -123,7 +128,7 @@ def _open(situation: Situation, sees_promise: bool) -> tuple[str, str]:
             else _("It is due on {day}, and has not been paid in full.")
         )
         why = said.format(day=_day(invoice.due_date))
-    elif invoice.attempted:
+    elif invoice.attempted or invoice.amount_paid:  # Stripe does not call a part that we charge an attempt
         why = _("It has not been paid in full.")
     else:
         why = _("It has not been charged yet.")

@@ -48,6 +48,12 @@ WAYS_BACK = {
         "To bill it anew, void it, duplicate it in Stripe's dashboard, and finalize the copy."
     ),
 }
+# The same of one that was written off after a part of it was paid: Stripe does not void it.
+NO_WAY_TO_VOID = gettext_noop(
+    "Stripe cannot reopen an invoice that was written off, but the rest can still be paid. "
+    "It cannot be voided, because a part of it was paid: "
+    "bill anew by a new invoice over the rest in Stripe's dashboard."
+)
 
 # The columns of an invoice that the journal keeps before and after an operation, with their labels.
 FIELD_LABELS = {

@@ -4,6 +4,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
+from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -109,6 +110,7 @@ def save_promise(admin: RecordAdmin, request: HttpRequest, object_id: str) -> Ht
         )
     except Refusal as refusal:
         return _again(admin, request, invoice, "promise", given, refusal)
+    messages.success(request, _("The promise is recorded."))
     return redirect(f"{url_of('invoice', invoice.pk)}#work")
 
 
@@ -123,6 +125,7 @@ def withdraw_promise(admin: RecordAdmin, request: HttpRequest, object_id: str, p
         promises.withdraw(promise, by=request.user, **given)  # type: ignore[arg-type]  # signed in
     except Refusal as refusal:
         return _again(admin, request, invoice, "withdraw", given, refusal)
+    messages.success(request, _("The promise is withdrawn."))
     return redirect(f"{url_of('invoice', invoice.pk)}#work")
 
 
@@ -145,7 +148,18 @@ def save_assignment(admin: RecordAdmin, request: HttpRequest, object_id: str) ->
             )
     except Refusal as refusal:
         return _again(admin, request, invoice, "assignment", given, refusal)
+    messages.success(request, _changed_hands(what, given["person"]))
     return redirect(f"{url_of('invoice', invoice.pk)}#work")
+
+
+def _changed_hands(what: str, person: str) -> str:
+    """What became of the invoice, in words."""
+    match what:
+        case "release":
+            return _("The invoice is released: nobody has it now.")
+        case "take":
+            return _("You have this invoice now.")
+    return _("{person} has this invoice now.").format(person=person.strip())
 
 
 def _invoice(admin: RecordAdmin, request: HttpRequest, object_id: str, permission: str) -> Invoice:
@@ -157,13 +171,26 @@ def _invoice(admin: RecordAdmin, request: HttpRequest, object_id: str, permissio
     return invoice
 
 
+# The field that a refusal is about, by form and parameter, as the template names it.
+PLACES = {
+    ("promise", "amount"): "promise-amount",
+    ("promise", "day"): "promise-day",
+    ("promise", "note"): "promise-note",
+    ("assignment", "person"): "work-person",
+    ("assignment", "note"): "work-note",
+}
+
+
 def _again(
     admin: RecordAdmin, request: HttpRequest, invoice: Invoice, form: str, given: dict[str, str], refusal: Refusal
 ) -> HttpResponse:
-    """The page again, with what was typed and the reason beside its field."""
+    """The page again, with what was typed and the reason beside its field, and on top too."""
     param = refusal.param if refusal.param in given else ""
     draft = {"form": form, **given, "param": param, "error": recorded.shown(refusal.message)}
     context = {**admin.page_context(request, invoice), "work": panel(request, invoice, draft)}
+    # The form stands below the fold: the sentence leads to it.
+    said = format_html('{} <a href="#{}">{}</a>', draft["error"], PLACES.get((form, param), "work"), _("To the form"))
+    messages.error(request, said)
     return admin.show(request, admin.page_template, context, status=refusal.http_status)
 
 

@@ -25,7 +25,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 
 from invoices import second_factor
 from invoices.admin.formatting import badge, moment
-from invoices.admin.people import permission_words
+from invoices.admin.people import files, permission_words
 from invoices.groups import GROUPS
 from invoices.models import CHAINED
 from invoices.models.immutable import names_people
@@ -63,7 +63,8 @@ class ResetForm(forms.Form):
 
 
 @admin.register(User)
-class UserAdmin(BaseUserAdmin, ModelAdmin):
+class UserAdmin(files.ListAsFile, BaseUserAdmin, ModelAdmin):
+    shape, relations = files.USERS, ("groups", "user_permissions")
     form, add_form, change_password_form = UserChangeForm, UserCreationForm, AdminPasswordChangeForm
     list_display = ("username", "first_name", "last_name", "email", "is_active", "is_staff", "second_factor_")
     list_filter = ("is_staff", "is_superuser", "is_active", "groups", FactorFilter)
@@ -185,8 +186,10 @@ def _stands_in_the_journal(user: User) -> bool:
 
 
 @admin.register(Group)
-class GroupAdmin(BaseGroupAdmin, ModelAdmin):
+class GroupAdmin(files.ListAsFile, BaseGroupAdmin, ModelAdmin):
     """The groups that come with the desk keep their names: `migrate` and the rules about service users go by them."""
+
+    shape, relations = files.GROUPS, ("user_set", "permissions")
 
     @second_factor.fresh()
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
