@@ -41,10 +41,13 @@ from invoices.operations.contradictions import unresolved
 from invoices.operations.request import RANDOM
 from invoices.reconcile import explaining
 from invoices.reports.asked import FIRST_YEAR, LAST_YEAR
+from invoices.statements import returned
 
 CLOSE, VIEW = "invoices.close_month", "invoices.view_monthclose"
 MOST_COUNTED = 1_000  # rows of a check
 MOST_MOMENTS = 10_000  # later changes of which it is looked up when they came
+LONGEST_SILENCE = timedelta(days=62)  # between two statements of an account that is in use
+LONGEST_WEEKEND = timedelta(days=6)  # without a booking: Christmas
 MAX_REASON_LENGTH = 2_000  # characters
 
 
@@ -220,6 +223,13 @@ def checks(month: Month) -> list[Check]:
             gettext_noop("Wait until they are recorded, or until a second person has agreed."),
             {"model": "banktransaction", "state": "recording", "booked_on_to": month.last_day.isoformat()},
         ),
+        _count(
+            "returned",
+            gettext_noop("Returned transfers that are still recorded"),
+            returned.still_recorded().filter(booked_on__lte=month.last_day),
+            gettext_noop("Report a refund at Stripe, bill again, then say on each that it is settled."),
+            {"model": "banktransaction", "returned": "recorded", "booked_on_to": month.last_day.isoformat()},
+        ),
         _statements(month),
         _count(
             "debits",
@@ -281,18 +291,46 @@ def _proof(month: Month) -> Check:
 
 
 def _statements(month: Month) -> Check:
-    """Whether each account that had statements has one up to the month's end. None at all: nobody uses them."""
-    ends = BankStatement.objects.order_by().values("account").annotate(end=Max("ends_on"))
-    late = sorted(row["account"] for row in ends[:MOST_COUNTED] if row["end"] is None or row["end"] < month.last_day)
+    """Whether the statements of each account reach over the month without a gap. None at all: nobody uses them."""
+    accounts = BankStatement.objects.order_by("account").values_list("account", flat=True).distinct()
+    missing = [f"{account} ({gap})" for account in accounts[:MOST_COUNTED] if (gap := _gap(account, month))]
     return Check(
         "statements",
-        gettext_noop("Accounts without a statement up to the month’s end"),
-        not late,
-        len(late),
-        gettext_noop("Upload the statements of {accounts}.") if late else "",
-        {"accounts": ", ".join(late[:5])},
+        gettext_noop("Accounts whose statements do not cover the month"),
+        not missing,
+        len(missing),
+        gettext_noop("Upload what is missing: {accounts}.") if missing else "",
+        {"accounts": ", ".join(missing[:5])},
         {"model": "bankstatement"},
     )
+
+
+def _gap(account: str, month: Month) -> str:
+    """From when on this account's statements leave days of the month out: `2026-10-16`; empty: they do not.
+
+    Between two statements nothing was booked where the second opens with the balance with which the first closed.
+    Where one has no balances, nobody knows: a few days are a weekend. The first statement of all may begin in the
+    month, but not after it.
+    """
+    near = BankStatement.objects.filter(
+        account=account, ends_on__gte=month.first - LONGEST_SILENCE, begins_on__lte=month.last_day + LONGEST_SILENCE
+    )
+    columns = ("begins_on", "ends_on", "opening", "closing")
+    rows: list[tuple[Any, ...]] = list(near.order_by("begins_on", "ends_on", "uploaded_at").values_list(*columns))
+    covered, closing = None, None
+    for begins_on, ends_on, opening, closes in rows:
+        if covered is None:
+            if begins_on > month.last_day:
+                break
+        elif begins_on > covered + timedelta(days=1):
+            told = closing is not None and opening is not None
+            if closing != opening if told else begins_on > covered + LONGEST_WEEKEND:
+                break
+        if covered is None or ends_on >= covered:
+            covered, closing = ends_on, closes
+        if covered >= month.last_day:
+            return ""
+    return max(month.first, covered + timedelta(days=1)).isoformat() if covered else month.first.isoformat()
 
 
 # --- what a month came to ---------------------------------------------------------------------------------------------

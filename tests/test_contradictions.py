@@ -422,7 +422,7 @@ class TestPages:
             assert "Stripe contradicts the journal" in found and contradiction.message in found, address
         for address in pages[1:]:  # nobody is asked to pay meanwhile
             found = client.get(address).content.decode()
-            assert "Please do not pay it yet" in found and "After the decline" not in found, address
+            assert "please give us a moment" in found and "After the decline" not in found, address
         assert str(contradiction.operation_id) in client.get(f"{LIST}?state=contradicted").content.decode()
         address = f"{operation}contradictions/{contradiction.pk}/"
         refused = client.post(address, {"reason": " "})

@@ -283,3 +283,10 @@ def test_a_customer_who_is_not_here(client: Client, agent: User) -> None:
     client.force_login(agent)
     assert client.get("/admin/invoices/customer/cus_nobody/").status_code == 404
     assert client.get("/admin/invoices/customer/cus_nobody/cards/").status_code == 403
+
+
+def test_a_draft_is_not_to_pay(client: Client, agent: User, ada: Customer) -> None:
+    client.force_login(agent)
+    invoice(number="D-1", status="draft", amount_remaining=27300, amount_due=27300)
+    row = shown(client).partition("D-1")[2].partition("</tr>")[0]
+    assert row.count("273.00") == 1 and "–" in row

@@ -16,7 +16,7 @@ from django.test import Client
 from invoices import money, thresholds
 from invoices import search as language
 from invoices.admin import find, pasted, search
-from invoices.models import Customer, Event, Invoice, Operation, hosted_page
+from invoices.models import BankTransaction, Customer, Event, Invoice, Operation, hosted_page
 from invoices.search.time_limit import TakesTooLong
 from tests.factories import (
     ChargeObject,
@@ -29,7 +29,7 @@ from tests.factories import (
     stored,
     user_in_group,
 )
-from tests.helpers import untranslated
+from tests.helpers import bank, untranslated
 
 pytestmark = pytest.mark.django_db
 
@@ -572,7 +572,7 @@ def test_each_look_up_has_its_limit(client: Client, agent: User, ada: Invoice, m
     monkeypatch.setattr(find, "time_limit", noted)
     client.force_login(agent)
     typed(client, "byron")
-    assert limits == [thresholds.FIND_LOOK_UP] * 5
+    assert limits == [thresholds.FIND_LOOK_UP] * 6
 
 
 @pytest.mark.parametrize("text", ["in_ada", "ada-0007", "byron", "acme.com", "ada@acme.com", "312", OWN_ID])
@@ -582,7 +582,7 @@ def test_a_search_is_a_fixed_number_of_queries(
     for number in range(30):
         stored(InvoiceObject(customer="cus_ada", customer_name="Ada Byron", number=f"MANY-{number}"))
     client.force_login(agent)
-    with django_assert_max_num_queries(100):  # on PostgreSQL most of them set the time limits, and take them away
+    with django_assert_max_num_queries(110):  # on PostgreSQL most of them set the time limits, and take them away
         typed(client, text)
 
 
@@ -609,3 +609,21 @@ def test_of_a_beginning_that_too_many_have_no_words_are_looked_for(
 def test_a_pasted_address_keeps_only_its_id() -> None:
     assert pasted.plain(f"https://desk.example/admin/invoices/operation/{uuid.UUID(OWN_ID)}/") == OWN_ID
     assert pasted.plain("https://example.com/nothing") == "https://example.com/nothing"
+
+
+class TestBankTransactions:
+    @pytest.fixture
+    def credit(self) -> BankTransaction:
+        (row,) = bank.credits_of(
+            bank.line(5000, "thanks", payer_name="Ada Byron", bank_reference="REF-4711", end_to_end_id="E2E-0815")
+        )
+        return row
+
+    @pytest.mark.parametrize("term", ["REF-4711", "E2E-0815"])
+    def test_by_either_reference(self, client: Client, finance: User, credit: BankTransaction, term: str) -> None:
+        client.force_login(finance)
+        assert client.get(FIND, {"q": term})["Location"] == f"/admin/invoices/banktransaction/{credit.pk}/"
+
+    def test_only_for_those_who_may_see_them(self, desk: Client, credit: BankTransaction) -> None:
+        answer = desk.get(FIND, {"q": "REF-4711"})
+        assert answer.status_code == 200 and "Ada Byron" not in answer.content.decode()

@@ -463,3 +463,14 @@ def test_every_link_of_the_page_can_be_followed(manager: User) -> None:
     for link in found:
         response = client.get(link)
         assert response.status_code == 200, link
+
+
+def test_empty_lists_of_what_waits_for_a_manager_lead_to_each_other(client: Client, manager: User) -> None:
+    """One request may wait in another of the three: none of them says that nobody asked for anything."""
+    client.force_login(manager)
+    found = client.get("/admin/invoices/operation/?state=undecided").content.decode()
+    assert "Outcomes that are not known stand here" in found and 'href="?turn=mine">My approvals</a>' in found
+    assert "/batch/?turn=mine" in found and "Nobody asked" not in found
+    found = client.get("/admin/invoices/operation/?turn=mine").content.decode()
+    assert "Requests on which you decide" in found and 'href="?state=undecided">' in found
+    assert "Nobody asked" in client.get("/admin/invoices/operation/").content.decode()

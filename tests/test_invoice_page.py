@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 from datetime import timedelta
+from io import StringIO
 from typing import Any
 
 import pytest
@@ -73,7 +75,11 @@ TRANSITIONS = {"paid_at": 1_700_000_000, "voided_at": 1_700_000_000, "marked_unc
         ({"status": "paid"}, {"credited": 1000}, ("nothing was paid: USD 10.00 was credited.", "It was closed", "")),
         ({"status": "void", "status_transitions": TRANSITIONS}, {}, ("Nothing is owed.", "It was voided on 14", "")),
         ({"status": "uncollectible"}, {}, ("USD 10.00 is owed", "written off", "can still pay")),
-        ({"amount_paid": 400, "amount_remaining": 600}, {}, ("USD 6.00 of USD 10.00 is owed", "", "")),
+        (
+            {"amount_paid": 400, "amount_remaining": 600, "attempted": False},
+            {},
+            ("USD 6.00 of USD 10.00 is owed", "It has not been paid in full.", ""),
+        ),
         ({"status": 7}, {}, ("not certain", "could not be read", "Refresh")),
     ],
 )
@@ -179,10 +185,66 @@ class TestWaiting:
     def test_the_text_waits(self, desk: Client, invoice: Invoice) -> None:
         found = desk.get(f"{LIST}{invoice.pk}/").content.decode()
         part = found.split('id="customer-text"')[1].split("</section>")[0]
-        assert "disabled" in part and "do not pay it yet" in part
+        assert "disabled" in part and "give us a moment" in part
         assert "https://pay.example.com/" not in part
 
     def test_when_it_has_come_it_can_be_copied(self, desk: Client, invoice: Invoice) -> None:
         stored(InvoiceObject(id=invoice.pk, status="paid", amount_paid=1000, amount_remaining=0))
         part = desk.get(f"{LIST}{invoice.pk}/").content.decode().split('id="customer-text"')[1].split("</section>")[0]
         assert "was paid" in part and "disabled" not in part
+
+
+class TestPaymentsAndAttempts:
+    @pytest.fixture
+    def shown(self, desk: Client) -> str:
+        """Over USD 15.54, declined twice, an hour after its payment was made; 0.47 was paid since."""
+        error = {"code": "card_declined", "message": "Your card was declined."}
+        intent = stored(PaymentIntentObject(last_payment_error=error, amount=1507))
+        invoice = stored(InvoiceObject(amount_due=1554, amount_paid=47, amount_remaining=1507))
+        made = 1_760_000_000
+        payment = {"type": "payment_intent", "payment_intent": intent.pk}
+        stored(InvoicePaymentObject(invoice=invoice.pk, payment=payment, amount_requested=1507, created=made))
+        for number in (1, 2):
+            charge = {"status": "failed", "amount": 1554, "failure_message": "Your card was declined."}
+            stored(ChargeObject(payment_intent=intent.pk, created=made + 3600 * number, **charge))
+        found = desk.get(f"{LIST}{invoice.pk}/").content.decode()
+        return found.split('id="payments"')[1].split("</ul>")[0] + found.split("<dt>Tried</dt>")[1].split("</div>")[0]
+
+    def test_a_decline_stands_at_the_moment_of_the_attempt(self, shown: str) -> None:
+        head = shown.split("log-head")[1].split("</div>", maxsplit=1)[0]
+        assert "2025-10-09T10:53:20" in head and "2025-10-09T08:53:20" not in head
+
+    def test_a_decline_has_the_amount_of_the_attempt(self, shown: str) -> None:
+        assert "USD 15.54" in shown and "USD 15.07" not in shown
+
+    def test_each_charge_that_is_held_is_an_attempt(self, shown: str) -> None:
+        assert shown.count('class="attempt red"') == 2 and "2 times" in shown
+
+
+def recorded_payment(agent: User) -> Invoice:
+    """Paid by a transfer that came on 17 November, and was recorded later."""
+    invoice: Invoice = stored(InvoiceObject(status="paid", amount_paid=1000))
+    payment = {"type": "payment_record", "payment_record": "pyr_1"}
+    stored(InvoicePaymentObject(invoice=invoice.pk, payment=payment, status="paid", amount_paid=1000))
+    Operation.objects.create(
+        action="attach_out_of_band_payment",
+        invoice=invoice.pk,
+        actor=agent,
+        source="admin",
+        state="succeeded",
+        params={"amount": 1000, "method": "bank_transfer", "reference": "E2E-7", "received_on": "2026-11-17"},
+        calls=[{"name": "report_payment", "status": 200, "key": "k", "result": {"id": "pyr_1", "status": "x"}}],
+    )
+    return invoice
+
+
+def test_a_recorded_payment_says_when_the_money_came(desk: Client, agent: User) -> None:
+    invoice = recorded_payment(agent)
+    assert "received on 17 Nov 2026" in desk.get(f"{LIST}{invoice.pk}/").content.decode()
+
+
+def test_the_file_of_payments_has_what_was_recorded(desk: Client, agent: User) -> None:
+    recorded_payment(agent)
+    found = desk.get("/admin/invoices/invoicepayment/download.csv")
+    [row] = csv.DictReader(StringIO(b"".join(found).decode("utf-8-sig")))
+    assert (row["Received on"], row["Method"], row["Reference"]) == ("2026-11-17", "bank_transfer", "E2E-7")

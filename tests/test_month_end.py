@@ -7,6 +7,7 @@ import json
 import re
 import threading
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from typing import Any
@@ -19,6 +20,7 @@ from django.test import Client
 
 from invoices import changes, clock, journal, month_end, thresholds
 from invoices.models import (
+    BankTransaction,
     Batch,
     Change,
     Contradiction,
@@ -142,7 +144,7 @@ class TestChecks:
         ScheduledRefetch.objects.create(
             object_type="invoice", object_id="in_1", asked_at=at, due_at=at, given_up_at=clock.now(), failing_since=at
         )
-        bank.credits_of(bank.line(500, booked_on=last.last_day), ends_on=last.last_day)
+        bank.credits_of(bank.line(500, booked_on=last.last_day), begins_on=last.first, ends_on=last.last_day)
         names = {"events", "failed_events", "unread", "unknown", "approvals", "contradictions", "drift", "credits"}
         assert set(unmet(last)) == names
         debits = next(check for check in month_end.checks(last) if check.name == "debits")
@@ -151,18 +153,37 @@ class TestChecks:
     def test_of_the_month_after_nothing_counts(self, last: Month, agent: User) -> None:
         proof(last)
         Operation.objects.create(action="void", invoice="in_1", actor=agent, source="admin", state="unknown")
-        bank.credits_of(bank.line(500, booked_on=last.after.first), ends_on=last.after.first)
+        bank.credits_of(bank.line(500, booked_on=last.after.first), begins_on=last.first, ends_on=last.after.first)
         assert unmet(last) == []
 
     def test_a_statement_that_ends_before_the_month_does(self, last: Month) -> None:
         proof(last)
         day = last.first + timedelta(days=10)
-        (credit,) = bank.credits_of(bank.line(500, booked_on=day), ends_on=day)
+        (credit,) = bank.credits_of(bank.line(500, booked_on=day), begins_on=last.first, ends_on=day)
         assert unmet(last) == ["credits", "statements"]
         decisions.decide(credit.pk, "ignored", by=User.objects.create_superuser("root"), reason="interest")
         assert unmet(last) == ["statements"]
         late = next(check for check in month_end.checks(last) if check.name == "statements")
-        assert bank.ACCOUNT in late.in_words()
+        assert f"{bank.ACCOUNT} ({day + timedelta(days=1)})" in late.in_words()
+
+    def test_statements_of_other_months_say_nothing_of_this_one(self, last: Month) -> None:
+        proof(last)
+        day = last.after.first
+        bank.keep(bank.statement(bank.line(-500, booked_on=day), begins_on=day, ends_on=day))
+        assert unmet(last) == ["statements"]
+
+    @pytest.mark.parametrize(("opening", "is_gap"), [(100_500, False), (100_700, True), (None, True)])
+    def test_between_two_statements_nothing_is_missing_if_the_balance_goes_on(
+        self, last: Month, opening: int | None, is_gap: bool
+    ) -> None:
+        proof(last)
+        first, second = last.first + timedelta(days=4), last.first + timedelta(days=20)
+        bank.keep(bank.statement(bank.line(500, booked_on=first), begins_on=last.first, ends_on=first))
+        days = {"begins_on": second, "ends_on": last.last_day}
+        later = bank.statement(bank.line(-500, booked_on=second), opening=opening or 0, **days)
+        bank.keep(later if opening else replace(later, opening=None, closing=None))
+        BankTransaction.objects.update(state=BankTransaction.State.DONE)
+        assert ("statements" in unmet(last)) is is_gap
 
 
 class TestClosing:
@@ -378,6 +399,14 @@ class TestPages:
     def room(self, client: Client, finance: User) -> Client:
         client.force_login(finance)
         return client
+
+    def test_what_changed_is_named_as_people_know_it(self, client: Client, last: Month, finance: User) -> None:
+        made = month_end.close(last, by=finance, seen=0, reason="asked")
+        line = bank.line(500, "thanks", payer_name="Ada Lovelace", booked_on=last.last_day)
+        (credit,) = bank.credits_of(line, begins_on=last.first, ends_on=last.last_day)
+        client.force_login(finance)
+        page = content_of(client.get(f"/admin/invoices/monthclose/{made.pk}/"))
+        assert f"{last.last_day} Ada Lovelace</a>" in page and f">{credit.pk}<" not in page
 
     def test_it_is_checked_and_closed(self, room: Client, last: Month) -> None:
         page = f"{PAGE}check/?month={last}&zone=UTC"

@@ -45,6 +45,11 @@ class TestRank:
         assert primary(found) == [(False, "Pay")] and "The bank is down" in buttons(found)
         assert action_url(invoice.pk, "pay") not in found
 
+    def test_a_draft_is_to_be_finalized_not_paid(self, desk: Client) -> None:
+        found = text(desk.get(f"{LIST}{stored(InvoiceObject(status='draft')).pk}/"))
+        assert primary(found) == [(True, "Finalize")]
+        assert "Amount of the draft" in found and ">To pay<" not in found and "Remaining" not in found.split("raw")[0]
+
     def test_nor_for_a_person_who_may_not_pay(self, client: Client, agent: User) -> None:
         agent.groups.get().permissions.remove(Permission.objects.get(codename="pay_invoice"))
         client.force_login(User.objects.get(pk=agent.pk))
@@ -81,6 +86,13 @@ class TestOver:
         assert "Stripe cannot reopen" in found and "duplicate it in Stripe&#x27;s dashboard" in found
         sentence = found.partition("Stripe cannot reopen")[2].partition("</p>")[0]
         assert 'href="https://dashboard.stripe.com/' in sentence
+
+    def test_what_was_paid_in_part_is_not_advised_to_be_voided(self, desk: Client) -> None:
+        """Stripe voids no invoice with a paid payment."""
+        changes = {"amount_paid": 400, "amount_remaining": 600}
+        found = text(desk.get(f"{LIST}{stored(InvoiceObject(status='uncollectible', **changes)).pk}/"))
+        assert "Stripe cannot reopen" in found and "a new invoice over the rest" in found
+        assert "void it, duplicate" not in found
 
     def test_a_draft_keeps_what_comes_later(self, desk: Client) -> None:
         found = text(desk.get(f"{LIST}{stored(InvoiceObject(status='draft')).pk}/"))

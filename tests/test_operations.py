@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 
-from invoices import operations, refetch
+from invoices import clock, operations, refetch
 from invoices.models import Invoice, InvoicePayment, Operation
 from tests.factories import invoice_at
 from tests.helpers.operations import act
@@ -121,6 +121,12 @@ class TestRefusals:
         operation = act("pay", open_invoice.id, agent, expected={"status": "open", "amount_remaining": 1000})
         assert (operation.state, operation.code) == (State.FAILED, "invoice_changed")
         assert sandbox.stats()["charges"] == {}
+
+    def test_what_changed_is_said_as_money(self, sandbox: SandboxProcess, open_invoice: Any, agent: User) -> None:
+        payment = {"method": "Cash", "received_on": f"{clock.now():%Y-%m-%d}"}
+        act("attach_out_of_band_payment", open_invoice.id, agent, params={"amount": 400, **payment})
+        operation = act("pay", open_invoice.id, agent, expected={"status": "open", "amount_remaining": 1000})
+        assert "(amount remaining: USD 10.00 → USD 6.00)" in operation.message
 
     def test_a_stale_mirror_does_not_forbid(self, sandbox: SandboxProcess, agent: User) -> None:
         draft = invoice_at(sandbox, finalize=False)

@@ -34,6 +34,20 @@ def test_nothing_new_is_taken(sandbox: SandboxProcess, open_invoice: Any, agent:
     assert paid.state == State.SUCCEEDED
 
 
+def test_who_pauses_charges_pauses_those_of_a_part(sandbox: SandboxProcess, open_invoice: Any, agent: User) -> None:
+    part = {"amount": 500, "payment_method": "pm_card_visa"}
+    pauses.begin("pay", "the bank has an outage", None)
+    with pytest.raises(operations.Refusal) as refusal:
+        operations.execute(
+            "charge_part", open_invoice.id, actor=agent, source="admin", reason="asked", params=dict(part)
+        )
+    assert refusal.value.code == "actions_paused" and sandbox.stats()["charges"] == {}
+    pauses.end("pay", None)
+    pauses.begin("charge_part", "too many parts", None)
+    paid = operations.execute("pay", open_invoice.id, actor=agent, source="admin", reason="asked")
+    assert paid.state == State.SUCCEEDED
+
+
 def test_other_actions_go_on(open_invoice: Any, agent: User) -> None:
     pauses.begin("pay", "the bank has an outage", None)
     done = operations.execute("void", open_invoice.id, actor=agent, source="admin", reason="asked")

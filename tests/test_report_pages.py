@@ -96,6 +96,35 @@ def test_each_total_of_a_page_leads_to_exactly_its_rows(autumn: Autumn, accounta
 
 
 @pytest.mark.parametrize("name", sorted(REPORTS))
+def test_all_pages_of_the_rows_together_are_the_file(
+    autumn: Autumn, accountant: Client, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def rows_of(html: str) -> list[str]:
+        return re.findall(r"<tr>(<td.*?)</tr>", html.partition('id="rows"')[2], re.DOTALL)
+
+    whole = rows_of(text(accountant.get(f"/admin/reports/{name}/?{query(name)}")))
+    monkeypatch.setattr(pages, "ROWS_SHOWN", 2)
+    link, found = f"/admin/reports/{name}/?{query(name)}", list[str]()
+    while link:
+        html = text(accountant.get(link))
+        found += rows_of(html)
+        following = re.search(r'href="([^"]+)" rel="next"', html)
+        link = unescape(following[1]) if following else ""
+    assert found == whole
+    assert len(whole) == len(as_json(accountant, name, query(name))["rows"])
+
+
+@pytest.mark.parametrize("page", ["0", "-1", "x", "99999999", "9" * 400, "٣"])
+def test_a_page_that_is_not_there_is_the_last_or_the_first(
+    autumn: Autumn, accountant: Client, monkeypatch: pytest.MonkeyPatch, page: str
+) -> None:
+    monkeypatch.setattr(pages, "ROWS_SHOWN", 2)
+    html = text(accountant.get(f"/admin/reports/payments/?{query('payments')}&page={page}"))
+    assert "<td" in html.partition('id="rows"')[2]
+    assert ('rel="next"' in html) is (page != "99999999")
+
+
+@pytest.mark.parametrize("name", sorted(REPORTS))
 def test_a_page_reads_a_fixed_number_of_queries(autumn: Autumn, accountant: Client, name: str) -> None:
     with CaptureQueriesContext(connection) as queries:
         assert accountant.get(f"/admin/reports/{name}/?{query(name)}").status_code == 200

@@ -580,3 +580,10 @@ def test_a_new_password_ends_a_sign_in_that_waits_for_its_factor(agent: User) ->
     password_step(thief, agent, "quite another sentence")
     thief.post("/account/second-factor/sign-in/", {"code": app.code()})
     assert is_admitted(thief)
+
+
+@pytest.mark.parametrize(("language", "words"), [("en", "Signed out"), ("de", "Abgemeldet")])
+def test_the_page_after_signing_out_is_the_desks_own(client: Client, agent: User, language: str, words: str) -> None:
+    client.force_login(agent)
+    found = client.post("/admin/logout/", headers={"Accept-Language": language}).content.decode()
+    assert f"<h1>{words}</h1>" in found and 'href="/admin/"' in found and "quality time" not in found

@@ -51,3 +51,8 @@ def test_permissions_are_called_as_the_database_has_them_in_english() -> None:
     of_a_table = tuple(text.partition("{")[0] for text in permission_words.OF_A_TABLE.values())
     assert not [name for name in own - made if not name.startswith(of_a_table)]
     assert not {each.content_type.name for each in of_ours} - set(permission_words.TABLES)
+
+
+def test_a_list_is_titled_as_what_it_is(desk: Client) -> None:
+    title = desk.get("/admin/invoices/invoice/").content.decode().partition("<title>")[2].partition("</title>")[0]
+    assert title.split("|")[0].strip() == "Invoices"

@@ -209,6 +209,10 @@ class RecordAdmin(ModelAdmin):
         except (ValueError, ValidationError):
             return None
 
+    def empty_words(self, chosen: dict[str, str | None]) -> str:
+        """What a list without rows says. `chosen`: the values of its filters, by their names in the address."""
+        return _(self.empty_hint)
+
     def prepare(self, records: list[Any]) -> None:
         """Adds to the records of one page of the list what is read once for all of them."""
 

@@ -35,7 +35,7 @@ class PaymentForm(ActingForm):
         label=gettext_lazy("Which invoices it pays"),
         choices=[
             (OLDEST_FIRST, gettext_lazy("Oldest first, until it is used up")),
-            (AS_TYPED, gettext_lazy("As typed below")),
+            (AS_TYPED, gettext_lazy("As typed beside the invoices")),
         ],
         initial=OLDEST_FIRST,
         widget=forms.RadioSelect,

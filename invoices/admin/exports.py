@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -30,7 +30,7 @@ from invoices import exports, sign_ins
 from invoices.admin.formatting import number
 from invoices.admin.links import url_of
 from invoices.admin.list_files import COLUMNS_OF_FILE, LONG, NOW, SHOWN, ListFile, Unreadable, without_places
-from invoices.exports.kinds import FORMATS, CannotPrepare, Made
+from invoices.exports.kinds import FORMATS, CannotPrepare, Format, Made
 from invoices.models import SignInRecord
 from invoices.record_tables import SHAPES
 from invoices.sight import logs
@@ -89,27 +89,35 @@ def _download(admin: Any, format: str, request: HttpRequest) -> HttpResponseBase
         table = wanted.table()
     except Unreadable as refused:
         return _refuse(admin, request, refused)
-    detail = f"{wanted.shape.name} as {format.upper()}: {wanted.narrowed()}"
+    return send(request, table, FORMATS[format], wanted.file_name(format), wanted.permissions, wanted.narrowed())
+
+
+def send(
+    request: HttpRequest, table: Table, format: Format, file_name: str, permissions: Sequence[str], narrowed: str
+) -> HttpResponseBase:
+    """The file of this table, sent while its rows are read, for as long as the person has these permissions. Recorded
+    in the journal of people before its first byte: `narrowed` says there, in English, what is in it."""
+    detail = f"{table.name} as {file_name.rpartition('.')[2].upper()}: {narrowed}"
     sign_ins.record(SignInRecord.What.LIST_DOWNLOADED, request=request, user=request.user, detail=detail)
-    content_type, pieces_of = FORMATS[format]
-    table = replace(table, rows=_while_allowed(request, wanted, table))
-    answer = streamed(pieces_of(table), content_type, wanted.file_name(format))
+    content_type, pieces_of = format
+    table = replace(table, rows=_while_allowed(request, table, permissions))
+    answer = streamed(pieces_of(table), content_type, file_name)
     answer.sent_as_made = True  # type: ignore[attr-defined]  # backoffice/serving.py does not wait for its end
     return answer
 
 
-def _while_allowed(request: HttpRequest, wanted: ListFile, table: Table) -> Iterator[Any]:
+def _while_allowed(request: HttpRequest, table: Table, permissions: Sequence[str]) -> Iterator[Any]:
     count, checked = 0, time.monotonic()
     for row in table.rows:
         if time.monotonic() - checked > SECONDS_BETWEEN_CHECKS:
-            check(request, wanted.permissions)
+            check(request, permissions)
             checked = time.monotonic()
         yield row
         count += 1
     logs.tell(log, "list downloaded", user=request.user.pk, list=table.name, rows=count)
 
 
-def check(request: HttpRequest, permissions: list[str]) -> None:
+def check(request: HttpRequest, permissions: Sequence[str]) -> None:
     """Raises Stopped where the person has signed out, was deactivated, or lost one of these permissions."""
     person = get_user_model().objects.filter(username=request.user.get_username(), is_active=True).first()
     signed_in = request.session.exists(request.session.session_key or "")

@@ -75,8 +75,8 @@ SHOWN: dict[type[Model], dict[str, Sequence[str]]] = {
         "customer_": _WHO,
         "amount_": _amount("Requested", "Paid"),
         "status_": ("Status",),
-        "paid_": ("Paid at (UTC)",),
-        "paid_through": ("Through", "PaymentIntent id", "Payment record id", "Charge id"),
+        "paid_": ("Paid at (UTC)", "Received on"),
+        "paid_through": ("Through", "Method", "Reference", "PaymentIntent id", "Payment record id", "Charge id"),
         **_CREATED,
     },
     PaymentIntent: {

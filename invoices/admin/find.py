@@ -34,6 +34,8 @@ from invoices.admin.links import page_url, url_of
 from invoices.admin.operations import wording as operation_wording
 from invoices.keyset import newest_of_few
 from invoices.models import (
+    BankMatch,
+    BankTransaction,
     Batch,
     Charge,
     CreditNote,
@@ -166,7 +168,7 @@ def find(request: HttpRequest, typed: str, most: int) -> Found:
     if len(found.term) < SHORTEST:
         return found
     order = (_customers, _invoices) if _is_of_customer(found.term) else (_invoices, _customers)
-    for look_up in (*order, _payments, _operations, _events):
+    for look_up in (*order, _payments, _operations, _bank_transactions, _events):
         try:
             with time_limit(thresholds.FIND_LOOK_UP):
                 group = look_up(request, found, most)
@@ -350,6 +352,25 @@ def _operation_hit(row: Operation | Batch) -> Hit:
         return Hit(page_url(row), title, date_format(timezone.localtime(row.created_at), "SHORT_DATE_FORMAT"))
     status = (operation_wording.state(row), operation_wording.tone(row))
     return Hit(page_url(row), f"{_(label_of(row.action))} {row.invoice}", operation_wording.outcome(row), "", status)
+
+
+def _bank_transactions(request: HttpRequest, found: Found, most: int) -> Group:
+    """By a reference of the bank's or the payer's, or those that paid the one invoice that was found."""
+    rows: list[BankTransaction] = []
+    if _may_see(request, BankTransaction) and not personal.is_placeholder(found.term):
+        for column in ("bank_reference", "end_to_end_id"):  # each has an index of its own
+            rows += BankTransaction.objects.filter(**{column: found.term}).order_by("-booked_on", "-pk")[: most + 1]
+        if not rows and (invoice := _only_invoice(request, found)):
+            paid = BankMatch.objects.filter(invoice=invoice, state__in=BankMatch.LIVE).select_related("transaction")
+            rows = [match.transaction for match in paid.order_by("-confirmed_at")[: most + 1]]
+    unique = list({row.pk: row for row in rows}.values())
+    return _group("bank", _("Bank transactions"), unique, _bank_hit, most)
+
+
+def _bank_hit(row: BankTransaction) -> Hit:
+    status = (row.get_state_display(), "")
+    day = date_format(row.booked_on, "SHORT_DATE_FORMAT")
+    return Hit(page_url(row), row.payer_name or row.text[:60], day, money.text(row.amount, row.currency), status)
 
 
 def _events(request: HttpRequest, found: Found, most: int) -> Group:

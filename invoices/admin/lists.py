@@ -13,6 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 from unfold.views import ChangeList
@@ -67,6 +68,19 @@ class RecordList(ChangeList):
     sorted_by: Chosen | None = None
     search_problem = ""  # why what was searched for cannot be answered
     sort_problem = ""  # why the list cannot be read in this order
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.title = capfirst(str(self.opts.verbose_name_plural))  # Django's is `Select invoice to view`
+
+    @property
+    def empty_words(self) -> str:
+        """What the list says where it has no rows."""
+        words: str = self.model_admin.empty_words({each.parameter_name: each.value() for each in self._choices()})
+        return words
+
+    def _choices(self) -> list[Any]:
+        return [spec for spec in self.filter_specs if hasattr(spec, "parameter_name")]
 
     # --- what the address asks for ------------------------------------------------------------------------------------
 

@@ -30,9 +30,9 @@ from invoices.admin.formatting import ago, moment, number
 from invoices.admin.links import page_url, url_of
 from invoices.admin.reports.access import may_see
 from invoices.admin.reports.form import address
-from invoices.models import MonthClose
+from invoices.models import BankTransaction, Invoice, MonthClose, Operation
 from invoices.month_end import BadMonth, Check, LaterChange, Month
-from invoices.operations import Refusal
+from invoices.operations import Refusal, label_of
 from invoices.reports import REPORTS
 from invoices.search.time_limit import Limit, TakesTooLong
 
@@ -170,7 +170,7 @@ class MonthCloseAdmin(RecordAdmin):
             "totals": _totals(record.totals),
             "is_long": now is None,
             "now": _totals(now.totals, _reports(request, month)) if now else None,
-            "later": [_later(request, each) for each in later.changes[:LATER_SHOWN]],
+            "later": _shown(request, later.changes[:LATER_SHOWN]),
             "later_count": number(len(later.changes)) if now and later.is_known else "–",
             "is_cut": len(later.changes) > LATER_SHOWN,
             "is_known": later.is_known,
@@ -287,12 +287,29 @@ def _reports(request: HttpRequest, month: Month) -> dict[str, str]:
     }
 
 
-def _later(request: HttpRequest, change: LaterChange) -> dict[str, Any]:
+def _shown(request: HttpRequest, changes: list[LaterChange]) -> list[dict[str, Any]]:
+    names: dict[tuple[str, str], str] = {}
+    for type, model in (("invoice", Invoice), ("bank_transaction", BankTransaction), ("operation", Operation)):
+        if request.user.has_perm(f"invoices.view_{PAGES_OF[type]}"):
+            found: Any = model._default_manager
+            rows = found.in_bulk([change.object_id for change in changes if change.object_type == type])
+            names |= {(type, str(pk)): _named(row) for pk, row in rows.items()}
+    return [_later(request, change, names.get((change.object_type, str(change.object_id)), "")) for change in changes]
+
+
+def _named(row: Invoice | BankTransaction | Operation) -> str:
+    """What people know it by; its id tells nobody anything."""
+    if isinstance(row, Invoice):
+        return row.number or row.pk
+    return label_of(row.action) if isinstance(row, Operation) else str(row)
+
+
+def _later(request: HttpRequest, change: LaterChange, name: str) -> dict[str, Any]:
     day, model = change.belongs, PAGES_OF[change.object_type]
     return {
         "what": _(change.what),
         "address": url_of(model, change.object_id) if request.user.has_perm(f"invoices.view_{model}") else "",
-        "id": change.object_id,
+        "id": name or change.object_id,
         "kind": _(change.object_type.replace("_", " ")),
         "at": change.at,
         "day": day_in_words(timezone.localtime(day).date() if isinstance(day, datetime) else day) if day else "–",

@@ -23,6 +23,7 @@ from django.utils.translation import gettext as _
 
 from invoices import assignments, clock, mentions, money, month_end, promises, tallies
 from invoices.admin import formatting
+from invoices.admin.bank.returned_filter import ReturnedFilter
 from invoices.admin.formatting import number
 from invoices.admin.invoices import work_filters
 from invoices.admin.invoices.queue_filters import AgeFilter
@@ -35,6 +36,7 @@ from invoices.models import BankTransaction, Contradiction, Drift, Invoice, Mont
 from invoices.operations import ACTIONS, contradictions, manual_resolution, money_under_way, my_turn
 from invoices.operations.requesters import PERMISSION as APPROVE
 from invoices.reconcile import explaining
+from invoices.statements import returned
 from invoices.tallies import Amounts
 
 MAX_COUNTED = 100  # of more rows than this a queue of operations shows `100+`
@@ -384,6 +386,27 @@ def _bank_credits(reading: Reading) -> Entry:
     return found
 
 
+def _returned(reading: Reading) -> Entry | None:
+    """Left out where there is none."""
+    rows = list(
+        returned.still_recorded()
+        .order_by("booked_on", "pk")
+        .values_list("currency", "amount", "statement__uploaded_at")[: MAX_COUNTED + 1]
+    )
+    if not rows:
+        return None
+    amounts = Amounts()
+    for currency, amount, _uploaded in rows[:MAX_COUNTED]:
+        amounts.add(currency, 1, -amount)
+    words = _("Report a refund at Stripe, bill again, then say that it is settled.")
+    link = list_of("banktransaction", returned=ReturnedFilter.STILL_RECORDED)
+    found = entry(_("Returned transfers that are still recorded"), words, amounts, link, "red")
+    found.oldest = rows[0][2]
+    if len(rows) > MAX_COUNTED:
+        found.count, found.sums = f"{MAX_COUNTED}+", [_("over {sum}").format(sum=sum) for sum in found.sums]
+    return found
+
+
 def _last_month(reading: Reading) -> Entry | None:
     """That last month is not closed yet. Left out where nobody closes months."""
     month = month_end.Month.last(settings.REPORTS_TIME_ZONE)
@@ -426,6 +449,7 @@ QUEUES: list[Queue] = [
     Queue("my_batches", lambda reading: reading.may(APPROVE) and reading.may("invoices.view_batch"), _batches),
     Queue("my_requests", lambda reading: _sees_operations(reading) and _asks(reading), _my_requests),
     Queue("bank_credits", lambda reading: reading.may("invoices.match_banktransaction"), _bank_credits),
+    Queue("returned", lambda reading: reading.may("invoices.match_banktransaction"), _returned),
     Queue("last_month", lambda reading: reading.may(month_end.CLOSE), _last_month),
     Queue("contradictions", lambda reading: _sees_operations(reading) and reading.may(*OVERSEE), _contradictions),
     Queue("drift", lambda reading: reading.may("invoices.view_drift") and reading.may(*OVERSEE), _drift),

@@ -12,7 +12,9 @@ from django.utils.translation import gettext_noop
 from invoices.spreadsheet import CONTENT_TYPE, xlsx_pieces
 from invoices.tables import Table, csv_pieces
 
-FORMATS: dict[str, tuple[str, Callable[[Table], Iterator[Any]]]] = {
+Format = tuple[str, Callable[[Table], Iterator[Any]]]  # its media type, and what makes the pieces of a file
+
+FORMATS: dict[str, Format] = {
     "csv": ("text/csv", csv_pieces),
     "xlsx": (CONTENT_TYPE, xlsx_pieces),
 }

@@ -60,6 +60,7 @@ class Action(ABC):
     bulk_note: ClassVar[str] = ""  # what follows from each invoice by itself, in plain words
     # The parameter that Stripe's 404 for an unknown invoice names. It differs between endpoints (seen in live answers).
     id_parameter: ClassVar[str] = "id"
+    paused_with: ClassVar[str] = ""  # the action whose pause holds this one too; empty: only its own does
     # Whether the payment that it attaches may be credited to the invoice only later.
     credited_later: ClassVar[bool] = False
 

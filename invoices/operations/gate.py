@@ -23,7 +23,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from invoices import clock, gateway, mirror, permissions
+from invoices import clock, gateway, mirror, money, permissions
 from invoices.models import CallResult, Code, Invoice, InvoicePayment, Operation, PaymentIntent, RecordedCall
 from invoices.models.reading import expandable_id
 from invoices.operations import approval, eligibility, pauses
@@ -248,10 +248,18 @@ def _changed_refusal(operation: Operation, invoice: Invoice) -> Refusal | None:
             return Refusal(
                 Code.INVOICE_CHANGED,
                 _("The invoice has changed since you saw it ({change}). Look at it again, then decide.").format(
-                    change=f"{name.replace('_', ' ')}: {seen} → {getattr(invoice, name)}"
+                    change=f"{name.replace('_', ' ')}: {_said(name, seen, invoice)} → "
+                    f"{_said(name, getattr(invoice, name), invoice)}"
                 ),
             )
     return None
+
+
+def _said(name: str, value: object, invoice: Invoice) -> str:
+    """Of the invoice's status, or of an amount in minor units."""
+    if name.startswith("amount") and isinstance(value, int):
+        return money.text(value, invoice.currency)
+    return str(value)
 
 
 def _eligibility_refusal(operation: Operation, invoice: Invoice, view: View) -> Refusal | None:

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_noop
 
 from invoices import clock, recorded
 from invoices.models import Code, Pause
-from invoices.operations.actions import label_of
+from invoices.operations.actions import ACTIONS, label_of
 from invoices.operations.refusals import Invalid, Refusal
 from invoices.thresholds import PAUSE_AT_MOST
 
@@ -29,8 +29,10 @@ def standing() -> QuerySet[Pause]:
 
 
 def of_action(action: str, pauses: Iterable[Pause] | None = None) -> Pause | None:
-    """The pause that holds this action, among the given ones or among those that stand now."""
-    return next((pause for pause in (standing() if pauses is None else pauses) if pause.action in ("", action)), None)
+    """The pause that holds this action, among the given ones or among those that stand now: its own, that of every
+    action, or that of the one with which it is paused."""
+    held_by = {"", action, ACTIONS[action].paused_with if action in ACTIONS else ""}
+    return next((pause for pause in (standing() if pauses is None else pauses) if pause.action in held_by), None)
 
 
 def in_words(pause: Pause) -> str:

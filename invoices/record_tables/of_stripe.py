@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, NamedTuple
 
 from django.utils.translation import gettext_noop
 
 from invoices import assignments, promises
-from invoices.models import Assignment, Mirrored, Promise
+from invoices.models import Assignment, Mirrored, Operation, Promise
 from invoices.models.reading import member, text
 from invoices.reconcile.comparisons import last_comparisons
 from invoices.record_tables.shape import CURRENCY, NUMBER, Field, Seen, Shape, column, moment, plain, user_name, who
 from invoices.tables import Column, Kind
 
 # What each list of Stripe's objects needs to say as of when a row is known to be as Stripe has it.
+SEE_OPERATIONS = "invoices.view_operation"
 _OF_COMPARISONS = ["stored_at", "deleted_at", "created"]
 _AS_OF = Field(Column("As of (UTC)", Kind.MOMENT), lambda seen: seen.beside)
 
@@ -37,6 +38,36 @@ def _work(rows: Sequence[Mirrored]) -> dict[str, _Work]:
     having = assignments.current_of(ids)
     standing = {row.invoice: row for row in Promise.objects.filter(invoice__in=ids, state=Promise.State.OPEN)}
     return {pk: _Work(having.get(pk), standing.get(pk)) for pk in ids}
+
+
+class _Recorded(NamedTuple):
+    """As of when a payment is known to be as Stripe has it, and what was said of it where the desk recorded it."""
+
+    as_of: datetime | None
+    params: dict[str, Any]
+
+
+def _recorded(rows: Sequence[Any]) -> dict[str, _Recorded]:
+    """What was said of the payments outside Stripe: found by their invoices' operations, in one query."""
+    as_of = _as_of(rows)
+    said: dict[str, dict[str, Any]] = {}
+    invoices = {row.invoice_id for row in rows if row.payment_record and row.invoice_id}
+    if invoices:
+        found = Operation.objects.filter(invoice__among=invoices, action="attach_out_of_band_payment")
+        for operation in found.order_by().only("params", "calls"):
+            said.update({call.result.id: operation.params for call in operation.calls if call.result})
+    return {row.pk: _Recorded(as_of[row.pk], said.get(row.payment_record or "", {})) for row in rows}
+
+
+def _received_on(seen: Seen) -> date | None:
+    try:
+        return date.fromisoformat(str(seen.beside.params.get("received_on") or ""))
+    except ValueError:
+        return None
+
+
+def _said(label: str, name: str) -> Field:
+    return Field(Column(label, Kind.TEXT), lambda seen: seen.beside.params.get(name), SEE_OPERATIONS)
 
 
 INVOICES = Shape(
@@ -105,19 +136,22 @@ INVOICE_PAYMENTS = Shape(
         plain("Through", "payment_type"),
         moment("Created", "created"),
         moment("Paid at", "paid_at"),
+        Field(Column("Received on", Kind.DAY), _received_on, SEE_OPERATIONS),
+        _said("Method", "method"),
+        _said("Reference", "reference"),
         moment("Canceled", "canceled_at"),
         plain("PaymentIntent id", "payment_intent"),
         plain("Payment record id", "payment_record"),
         plain("Charge id", "charge"),
         plain("Invoice id", "invoice_id"),
-        _AS_OF,
+        Field(_AS_OF.column, lambda seen: seen.beside.as_of),
         plain("Payment id", "pk"),
     ],
     "status currency amount_requested amount_paid payment_type created paid_at canceled_at payment_intent "
     "payment_record charge invoice_id".split()
     + _OF_COMPARISONS,
     invoice="invoice_id",
-    beside=_as_of,
+    beside=_recorded,
 )
 PAYMENT_INTENTS = Shape(
     gettext_noop("PaymentIntents"),

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from invoices import money, recorded
+from invoices import customer_names, money, recorded
 from invoices.models import Customer, Invoice
 from invoices.models.reading import text
 from invoices.tables import Column, Kind
@@ -71,12 +71,15 @@ class Shape:
         invoices = self._invoices(rows)
         owners = {row.pk: self._owner(row, invoices) for row in rows}
         customers = _customers({owner for owner in owners.values() if owner})
+        nameless = (row for row in rows if not customers.get(owners[row.pk], ("", ""))[0]) if self.invoice else ()
+        about = (invoices.get(getattr(row, self.invoice)) for row in nameless)
+        written = customer_names.on_invoices(invoice for invoice in about if invoice is not None)
         beside = self.beside(rows) if self.beside and rows else {}
         for row in rows:
             invoice, owner = invoices.get(getattr(row, self.invoice)) if self.invoice else None, owners[row.pk]
             name, email = customers.get(owner, ("", ""))
             if invoice is not None:
-                name, email = name or (invoice.customer_name or "").title(), email or invoice.customer_email or ""
+                name, email = name or written.get(invoice.pk, ""), email or invoice.customer_email or ""
             yield Seen(row, invoice, owner, name, email, beside.get(row.pk))
 
     def _invoices(self, rows: Sequence[Any]) -> dict[str, Invoice]:

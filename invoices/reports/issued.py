@@ -20,6 +20,11 @@ _COLUMNS = (
 )
 
 
+def _remaining(entry: Entry) -> int | None:
+    """Of a void invoice Stripe goes on to say what remained; nothing of it is owed."""
+    return 0 if entry.raw.status == "void" else entry.raw.amount_remaining
+
+
 class Issued(Report):
     name = "issued"
     title = gettext_noop("Invoices issued")
@@ -43,7 +48,7 @@ class Issued(Report):
             *what_counts("Total"),
             *amounts("Due", lambda entry: entry.raw.amount_due),
             *amounts("Paid", lambda entry: entry.raw.amount_paid),
-            *amounts("Remaining", lambda entry: entry.raw.amount_remaining),
+            *amounts("Remaining", _remaining),
             raw("Collection", "collection_method"),
             raw("Why it was made", "billing_reason"),
             raw("Subscription", "subscription"),

@@ -103,7 +103,7 @@ class Payments(Report):
         customer="customer",
         beside=deeds.of_payments,
     )
-    shown = ("Invoice", "Customer", "Received", "Reference", "Asked by", "Approved by")
+    shown = ("Invoice", "Customer", "Received", "Received on", "Reference", "Asked by", "Approved by")
 
     def pages(self, asked: Asked) -> Iterator[Sequence[Entry]]:
         both = merge(_payments(asked), _marked(asked), key=lambda entry: (entry.at, entry.pk))

@@ -31,7 +31,7 @@ def sample(dice: random.Random) -> list[Case]:
     for case in EVERY:
         if case.deed.way or case.meanwhile:
             rows.setdefault((report.heading(case), case.row), []).append(case)
-    chosen = dice.sample(EVERY, len(EVERY) // (10 if THOROUGH else 50)) + [dice.choice(row) for row in rows.values()]
+    chosen = dice.sample(EVERY, len(EVERY) // (20 if THOROUGH else 50)) + [dice.choice(row) for row in rows.values()]
     return list(dict.fromkeys(chosen))
 
 
@@ -52,7 +52,7 @@ def test_a_part_of_the_matrix(sandbox: SandboxProcess, manager: User, part: int)
 def test_at_moments_left_to_chance(sandbox: SandboxProcess, manager: User) -> None:
     dice = random.Random(os.environ.get("CRASH_SEED", "1"))
     without = [case for case in EVERY if not case.meanwhile]  # what happens at a point needs the point
-    cases = [replace(dice.choice(without), point=f"at {dice.randint(1, 120)}") for _ in range(40 if THOROUGH else 12)]
+    cases = [replace(dice.choice(without), point=f"at {dice.randint(1, 120)}") for _ in range(30 if THOROUGH else 12)]
     with Bench(sandbox, manager) as bench:
         results = [bench.play(case) for case in cases]
     assert not [(result.case.id, result.problems) for result in results if result.problems]

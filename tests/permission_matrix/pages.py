@@ -110,6 +110,7 @@ def _people() -> Iterator[Row]:
     """Users and groups have Django's own pages and permissions, which no group of ours has."""
     for model in ("user", "group"):
         yield read(model, f"auth_{model}_changelist", f"auth.view_{model}")
+        yield read(model, f"auth_{model}_download", f"auth.view_{model}", format="csv")
         yield from form(model, f"auth_{model}_add", f"auth.add_{model}")
         yield read(model, f"auth_{model}_change", f"auth.view_{model}")
         yield send(model, f"auth_{model}_change", f"auth.change_{model}")

@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, gettext_noop
 
-from invoices import money
+from invoices import customer_names, money
 from invoices.admin.base import Facts, MirroredAdmin
 from invoices.admin.filters import DayRangeFilter
 from invoices.admin.formatting import badge, moment
@@ -66,8 +66,10 @@ class InvoicePaymentAdmin(MirroredAdmin):
     def prepare(self, records: list[InvoicePayment]) -> None:
         super().prepare(records)
         invoices = Invoice.objects.defer("data").in_bulk([each.invoice_id for each in records if each.invoice_id])
+        names = customer_names.of_invoices(invoices.values())
         for payment in records:
             payment.of = invoices.get(payment.invoice_id)  # type: ignore[attr-defined]
+            payment.customer_now = names.get(payment.invoice_id or "", "")  # type: ignore[attr-defined]
 
     def get_list_display(self, request: HttpRequest) -> list[str]:
         """Without the customer, for a person who may not see invoices."""
@@ -83,7 +85,8 @@ class InvoicePaymentAdmin(MirroredAdmin):
     @admin.display(description=gettext_lazy("Customer"))
     def customer_(self, payment: InvoicePayment) -> str:
         invoice = payment.of  # type: ignore[attr-defined]
-        return ((invoice.customer_name or "").title() or invoice.customer_email or "–") if invoice else "–"
+        name: str = payment.customer_now  # type: ignore[attr-defined]
+        return name or (invoice.customer_email if invoice else "") or "–"
 
     @admin.display(description=gettext_lazy("Paid"))
     def paid_(self, payment: InvoicePayment) -> SafeString:

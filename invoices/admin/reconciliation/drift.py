@@ -21,7 +21,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, gettext_noop, ngettext, pgettext_lazy
 from django.views.decorators.http import require_POST
 
-from invoices import recorded, request_origin
+from invoices import customer_names, recorded, request_origin
 from invoices.admin.base import Facts, RecordAdmin
 from invoices.admin.formatting import ago, badge, moment, pretty, words
 from invoices.admin.links import object_link, page_url, url_of
@@ -197,11 +197,12 @@ def context(request: HttpRequest, run: ReconciliationRun) -> dict[str, Any]:
     fates = healing.fates(pages.rows, objects)
     may_see_invoices = request.user.has_perm("invoices.view_invoice")
     ids = {row.invoice for row in pages.rows if row.invoice and may_see_invoices}
-    invoices = Invoice.objects.only("id", "number", "status", "currency", "customer_name").in_bulk(ids)
+    invoices = Invoice.objects.only("id", "number", "status", "currency", "customer_name", "customer_id").in_bulk(ids)
+    names = customer_names.of_invoices(invoices.values())
     currencies = money_at_stake.currencies(pages.rows, objects)
     stakes, more = money_at_stake.of_run(run)
     groups = [
-        _group(list(rows), invoices.get(about), currencies, fates)
+        _group(list(rows), invoices.get(about), names.get(about, ""), currencies, fates)
         for about, rows in groupby(pages.rows, key=lambda row: row.invoice or row.object_id)
     ]
     return {"drift": groups, "pages": pages, "stakes": stakes, "more_stakes": more}
@@ -220,6 +221,7 @@ def _objects(rows: list[Drift]) -> dict[tuple[str, str], Any]:
 def _group(
     rows: list[Drift],
     invoice: Invoice | None,
+    customer: str,
     currencies: dict[tuple[str, str], str],
     fates: dict[int, healing.Fate],
 ) -> dict[str, Any]:
@@ -230,7 +232,7 @@ def _group(
         "page": url_of("invoice", first.invoice) if first.invoice else "",
         "object": "" if first.invoice else object_link(first.object_type, first.object_id),
         "type": "" if first.invoice else first.object_type,
-        "customer": (invoice.customer_name or "").title() if invoice else "",
+        "customer": customer,
         "status": invoice.status if invoice else "",
         "stakes": money_at_stake.of_rows(rows, currencies),
         "differences": [_difference(row, currencies, fates) for row in rows],

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import time
 import uuid
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from datetime import date
 from functools import partial
 from typing import Any
@@ -21,16 +19,13 @@ from django.urls import reverse
 from django.utils.translation import gettext_noop
 from django.views.decorators.http import require_GET, require_POST
 
-from invoices import exports, reports, sign_ins
-from invoices.admin.exports import MAY_PREPARE, SECONDS_BETWEEN_CHECKS, check
+from invoices import exports, reports
+from invoices.admin.exports import MAY_PREPARE, send
 from invoices.admin.links import url_of
 from invoices.admin.reports.access import needed, report_for
 from invoices.admin.reports.form import PAGE, Form, parameters
 from invoices.exports.kinds import FORMATS, CannotPrepare, Made
-from invoices.models import SignInRecord
 from invoices.reports import REPORTS, Asked, BadRequest, Pass, Report
-from invoices.sight import logs
-from invoices.streaming import streamed
 
 log = logging.getLogger(__name__)
 
@@ -47,28 +42,9 @@ def download(request: HttpRequest, name: str, format: str) -> HttpResponseBase:
     if form.asked is None:
         return redirect(f"{reverse(PAGE, args=[name])}?{request.GET.urlencode()}")
     reading = Pass(report, form.asked)
-    detail = f"{report.title} as {format.upper()}: {narrowed(report, form.asked)}"
-    sign_ins.record(SignInRecord.What.LIST_DOWNLOADED, request=request, user=request.user, detail=detail)
-    rows = _while_allowed(request, report, reading)
-    if format == JSON:
-        content_type, pieces = "application/json", reports.json_pieces(reading, rows)
-    else:
-        content_type, pieces_of = FORMATS[format]
-        pieces = pieces_of(replace(reading.table(), rows=rows))
-    answer = streamed(pieces, content_type, file_name(report, form.asked, format))
-    answer.sent_as_made = True  # type: ignore[attr-defined]  # backoffice/serving.py does not wait for its end
-    return answer
-
-
-def _while_allowed(request: HttpRequest, report: Report, reading: Pass) -> Iterator[list[Any]]:
-    count, checked = 0, time.monotonic()
-    for row in reading.rows():
-        if time.monotonic() - checked > SECONDS_BETWEEN_CHECKS:
-            check(request, needed(report))
-            checked = time.monotonic()
-        yield row
-        count += 1
-    logs.tell(log, "report downloaded", user=request.user.pk, report=report.name, rows=count)
+    made = FORMATS.get(format) or ("application/json", lambda table: reports.json_pieces(reading, table.rows))
+    name = file_name(report, form.asked, format)
+    return send(request, reading.table(), made, name, needed(report), narrowed(report, form.asked))
 
 
 def narrowed(report: Report, asked: Asked) -> str:

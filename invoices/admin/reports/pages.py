@@ -1,4 +1,4 @@
-"""The pages of reports: what there is, and one report with its totals and first rows.
+"""The pages of reports: what there is, and one report with its totals and its rows, a hundred a page.
 
 A page reads its report once, in one snapshot of the database: the totals are counted while the rows go by. A report
 that takes longer than a page may is not shown in part: it is downloaded, or prepared in the background.
@@ -29,7 +29,7 @@ from invoices.exports.kinds import FORMATS
 from invoices.reports import NO_CURRENCY, NOT_KNOWN, PERMISSION, REPORTS, Asked, Entry, Pass, Report, Total
 from invoices.search.time_limit import TakesTooLong, time_limit
 
-ROWS_SHOWN = 100
+PAGE_OF_ROWS, ROWS_SHOWN = "page", 100
 
 
 @dataclass
@@ -49,13 +49,22 @@ class Read:
     """What one pass has found for a page: the rows that it shows, how many there are, and what they add up to."""
 
     reading: Pass
-    first: list[Entry]
+    page: int  # of the rows, from 1
+    entries: list[Entry]  # those of the page
     rows: list[list[Any]]
 
     @property
     def chosen(self) -> list[Total]:
         wants = self.reading.asked.wants
         return [total for total in self.lines if wants(total.group, total.currency)]
+
+    @property
+    def count(self) -> int:
+        return sum(total.count for total in self.chosen)
+
+    @property
+    def last_page(self) -> int:
+        return max(1, -(-self.count // ROWS_SHOWN))
 
     @property
     def lines(self) -> list[Total]:
@@ -105,26 +114,33 @@ def page(request: HttpRequest, name: str) -> HttpResponse:
     }
     if form.asked is not None:
         context |= _of_asked(request, report, form.asked)
-        read = _read(report, form.asked)
+        read = _read(report, form.asked, _page_of(request))
         context |= {"is_long": True} if read is None else _of_read(read)
     return _show(request, "admin/reports/page.html", context)
 
 
-def _read(report: Report, asked: Asked) -> Read | None:
-    """One pass over all groups and currencies, with the first rows of those that are asked for. None: it takes too
-    long."""
-    reading, first = Pass(report, asked.chosen("", "")), list[Entry]()
+def _page_of(request: HttpRequest) -> int:
+    written = request.GET.get(PAGE_OF_ROWS, "")
+    return int(written) if written.isascii() and written.isdecimal() and len(written) < 10 and int(written) else 1
+
+
+def _read(report: Report, asked: Asked, page: int) -> Read | None:
+    """One pass over all groups and currencies, with this page of the rows that are asked for; the last page where there
+    are not so many. None: it takes too long."""
+    reading, found, before = Pass(report, asked.chosen("", "")), list[Entry](), (page - 1) * ROWS_SHOWN
     try:
         with reports.snapshot(), time_limit(thresholds.REPORT_LOOK) as limit:
             for entries in reading.entries():
                 limit.check()
-                if len(first) < ROWS_SHOWN:
-                    wanted = (entry for entry in entries if asked.wants(entry.group, entry.currency))
-                    first += [entry for entry, _free in zip(wanted, range(ROWS_SHOWN - len(first)), strict=False)]
+                if len(found) < ROWS_SHOWN:
+                    wanted = [entry for entry in entries if asked.wants(entry.group, entry.currency)]
+                    found += wanted[before : before + ROWS_SHOWN - len(found)]
+                    before = max(0, before - len(wanted))
             reading.asked = asked
-            return Read(reading, first, list(report.values(first, asked)))
+            read = Read(reading, page, found, list(report.values(found, asked)))
     except TakesTooLong:
         return None
+    return read if page <= read.last_page else _read(report, asked, read.last_page)
 
 
 def _of_asked(request: HttpRequest, report: Report, asked: Asked) -> dict[str, Any]:
@@ -143,8 +159,8 @@ def _of_asked(request: HttpRequest, report: Report, asked: Asked) -> dict[str, A
 
 def _of_read(read: Read) -> dict[str, Any]:
     report, asked, totals = read.reading.report, read.reading.asked, read.reading.totals
-    chosen = read.chosen
-    count = sum(total.count for total in chosen)
+    chosen, count, page = read.chosen, read.count, read.page
+    before = (page - 1) * ROWS_SHOWN
     return {
         "lines": [_line(report, asked, total) for total in read.lines],
         "by_currency": [_line(report, asked, total) for total in totals.by_currency(report)] if report.adds_up else [],
@@ -157,10 +173,22 @@ def _of_read(read: Read) -> dict[str, Any]:
         "count_words": number(count),
         "sums": _sums(chosen),
         "all_link": address(report, asked, group="", currency="") if asked.group or asked.currency else "",
-        "is_cut": count > len(read.rows),
-        "shown_number": number(len(read.rows)),
+        "from_number": number(before + 1) if count > len(read.rows) else "",
+        "to_number": number(before + len(read.rows)),
+        "pages": _pages(report, asked, page, read.last_page),
         **_table(report, asked, read),
     }
+
+
+def _pages(report: Report, asked: Asked, page: int, last: int) -> dict[str, Any]:
+    """The links to the other pages of the rows."""
+
+    def link(to: int) -> str:
+        return address(report, asked, page=to) + "#rows"
+
+    back = {"first": link(1), "before": link(page - 1)} if page > 1 else {}
+    on = {"after": link(page + 1), "last": link(last)} if page < last else {}
+    return {**back, "number": number(page), **on}
 
 
 def _line(report: Report, asked: Asked, total: Total) -> Line:
@@ -198,7 +226,7 @@ def _table(report: Report, asked: Asked, read: Read) -> dict[str, Any]:
     headings.append((_(report.groups_are), ""))
     headings += [(_(wording.HEADINGS[columns[place].label]), wording.look(columns[place])) for place in shown]
     rows = []
-    for entry, values in zip(read.first, read.rows, strict=True):
+    for entry, values in zip(read.entries, read.rows, strict=True):
         cells = [] if report.is_as_of else [(wording.cell(columns[0], values[0], None, entry), "")]
         why = _(entry.unknown) if entry.unknown else ""
         cells.append((why or report.label(entry.group), "long" if why else ""))

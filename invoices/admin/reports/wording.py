@@ -21,6 +21,7 @@ HEADINGS = {
     "Invoice": gettext_noop("Invoice"),
     "Customer": gettext_noop("Customer"),
     "Received": gettext_noop("Received"),
+    "Received on": gettext_noop("Received on"),
     "Reference": gettext_noop("Reference"),
     "Asked by": gettext_noop("Asked by"),
     "Approved by": gettext_noop("Approved by"),

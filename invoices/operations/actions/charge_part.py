@@ -62,6 +62,7 @@ def _no_part(invoice: Invoice) -> str:
 
 class ChargePart(Action):
     name = "charge_part"
+    paused_with = "pay"  # who stops charges of the whole means those of a part
     label = gettext_noop("Charge a part")
     verb = gettext_noop("Charge {amounts}")
     may = gettext_noop("charge a part of an invoice")

@@ -68,6 +68,11 @@
       button.textContent = document.body.dataset.copied;
       setTimeout(() => { button.textContent = was; }, 1500);
     }
+    if (button.dataset.fill) {
+      const field = document.querySelector(button.dataset.fill);
+      field.value = button.dataset.value;
+      field.focus();
+    }
     if ("later" in button.dataset) button.closest("table").classList.add("all");
     if (button.dataset.confirm && !window.confirm(button.dataset.confirm)) event.preventDefault();
   });
@@ -119,6 +124,9 @@
     if (changed.length) changed[0].dispatchEvent(new Event("input", { bubbles: true }));
     else label.textContent = label.dataset.named;
   });
+
+  // The theme writes the name of a chosen file into the next field for text, whatever that is for: here, our account.
+  document.addEventListener("change", (event) => { if (event.target.type === "file") event.stopPropagation(); }, true);
 
   // What scrolls sideways is reached by the keyboard, too.
   const reach = () => document.querySelectorAll(".scroll").forEach((part) => {
