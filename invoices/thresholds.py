@@ -29,6 +29,9 @@ READY_FORGOTTEN = timedelta(minutes=2)  # a ready operation that nobody took: it
 # came of one that was sent and could not be settled.
 RESEND_WINDOW = timedelta(hours=1)
 DECLINE_COOLDOWN = timedelta(hours=1)  # after a decline the same card is not charged again within this
+# In which a person who asks for the same again is asked whether she means it (operations/repeats.py).
+REPEATED_FORM = timedelta(hours=1)  # the same amount on the same invoice, whatever else was typed
+REPEATED_RECORD = timedelta(days=90)  # a payment that was recorded, with the same reference, or the same day and amount
 NEWEST_STATE_LATE = timedelta(minutes=2)  # after an operation: the page no longer waits for the state that it led to
 FIRST_SETTLING_AFTER = timedelta(seconds=3)  # the first look at an unknown outcome
 LOOK_INTERVALS = tuple(timedelta(seconds=seconds) for seconds in (3, 5, 10, 20))  # then; the last one goes on

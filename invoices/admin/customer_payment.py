@@ -15,6 +15,7 @@ from invoices import money, request_origin
 from invoices.admin import access
 from invoices.admin.invoices import wording
 from invoices.admin.invoices.forms import ActingForm, add_parameters, clean_parameters
+from invoices.admin.invoices.repeats import RepeatForm
 from invoices.admin.links import page_url
 from invoices.admin.locale import locale_of
 from invoices.models import Batch, BatchItem, Customer, Invoice
@@ -25,7 +26,7 @@ ACTION = "attach_out_of_band_payment"
 OLDEST_FIRST, AS_TYPED = "oldest_first", "as_typed"
 
 
-class PaymentForm(ActingForm):
+class PaymentForm(RepeatForm, ActingForm):
     """The amount and how it is spread. Hidden: the id of the batch, and the invoices with what remained of each when
     the page was made."""
 
@@ -67,6 +68,13 @@ class PaymentForm(ActingForm):
         amount = cleaned["params"].get("amount")
         if amount is not None:
             cleaned["shares"] = self._shares(cleaned, amount)
+        if not self.errors:
+            asked = [
+                (share.invoice, {**cleaned["params"], "amount": share.amount})
+                for share in cleaned["shares"]
+                if share.amount
+            ]
+            self.check_repeats(self.action, asked, cleaned["batch"])
         return cleaned
 
     def _shares(self, cleaned: dict[str, Any], amount: int) -> list[Share]:
@@ -135,6 +143,8 @@ def pay(admin: Any, request: HttpRequest, customer: Customer) -> HttpResponse:
     currency = currency if currency in owed_in else (owed_in[0] if owed_in else "")
     invoices = spreading.payable(customer.pk, currency) if currency else []
     form = PaymentForm(invoices, currency, request.POST or None, locale=locale_of(request)) if invoices else None
+    if form is not None:
+        form.may_see_operations = request.user.has_perm("invoices.view_operation")
     context = {
         "title": _("One payment over several invoices"),
         "customer": customer,

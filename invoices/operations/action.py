@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, ClassVar
 
 from django.utils.translation import gettext as _
@@ -61,6 +62,10 @@ class Action(ABC):
     # The parameter that Stripe's 404 for an unknown invoice names. It differs between endpoints (seen in live answers).
     id_parameter: ClassVar[str] = "id"
     paused_with: ClassVar[str] = ""  # the action whose pause holds this one too; empty: only its own does
+    # For how long a person is asked whether she means the same again (repeats.py); zero: she is not.
+    repeated_within: ClassVar[timedelta] = timedelta(0)
+    # Stripe's type of the invoice payment that it makes: those that others made at Stripe may be the same.
+    payment_type: ClassVar[str] = ""
     # Whether the payment that it attaches may be credited to the invoice only later.
     credited_later: ClassVar[bool] = False
 
@@ -118,6 +123,13 @@ class Action(ABC):
     def payment_refusal(self, invoice: Invoice, params: Params, payment: AttachablePayment | None) -> Refusal | None:
         """Why this payment cannot be attached to this invoice."""
         return None
+
+    def is_repeat(
+        self, invoice: Invoice, params: Params, earlier: Params, *, on_same_invoice: bool, ago: timedelta
+    ) -> bool:
+        """Whether this looks like what was done with `earlier` so long ago, for the same customer in the same currency.
+        Of a payment that was made at Stripe only the `amount` is known. Asked through repeats.py only."""
+        return False
 
     def bulk_params(self, amount_remaining: int | None) -> dict[str, Any]:
         """The parameters of one invoice in a batch that follow from the invoice itself."""

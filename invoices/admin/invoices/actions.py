@@ -15,12 +15,14 @@ from django.utils.translation import gettext as _
 from invoices import money, operations, request_origin, typed
 from invoices.admin import access
 from invoices.admin.base import RecordAdmin
-from invoices.admin.invoices import payment_methods, wording, work
+from invoices.admin.invoices import payment_methods, repeats, wording, work
 from invoices.admin.invoices.forms import METHOD, METHOD_OTHER, ActionForm
 from invoices.admin.links import page_url
 from invoices.admin.locale import locale_of
 from invoices.models import Code, Invoice, Operation
 from invoices.operations import ACTIONS, Action, Invalid, Refusal, approval, eligibility
+
+SEE_OPERATIONS = "invoices.view_operation"
 
 
 def act(admin: RecordAdmin, request: HttpRequest, object_id: str, name: str) -> HttpResponse:
@@ -55,7 +57,9 @@ class ActionPage:
 
     def form(self, data: QueryDict | None = None) -> ActionForm:
         locale, may_override = locale_of(self.request), access.may_override(self.request)
-        return ActionForm(self.action, self.invoice, data, locale=locale, may_override=may_override)
+        form = ActionForm(self.action, self.invoice, data, locale=locale, may_override=may_override)
+        form.may_see_operations = self.request.user.has_perm(SEE_OPERATIONS)
+        return form
 
     def show(self, form: ActionForm, refusal: Refusal | None = None, status: int = 200) -> TemplateResponse:
         """What will happen, and the form. What was typed into one that is refused is there again for who comes back."""
@@ -81,6 +85,7 @@ class ActionPage:
             "button": button(action, invoice, params, need),
             "plain_button": plain_button(action),
             "form": form,
+            "repeats": form.repeat_lines(),
             "refusal": refusal,
             "impossible": _impossible(action, invoice, known, form),
             "caution": _caution(action, invoice, params, known, need),
@@ -161,9 +166,15 @@ class ActionPage:
             "caution": _caution(action, invoice, params, known, need),
             "withdraws": _withdraws(action, invoice, params, known, need),
             "payment": shown,
+            "repeats": self._repeats({} if unreadable else params),
             "preview": True,
         }
         return TemplateResponse(self.request, "admin/invoices/parts/what_will_happen.html", context)
+
+    def _repeats(self, params: dict[str, Any]) -> list[repeats.Line]:
+        """What looks like the same once more, with the parameters that the form has now."""
+        look = operations.repeats.look(self.action, [(self.invoice, params)]) if params else operations.repeats.Look()
+        return repeats.lines(look, self.request.user.has_perm(SEE_OPERATIONS))
 
 
 def _impossible(action: Action, invoice: Invoice, known: eligibility.Circumstances, form: ActionForm) -> Refusal | None:

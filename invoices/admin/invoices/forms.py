@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy, gettext_noop
 
 from invoices import money
 from invoices.admin.invoices import payment_methods
+from invoices.admin.invoices.repeats import RepeatForm
 from invoices.models import Invoice
 from invoices.operations import Action, Invalid, Parameter, Refusal, eligibility
 from invoices.operations.parameters import MAX_TEXT_LENGTH
@@ -71,7 +72,7 @@ class ActingForm(ReasonForm):
     )
 
 
-class ActionForm(ActingForm):
+class ActionForm(RepeatForm, ActingForm):
     """One action on one invoice. The hidden fields hold the id that the operation will have, so that a form sent twice
     makes one operation, and the status and amount that the person saw."""
 
@@ -116,6 +117,8 @@ class ActionForm(ActingForm):
             refusal = eligibility.invoice_refusal(self.action, self.invoice, payments, cleaned["params"])
             if isinstance(refusal, Invalid):
                 self.refuse(refusal)
+        if not self.errors:
+            self.check_repeats(self.action, [(self.invoice, cleaned["params"])], cleaned["operation"])
         return cleaned
 
     @property

@@ -5,7 +5,7 @@ Two calls: report the payment as a payment record, then attach that record to th
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -27,6 +27,7 @@ from invoices.operations.effects import object_created, payment_attached
 from invoices.operations.parameters import Parameter
 from invoices.operations.payment_lookups import AttachablePayment
 from invoices.operations.refusals import Invalid, Refusal
+from invoices.thresholds import REPEATED_FORM, REPEATED_RECORD
 
 METHODS = (gettext_noop("Bank transfer"), gettext_noop("Check"), gettext_noop("Cash"), gettext_noop("Other"))
 
@@ -54,6 +55,17 @@ def _report_payment(operation: Operation, results: Results) -> dict[str, Any]:
 
 def _attach_record(operation: Operation, results: Results) -> dict[str, Any]:
     return {"payment_record": results["report_payment"].id, **expanding(operation)}
+
+
+def _reference(invoice: Invoice, params: Params) -> str:
+    """By which the payment can be told from others, however it is written; empty where it cannot: without a digit it is
+    a word such as "cash", and the invoice's number stands on every transfer for it."""
+    letters = _letters(params.get("reference") or "")
+    return letters if any(map(str.isdigit, letters)) and letters != _letters(invoice.number or "") else ""
+
+
+def _letters(text: str) -> str:
+    return "".join(filter(str.isalnum, text.casefold()))
 
 
 class AttachOutOfBandPayment(Action):
@@ -103,6 +115,22 @@ class AttachOutOfBandPayment(Action):
     bulk_parameters = ("method", "reference", "received_on", "note")
     bulk_note = gettext_noop("Of each invoice the whole that remains is recorded as received.")
     id_parameter = "invoice"
+    repeated_within = REPEATED_RECORD
+    payment_type = "payment_record"
+
+    def is_repeat(
+        self, invoice: Invoice, params: Params, earlier: Params, *, on_same_invoice: bool, ago: timedelta
+    ) -> bool:
+        ours, theirs = _reference(invoice, params), _reference(invoice, earlier)
+        if ours and ours == theirs:
+            return True
+        if params.get("amount") != earlier.get("amount"):
+            return False
+        if on_same_invoice and (ago < REPEATED_FORM or "received_on" not in earlier):
+            return True
+        # Two invoices of one amount, paid on one day by two transfers, each with a reference of its own, are ordinary.
+        are_two = bool(ours and theirs) and not on_same_invoice
+        return params.get("received_on") == earlier.get("received_on") and not are_two
 
     def approval_amount(self, invoice: Invoice, params: Params, payment: AttachablePayment | None) -> int | None:
         return params.get("amount")

@@ -7,6 +7,7 @@ PaymentIntent where it was not charged.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
@@ -31,6 +32,7 @@ from invoices.operations.action import (
 from invoices.operations.effects import object_created, own_intent_charged, payment_attached
 from invoices.operations.parameters import Parameter
 from invoices.operations.refusals import Invalid, Refusal
+from invoices.thresholds import REPEATED_FORM
 
 
 def _create(operation: Operation, results: Results) -> dict[str, Any]:
@@ -107,6 +109,13 @@ class ChargePart(Action):
         Parameter("payment_method", "payment_method", gettext_noop("Payment method"), required=True),
     )
     id_parameter = "invoice"
+    repeated_within = REPEATED_FORM
+    payment_type = "payment_intent"
+
+    def is_repeat(
+        self, invoice: Invoice, params: Params, earlier: Params, *, on_same_invoice: bool, ago: timedelta
+    ) -> bool:
+        return on_same_invoice and params.get("amount") == earlier.get("amount")
 
     def charges(self, params: Params) -> bool:
         return True
