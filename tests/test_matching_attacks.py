@@ -41,6 +41,22 @@ class TestATextThatSaysSomethingElse:
             "CN RE-2026-1001",
             "Anzahlung, RE-2026-1001 bereits bezahlt",
             "nicht für RE-2026-1001! Spende",
+            "annulation facture RE-2026-1001",
+            "nota di credito RE-2026-1001",
+            "Creditnota RE-2026-1001",
+            "zwrot RE-2026-1001",
+            "Betreff: Ihre Gutschrift zur RE-2026-1001",
+            "Kaution zu RE-2026-1001",
+            "Mahngebühr RE-2026-1001",
+            "Weiterbelastung RE-2026-1001",
+            "alle Rechnungen ohne RE-2026-1001",
+            "all open invoices except RE-2026-1001",
+            "alles außer RE-2026-1001",
+            "not RE-2026-1001",
+            "doppelt gezahlt RE-2026-1001",
+            "RE-2026-1001 under protest",
+            "Rechnung RE-2026-1001-B",
+            "RE-2026-1001/S",
         ],
     )
     def test_is_looked_at_before_it_is_recorded(self, text: str) -> None:
@@ -63,6 +79,40 @@ class TestATextThatSaysSomethingElse:
             invoice(number, 45000)
         for number in ("2026-2001", "INV-2001"):
             assert below_high(best(credit(f"{word.replace('%', ' ')} {number}", 45000, payer)))
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            *(
+                "pedido 2026-1001",
+                "ordine 2026-1001",
+                "Versicherung Nr 2026-1001",
+                "Darlehen 2026-1001",
+                "Seite 2026-1001",
+            ),
+            *("Tel 0221 2026-1001", "DE89 3704 0044 0532 0130 00 2026-1001", "Rechnung 20261001"),
+            *("Eigenbeleg 2026-1001"),
+        ],
+    )
+    @pytest.mark.parametrize("payer", ["Mill Ltd", ""])
+    def test_by_a_word_that_nobody_foresaw(self, text: str, payer: str) -> None:
+        invoice("2026-1001", 11900)
+        assert below_high(best(credit(text, 11900, payer)))
+
+    @pytest.mark.parametrize(
+        "text",
+        ["2026-1001", "Rechnung 2026-1001", "SVWZ+2026-1001 EREF+NOTPROVIDED", "Danke\n2026-1001", "INV 2026-1001 ok"],
+    )
+    def test_a_number_of_digits_that_stands_by_itself_is_plain(self, text: str) -> None:
+        own = invoice("2026-1001", 11900)
+        found = best(credit(text, 11900))
+        assert parts(found) == [(own, 11900)] and found is not None and found.confidence == HIGH
+
+    @pytest.mark.parametrize("text", ["Rechnung 117", "117", "Rechnung Nr. 117 von 2025"])
+    @pytest.mark.parametrize(("payer", "is_high"), [("Mill Ltd", True), ("", False), ("Somebody Else", False)])
+    def test_a_short_number_needs_its_payer(self, text: str, payer: str, is_high: bool) -> None:
+        invoice("117", 11900)
+        assert below_high(best(credit(text, 11900, payer))) is not is_high
 
     def test_and_the_invoice_too(self) -> None:
         invoice("2026-2001", 45000)

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from invoices.statements.matching.clues import Weighed, is_small, of_invoices, of_payer, open_of, reason, with_amount
-from invoices.statements.matching.hits import Hit
+from invoices.statements.matching.hits import Hit, is_short
 from invoices.statements.matching.known import Known
 from invoices.statements.matching.names import Likeness
 from invoices.statements.matching.proposal import Confidence, Credit, Part, Proposal, Reason
 from invoices.statements.matching.reasons import ReasonCode
-from invoices.statements.matching.rows import MOST_OF_AMOUNT
+from invoices.statements.matching.rows import MOST_OF_AMOUNT, Row
 from invoices.statements.matching.sums import only_sum
 
 OTHER_PAYER = (ReasonCode.NAME_OTHER, ReasonCode.NAME_OF_ANOTHER, ReasonCode.PAYER_OF_OTHERS)
@@ -153,7 +153,10 @@ def _of_numbers(credit: Credit, known: Known, chosen: Sequence[Hit]) -> tuple[li
             reasons.append(reason(ReasonCode.NUMBER, hit.row))
         else:
             against.append(reason(ReasonCode.NUMBER_ALIKE, hit.row, written=hit.piece.written))
-    unclear = not all(hit.plain and hit.piece.expanded != "range" for hit in chosen)
+    unclear = not all(
+        hit.plain and hit.piece.expanded != "range" and (not is_short(hit) or _is_sure(credit, known, hit.row))
+        for hit in chosen
+    )
     if unclear:
         against.append(reason(ReasonCode.UNCLEAR_NUMBER))
     for_it, against_it = of_payer(credit, known, [hit.row for hit in chosen])
@@ -161,6 +164,11 @@ def _of_numbers(credit: Credit, known: Known, chosen: Sequence[Hit]) -> tuple[li
     if len({hit.row.customer for hit in chosen}) > 1:
         against.append(reason(ReasonCode.SEVERAL_CUSTOMERS))
     return [*reasons, *for_it], against, unclear
+
+
+def _is_sure(credit: Credit, known: Known, row: Row) -> bool:
+    """Whether who paid is known to be its customer."""
+    return bool(known.times(credit, row.customer)) or known.likeness(credit, row) == Likeness.SAME
 
 
 def _rival(credit: Credit, known: Known, chosen: Sequence[Hit]) -> Reason | None:
@@ -198,7 +206,7 @@ def _twins(credit: Credit, known: Known, chosen: Sequence[Hit]) -> list[Reason]:
     the payer's name tells the customers apart, only those of the same customer count."""
     named = {hit.row.id for hit in chosen}
     for hit in chosen:
-        sure = known.likeness(credit, hit.row) == Likeness.SAME or known.times(credit, hit.row.customer)
+        sure = _is_sure(credit, known, hit.row)
         for twin in known.twins.get(hit.row.id, ()):
             if twin.id in named or twin.currency != credit.currency or twin.remaining != hit.row.remaining:
                 continue

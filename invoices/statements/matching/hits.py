@@ -98,7 +98,19 @@ def _stands_alone(hit: Hit, found: list[Hit]) -> bool:
         for other in others
         if not other.expanded and not hit.piece.expanded
     )
-    return is_number(hit.piece.stuck_before) and is_number(hit.piece.stuck_behind) and not crossed
+    tied = (hit.piece.stuck_before, hit.piece.stuck_behind, None if _has_letters(hit.row) else hit.piece.introduced)
+    return all(map(is_number, tied)) and not crossed
+
+
+def is_short(hit: Hit) -> bool:
+    """Whether other papers have such a number too, such as 117: then it tells nothing without its payer."""
+    return len("".join(_groups(hit.row.number)).lstrip("0")) < SHORT
+
+
+def _has_letters(row: Row) -> bool:
+    """Such as RE-2026-1001, which no other paper has. 2026-1001 may be an order's, if a word before it says so; and
+    nobody knows all such words."""
+    return re.search("[A-Z]", row.number.upper()) is not None
 
 
 def _groups(text: str) -> list[str]:
@@ -130,7 +142,7 @@ def _is_exact(piece: Piece, number: str) -> bool:
 
 def _tells(piece: Piece, number: str, reading: Reading) -> bool:
     """Whether such a text can be nothing but this number."""
-    if piece.doubtful:
+    if piece.doubtful or (piece.may_be_a_day and piece.written != number):
         return False
     said = "".join(_groups(number))
     if re.search("[A-Z]", said):

@@ -14,6 +14,7 @@ from invoices.statements.matching.proposal import Credit
 MAX_TEXT = 1000  # characters of a field: a transfer has 140, some banks add their own
 MAX_PIECES = 600  # of a credit; a hostile text is not read to its end
 MAX_WORDS = 6  # of a number that is written with blanks
+MAX_SUFFIX = 2  # letters that make another number of one
 MAX_RANGE = 20  # invoices from one number to another
 KEY_LENGTHS = range(3, 31)
 
@@ -50,7 +51,8 @@ _OTHER_PAPER = re.compile(
         | KOSTENVORANSCHLAG | LIEFERSCHEIN | LS | DELIVERY\ NOTE | DELIVERY | PROJEKT | PROJECT | PROJET | PROYECTO
         | PROFORMA | PRO-FORMA | (?<![A-Z]\ )AB | OUR | YOUR | IHR | UNSER | MEIN | NOTRE | VOTRE | NUESTRA | ZEICHEN
         | AKTENZEICHEN | AKTE | AZ | VORGANGS? | CASE | FALL | OBJEKT | WOHNUNG | SENDUNG | SHIPMENT | TRACKING
-        | BOOKING | BUCHUNG | RESERVATION | CN | GS | (?<![A-Z][-\ ])GUTSCHRIFTS? | KREDITNOTA | AVOIR )
+        | BOOKING | BUCHUNG | RESERVATION | CN | GS | (?<![A-Z][-\ ])GUTSCHRIFTS? | KREDITNOTA | AVOIR
+        | EIGENBELEG )
     [.\-\ ]{0,2} (?: NUMMER | NUMBER | NR | NO | IDENT | IDNR | ID | CODE | REF | REFERENCE | ZEICHEN | NOTE )?
     [.:\#\-\ ]{0,3}
     (?P<said> [A-Z0-9][A-Z0-9/-]*[0-9][A-Z0-9/-]* )
@@ -64,8 +66,15 @@ _OTHER_PURPOSE = re.compile(
         | ERSTATTUNG | LAEUFER | LÄUFER | TRANSFER | RUF )\w* | \w*ERSTATTUNG | RETOURE\w* | RETOUR | RETURNED
         | RETURN\ OF | REFUND(?:ED|S)? | REVERSAL | REVERSED | CHARGEBACK | REIMBURSEMENT | CREDIT\ NOTE | KREDITNOTA
         | REMBOURSEMENT | AVOIR | RIMBORSO | REEMBOLSO | DEVOLUCI[OÓ]N | TERUGBETALING | (?:AC|AG|AM|MD|MS)0\d | AC13
+        | NOTA\ (?:DI|DE)\ CR[EÉ]DITO | NOTE\ DE\ CR[EÉ]DIT | CREDIT-?NOTA | CREDITNOTE | ANNULATION | ANNULLAMENTO
+        | ANULACI[OÓ]N | ANNULERING | ZWROT | KREDITERING | GUTSCHRIFT\ ZU[RM]? | KAUTION\w* | MIETKAUTION | DARLEHEN\w*
+        | LOAN | VERSICHERUNG\w* | INSURANCE | MAHNGEB(?:UE|Ü)HR\w* | VERZUGSZINS\w* | WEITERBELASTUNG
+        | WEITERBERECHNUNG | DOPPELT\w* | DOPPEL(?:UEBERWEISUNG|ÜBERWEISUNG|ZAHLUNG) | PAID\ TWICE | DUPLICATE
+        | IRRT(?:UE|Ü)MLICH\w* | FEHL(?:UEBERWEISUNG|ÜBERWEISUNG|BUCHUNG) | BY\ MISTAKE | PAR\ ERREUR
+        | PROTEST | DISPUTED?
         | BEREITS\ (?:BEZAHLT | BEGLICHEN | GEZAHLT | UEBERWIESEN | ÜBERWIESEN) | ALREADY\ PAID | DEJA\ PAY\w*
-        | NICHT\ (?:F(?:UE|Ü)R | RECHNUNG) | NOT\ FOR | SPENDE | DONATION | ANSTATT | STATT | INSTEAD | NIET\ VOOR
+        | NICHT | NOT | NIET | PAS | SPENDE | DONATION | ANSTATT | ANSTELLE | STATT | INSTEAD
+        | OHNE | AUSSER | EXCEPT | EXCLUDING | SAUF | EXCEPTO | TRANNE | BEHALVE
         | KONTO\ ERLOSCHEN | ACCOUNT\ CLOSED )(?![A-Z0-9ÄÖÜß])
     """,
     re.VERBOSE,
@@ -92,6 +101,11 @@ _AND = frozenset("UND AND U ET EN E Y I OG OCH BIS TO TOT A".split())
 _UNTIL = frozenset("BIS TO TOT A".split())
 _CREDIT_NOTES = frozenset("CN GS KORR ST STORNO CREDIT GUTSCHRIFT".split())
 
+# 20261001 may be a day, and no number 2026-1001 of which the dash was left out.
+_COMPACT_DAY = re.compile(
+    r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])|(?:0[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])(?:19|20)?\d\d"
+)
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -106,7 +120,12 @@ class Piece:
     doubtful: bool = False  # it is named as something else, or stuck to other letters
     stuck_before: int | None = None  # the place of what a dash or slash ties to it; None: nothing
     stuck_behind: int | None = None
+    introduced: int | None = None  # the place of a word before it that says nothing of an invoice; None: there is none
     expanded: str = ""  # "list" and "range": not all of it is written, 0013 of ABC-0012/13
+
+    @property
+    def may_be_a_day(self) -> bool:
+        return _COMPACT_DAY.fullmatch(self.written) is not None
 
 
 @dataclass(frozen=True)
@@ -181,9 +200,9 @@ def _pieces(field: int, text: str, closed: list[tuple[int, int]]) -> Iterator[Pi
     for first in range(len(words)):
         for start, named in _starts(words, first):
             if named is None:
-                after_invoice, stuck = _before(text, words, first)
+                after_invoice, stuck, introduced = _before(text, words, first)
             else:
-                after_invoice, stuck = named, None
+                after_invoice, stuck, introduced = named, None, None
             for last in range(first, min(first + MAX_WORDS, len(words))):
                 if last > first and not _continues(text[words[last - 1].end : words[last].start], words[last].text):
                     break
@@ -206,6 +225,7 @@ def _pieces(field: int, text: str, closed: list[tuple[int, int]]) -> Iterator[Pi
                         loose or any(begin <= start < finish for begin, finish in named_otherwise),
                         stuck,
                         _behind(text, words, last) if end == words[last].end else None,
+                        introduced,
                     )
                     yield piece
                     if end == words[last].end:
@@ -237,25 +257,32 @@ def _continues(gap: str, word: str) -> bool:
     return len(gap) <= 3 and all(character in DIVIDERS or character.isspace() for character in gap)
 
 
-def _before(text: str, words: list[_Word], first: int) -> tuple[bool, int | None]:
-    """Whether a word for an invoice stands before this word, and the place of what is stuck to it."""
+def _before(text: str, words: list[_Word], first: int) -> tuple[bool, int | None, int | None]:
+    """Whether a word for an invoice stands before this word; the place of what is stuck to it; and the place of another
+    word in its line that stands before it."""
     place, joining = first - 1, 0
     while place >= 0 and words[place].text in _JOINING_WORDS and joining < 3:
         place, joining = place - 1, joining + 1
     named = place >= 0 and words[place].text in _INVOICE_WORDS and words[first].start - words[place].end <= 20
+    says_nothing = place >= 0 and not named and "\n" not in text[words[place].end : words[first].start]
+    introduced = words[place].end - 1 if says_nothing and words[place].text not in _AND else None
     stuck = None
     if first and _TIGHT.fullmatch(text[words[first - 1].end : words[first].start]):
         before = words[first - 1].text
         if before not in _INVOICE_WORDS and before not in _JOINING_WORDS:
             stuck = words[first - 1].end - 1
-    return named, stuck
+    return named, stuck, introduced
 
 
 def _behind(text: str, words: list[_Word], last: int) -> int | None:
     if last + 1 >= len(words) or not _TIGHT.fullmatch(text[words[last].end : words[last + 1].start]):
         return None
     behind = words[last + 1]
-    return behind.start if any(map(str.isdigit, behind.text)) or behind.text in _CREDIT_NOTES else None
+    if any(map(str.isdigit, behind.text)) or behind.text in _CREDIT_NOTES:
+        return behind.start
+    # RE-1001-B is another paper than RE-1001. A name is longer, and behind a point a sentence begins.
+    is_suffix = len(behind.text) <= MAX_SUFFIX and "." not in text[words[last].end : behind.start]
+    return behind.start if is_suffix else None
 
 
 def _creditor_reference(field: int, text: str) -> Iterator[Piece]:
