@@ -252,14 +252,13 @@ class TestList:
         found = page(desk, f"{LIST}?{query}")
         assert {number for number in ("OPEN-1", "LATE-1", "PAID-1") if number in found} == shown
 
-    def test_it_reads_no_more_for_more_rows_and_never_counts(
-        self, desk: Client, django_assert_max_num_queries: Any
-    ) -> None:
+    def test_it_reads_no_more_for_more_rows_and_never_counts(self, desk: Client) -> None:
         for _ in range(60):
             stored(InvoiceObject())
-        with django_assert_max_num_queries(15) as queries:
+        with CaptureQueriesContext(connection) as captured:
             found = page(desk, LIST)
-        assert not [query for query in queries.captured_queries if "COUNT(" in query["sql"]]
+        queries = queries_of_page(captured)
+        assert len(queries) <= 15 and not [query for query in queries if "COUNT(" in query]
         assert found.count('<tbody class="row">') == 50 and ">Next</a>" in found and ">Previous</a>" not in found
 
     def test_it_says_how_far_behind_it_may_be(self, desk: Client) -> None:
@@ -269,9 +268,10 @@ class TestList:
         Event.objects.create(id="evt_2", body="{}", received_at=datetime(2024, 1, 1, tzinfo=UTC))
         assert "Behind: what Stripe said" in page(desk, LIST)
 
-    def test_facets_cannot_be_asked_for(self, desk: Client, django_assert_max_num_queries: Any) -> None:
-        with django_assert_max_num_queries(15):
+    def test_facets_cannot_be_asked_for(self, desk: Client) -> None:
+        with CaptureQueriesContext(connection) as captured:
             page(desk, f"{LIST}?_facets=True")
+        assert len(queries_of_page(captured)) <= 15
 
     def test_days_are_the_readers_own(self, desk: Client) -> None:
         stored(InvoiceObject(number="LATE-NIGHT", created=int(datetime(2024, 5, 1, 23, tzinfo=UTC).timestamp())))
