@@ -81,7 +81,7 @@ def look(
         return Look()
     now, whole = clock.now(), _whole(asked)
     found = []
-    for each in _earlier(action, asked, except_for):
+    for each in _earlier(action, asked, now - action.repeated_within, except_for):
         ago = now - each.at
         invoices = {invoice for invoice, _amount in each.parts}
         on_these = bool(invoices & {invoice.pk for invoice, _params in asked})
@@ -108,12 +108,11 @@ def _whole(asked: Sequence[tuple[Invoice, Params]]) -> Params:
 
 
 def _earlier(
-    action: Action, asked: Sequence[tuple[Invoice, Params]], except_for: uuid.UUID | None
+    action: Action, asked: Sequence[tuple[Invoice, Params]], since: datetime, except_for: uuid.UUID | None
 ) -> Iterator[Earlier]:
     """What was done and asked for on these invoices, and on others of their customer."""
     invoices = [invoice.pk for invoice, _params in asked]
     customer = asked[0][0].customer_id or ""
-    since = clock.now() - action.repeated_within
     made = Operation.objects.filter(action=action.name, created_at__gt=since).exclude(state__in=_WITHOUT_EFFECT)
     made = made.select_related("actor", "batch").defer("message", "advice", "error").order_by("-created_at", "-pk")
     rows = {each.pk: each for each in made.filter(invoice__in=invoices)[:MOST_OPERATIONS]}
