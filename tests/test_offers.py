@@ -157,6 +157,62 @@ class TestDeclinedCards:
 
 
 @pytest.mark.django_db(transaction=True)
+class TestWhatIsCharged:
+    def without_default(self, sandbox: SandboxProcess, *saved: str) -> Any:
+        """An invoice of a customer of whom nothing is the default, with these saved."""
+        customer = sandbox.client().v1.customers.create({"name": "Ada Byron"})
+        for method in saved:
+            sandbox.client().v1.payment_methods.attach(method, {"customer": customer.id})
+        made = invoice_at(sandbox, 2000, customer=customer.id)
+        for kind, pk in (("invoice", made.id), ("customer", customer.id)):
+            refetch.refetch(kind, pk)
+        return made
+
+    def test_nothing_that_must_fail_is_promoted(self, sandbox: SandboxProcess, desk: Client) -> None:
+        made = self.without_default(sandbox)
+        found = text(desk.get(f"{LIST}{made.id}/"))
+        assert primary(found) == [] and action_url(made.id, "pay") in found  # a saved one may be chosen
+        assert "No default payment method is known: send the customer the link" in found and "Charge it" not in found
+
+    def test_without_a_default_nothing_is_ticked(self, sandbox: SandboxProcess, desk: Client) -> None:
+        made = self.without_default(sandbox, "pm_card_visa")
+        found = text(desk.get(f"{LIST}{made.id}/methods/"))
+        assert " checked" not in found and "we know of none" not in found and "Visa" in found
+        assert "Nothing is the default, so nothing is chosen." in found
+        nothing = text(desk.get(f"{LIST}{self.without_default(sandbox).id}/methods/"))
+        assert "Stripe has no saved payment method" in nothing and "Nothing is the default" not in nothing
+
+    def test_another_one_stays_ticked_when_its_id_was_forgotten(self, desk: Client) -> None:
+        invoice = stored(InvoiceObject())
+        given = form_data(desk, invoice.pk, "pay") | {"payment_method": "other", "payment_method_other": ""}
+        found = text(desk.post(action_url(invoice.pk, "pay"), given))
+        assert found.count("Give the id of the payment method, or choose another.") == 2  # beside it, and above
+        assert 'name="payment_method" value="other"' in found and "on the default payment method" not in found
+        assert not Operation.objects.exists()
+        preview = text(desk.get(action_url(invoice.pk, "pay"), {"preview": "1", "payment_method": "other"}))
+        assert "Give the id of the payment method" in preview and "on the default payment method" not in preview
+
+    def test_paid_outside_stripe_charges_no_card(self, sandbox: SandboxProcess, desk: Client) -> None:
+        made = self.without_default(sandbox, "pm_card_visa")
+        page = action_url(made.id, "pay")
+        typed = {"payment_method": "pm_card_visa", "paid_out_of_band": "true"}
+        preview = text(desk.get(page, {"preview": "1", **typed}))
+        assert "It cannot be undone: a paid invoice never becomes open again." in preview
+        assert "can be refunded" not in preview and "is charged" not in preview
+        desk.post(page, form_data(desk, made.id, "pay") | typed)
+        done = Operation.objects.get()
+        assert (done.state, done.params) == ("succeeded", {"paid_out_of_band": True})
+
+    def test_the_preview_promises_no_part_that_is_refused(self, desk: Client) -> None:
+        invoice = stored(InvoiceObject(subscription="sub_1", collection_method="charge_automatically"))
+        page = action_url(invoice.pk, "attach_out_of_band_payment")
+        found = text(desk.get(page, {"preview": "1", "amount": "4"}))
+        assert "takes no part payments. Give the whole, USD 10.00." in found and "stays open with" not in found
+        missing = text(desk.get(page, {"preview": "1", "amount": ""}))  # what is not typed yet is no fault
+        assert 'role="alert"' not in missing
+
+
+@pytest.mark.django_db(transaction=True)
 class TestWithdrawing:
     @pytest.fixture
     def asked(self, sandbox: SandboxProcess, agent: User) -> Operation:

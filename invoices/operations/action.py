@@ -135,6 +135,10 @@ class Action(ABC):
         """The parameters of one invoice in a batch that follow from the invoice itself."""
         return {}
 
+    def undoing(self, params: Params) -> str:
+        """Whether it can be undone when it is done with these parameters: `undo`, where they make no difference."""
+        return _(self.undo)
+
     def button(self, invoice: Invoice, params: Params) -> str:
         """What the button says that does it: with the amount, where it is about one."""
         return self.with_amounts(remaining(invoice)) if invoice.amount_remaining is not None else _(self.label)

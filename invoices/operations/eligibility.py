@@ -213,6 +213,16 @@ def method_in_mirror(invoice: Invoice, params: Params) -> PaymentMethodFacts:
     return found.payment_method(invoice, params)
 
 
+def lacks_default(invoice: Invoice, customer: Customer | None) -> bool:
+    """Whether the mirror shows that there is nothing to charge unless a payment method is chosen: neither the invoice
+    nor its customer has a default. What a subscription's default is, it does not know. (Stripe then refuses `pay`.)"""
+    if invoice.subscription or payment_method.own_default(invoice.data):
+        return False
+    if not invoice.customer_id:
+        return True
+    return customer is not None and not customer.deleted_at and not customer.default_payment_method
+
+
 def method_to_charge(invoice: Invoice, params: Params, *, throttled: bool = False) -> PaymentMethodFacts:
     """What Stripe would charge now. For `check` and `cooldown_refusal`, as their `method`; not within a transaction.
 

@@ -86,6 +86,8 @@ class ActionPage:
             "plain_button": plain_button(action),
             "form": form,
             "repeats": form.repeat_lines(),
+            "undo": action.undoing(params),
+            "unreadable": form.errors.get(METHOD, []) if form.is_bound else [],
             "refusal": refusal,
             "impossible": _impossible(action, invoice, known, form),
             "caution": _caution(action, invoice, params, known, need),
@@ -143,7 +145,10 @@ class ActionPage:
         for parameter in action.parameters:
             value: Any = self.request.GET.get(parameter.name, "")
             if parameter.name == METHOD:
+                is_other = value == payment_methods.OTHER
                 value = payment_methods.chosen(value, self.request.GET.get(METHOD_OTHER, ""))
+                if is_other and not value:
+                    unreadable.append(_(payment_methods.NO_ID))
             try:
                 if value and parameter.kind == "money":
                     value = money.parse(value, invoice.currency or "usd", locale_of(self.request))
@@ -153,7 +158,12 @@ class ActionPage:
                 unreadable.append(str(error))
             except Invalid:
                 continue  # the error is shown beside the field when the form is sent
+        if not action.charges(params):
+            params.pop(METHOD, None)
         known = eligibility.circumstances_of([invoice], charges=action.charges(params))
+        invalid = eligibility.invoice_refusal(action, invoice, known.payments[invoice.pk], params)
+        if isinstance(invalid, Invalid) and invalid.param in params:
+            unreadable.append(invalid.message)
         shown = payment_methods.attachable(invoice, params) if action.credited_later else None
         payment = shown.payment if shown else None
         need = approval.need(action, invoice, params, actor=self.request.user, payment=payment)
@@ -166,6 +176,8 @@ class ActionPage:
             "caution": _caution(action, invoice, params, known, need),
             "withdraws": _withdraws(action, invoice, params, known, need),
             "payment": shown,
+            "action": action,
+            "undo": action.undoing(params),
             "repeats": self._repeats({} if unreadable else params),
             "preview": True,
         }

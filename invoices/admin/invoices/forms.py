@@ -110,8 +110,10 @@ class ActionForm(RepeatForm, ActingForm):
         if METHOD in cleaned:
             cleaned[METHOD] = payment_methods.chosen(cleaned[METHOD], cleaned.get(METHOD_OTHER, ""))
             if not cleaned[METHOD] and self.data.get(METHOD) == payment_methods.OTHER:
-                self.add_error(METHOD, _("Give the id of the payment method, or choose another."))
+                self.add_error(METHOD, _(payment_methods.NO_ID))
         cleaned["params"] = clean_parameters(self, self.action, self.invoice.currency or "usd", self.locale)
+        if not self.action.charges(cleaned["params"]):
+            cleaned["params"].pop(METHOD, None)  # one is ticked, and none is charged
         if not self.errors:
             payments = list(self.invoice.payments.all())
             refusal = eligibility.invoice_refusal(self.action, self.invoice, payments, cleaned["params"])
@@ -151,7 +153,8 @@ class ActionForm(RepeatForm, ActingForm):
     def method_wanted(self) -> str:
         """The payment method that was chosen or typed, when the form is shown again."""
         method = self.data.get(METHOD, "") if self.is_bound else ""
-        return payment_methods.chosen(method, self.data.get(METHOD_OTHER, ""))
+        typed = payment_methods.chosen(method, self.data.get(METHOD_OTHER, ""))
+        return typed or (payment_methods.OTHER if method == payment_methods.OTHER else "")
 
     def more_open(self) -> bool:
         return any(field.errors or field.value() for field in self.more())

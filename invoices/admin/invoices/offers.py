@@ -37,8 +37,9 @@ class OfferedAction:
 class Offers:
     """What this person can do with an invoice, by its status, and why not."""
 
-    def __init__(self, invoice: Invoice, request: HttpRequest) -> None:
+    def __init__(self, invoice: Invoice, request: HttpRequest, *, lacks_default: bool = False) -> None:
         self.invoice, self.request = invoice, request
+        self.lacks_default = lacks_default  # a charge without a choice would be refused
 
     @cached_property
     def offered(self) -> list[OfferedAction]:
@@ -60,7 +61,7 @@ class Offers:
     def _offer(self, action: Action, known: eligibility.Circumstances) -> OfferedAction:
         refusal = eligibility.check_any_parameters(action, self.invoice, known)
         caution = eligibility.check(action, self.invoice, {}, known) if refusal is None else None
-        is_main = action is _main_action(self.invoice)
+        is_main = action is _main_action(self.invoice) and not (self.lacks_default and action.charges({}))
         return OfferedAction(action, refusal, None if isinstance(caution, Invalid) else caution, is_main)
 
     @property

@@ -41,7 +41,7 @@ from invoices.models import (
     Refund,
 )
 from invoices.models.reading import member, printable
-from invoices.operations import ACTIONS
+from invoices.operations import ACTIONS, eligibility
 from invoices.statements import returned
 
 MAX_ROWS = 100  # of payments, operations, attempts and events; newer ones first
@@ -115,7 +115,12 @@ class InvoicePage:
 
     @cached_property
     def offers(self) -> Offers:
-        return Offers(self.invoice, self.request)
+        return Offers(self.invoice, self.request, lacks_default=self.lacks_default)
+
+    @cached_property
+    def lacks_default(self) -> bool:
+        """Whether nothing is known that a charge would take by itself."""
+        return eligibility.lacks_default(self.invoice, self.customer)
 
     # --- operations, payments, events -----------------------------------------------------------------------------
 

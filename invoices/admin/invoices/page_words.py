@@ -48,6 +48,7 @@ class PageWords:
             advice=page.help.advice if page.help else None,
             credited=self._credited,
             paused=self._paused,
+            lacks_default=page.lacks_default,
             promise=promise,
             is_promised=became == Promise.State.OPEN,
         )

@@ -14,6 +14,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from invoices import gateway, money, recorded
 from invoices.admin import access
@@ -21,13 +22,14 @@ from invoices.admin.base import RecordAdmin
 from invoices.admin.formatting import words
 from invoices.admin.invoices import wording
 from invoices.admin.payments import wording as payment_wording
-from invoices.models import Invoice
+from invoices.models import Customer, Invoice
 from invoices.operations import ACTIONS, Action, eligibility, payment_lookups
 from invoices.operations.payment_method import PaymentMethodFacts
 
 METHOD = "payment_method"  # the parameter
 NONE = "-"  # in the place of the choice: nothing is chosen, because everything saved was declined
 OTHER = "other"  # the choice `Another one, by its id`; the id is in a field of its own
+NO_ID = gettext_noop("Give the id of the payment method, or choose another.")
 ID_PATTERN = re.compile(r"\w{6,255}", re.ASCII)
 PAY, ATTACH_PAYMENT = ACTIONS["pay"], ACTIONS["attach_payment"]
 KEPT_SECONDS = 86_400  # in the cache: what Stripe said of a payment method
@@ -96,9 +98,13 @@ def _choices(action: Action, invoice: Invoice, wanted: str, other: str, may_over
         return Choice(value, is_default, in_words(method), until, until is not None and not may_override)
 
     choices = [choice(method) for method in saved if method.id != default]
-    if default or not must_choose(action):
+    customer = Customer.objects.filter(pk=invoice.customer_id).first()
+    has_default = default or not eligibility.lacks_default(invoice, customer)
+    if default or (has_default and not must_choose(action)):
         choices.insert(0, choice(facts.get(default, PaymentMethodFacts(default)), is_default=True))
     wanted = of_default if wanted in ("", default) else wanted
+    if wanted == "" and not has_default:
+        wanted = NONE
     free = [each.value for each in choices if each.until is None]
     asked_for = next((each for each in choices if each.value == wanted), None)
     if asked_for and asked_for.until and not (wanted and may_override):
@@ -107,6 +113,7 @@ def _choices(action: Action, invoice: Invoice, wanted: str, other: str, may_over
     return {
         "default_known": known.get(default, default),
         "methods": choices,
+        "has_default": has_default,
         "knows_any": bool(saved or default),
         "wanted": wanted,
         "other": other,

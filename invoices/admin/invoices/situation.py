@@ -44,8 +44,8 @@ class Situation:
     PaymentIntent of the newest payment that is still open. `card`: what it was charged to, such as `Visa ••••
     4242`. `reason`: why it was declined, in words. `advice`: what helps after the last decline; the journal may
     know of it before the mirror does. `credited`: the sum of its credit notes.
-    `paused`: why nothing can be charged now. `promise`: the customer's last one, while it stands (`is_promised`) or
-    when it was broken.
+    `paused`: why nothing can be charged now. `lacks_default`: nothing is known that a charge would take by itself.
+    `promise`: the customer's last one, while it stands (`is_promised`) or when it was broken.
     """
 
     invoice: Invoice
@@ -60,6 +60,7 @@ class Situation:
     advice: Advice | None = None
     credited: int = 0
     paused: str = ""
+    lacks_default: bool = False
     promise: Promise | None = None
     is_promised: bool = False
 

@@ -141,6 +141,10 @@ def _open(situation: Situation, sees_promise: bool) -> tuple[str, str]:
         return why, _wait(situation, sees_promise)
     if invoice.collection_method == "send_invoice":
         return why, _("Remind the customer.") if late else _("The customer pays on receipt.")
+    if situation.lacks_default:
+        no_default = _("No default payment method is known: send the customer the link to Stripe's payment page.")
+        saved = _("What is saved can be chosen under Pay.")
+        return why, f"{no_default} {saved}"
     return why, _("Charge it, or send the customer the link to Stripe's payment page.")
 
 

@@ -231,7 +231,7 @@ def _decision(request: HttpRequest, batch: Batch, *, is_over: bool) -> dict[str,
             "refusal": refusal.message if refusal else "",
             "need": operations.batch.why_it_waits(batch),
             "sums": [money.text(amount, currency) for currency, amount in batch.sums.items()],
-            "undo": _(ACTIONS[batch.action].undo),
+            "undo": ACTIONS[batch.action].undoing(batch.params),
         }
     return {"outlived": _is_outlived(batch), "own": own}
 

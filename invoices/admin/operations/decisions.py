@@ -37,7 +37,7 @@ def context(request: HttpRequest, operation: Operation, invoice: Invoice | None)
             "may_decide": refusal is None,
             "refusal": refusal.message if refusal else "",
             "asked_through": wording.asked_through(operation),
-            "undo": _(ACTIONS[operation.action].undo),
+            "undo": ACTIONS[operation.action].undoing(operation.params),
             "then_and_now": InvoiceThenAndNow(operation, invoice),
             "withdraws": operation_decisions.withdrawn_for_charge(operation).select_related("actor"),
         }

@@ -84,6 +84,11 @@ class Pay(Action):
             return Invalid("source", _("Give a payment method or a source, not both."))
         return None
 
+    def undoing(self, params: Params) -> str:
+        if self.charges(params):
+            return super().undoing(params)
+        return _("It cannot be undone: a paid invoice never becomes open again.")
+
     def button(self, invoice: Invoice, params: Params) -> str:
         if self.charges(params):
             return super().button(invoice, params)
