@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -201,6 +201,41 @@ def test_who_asked_and_who_approved_stand_beside_what_was_done(
     assert found[outside.id]["Reference"] == "RF-77" and found[outside.id]["Received on"] == day
     assert found[void.id]["Reason"] == "because of void"
     assert (found[theirs.id]["Asked by"], found[theirs.id]["Reason"]) == ("not by the desk", None)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_a_second_person_decided_counts_for_that_person_on_its_day(
+    sandbox: SandboxProcess, agent: User, manager: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked for on one day, decided on the next one; each total leads to exactly its rows."""
+    asked_for = []
+    for _ in range(2):
+        made = invoice_at(sandbox, 200_000)
+        refetch.refetch("invoice", made.id)
+        asked_for.append(operations.request("void", made.id, actor=agent, source="admin", reason="x"))
+    today, zone = reports.today(reports.zone_of("UTC")), reports.zone_of("UTC")
+    later = clock.now() + timedelta(days=1)
+    monkeypatch.setattr(clock, "now", lambda: later)
+    operations.decisions.approve(asked_for[0].pk, approver=manager)
+    operations.decisions.reject(asked_for[1].pk, approver=manager, reason="no")
+    report = REPORTS["operations"]
+
+    def groups(day: date) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for page in report.pages(Asked(day, day, zone)):
+            for entry in page:
+                assert entry.at is not None and entry.at.date() == day and entry.amount == 200_000
+                found.setdefault(entry.group, []).append(entry.pk)
+        return found
+
+    approved, rejected = (str(each.pk) for each in asked_for)
+    assert groups(today) == {"agent/void/succeeded": [approved], "agent/void/cancelled": [rejected]}
+    tomorrow = today + timedelta(days=1)
+    assert groups(tomorrow) == {"manager/void/approved": [approved], "manager/void/rejected": [rejected]}
+    assert report.english("manager/void/rejected") == "manager · Void · rejected"
+    for group, pks in groups(tomorrow).items():
+        mine = Pass(report, Asked(tomorrow, tomorrow, zone).chosen(group, "usd"))
+        assert [each.pk for page in mine.entries() for each in page] == pks
 
 
 # --- one moment -------------------------------------------------------------------------------------------------------
