@@ -41,13 +41,12 @@ from invoices.operations.contradictions import unresolved
 from invoices.operations.request import RANDOM
 from invoices.reconcile import explaining
 from invoices.reports.asked import FIRST_YEAR, LAST_YEAR
-from invoices.statements import returned
+from invoices.statements import coverage, returned
 
 CLOSE, VIEW = "invoices.close_month", "invoices.view_monthclose"
 MOST_COUNTED = 1_000  # rows of a check
 MOST_MOMENTS = 10_000  # later changes of which it is looked up when they came
 LONGEST_SILENCE = timedelta(days=62)  # between two statements of an account that is in use
-LONGEST_WEEKEND = timedelta(days=6)  # without a booking: Christmas
 MAX_REASON_LENGTH = 2_000  # characters
 
 
@@ -292,8 +291,9 @@ def _proof(month: Month) -> Check:
 
 def _statements(month: Month) -> Check:
     """Whether the statements of each account reach over the month without a gap. None at all: nobody uses them."""
-    accounts = BankStatement.objects.order_by("account").values_list("account", flat=True).distinct()
-    missing = [f"{account} ({gap})" for account in accounts[:MOST_COUNTED] if (gap := _gap(account, month))]
+    accounts = BankStatement.objects.order_by("account", "currency").values_list("account", "currency").distinct()
+    gaps = ((account, _gap(account, currency, month)) for account, currency in accounts[:MOST_COUNTED])
+    missing = [f"{account} ({gap})" for account, gap in gaps if gap]
     return Check(
         "statements",
         gettext_noop("Accounts whose statements do not cover the month"),
@@ -305,29 +305,32 @@ def _statements(month: Month) -> Check:
     )
 
 
-def _gap(account: str, month: Month) -> str:
+def _gap(account: str, currency: str, month: Month) -> str:
     """From when on this account's statements leave days of the month out: `2026-10-16`; empty: they do not.
 
-    Between two statements nothing was booked where the second opens with the balance with which the first closed.
-    Where one has no balances, nobody knows: a few days are a weekend. The first statement of all may begin in the
-    month, but not after it.
+    Whether one follows the other says `coverage.follows`. The first statement of all may begin in the month, but not
+    after it.
     """
     near = BankStatement.objects.filter(
-        account=account, ends_on__gte=month.first - LONGEST_SILENCE, begins_on__lte=month.last_day + LONGEST_SILENCE
+        account=account,
+        currency=currency,
+        ends_on__gte=month.first - LONGEST_SILENCE,
+        begins_on__lte=month.last_day + LONGEST_SILENCE,
     )
     columns = ("begins_on", "ends_on", "opening", "closing")
     rows: list[tuple[Any, ...]] = list(near.order_by("begins_on", "ends_on", "uploaded_at").values_list(*columns))
-    covered, closing = None, None
-    for begins_on, ends_on, opening, closes in rows:
+    covered: date | None = None
+    closings: set[int | None] = set()  # of those that end on that day: nobody knows which of them was the last
+    for begins_on, ends_on, opening, closing in rows:
         if covered is None:
             if begins_on > month.last_day:
                 break
-        elif begins_on > covered + timedelta(days=1):
-            told = closing is not None and opening is not None
-            if closing != opening if told else begins_on > covered + LONGEST_WEEKEND:
-                break
-        if covered is None or ends_on >= covered:
-            covered, closing = ends_on, closes
+        elif not coverage.follows(closings, covered, opening, begins_on):
+            break
+        if covered is None or ends_on > covered:
+            covered, closings = ends_on, {closing}
+        elif ends_on == covered:
+            closings.add(closing)
         if covered >= month.last_day:
             return ""
     return max(month.first, covered + timedelta(days=1)).isoformat() if covered else month.first.isoformat()

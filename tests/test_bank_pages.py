@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -148,6 +149,28 @@ class TestUpload:
         client.force_login(request.getfixturevalue(who))
         assert upload(client, b"x").status_code == 403
         assert client.get(f"{STATEMENTS}upload/").status_code == 403
+
+    @pytest.mark.parametrize(
+        ("days", "opening", "said"),
+        [
+            (1, 105_000, ""),
+            (9, 105_000, ""),  # nothing was booked in between: the balance goes on
+            (1, 104_000, "That one closed with EUR 1,050.00, and this one opens with EUR 1,040.00."),
+            (4, 104_000, "No statement covers "),
+        ],
+    )
+    def test_its_page_says_that_lines_before_it_are_missing(
+        self, room: Client, days: int, opening: int, said: str
+    ) -> None:
+        first, second = bank.DAY - timedelta(days=days), bank.DAY
+        before = bank.keep(bank.statement(bank.line(5000, booked_on=first), begins_on=first, ends_on=first))
+        kept = bank.keep(bank.statement(bank.line(700, booked_on=second), opening=opening))
+        found = text(room.get(f"{STATEMENTS}{kept.statements[0].pk}/"))
+        assert ("Lines are missing before this statement" in found) is bool(said) and said in found
+        assert (str(before.statements[0].pk) in found) is bool(said)
+        assert "are missing" not in text(
+            room.get(f"{STATEMENTS}{before.statements[0].pk}/")
+        )  # it is the account's first
 
 
 class TestCommand:

@@ -185,6 +185,29 @@ class TestChecks:
         BankTransaction.objects.update(state=BankTransaction.State.DONE)
         assert ("statements" in unmet(last)) is is_gap
 
+    @pytest.mark.parametrize(("opening", "is_gap"), [(100_500, False), (100_700, True)])
+    def test_nor_where_the_days_follow_and_the_afternoon_is_missing(
+        self, last: Month, opening: int, is_gap: bool
+    ) -> None:
+        proof(last)
+        first = last.first + timedelta(days=4)
+        bank.keep(bank.statement(bank.line(500, booked_on=first), begins_on=last.first, ends_on=first))
+        # Another statement of that same day, of which nobody knows whether it was the later one.
+        bank.keep(bank.statement(bank.line(-500, booked_on=first), opening=900_000, begins_on=first, ends_on=first))
+        next_day = {"begins_on": first + timedelta(days=1), "ends_on": last.last_day}
+        bank.keep(bank.statement(bank.line(-500, booked_on=last.last_day), opening=opening, **next_day))
+        BankTransaction.objects.update(state=BankTransaction.State.DONE)
+        assert ("statements" in unmet(last)) is is_gap
+
+    def test_each_currency_of_an_account_by_itself(self, last: Month) -> None:
+        proof(last)
+        middle = last.first + timedelta(days=9)
+        for currency, ends_on in (("eur", last.last_day), ("usd", middle)):
+            line = bank.line(-500, booked_on=middle, currency=currency)
+            bank.keep(bank.statement(line, currency=currency, begins_on=last.first, ends_on=ends_on))
+        BankTransaction.objects.update(state=BankTransaction.State.DONE)
+        assert unmet(last) == ["statements"]
+
 
 class TestClosing:
     def test_it_writes_down_who_when_what_and_the_journals_head(self, last: Month, finance: User) -> None:

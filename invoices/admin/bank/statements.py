@@ -30,7 +30,7 @@ from invoices.admin.formatting import ago, moment, number
 from invoices.admin.links import page_url
 from invoices.models import BankStatement, BankTransaction
 from invoices.operations import Refusal
-from invoices.statements import keeping, layouts
+from invoices.statements import coverage, keeping, layouts
 from invoices.statements.formats.csv_file import DATE_FORMATS, DECIMAL_MARKS, CsvLayout, NeedsLayout, Table
 from invoices.statements.formats.parsed import BadStatement, ParsedStatement
 from invoices.statements.formats.read import read
@@ -301,6 +301,7 @@ class BankStatementAdmin(RecordAdmin):
             "states": [
                 (label, number(count), amount, f"{of}&state={state}") for state, label, count, amount in _states(record)
             ],
+            "gap": _gap(record),
             "transactions": of,
             "confirm": confirm if may_match else "",
         }
@@ -377,6 +378,23 @@ def _first_lines(statement: ParsedStatement) -> list[tuple[int, str, str, str, s
         )
         for line in statement.lines[:ROWS_SHOWN]
     ]
+
+
+def _gap(record: BankStatement) -> dict[str, Any] | None:
+    """Why lines between this statement and the one before it are missing, in sentences; None: none are."""
+    gap = coverage.gap_before(record)
+    if gap is None:
+        return None
+    before = gap.before
+    told = []
+    if gap.days:
+        first, last = map(day_in_words, gap.days)
+        told.append(_("No statement covers {first} to {last}.").format(first=first, last=last))
+    if before.closing is not None and record.opening is not None:
+        balances = {"closed": before.closing, "opens": record.opening}
+        shown = {name: money.text(value, record.currency) for name, value in balances.items()}
+        told.append(_("That one closed with {closed}, and this one opens with {opens}.").format(**shown))
+    return {"before": before, "link": page_url(before), "told": told}
 
 
 def _period(record: BankStatement) -> str:
