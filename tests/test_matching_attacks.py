@@ -5,10 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from django.contrib.auth.models import User
 
-from invoices.models import BankTransaction
+from invoices import clock
+from invoices.models import BankDecision, BankTransaction, Operation
 from invoices.statements import proposing
 from invoices.statements.matching import Confidence, Proposal, ReasonCode, propose
+from invoices.statements.matching.reasons import sentence
 from tests.factories import CustomerObject, InvoicePaymentObject, stored
 from tests.helpers import bank
 from tests.helpers.camt import detail, document, entry
@@ -237,6 +240,50 @@ class TestOnePaymentTwice:
         stored(InvoicePaymentObject(id="inpay_1", invoice=pk, amount_paid=11900, status="paid", payment=payment))
         found = best(credit("RE-2026-1001", 11900))
         assert found is not None and found.confidence == LOW and ReasonCode.RECORDED_BEFORE in codes(found)
+
+    @pytest.mark.parametrize(
+        ("given", "is_high"),
+        [
+            ({}, False),
+            ({"received_on": "2026-11-14"}, False),  # what the customer said on the phone; the bank says the 20th
+            ({"received_on": "2026-10-20"}, True),
+            ({"amount": 11800}, True),
+        ],
+    )
+    @pytest.mark.parametrize("state", ["succeeded", "awaiting_approval", "failed"])
+    def test_that_was_recorded_by_hand_on_another_invoice_of_the_customer(
+        self, given: dict[str, str], is_high: bool, state: str
+    ) -> None:
+        """The agent took the wrong one of two, and now the bank's credit names the right one."""
+        invoice("RE-2026-1001", 11900)
+        other = invoice("RE-2026-1002", 11900, status="paid", amount_remaining=0)
+        params = {"amount": 11900, "received_on": "2026-11-19", "method": "Bank transfer", **given}
+        operation = Operation.objects.create(
+            **{"action": "attach_out_of_band_payment", "invoice": other, "customer": "cus_mill", "currency": "eur"},
+            **{"params": params, "source": "admin", "state": state},
+        )
+        found = best(credit("RE-2026-1001", 11900))
+        assert found is not None
+        if is_high or state == "failed":
+            assert found.confidence == HIGH
+            return
+        assert found.confidence == LOW and ReasonCode.RECORDED_ELSEWHERE in codes(found)
+        assert sentence(found.reasons[-1]) == (
+            "A payment of this amount was recorded by hand for the same customer, on invoice RE-2026-1002: "
+            "it may be this one."
+        )
+        (row,) = bank.credits_of(bank.line(11900, "another", payer_name="Mill Ltd"))
+        BankDecision.objects.create(
+            transaction=row,
+            what="already_recorded",
+            amount=11900,
+            reason="x",
+            operation=operation.pk,
+            decided_at=clock.now(),
+            decided_by=User.objects.create_user("accountant"),
+        )
+        found = best(credit("RE-2026-1001", 11900))  # another credit stands for that payment
+        assert found is not None and found.confidence == HIGH
 
     def test_is_told_whichever_page_is_looked_at(self) -> None:
         invoice("RE-2026-1001", 11900)

@@ -72,7 +72,7 @@ def _exact(credit: Credit, known: Known, chosen: Sequence[Hit], notes: list[Reas
     confidence = Confidence.HIGH
     if against:
         confidence = Confidence.LOW if grave and len(against) > 1 else Confidence.MEDIUM
-    if any(each.code == ReasonCode.RECORDED_BEFORE for each in against):
+    if any(each.code in (ReasonCode.RECORDED_BEFORE, ReasonCode.RECORDED_ELSEWHERE) for each in against):
         confidence = Confidence.LOW  # it may be this very payment, from another file or by hand
     weight = 100 - 5 * len(against)
     if rival := _rival(credit, known, chosen):

@@ -12,8 +12,9 @@ from invoices.statements.matching.known import Known
 from invoices.statements.matching.names import Likeness
 from invoices.statements.matching.proposal import Credit, Proposal, Reason
 from invoices.statements.matching.reasons import ReasonCode
-from invoices.statements.matching.rows import Row
+from invoices.statements.matching.rows import ByHand, Row
 
+DAYS_OF_ONE_TRANSFER = timedelta(days=7)  # between what a customer says on the phone and the bank's booking
 EARLIER_THAN_INVOICE = timedelta(days=2)  # a bank's day is another one than UTC's
 SMALL_SHARE = 0.035  # of what remains: a discount of 2 or 3 %
 
@@ -73,6 +74,15 @@ def of_payer(credit: Credit, known: Known, chosen: Iterable[Row]) -> tuple[list[
     return list(for_it.values()), list(against.values())
 
 
+def _recorded_elsewhere(credit: Credit, known: Known, row: Row) -> ByHand | None:
+    """A payment that somebody recorded on another invoice of this customer, and that may be this credit."""
+    for each in known.hindrances.by_hand.get(row.customer, ()):
+        is_same = (each.currency, each.amount) == (credit.currency, credit.amount) and each.invoice != row.id
+        if is_same and abs(each.received_on - credit.booked_on) <= DAYS_OF_ONE_TRANSFER:
+            return each
+    return None
+
+
 def of_invoices(credit: Credit, known: Known, chosen: Iterable[Row]) -> list[Reason]:
     """What else is going on with these invoices, or with the credit."""
     found: list[Reason] = []
@@ -86,6 +96,10 @@ def of_invoices(credit: Credit, known: Known, chosen: Iterable[Row]) -> list[Rea
             found.append(reason(ReasonCode.UNDER_WAY, row))
         if (row.id, credit.amount) in known.hindrances.recorded:
             found.append(reason(ReasonCode.RECORDED_BEFORE, row))
+        elif elsewhere := _recorded_elsewhere(credit, known, row):
+            found.append(
+                Reason(str(ReasonCode.RECORDED_ELSEWHERE), {"invoice": elsewhere.invoice, "number": elsewhere.number})
+            )
         if known.taken.get(row.id):
             found.append(reason(ReasonCode.SHARED, row))
         if row.since is not None and row.since > money_came + EARLIER_THAN_INVOICE:

@@ -82,7 +82,7 @@ def look_up(credits: Sequence[Credit], payers: Mapping[Any, Mapping[str, int]]) 
     twins = _twins(hit.row for each in found.values() for hit in each if hit.row.status in rows.PAYABLE)
     every = [row for group in (near, amounts, of_customers) for each in group.values() for row in each]
     every += [hit.row for each in found.values() for hit in each]
-    hindrances = rows.hindrances(row.id for row in every)
+    hindrances = rows.hindrances((row.id for row in every), {row.customer for row in every})
     return Known(readings, found, near, amounts, of_customers, named, payers, twins, hindrances)
 
 

@@ -53,6 +53,7 @@ class ReasonCode(models.TextChoices):
     WRITTEN_OFF = "written_off"
     UNDER_WAY = "under_way"
     RECORDED_BEFORE = "recorded_before"
+    RECORDED_ELSEWHERE = "recorded_elsewhere"
     LATER_INVOICE = "later_invoice"
 
 
@@ -100,6 +101,9 @@ SENTENCES: Mapping[str, str] = {
     ReasonCode.WRITTEN_OFF: gettext_noop("Invoice {number} was marked uncollectible."),
     ReasonCode.UNDER_WAY: gettext_noop("Something is under way for invoice {number}: a payment or a request."),
     ReasonCode.RECORDED_BEFORE: gettext_noop("A payment of this amount was recorded on invoice {number} before."),
+    ReasonCode.RECORDED_ELSEWHERE: gettext_noop(
+        "A payment of this amount was recorded by hand for the same customer, on invoice {number}: it may be this one."
+    ),
     ReasonCode.LATER_INVOICE: gettext_noop("Invoice {number} was made after the money came."),
 }
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
 from django.db import connection
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
-from invoices.models import BankMatch, Customer, Invoice, InvoicePayment, Operation, PaymentIntent
+from invoices import clock
+from invoices.models import BankDecision, BankMatch, Customer, Invoice, InvoicePayment, Operation, PaymentIntent
 from invoices.models.invoice_numbers import NumberKey, number_key
+from invoices.thresholds import REPEATED_RECORD
 
 LAST = datetime.max.replace(tzinfo=UTC)
 PAYABLE = (Invoice.Status.OPEN, Invoice.Status.UNCOLLECTIBLE)
@@ -20,6 +23,8 @@ MOST_OF_CUSTOMER = 40  # open invoices of one customer that are looked at
 MOST_OF_NAME = 5  # customers whose name begins alike
 VALUES_PER_STATEMENT = 10_000
 PARTS_PER_STATEMENT = 100  # SQLite takes 500
+RECORDING = "attach_out_of_band_payment"  # the action
+State = Operation.State
 NOT_OVER = (*Operation.UNFINISHED, Operation.State.PROCESSING, Operation.State.AWAITING_APPROVAL)
 FIELDS = (
     "id",
@@ -77,6 +82,17 @@ class Hindrances(NamedTuple):
     under_way: frozenset[str]  # an operation, or a charge on which a bank decides
     claimed: dict[str, int]  # invoice → minor units that confirmed matches will pay
     recorded: frozenset[tuple[str, int]]  # invoice and amount of payments outside Stripe
+    by_hand: Mapping[str, Sequence[ByHand]]  # of each customer
+
+
+class ByHand(NamedTuple):
+    """A payment that somebody recorded, and that no credit of a bank stands for yet: it may be the one of a credit."""
+
+    invoice: str
+    number: str
+    currency: str
+    amount: int  # minor units
+    received_on: date
 
 
 def with_keys(keys: Iterable[str], *, unpaid: bool = False) -> dict[str, list[Row]]:
@@ -124,7 +140,7 @@ def named(beginnings: Iterable[str]) -> list[tuple[str, str]]:
     ]
 
 
-def hindrances(invoices: Iterable[str]) -> Hindrances:
+def hindrances(invoices: Iterable[str], customers: Iterable[str]) -> Hindrances:
     under_way: set[str] = set()
     claimed: dict[str, int] = defaultdict(int)
     recorded: set[tuple[str, int]] = set()
@@ -145,7 +161,25 @@ def hindrances(invoices: Iterable[str]) -> Hindrances:
                 paying[intent] = id or ""
         at_bank = PaymentIntent.objects.filter(pk__among=list(paying), status="processing") if paying else ()
         under_way.update(paying[intent.pk] for intent in at_bank)
-    return Hindrances(frozenset(under_way), dict(claimed), frozenset(recorded))
+    return Hindrances(frozenset(under_way), dict(claimed), frozenset(recorded), _by_hand(customers))
+
+
+def _by_hand(customers: Iterable[str]) -> dict[str, list[ByHand]]:
+    found = defaultdict(list)
+    recorded = Operation.objects.filter(action=RECORDING, created_at__gt=clock.now() - REPEATED_RECORD)
+    recorded = recorded.exclude(state__in=(State.FAILED, State.REFUSED, State.CANCELLED, State.EXPIRED))
+    for some in _portions(each for each in customers if each):
+        made = recorded.filter(customer__among=some)
+        made = made.exclude(Exists(BankMatch.objects.filter(pk=OuterRef("pk"))))
+        made = made.exclude(Exists(BankDecision.objects.filter(operation=OuterRef("pk"))))
+        rows = list(made.values_list("customer", "invoice", "currency", "params"))
+        numbers = dict(Invoice.objects.filter(pk__among=[row[1] for row in rows]).values_list("pk", "number"))
+        for customer, invoice, currency, params in rows:
+            with suppress(KeyError, TypeError, ValueError):  # an operation of an older version
+                day = date.fromisoformat(params["received_on"])
+                number = numbers.get(invoice) or invoice
+                found[customer].append(ByHand(invoice, number, currency, int(params["amount"]), day))
+    return dict(found)
 
 
 # --- statements of many parts -----------------------------------------------------------------------------------------
