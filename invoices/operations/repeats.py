@@ -43,7 +43,7 @@ class Earlier:
     parts: tuple[tuple[str, int | None], ...]  # each invoice's id with its amount
     actor: AbstractBaseUser | None = None  # None: somebody at Stripe
     operation: Operation | None = None  # the newest of its operations
-    batch: Batch | None = None
+    batch: uuid.UUID | None = None
     is_done: bool = True  # False: it waits, or is under way
 
 
@@ -114,14 +114,16 @@ def _earlier(
     invoices = [invoice.pk for invoice, _params in asked]
     customer = asked[0][0].customer_id or ""
     made = Operation.objects.filter(action=action.name, created_at__gt=since).exclude(state__in=_WITHOUT_EFFECT)
-    made = made.select_related("actor", "batch").defer("message", "advice", "error").order_by("-created_at", "-pk")
-    rows = {each.pk: each for each in made.filter(invoice__in=invoices)[:MOST_OPERATIONS]}
+    made = made.select_related("actor").defer("message", "advice", "error").order_by("-created_at", "-pk")
+    rows: dict[uuid.UUID, Operation] = {}
     if customer:
-        rows |= {each.pk: each for each in made.filter(customer=customer)[:MOST_OPERATIONS]}
+        rows = {each.pk: each for each in made.filter(customer=customer).defer("calls")[:MOST_OPERATIONS]}
+    on_these = {each.pk: each for each in made.filter(invoice__in=invoices)[:MOST_OPERATIONS]}
+    rows |= on_these
     waiting = [each for each in _not_begun(action, customer, invoices, set(rows), except_for) if each.at > since]
     others = [each for each in rows.values() if except_for is None or except_for not in (each.pk, each.batch_id)]
     yield from _joined([*map(_of_operation, others), *waiting])
-    yield from _at_stripe(action, invoices, since, rows.values())
+    yield from _at_stripe(action, invoices, since, on_these.values())
 
 
 def _of_operation(operation: Operation) -> Earlier:
@@ -133,7 +135,7 @@ def _of_operation(operation: Operation) -> Earlier:
         ((operation.invoice, operation.params.get("amount")),),
         operation.actor,
         operation,
-        operation.batch,
+        operation.batch_id,
         operation.state == State.SUCCEEDED,
     )
 
@@ -143,19 +145,20 @@ def _not_begun(
 ) -> Iterator[Earlier]:
     """What batches are about to do, or wait for a second person to do: it has no operations yet."""
     unfinished = Batch.objects.filter(finished_at=None, cancelled_at=None, action=action.name)
+    others = list(unfinished.select_related("actor").order_by("-created_at")[:MOST_BATCHES])
     ours = set(invoices)
-    for batch in unfinished.select_related("actor").order_by("-created_at")[:MOST_BATCHES]:
+    if others and customer:
+        owed = Invoice.objects.filter(customer_id=customer, status__in=action.statuses)
+        ours |= set(owed.order_by("-created").values_list("pk", flat=True)[:MOST_INVOICES])
+    for batch in others:
         if batch.pk == except_for:
             continue
-        if customer and len(ours) == len(set(invoices)):
-            owed = Invoice.objects.filter(customer_id=customer, status__in=action.statuses)
-            ours |= set(owed.order_by("-created").values_list("pk", flat=True)[:MOST_INVOICES])
         for item in batch.items:
             if item.invoice in ours and (id := item.operation_id(batch.pk)) not in begun:
                 params = {**batch.params, **(item.params or action.bulk_params(item.amount_remaining))}
                 part = ((item.invoice, params.get("amount")),)
                 yield Earlier(
-                    str(id), batch.created_at, params, item.currency, part, batch.actor, batch=batch, is_done=False
+                    str(id), batch.created_at, params, item.currency, part, batch.actor, batch=batch.pk, is_done=False
                 )
 
 
@@ -164,7 +167,7 @@ def _joined(parts: Iterable[Earlier]) -> list[Earlier]:
     found: dict[Any, Earlier] = {}
     for part in parts:
         said = {name: value for name, value in part.params.items() if name != "amount"}
-        of = (part.batch.pk, str(sorted(said.items()))) if part.batch else part.key
+        of = (part.batch, str(sorted(said.items()))) if part.batch else part.key
         if (one := found.get(of)) is None:
             found[of] = part
             continue

@@ -15,7 +15,7 @@ from invoices import money
 from invoices.admin import days
 from invoices.admin.formatting import age_text
 from invoices.admin.invoices import wording
-from invoices.admin.links import page_url
+from invoices.admin.links import page_url, url_of
 from invoices.models import Invoice
 from invoices.operations import Action, repeats
 
@@ -80,6 +80,6 @@ def lines(look: repeats.Look, may_see_operations: bool) -> list[Line]:
             words += _(", recorded at Stripe")
         elif may_see_operations:
             words += _(", by {person}").format(person=each.actor.get_full_name() or each.actor.get_username())  # type: ignore[attr-defined]
-        more = (each.operation or each.batch) if may_see_operations else None
-        found.append(Line(f"{words}.", page_url(more) if more else ""))
+        link = page_url(each.operation) if each.operation else url_of("batch", each.batch) if each.batch else ""
+        found.append(Line(f"{words}.", link if may_see_operations else ""))
     return found
