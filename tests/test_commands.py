@@ -108,7 +108,7 @@ class TestPauses:
     def test_on_and_off(self, open_invoice: Any, agent: User, manager: User) -> None:
         assert self.said("pauses") == "Every action runs.\n"
         said = self.said("pause", "pay", "--reason", "the bank has an outage", "--as", "manager")
-        assert "Pay is paused, by manager: the bank has an outage" in said and "by manager" in said
+        assert "Pay (and Charge a part) is paused, by manager: the bank has an outage" in said and "by manager" in said
         with pytest.raises(CommandError, match="actions_paused"):
             call_command("perform", "pay", open_invoice.id, "--reason", "asked", "--as", "agent")
         assert self.said("resume", "pay") == "Every action runs.\n"

@@ -151,7 +151,7 @@ def test_it_names_the_approver(desk: Client, agent: User, manager: User) -> None
 def test_a_pause_says_what_comes_next(desk: Client, manager: User) -> None:
     invoice = stored(InvoiceObject(due_date=LATE))
     Pause.objects.create(action="pay", reason="an audit", paused_by=manager, paused_at=clock.now())
-    assert "Pay is paused, by manager: an audit." in words_of(desk, invoice)
+    assert "Pay (and Charge a part) is paused, by manager: an audit." in words_of(desk, invoice)
 
 
 def test_a_pause_ends_in_the_readers_time_zone(desk: Client, manager: User) -> None:

@@ -106,7 +106,7 @@ class TestPausesThatEnd:
         pauses.begin("pay", "an outage", None, clock.now() + timedelta(hours=1))
         with pytest.raises(operations.Refusal) as refusal:
             operations.execute("pay", open_invoice.id, actor=agent, source="admin", reason="asked")
-        assert refusal.value.until and "Pay is paused until 20" in refusal.value.message
+        assert refusal.value.until and "Pay (and Charge a part) is paused until 20" in refusal.value.message
         assert "somebody resumes" not in refusal.value.message
         later(minutes=61)
         paid = operations.execute("pay", open_invoice.id, actor=agent, source="admin", reason="asked")
@@ -200,7 +200,7 @@ class TestForm:
         for path in ("/admin/", LIST, f"{LIST}{invoice.pk}/", action_url(invoice.pk, "pay")):
             found = text(client.get(path))
             bar = found.split('class="note pause"')[1].split("</div>")[0]
-            assert "<b>Pay is paused until <time" in bar and "An audit: of March" in bar, path
+            assert "<b>Pay (and Charge a part) is paused until <time" in bar and "An audit: of March" in bar, path
             assert "Paused by manager" in bar
         found = found.split("Not possible now")[1].split("</section>")[0]
         local = pause.ends_at + timedelta(hours=5, minutes=45)

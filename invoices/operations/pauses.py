@@ -9,7 +9,6 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_noop
 
 from invoices import clock, recorded
 from invoices.models import Code, Pause
@@ -42,7 +41,7 @@ def in_words(pause: Pause) -> str:
         sentence = _("{action} is paused until {time} UTC, by {person}: {sentence}")
     end = "" if pause.reason.rstrip()[-1:] in ".!?…" else "."
     return sentence.format(
-        action=_(what(pause)),
+        action=what(pause),
         time=f"{pause.ends_at:%Y-%m-%d %H:%M}" if pause.ends_at else "",
         person=by_whom(pause),
         sentence=f"{recorded.shown(pause.reason.rstrip())}{end}",
@@ -63,8 +62,12 @@ def ended_by_itself(pause: Pause) -> bool:
 
 
 def what(pause: Pause) -> str:
-    """The label of what is paused."""
-    return label_of(pause.action) if pause.action else gettext_noop("Every action")
+    """What is paused, in words: `Void`; `Pay (and Charge a part)`, with what is paused with it; or every action."""
+    if not pause.action:
+        return _("Every action")
+    action = _(label_of(pause.action))
+    others = [_(each.label) for each in ACTIONS.values() if each.paused_with == pause.action]
+    return _("{action} (and {others})").format(action=action, others=", ".join(others)) if others else action
 
 
 def check(action: str) -> None:

@@ -144,14 +144,12 @@ class PauseAdmin(RecordAdmin):
 
     def page_context(self, request: HttpRequest, record: Pause) -> dict[str, Any]:
         resume = _resume_url(record) if _stands(record) and self.has_add_permission(request) else ""
-        title = _("{action} paused: {reason}").format(
-            action=_(pauses.what(record)), reason=recorded.shown(record.reason)
-        )
+        title = _("{action} paused: {reason}").format(action=pauses.what(record), reason=recorded.shown(record.reason))
         return {**super().page_context(request, record), "title": title, "resume": resume}
 
     def facts(self, record: Pause) -> Facts:
         return [
-            (_("What"), _(pauses.what(record))),
+            (_("What"), pauses.what(record)),
             (_("Why"), recorded.shown(record.reason)),
             (_("By"), recorded.shown(pauses.by_whom(record))),
             (_("Since"), moment(record.paused_at)),
@@ -161,7 +159,7 @@ class PauseAdmin(RecordAdmin):
 
     @admin.display(description=gettext_lazy("What"))
     def what(self, pause: Pause) -> SafeString:
-        return format_html('<span class="strong">{}</span>', _(pauses.what(pause)))
+        return format_html('<span class="strong">{}</span>', pauses.what(pause))
 
     @admin.display(description=gettext_lazy("State"))
     def state_(self, pause: Pause) -> SafeString:
@@ -191,7 +189,7 @@ class PauseAdmin(RecordAdmin):
         """A button of the form around the list, which has the token that every POST needs."""
         if not _stands(pause):
             return SafeString("")
-        label = _("Resume: {action}").format(action=_(pauses.what(pause)))
+        label = _("Resume: {action}").format(action=pauses.what(pause))
         return format_html(
             '<button class="button small" formaction="{}" aria-label="{}">{}</button>',
             _resume_url(pause),
