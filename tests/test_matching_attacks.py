@@ -160,6 +160,20 @@ class TestSeveralNumbers:
         found = best(credit("RE-2026-1001 bis 1003", 21900))
         assert found is not None and found.confidence == MEDIUM and ReasonCode.UNCLEAR_NUMBER in codes(found)
 
+    @pytest.mark.parametrize(
+        "text", ["Rechnungen 1001,02,03", "Rechn. 1001/02/03", "1001, 02 + 03", "RG 1001; 1002; 03"]
+    )
+    def test_in_a_list_of_ends(self, text: str) -> None:
+        amounts = {"1001": 11900, "1002": 23800, "1003": 400}
+        named = {invoice(f"RE-2026-{number}", amount) for number, amount in amounts.items()}
+        invoice("RE-2026-1004", 35700)
+        invoice("RE-2026-1005", 36100)
+        stored(CustomerObject(id="cus_mill", name="Mill Ltd"))
+        asked = credit(text, 36100)
+        found = propose([asked], {})[asked.id]
+        assert named in [{pk for pk, _amount in parts(each)} for each in found]
+        assert all(each.confidence < HIGH for each in found)
+
     def test_by_their_ends_alone_where_they_add_up(self) -> None:
         named = {invoice(f"RE-2026-{number}", amount) for number, amount in (("1001", 11900), ("1002", 23800))}
         invoice("RE-2026-1004", 35700)

@@ -85,14 +85,16 @@ _NO_NUMBERS = (
     re.compile(r"(?<![A-Z0-9])(?<![A-Z0-9][-/.])[0-3]?\d([./-])[01]?\d\1(?:(?:19|20)\d\d|\d\d)(?![A-Z0-9])(?![-/.]\d)"),
     # and 2026-11-01
     re.compile(r"(?<![A-Z0-9])(?<![A-Z0-9][-/.])(?:19|20)\d\d([./-])[01]?\d\1[0-3]?\d(?![A-Z0-9])(?![-/.]\d)"),
-    # amounts, such as 1.234,50
-    re.compile(r"(?<![A-Z0-9])(?<!\d[-/.,])(?:\d{1,3}(?:[.,' ]\d{3})+|\d+)[.,]\d\d(?![A-Z0-9])(?![-/.]\d)"),
+    # amounts, such as 1.234,50; not the list 1001,02,03
+    re.compile(r"(?<![A-Z0-9])(?<!\d[-/.,])(?:\d{1,3}(?:[.,' ]\d{3})+|\d+)[.,]\d\d(?![A-Z0-9])(?![-/.,]\d)"),
     # and EUR 29
     re.compile(rf"(?<![A-Z0-9]){_CURRENCY} ?\d+(?![A-Z0-9])(?![-/]\d)"),
     re.compile(rf"(?<![A-Z0-9])(?<!\d[-/.])\d+ ?{_CURRENCY}(?![A-Z0-9])"),
     # phones in their international form
     re.compile(r"(?<![A-Z0-9])(?:\+|00)[1-9]\d?[ /()-]?(?:[ /()-]?\d){6,12}(?!\d)"),
 )
+# 1001,02,03 and 1001/02: behind the end of a number, only what is other of the next ones.
+_SHORT_LIST = re.compile(r"(?<![A-Z0-9])(?<!\d[-/.,])\d{3,10}(?: ?[,;/+&] ?\d{1,4}){1,20}(?![A-Z0-9])(?![-.]\d)")
 _IBAN = re.compile(r"\b[A-Z]{2}\d\d(?: ?[A-Z0-9]){11,30}")
 _WORD = re.compile(r"[A-Z0-9]+")
 _TIGHT = re.compile(r"[-/._\u2013]+")
@@ -156,6 +158,10 @@ def _read(fields: tuple[str, ...]) -> Reading:
         for word in re.finditer(r"(?<![A-Z0-9])[A-Z]{0,10}?(\d{2,10})(?![A-Z0-9])", text):
             if not any(start <= word.start(1) < end for start, end in taken):
                 endings.add(word[1])
+        for listed in _SHORT_LIST.finditer(text):
+            if not any(start <= listed.start() < end for start, end in taken):
+                base, *others = re.findall(r"\d+", listed[0])
+                endings.update(base[: -len(each)] + each for each in others if len(each) < len(base))
     said = texts[:-1] if fields[-1] and fields[-1] not in fields[:-1] else texts
     lines = frozenset(line.strip() for text in said for line in text.splitlines())
     purpose = next((match[0] for text in texts if (match := _OTHER_PURPOSE.search(text))), "")
