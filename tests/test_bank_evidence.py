@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from invoices.admin.formatting import moment
+from invoices.admin.invoices import wording
 from invoices.models import BankMatch, Batch, Operation
 from invoices.operations import batch as batches
 from invoices.statements import decisions
@@ -53,6 +54,7 @@ def test_the_approver_sees_what_the_bank_said(
         "rent of May",
         "Medium",
         "by hand",
+        f"The payer Paul Zimmermann is not called like the customer {wording.customer(invoice)}.",
     ):
         assert words in table
     assert f'href="{TRANSACTIONS}{credit.pk}/"' in table

@@ -88,11 +88,7 @@ def preview(credit: BankTransaction, words: Sequence[Confirmed]) -> Preview:
 
 def _remarks(credit: BankTransaction, invoice: Invoice, amount: int) -> list[str]:
     """What speaks against it. Nothing is refused: people pay for others, and twice the same."""
-    found = []
-    like = likeness(credit.payer_name, invoice.customer_name or "", invoice.customer_email or "")
-    if like in (Likeness.OTHER, Likeness.RELATED):
-        said = _("The payer {payer} is not called like the customer {customer}.")
-        found.append(said.format(payer=credit.payer_name, customer=invoice_wording.customer(invoice)))
+    found = [remark] if (remark := of_payer(credit, invoice)) else []
     made = Operation.objects.filter(
         invoice=invoice.pk, action=recording.ACTION, state=Operation.State.SUCCEEDED, currency=credit.currency
     )
@@ -102,6 +98,15 @@ def _remarks(credit: BankTransaction, invoice: Invoice, amount: int) -> list[str
         day = day_in_words(earlier.created_at.date())
         found.append(said.format(amount=money.text(amount, credit.currency), day=day))
     return found
+
+
+def of_payer(credit: BankTransaction, invoice: Invoice) -> str:
+    """That the payer is called otherwise than the customer; empty where nothing says so."""
+    like = likeness(credit.payer_name, invoice.customer_name or "", invoice.customer_email or "")
+    if like not in (Likeness.OTHER, Likeness.RELATED):
+        return ""
+    said = _("The payer {payer} is not called like the customer {customer}.")
+    return said.format(payer=credit.payer_name, customer=invoice_wording.customer(invoice))
 
 
 def may_be_meant(typed: str, credit: BankTransaction) -> list[Row]:

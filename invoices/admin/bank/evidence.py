@@ -11,7 +11,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
 from invoices import money
-from invoices.admin.bank import wording
+from invoices.admin.bank import by_hand, wording
 from invoices.admin.days import in_words as day_in_words
 from invoices.admin.invoices import wording as invoice_wording
 from invoices.admin.links import url_of
@@ -48,6 +48,11 @@ class Evidence:
     @property
     def payer(self) -> str:
         return wording.payer(self.match.transaction)
+
+    @property
+    def remark(self) -> str:
+        """What speaks against it, as who confirmed it was told."""
+        return by_hand.of_payer(self.match.transaction, self.invoice) if self.invoice else ""
 
     @property
     def text(self) -> str:
