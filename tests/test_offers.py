@@ -182,6 +182,18 @@ class TestWhatIsCharged:
         nothing = text(desk.get(f"{LIST}{self.without_default(sandbox).id}/methods/"))
         assert "Stripe has no saved payment method" in nothing and "Nothing is the default" not in nothing
 
+    def test_the_default_is_called_by_its_name_when_that_is_known(self, sandbox: SandboxProcess, desk: Client) -> None:
+        customer = customer_at(sandbox, "pm_card_visa", name="Ada Byron")
+        made = invoice_at(sandbox, 2000, customer=customer.id)
+        for kind, pk in (("invoice", made.id), ("customer", customer.id)):
+            refetch.refetch(kind, pk)
+        page = action_url(made.id, "pay")
+        assert "on the default payment method, now" in text(desk.get(page))
+        desk.get(f"{LIST}{made.id}/methods/")  # as the open page asks for it
+        assert "is charged to Ada Byron, on Visa •••• 4242, expires" in text(desk.get(page, {"preview": "1"}))
+        outside = text(desk.get(page, {"preview": "1", "paid_out_of_band": "true"}))
+        assert "Visa" not in outside and "default" not in outside
+
     def test_another_one_stays_ticked_when_its_id_was_forgotten(self, desk: Client) -> None:
         invoice = stored(InvoiceObject())
         given = form_data(desk, invoice.pk, "pay") | {"payment_method": "other", "payment_method_other": ""}

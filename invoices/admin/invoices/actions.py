@@ -228,6 +228,8 @@ def what_will_happen(action: Action, invoice: Invoice, params: dict[str, Any], n
     """What will happen, in sentences. The first one says that it waits for a second person, if it does."""
     if params.get(METHOD):
         params = {**params, METHOD: payment_methods.name_of(params[METHOD])}
+    elif default := payment_methods.name_of_default(action, invoice, params):
+        params = {**params, METHOD: default}
     if need is None:
         return action.consequences(invoice, params)
     waits = _("It waits until a second person approves. Only then:")

@@ -136,6 +136,15 @@ def name_of(method: str) -> str:
     return in_words(facts_of(PaymentMethodFacts(method))) or method
 
 
+def name_of_default(action: Action, invoice: Invoice, params: dict[str, Any]) -> str:
+    """`Visa •••• 4242, expires 8/2030`: what is charged where nothing is chosen; empty where that is not known. What a
+    subscription's default is, the mirror does not know."""
+    takes_default = any(each.name == METHOD and not each.required for each in action.parameters)
+    if not takes_default or params.get("source") or not action.charges(params) or invoice.subscription:
+        return ""
+    return in_words(facts_of(eligibility.method_in_mirror(invoice, {})))
+
+
 def in_words(method: PaymentMethodFacts) -> str:
     """`Visa •••• 4242, expires 8/2030`, in the reader's language."""
     if not method.expires:
