@@ -96,6 +96,8 @@ class TestARecordedPayment:
         [
             # the same reference, however it is written, with whatever amount and day
             ({"reference": "BANK-1"}, {"reference": "bank 1", "amount": "99", "received_on": "2026-11-03"}, True),
+            ({"reference": "BANK-1"}, {"reference": "\uff22\uff21\uff2e\uff2b \uff11", "amount": "99"}, True),
+            ({"reference": "M\u00fcller 1"}, {"reference": "Mu\u0308ller 1", "amount": "99"}, True),
             ({"reference": "BANK-1"}, {"reference": "BANK-2", "amount": "99"}, False),
             # no reference: the same amount, received on one day
             ({}, {}, True),

@@ -5,6 +5,7 @@ Two calls: report the payment as a payment record, then attach that record to th
 
 from __future__ import annotations
 
+import unicodedata
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -65,7 +66,9 @@ def _reference(invoice: Invoice, params: Params) -> str:
 
 
 def _letters(text: str) -> str:
-    return "".join(filter(str.isalnum, text.casefold()))
+    """Without spaces and signs. Unicode writes one letter in several ways, such as full-width or with a mark of its own:
+    what is copied from a bank's file or a PDF often has another than what is typed."""
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", text).casefold()))
 
 
 class AttachOutOfBandPayment(Action):
