@@ -276,6 +276,29 @@ class TestOneCredit:
         assert room.post(f"{page(credit)}match/", second).status_code == 302
         assert BankMatch.objects.get().amount == 2000
 
+    def test_by_hand_it_says_what_was_recorded_on_another_invoice_of_the_customer(
+        self, room: Client, sandbox: SandboxProcess, finance: User
+    ) -> None:
+        """Somebody recorded the transfer on the wrong one of two invoices, and now the bank's credit is matched."""
+        customer = customer_at(sandbox, name="Acme Trading GmbH").id
+        wrong, right = (invoice_at(sandbox, customer=customer, amount=5000, currency="eur").id for _ in range(2))
+        for pk in (wrong, right):
+            refetch.refetch("invoice", pk)
+        (credit,) = bank.credits_of(
+            bank.line(2000, "thank you", payer_name="Acme Trading GmbH", bank_reference="NTRF-7")
+        )
+        params = {"amount": 2000, "method": "Bank transfer", "received_on": "2026-11-02", "reference": "ntrf 7"}
+        operations.execute(
+            "attach_out_of_band_payment", wrong, actor=finance, source="admin", reason="x", params=params
+        )
+        number = {pk: str(Invoice.objects.get(pk=pk).number) for pk in (wrong, right)}
+        sent = {**hidden(text(room.get(page(credit)))), "choice": "hand", "reason": "seen"}
+        sent |= {"number_0": number[right], "amount_0": "20"}
+        shown = text(room.post(f"{page(credit)}match/", sent))
+        assert "What looks like this payment was recorded for this customer" in shown
+        assert f"EUR 20.00 on {number[wrong]}." in shown and not BankMatch.objects.exists()
+        assert room.post(f"{page(credit)}match/", {**sent, **hidden(shown)}).status_code == 302  # a person decides
+
     def test_what_is_no_number_is_marked_and_invoices_are_offered(self, room: Client, sandbox: SandboxProcess) -> None:
         customer = customer_at(sandbox, name="Zebra Stripes Ltd").id
         made = invoice_at(sandbox, customer=customer, amount=5000, currency="eur")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import html
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -285,6 +287,67 @@ class TestOverSeveralInvoices:
         preview = debtor.spread(desk, amount="100", reference="BANK-1")
         debtor.record(desk, 2, reference="BANK-1")
         assert tick_of(debtor.confirm(desk, preview)) and not Batch.objects.exists()
+
+
+class TestAtOnce:
+    """Two people send their forms in the same moment, so neither form was shown the other's payment."""
+
+    def sent_in_between(self, monkeypatch: pytest.MonkeyPatch, other: Any) -> list[Any]:
+        """`other` happens between the look of the next form and what it writes."""
+        answers: list[Any] = []
+        original = repeats.look
+
+        def look(*args: Any, **given: Any) -> repeats.Look:
+            found = original(*args, **given)
+            monkeypatch.setattr(repeats, "look", original)
+            answers.append(other())
+            return found
+
+        monkeypatch.setattr(repeats, "look", look)
+        return answers
+
+    def test_two_payments_by_hand(self, desk: Client, debtor: Debtor, monkeypatch: pytest.MonkeyPatch) -> None:
+        form, second = (form_data(desk, debtor.invoices[place], RECORD) for place in (0, 1))
+        typed = {"amount": "100.00", "method": "Cash", "received_on": "2026-11-02"}
+        others = self.sent_in_between(
+            monkeypatch, lambda: desk.post(action_url(debtor.invoices[1], RECORD), second | typed)
+        )
+        late = desk.post(action_url(debtor.invoices[0], RECORD), form | typed)
+        assert is_done(others[0]) and late.status_code == 409 and "In this very moment" in text(late)
+        assert debtor.remaining() == [30_000, 20_000, 30_000]
+        assert sorted(Operation.objects.values_list("state", flat=True)) == ["cancelled", "succeeded"]
+        assert tick_of(debtor.record(desk, 0, method="Cash"))  # sent again, it asks
+
+    def test_one_by_hand_and_one_over_several(
+        self, desk: Client, debtor: Debtor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        preview = debtor.spread(desk, amount="100")
+        others = self.sent_in_between(monkeypatch, lambda: debtor.record(desk, 2))
+        late = debtor.confirm(desk, preview)
+        assert is_done(others[0]) and late.status_code == 400 and "In this very moment" in text(late)
+        assert not Batch.objects.exists() and debtor.remaining() == [30_000, 30_000, 20_000]
+
+    def test_by_threads(self, desk: Client, debtor: Debtor, agent: User) -> None:
+        """However they meet, at most one is recorded without a question."""
+        forms = [form_data(desk, pk, RECORD) for pk in debtor.invoices]
+        typed = {"amount": "100.00", "method": "Cash", "received_on": "2026-11-02"}
+        clients = [Client() for _ in forms]
+        for each in clients:
+            each.force_login(agent)
+        barrier = threading.Barrier(len(forms))
+
+        def send(place: int) -> int:
+            try:
+                barrier.wait()
+                answer = clients[place].post(action_url(debtor.invoices[place], RECORD), forms[place] | typed)
+                return int(answer.status_code)
+            finally:
+                connection.close()
+
+        with ThreadPoolExecutor(len(forms)) as pool:
+            codes = list(pool.map(send, range(len(forms))))
+        assert sum(30_000 - each for each in debtor.remaining()) <= 10_000, codes
+        assert set(codes) <= {302, 400, 409}
 
 
 class TestAChargedPart:

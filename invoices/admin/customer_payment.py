@@ -18,8 +18,8 @@ from invoices.admin.invoices.forms import ActingForm, add_parameters, clean_para
 from invoices.admin.invoices.repeats import RepeatForm
 from invoices.admin.links import page_url
 from invoices.admin.locale import locale_of
-from invoices.models import Batch, BatchItem, Customer, Invoice
-from invoices.operations import ACTIONS, Action, Refusal, approval, batch, eligibility, spreading
+from invoices.models import Batch, BatchItem, Code, Customer, Invoice
+from invoices.operations import ACTIONS, Action, Refusal, approval, batch, eligibility, repeats, spreading
 from invoices.operations.spreading import Share
 
 ACTION = "attach_out_of_band_payment"
@@ -69,13 +69,16 @@ class PaymentForm(RepeatForm, ActingForm):
         if amount is not None:
             cleaned["shares"] = self._shares(cleaned, amount)
         if not self.errors:
-            asked = [
-                (share.invoice, {**cleaned["params"], "amount": share.amount})
-                for share in cleaned["shares"]
-                if share.amount
-            ]
-            self.check_repeats(self.action, asked, cleaned["batch"])
+            self.check_repeats(self.look_for_repeats())
         return cleaned
+
+    def look_for_repeats(self) -> repeats.Look:
+        """What looks like this payment, as things are now."""
+        params = self.cleaned_data["params"]
+        asked = [
+            (share.invoice, {**params, "amount": share.amount}) for share in self.cleaned_data["shares"] if share.amount
+        ]
+        return repeats.look(self.action, asked, except_for=self.cleaned_data["batch"])
 
     def _shares(self, cleaned: dict[str, Any], amount: int) -> list[Share]:
         if cleaned.get("spread") != AS_TYPED:
@@ -162,15 +165,18 @@ def pay(admin: Any, request: HttpRequest, customer: Customer) -> HttpResponse:
         return admin.show(request, "admin/customers/payment.html", context, status=400)
     if "confirmed" in request.POST and form.is_as_seen():
         try:
-            made = batch.start_items(
-                action.name,
-                form.items(),
-                actor=request.user,  # type: ignore[arg-type]
-                reason=form.cleaned_data["reason"],
-                ticket=form.cleaned_data["ticket"],
-                batch_id=form.cleaned_data["batch"],
-                **request_origin.origin(request),
-            )
+            with repeats.alone(invoices[0]):
+                if form.look_for_repeats().seen != form.repeated.seen:  # another form was sent at once
+                    raise Refusal(Code.INVOICE_CHANGED, _(repeats.AT_ONCE))
+                made = batch.start_items(
+                    action.name,
+                    form.items(),
+                    actor=request.user,  # type: ignore[arg-type]
+                    reason=form.cleaned_data["reason"],
+                    ticket=form.cleaned_data["ticket"],
+                    batch_id=form.cleaned_data["batch"],
+                    **request_origin.origin(request),
+                )
         except Refusal as refusal:
             form.add_error(refusal.param if refusal.param in form.fields else None, refusal.message)
             return admin.show(request, "admin/customers/payment.html", context, status=400)

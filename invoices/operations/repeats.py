@@ -11,17 +11,25 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.base_user import AbstractBaseUser
+from django.db import connection, transaction
+from django.utils.translation import gettext_noop
 
 from invoices import clock
 from invoices.models import Batch, Invoice, InvoicePayment, Operation
 from invoices.operations.action import Action, Params
 
 State = Operation.State
+AT_ONCE = gettext_noop(
+    "In this very moment somebody asked for what looks the same. Nothing was sent. Look at that first, and send this "
+    "form again if it is about something else."
+)
+LOCK = 720_300_416  # of PostgreSQL's advisory locks of two numbers: the other one is of the customer
 # In these nothing was applied, and nothing will be.
 _WITHOUT_EFFECT = (State.REFUSED, State.FAILED, State.CANCELLED, State.EXPIRED)
 MOST_OPERATIONS = 500  # of a customer, the newest, that are looked at
@@ -65,6 +73,18 @@ class Look:
         if not self.found:
             return reason
         return f"{reason} (Said not to be the same again as {', '.join(each.key for each in self.found)}.)"
+
+
+@contextmanager
+def alone(invoice: Invoice) -> Iterator[None]:
+    """Of those who look for repeats before they write, or after they have written, one at a time for each customer,
+    in a transaction. Two forms that are sent at once do not see each other without it."""
+    with transaction.atomic():
+        if connection.vendor == "postgresql":  # SQLite has one writer
+            with connection.cursor() as cursor:
+                key = invoice.customer_id or invoice.pk
+                cursor.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [LOCK, key])
+        yield
 
 
 def look(

@@ -16,11 +16,11 @@ from django.utils.translation import gettext as _
 from invoices import clock, gateway
 from invoices.fanout import desk_events
 from invoices.models import ApiToken, Batch, Code, Invoice, Operation
-from invoices.operations import approval, eligibility, money_under_way, outcomes, told
+from invoices.operations import approval, eligibility, money_under_way, outcomes, repeats, told
 from invoices.operations.action import Action
 from invoices.operations.actions import ACTIONS
 from invoices.operations.claims import facts
-from invoices.operations.decisions import withdraw_for_charge
+from invoices.operations.decisions import withdraw, withdraw_for_charge
 from invoices.operations.evidence import is_told_of
 from invoices.operations.payment_lookups import AttachablePayment
 from invoices.operations.payment_method import PaymentMethodFacts
@@ -42,10 +42,30 @@ Actor = AbstractBaseUser | AnonymousUser
 
 
 @in_english
-def execute(action: str, invoice: str, *, throttled: bool = False, **asked: Any) -> Operation:
-    """Journals the operation and performs it before returning. Arguments and refusals: see `request`."""
+def execute(
+    action: str, invoice: str, *, throttled: bool = False, unless_repeated: str | None = None, **asked: Any
+) -> Operation:
+    """Journals the operation and performs it before returning. Arguments and refusals: see `request`.
+
+    `unless_repeated`: what the person was shown that looks the same (`repeats.Look.seen`). Where there is something
+    else by now, the operation is withdrawn before anything is sent, and Refusal says so. None: a program asks.
+    """
     operation = request(action, invoice, throttled=throttled, **asked)
+    if unless_repeated is not None and operation.state in (State.READY, State.AWAITING_APPROVAL):
+        _withdraw_repeat(operation, unless_repeated)
     return perform(operation.pk, throttled=throttled) if operation.state == Operation.State.READY else operation
+
+
+def _withdraw_repeat(operation: Operation, seen: str) -> None:
+    """Two forms that are sent at once were both shown nothing. Each looks once more when its row is written, and the
+    later one, at least, finds the other. Raises Refusal."""
+    invoice = Invoice.objects.get(pk=operation.invoice)
+    with repeats.alone(invoice):
+        asked = [(invoice, operation.params)]
+        is_as_seen = repeats.look(ACTIONS[operation.action], asked, except_for=operation.pk).seen == seen
+    if not is_as_seen:
+        withdraw(operation.pk, actor=operation.actor)  # type: ignore[arg-type]
+        raise Refusal(Code.INVOICE_CHANGED, _(repeats.AT_ONCE), operation=operation)
 
 
 @in_english

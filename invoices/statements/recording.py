@@ -250,12 +250,7 @@ def _items(
     items = []
     for match in matches:
         invoice, credit = invoices[match.invoice], rows[match.transaction_id]
-        params: dict[str, Any] = {
-            "amount": match.amount,
-            "method": METHOD,
-            "reference": reference_of(credit),
-            "received_on": credit.booked_on.isoformat(),
-        }
+        params = {**params_of(credit), "amount": match.amount}
         items.append(
             BatchItem(match.invoice, invoice.status, remaining[match.invoice], match.currency, params, str(match.pk))
         )
@@ -264,6 +259,15 @@ def _items(
             message = _("Together these credits are more than remains of invoice {number}.")
             raise Invalid("amount", message.format(number=invoice.number or invoice.pk))
     return items
+
+
+def params_of(credit: BankTransaction) -> dict[str, Any]:
+    """What the operations of a credit are told, but for their amounts."""
+    return {
+        "method": METHOD,
+        "reference": reference_of(credit),
+        "received_on": credit.booked_on.isoformat(),
+    }
 
 
 def reference_of(credit: BankTransaction) -> str:

@@ -21,6 +21,7 @@ from invoices.admin.days import in_words as day_in_words
 from invoices.admin.invoices import wording as invoice_wording
 from invoices.keyset import newest_of_few
 from invoices.models import BankTransaction, Invoice, Operation
+from invoices.operations import ACTIONS, repeats
 from invoices.search.time_limit import TakesTooLong, time_limit
 from invoices.statements import recording
 from invoices.statements.matching.names import Likeness, likeness
@@ -97,6 +98,17 @@ def _remarks(credit: BankTransaction, invoice: Invoice, amount: int) -> list[str
         said = _("A payment of {amount} was recorded on this invoice before, on {day}.")
         day = day_in_words(earlier.created_at.date())
         found.append(said.format(amount=money.text(amount, credit.currency), day=day))
+    params = {**recording.params_of(credit), "amount": amount}
+    look = repeats.look(ACTIONS[recording.ACTION], [(invoice, params)])
+    if elsewhere := next((each for each in look.found if invoice.pk not in dict(each.parts)), None):
+        said = _("What looks like this payment was recorded for this customer, on {day}: {amount} on {invoices}.")
+        rows = Invoice.objects.filter(pk__in=dict(elsewhere.parts)).order_by("pk")
+        shown = {
+            "day": day_in_words(elsewhere.at.date()),
+            "amount": money.text(elsewhere.params.get("amount"), elsewhere.currency),
+            "invoices": ", ".join(map(invoice_wording.number, rows)),
+        }
+        found.append(said.format(**shown))
     return found
 
 

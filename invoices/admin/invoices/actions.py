@@ -115,6 +115,7 @@ class ActionPage:
                 expected=form.expected,
                 operation_id=form.cleaned_data["operation"],
                 override=form.cleaned_data.get("override", False),
+                unless_repeated=form.repeated.seen,
                 **request_origin.origin(self.request),
             )
         except Refusal as refusal:

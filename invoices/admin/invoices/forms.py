@@ -13,7 +13,7 @@ from invoices import money
 from invoices.admin.invoices import payment_methods
 from invoices.admin.invoices.repeats import RepeatForm
 from invoices.models import Invoice
-from invoices.operations import Action, Invalid, Parameter, Refusal, eligibility
+from invoices.operations import Action, Invalid, Parameter, Refusal, eligibility, repeats
 from invoices.operations.parameters import MAX_TEXT_LENGTH
 
 FLAG_CHOICES = (("", gettext_lazy("Not set")), ("true", gettext_lazy("Yes")), ("false", gettext_lazy("No")))
@@ -120,7 +120,8 @@ class ActionForm(RepeatForm, ActingForm):
             if isinstance(refusal, Invalid):
                 self.refuse(refusal)
         if not self.errors:
-            self.check_repeats(self.action, [(self.invoice, cleaned["params"])], cleaned["operation"])
+            asked = [(self.invoice, cleaned["params"])]
+            self.check_repeats(repeats.look(self.action, asked, except_for=cleaned["operation"]))
         return cleaned
 
     @property

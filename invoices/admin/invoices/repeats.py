@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 from django import forms
 from django.utils.translation import gettext as _
@@ -17,7 +14,7 @@ from invoices.admin.formatting import age_text
 from invoices.admin.invoices import wording
 from invoices.admin.links import page_url, url_of
 from invoices.models import Invoice
-from invoices.operations import Action, repeats
+from invoices.operations import repeats
 
 FIELD = "seen_repeats"  # ticked, it has what was shown as its value
 
@@ -34,18 +31,16 @@ class RepeatForm(forms.Form):
     """A form that asks, before anything is made of it, whether what looks the same is."""
 
     seen_repeats = forms.CharField(required=False, max_length=64)
-    repeats = repeats.Look()
+    repeated = repeats.Look()
     may_see_operations = False  # of whoever fills it in: others read neither who nor where
 
-    def check_repeats(
-        self, action: Action, asked: Sequence[tuple[Invoice, dict[str, Any]]], own: uuid.UUID | None
-    ) -> None:
-        """Adds an error where something looks the same and was not said to be another. `own` is the form's id."""
-        self.repeats = repeats.look(action, asked, except_for=own)
-        if not self.repeats.found:
+    def check_repeats(self, look: repeats.Look) -> None:
+        """Adds an error where something looks the same and was not said to be another."""
+        self.repeated = look
+        if not self.repeated.found:
             return
         if self.is_said_another():
-            self.cleaned_data["reason"] = self.repeats.said(self.cleaned_data["reason"])
+            self.cleaned_data["reason"] = self.repeated.said(self.cleaned_data["reason"])
         else:
             for field in self.fields.values():
                 field.widget.attrs.pop("autofocus", None)  # the question has it
@@ -53,10 +48,10 @@ class RepeatForm(forms.Form):
 
     def is_said_another(self) -> bool:
         """Whether the person ticked what is found now, and not something else that was found before."""
-        return bool(self.data.get(FIELD)) and self.data.get(FIELD) == self.repeats.seen
+        return bool(self.data.get(FIELD)) and self.data.get(FIELD) == self.repeated.seen
 
     def repeat_lines(self) -> list[Line]:
-        return lines(self.repeats, self.may_see_operations)
+        return lines(self.repeated, self.may_see_operations)
 
 
 def lines(look: repeats.Look, may_see_operations: bool) -> list[Line]:

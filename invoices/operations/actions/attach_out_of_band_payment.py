@@ -66,8 +66,8 @@ def _reference(invoice: Invoice, params: Params) -> str:
 
 
 def _letters(text: str) -> str:
-    """Without spaces and signs. Unicode writes one letter in several ways, such as full-width or with a mark of its own:
-    what is copied from a bank's file or a PDF often has another than what is typed."""
+    """Without spaces and signs. Unicode writes one letter in several ways, such as full-width or with a mark of its
+    own: what is copied from a bank's file or a PDF often has another than what is typed."""
     return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", text).casefold()))
 
 
