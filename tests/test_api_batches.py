@@ -328,6 +328,7 @@ def test_killed_while_it_is_made(
     connection.close()
     if connection.vendor == "postgresql":
         cast(Any, connection).close_pool()  # otherwise both processes would speak on one connection
+    hears, told = os.pipe()
     child = os.fork()
     if child == 0:
         owner, name = {
@@ -343,9 +344,15 @@ def test_killed_while_it_is_made(
             os.kill(os.getpid(), signal.SIGKILL)
 
         setattr(owner, name, struck)
-        caller.ask(ids, "k", expected=sums)
+        try:
+            outcome = caller.ask(ids, "k", expected=sums).content
+        except BaseException as error:
+            outcome = repr(error).encode()
+        os.write(told, outcome)
         os._exit(1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    os.close(told)
+    with os.fdopen(hears, "rb") as pipe:
+        assert (pipe.read(), os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])) == (b"", -signal.SIGKILL)
     assert Batch.objects.exists() == (point != "judged")
     batches.run_due()  # beat finds it, whether or not it was told
     again = caller.ask(ids, "k", expected=sums)
